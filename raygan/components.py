@@ -1,0 +1,79 @@
+"""What each name in a config stands for.
+
+A new network, loss, data set, partition or method is its own file plus one line here. Any of them can
+also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing heavy is
+imported until `resolve` is called, so a config is checked without torch.
+"""
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from raygan.errors import InputError
+
+GENERATORS = {
+    "dcgan": "raygan.gan.dcgan:Generator",
+    "mlp": "raygan.gan.mlp:Generator",
+}
+DISCRIMINATORS = {
+    "dcgan": "raygan.gan.dcgan:Discriminator",
+    "mlp": "raygan.gan.mlp:Discriminator",
+}
+LOSSES = {
+    "non_saturating": "raygan.gan.losses:non_saturating",
+    "minimax": "raygan.gan.losses:minimax",
+    "hinge": "raygan.gan.losses:hinge",
+    "least_squares": "raygan.gan.losses:least_squares",
+    "wgan_gp": "raygan.gan.losses:wgan_gp",
+}
+DATA_SETS = {
+    "digits": "raygan.data.digits:load",
+    "gaussians": "raygan.data.gaussians:load",
+    "mnist": "raygan.data.idx:load_mnist",
+    "fashion_mnist": "raygan.data.idx:load_fashion_mnist",
+    "cifar10": "raygan.data.vision:load_cifar10",
+    "celeba": "raygan.data.vision:load_celeba",
+    "folder": "raygan.data.folder:load",
+    "npz": "raygan.data.npz:load",
+}
+PARTITIONS = {
+    "iid": "raygan.data.partition:iid",
+    "dirichlet": "raygan.data.partition:dirichlet",
+    "classes": "raygan.data.partition:classes",
+    "quantity": "raygan.data.partition:quantity",
+}
+METHODS = {
+    "averaged": "raygan.methods.averaged:Averaged",
+}
+
+
+def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
+    """The hint `; did you mean ...?`, or the list of what is known when nothing is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+
+
+def check_name(table: Mapping[str, str], name: str) -> str:
+    """Return `name` if the table has it or it is an import path; else raise ValueError with the nearest name."""
+    if name in table or ":" in name:
+        return name
+    raise ValueError(f"{name!r} is not known; {nearest(name, table)} (or an import path like mypackage.module:Name)")
+
+
+def resolve(table: Mapping[str, str], name: str, key: str) -> Any:
+    """Import what `name` stands for.
+
+    Raises:
+        InputError: an import path (a user's own) leads nowhere; names `key`.
+    """
+    if name in table:
+        return resolve_name(table[name])
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # the installed command, unlike `python -m`, does not see the user's own modules
+    try:
+        return resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{key}: cannot import {name!r}: {error}") from error

@@ -1,0 +1,6 @@
+"""The config tree and how it is read."""
+
+from raygan.config.load import dump_config, load_config, preset_names
+from raygan.config.tree import Config, Section
+
+__all__ = ["Config", "Section", "dump_config", "load_config", "preset_names"]

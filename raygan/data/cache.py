@@ -1,0 +1,31 @@
+"""Where raygan keeps what it need not make twice."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_folder(name: str) -> Path:
+    """A sub-folder of the cache: `$RAYGAN_CACHE`, or the platform's place for caches."""
+    root = os.environ.get("RAYGAN_CACHE") or platformdirs.user_cache_dir("raygan")
+    folder = Path(root) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a temporary path beside `path`, flush it to disk, then rename: whole or absent."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    aside = Path(temporary)
+    try:
+        write(aside)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.chmod(0o644)  # mkstemp makes it private
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

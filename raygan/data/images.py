@@ -1,0 +1,84 @@
+"""The one form every data set is brought into."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from raygan.components import DATA_SETS, resolve
+from raygan.config.tree import Data
+from raygan.errors import InputError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Samples and their labels in memory.
+
+    `images` is (N, C, H, W) uint8 for images or (N, d) float32 for points; `labels` is (N,) int64 from 0
+    to len(classes) - 1.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: (C, H, W), or (d,)."""
+        return tuple(self.images.shape[1:])
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the content: pixels and labels, whatever file they came from."""
+        hasher = hashlib.blake2b(digest_size=16)
+        for array in (self.images, self.labels):
+            hasher.update(repr((array.shape, array.dtype.str)).encode())
+            hasher.update(np.ascontiguousarray(array).data)
+        return hasher.hexdigest()
+
+    def take(self, indices: np.ndarray) -> "ImageSet":
+        """The samples at `indices`, copied."""
+        return ImageSet(self.images[indices], self.labels[indices], self.classes)
+
+
+def load_data(data: Data, seed: int) -> ImageSet:
+    """Load `data`, then keep `data.limit` samples, an equal share of every class.
+
+    Raises:
+        InputError: the data is not there or not readable; names the key or file.
+    """
+    images: ImageSet = resolve(DATA_SETS, data.name, "data.name")(data, seed)
+    if len(images) == 0:
+        raise InputError(f"data.name: {data.name} holds no samples")
+    if data.limit is None or data.limit >= len(images):
+        return images
+    return images.take(_first_of_each_class(images.labels, data.limit))
+
+
+def _first_of_each_class(labels: np.ndarray, limit: int) -> np.ndarray:
+    """Indices of `limit` samples, taking the classes in turn so that each gives the same share."""
+    rank = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rank[members] = np.arange(len(members))
+    return np.sort(np.lexsort((labels, rank))[:limit])
+
+
+def resize(image: Image.Image, size: int) -> Image.Image:
+    """Centre-crop to a square, then resize to `size` (bilinear with antialiasing)."""
+    short = min(image.size)
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    square = image.crop((left, top, left + short, top + short)) if image.width != image.height else image
+    return square if short == size else square.resize((size, size), Image.Resampling.BILINEAR)
+
+
+def resize_all(images: np.ndarray, size: int) -> np.ndarray:
+    """(N, H, W) or (N, H, W, 3) uint8 of any size to (N, C, size, size) uint8."""
+    if images.shape[1:3] != (size, size):
+        images = np.stack([np.asarray(resize(Image.fromarray(image), size)) for image in images])
+    return np.ascontiguousarray(images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2))

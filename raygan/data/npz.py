@@ -1,0 +1,38 @@
+"""Arrays in a numpy .npz file."""
+
+import zipfile
+
+import numpy as np
+
+from raygan.config.tree import Npz
+from raygan.data.images import ImageSet, resize_all
+from raygan.errors import InputError
+
+
+def load(data: Npz, seed: int) -> ImageSet:
+    """`images` (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8 and `labels` (N,) integers from 0.
+
+    Raises:
+        InputError: not such a file; names the file and the array. A pickled array is refused, not loaded.
+    """
+    try:
+        with np.load(data.root, allow_pickle=False) as arrays:
+            missing = {"images", "labels"} - set(arrays)
+            if missing:
+                raise InputError(f"{data.root}: has no array named {' and '.join(sorted(missing))}")
+            images, labels = arrays["images"], arrays["labels"]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"data.root: {data.root} is not a readable .npz file: {error}") from error
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        raise InputError(
+            f"{data.root}: images is {images.dtype} {images.shape}, but (N, H, W) or (N, H, W, 1 or 3) uint8 is needed"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+        raise InputError(
+            f"{data.root}: labels is {labels.dtype} {labels.shape}, but {len(images)} integers from 0 are needed"
+        )
+    squeezed = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
+    classes = tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
+    return ImageSet(resize_all(squeezed, data.size), labels.astype(np.int64), classes)

@@ -1,0 +1,45 @@
+"""CIFAR-10 and CelebA as torchvision reads them."""
+
+from pathlib import Path
+
+import numpy as np
+from torchvision import datasets
+
+from raygan.config.tree import CelebA, Cifar10
+from raygan.data.cache import cache_folder, write_whole
+from raygan.data.images import ImageSet, resize, resize_all
+from raygan.errors import InputError
+
+
+def load_cifar10(data: Cifar10, seed: int) -> ImageSet:
+    """The 50,000 training images of CIFAR-10 (Krizhevsky 2009), 32x32 colour."""
+    root = data.root or cache_folder("torchvision")
+    try:
+        cifar = datasets.CIFAR10(root, train=True, download=data.root is None)
+    except (RuntimeError, OSError) as error:
+        raise InputError(_absent("CIFAR-10", root, "cifar-10-batches-py")) from error
+    labels = np.asarray(cifar.targets, np.int64)
+    return ImageSet(resize_all(cifar.data, data.size), labels, tuple(cifar.classes))
+
+
+def load_celeba(data: CelebA, seed: int) -> ImageSet:
+    """The 162,770 training images of CelebA, centre-cropped; the label is one binary attribute."""
+    root = data.root or cache_folder("torchvision")
+    try:
+        celeba = datasets.CelebA(str(root), split="train", target_type="attr", download=data.root is None)
+    except (RuntimeError, OSError, ImportError) as error:
+        raise InputError(_absent("CelebA", root, "celeba")) from error
+    names = [name for name in celeba.attr_names if name]
+    if data.attribute not in names:
+        raise InputError(f"data.attribute: CelebA has no attribute {data.attribute!r}; it has {', '.join(names)}")
+    labels = celeba.attr[:, names.index(data.attribute)].numpy().astype(np.int64)
+    cached = cache_folder("images") / f"celeba-train-{data.size}.npy"
+    if not cached.exists():
+        images = np.stack([np.asarray(resize(celeba[i][0], data.size)) for i in range(len(celeba))])
+        write_whole(cached, lambda aside: np.save(aside, images, allow_pickle=False))
+    images = np.load(cached, allow_pickle=False)
+    return ImageSet(resize_all(images, data.size), labels, (f"not {data.attribute}", data.attribute))
+
+
+def _absent(name: str, root: Path, folder: str) -> str:
+    return f"data.root: {name} is not in {root} (looked for {folder}) or could not be downloaded; set data.root"

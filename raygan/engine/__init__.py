@@ -1,0 +1,1 @@
+"""Executors, actors, the round loop, checkpoints: where the methods run."""

@@ -1,0 +1,96 @@
+"""The full state of a run, whole or absent: safetensors and JSON, written aside, flushed, renamed."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from raygan.methods.base import State
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state after `round`: the server's, and that of every device that has taken part."""
+
+    round: int
+    server: State
+    devices: dict[int, State]
+
+
+def save_snapshot(folder: Path, snapshot: Snapshot, keep: int) -> None:
+    """Write `folder`/round_NNNNNN whole, then remove all but the newest `keep`.
+
+    Raises:
+        OSError: the disk is full or not writable; what was there before is as it was.
+    """
+    final = folder / f"round_{snapshot.round:06d}"
+    aside = folder / f".{final.name}.{os.getpid()}"
+    aside.mkdir(parents=True)
+    try:
+        tensors = {
+            f"{number}/{name}": array for number, state in snapshot.devices.items() for name, array in state.items()
+        }
+        save_file(snapshot.server, aside / "server.safetensors")
+        save_file(tensors, aside / "devices.safetensors")
+        sums = {path.name: _checksum(path) for path in sorted(aside.iterdir())}
+        manifest = {"format": _FORMAT, "round": snapshot.round, "checksums": sums}
+        (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        for path in [*aside.iterdir(), aside]:
+            _flush(path)
+        if final.exists():
+            shutil.rmtree(final)
+        aside.rename(final)
+        _flush(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    for old in _newest_first(folder)[keep:]:
+        shutil.rmtree(old)
+
+
+def load_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
+    """The newest whole checkpoint below `folder`, or None; and a line for each newer one that is damaged."""
+    damaged = []
+    for path in _newest_first(folder):
+        try:
+            return _load(path), damaged
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            damaged.append(f"{path}: damaged, passed over ({error})")
+    return None, damaged
+
+
+def _load(path: Path) -> Snapshot:
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["format"] != _FORMAT:
+        raise ValueError(f"format {manifest['format']}, this raygan reads {_FORMAT}")
+    for name in ("server.safetensors", "devices.safetensors"):
+        if _checksum(path / name) != manifest["checksums"][name]:
+            raise ValueError(f"{name} does not match its checksum")
+    devices: dict[int, State] = {}
+    for key, array in load_file(path / "devices.safetensors").items():
+        number, _, name = key.partition("/")
+        devices.setdefault(int(number), {})[name] = array
+    return Snapshot(int(manifest["round"]), load_file(path / "server.safetensors"), devices)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("round_*"), reverse=True)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,74 @@
+"""The one interface between the round loop and whatever runs the work."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from raygan.methods.base import Metrics
+
+Result = TypeVar("Result")
+ResultCo = TypeVar("ResultCo", covariant=True)
+
+
+class Pending(Protocol[ResultCo]):
+    """Work under way."""
+
+    def result(self) -> ResultCo:
+        """Wait for the work; raises what it raised."""
+
+    def done(self) -> bool:
+        """Whether `result` would not wait."""
+
+
+@dataclass(frozen=True)
+class Done(Generic[Result]):
+    """Work that is done already."""
+
+    value: Result
+
+    def result(self) -> Result:
+        """What came of it."""
+        return self.value
+
+    def done(self) -> bool:
+        """Always."""
+        return True
+
+
+def round_metrics(devices: dict[int, Metrics], server: Metrics) -> Metrics:
+    """A round's scalars: every device metric's mean in the devices' order, and the server's."""
+    ordered = [devices[number] for number in sorted(devices)]
+    means = {name: sum(metrics[name] for metrics in ordered) / len(ordered) for name in ordered[0]}
+    return means | server
+
+
+class Executor(ABC):
+    """Runs rounds in order. Nothing it hands to its caller is larger than a few scalars per device."""
+
+    @abstractmethod
+    def play(self, round: int) -> Pending[Metrics]:
+        """Start a round; the result has `d_loss`, `g_loss` and what else the method measures."""
+
+    @abstractmethod
+    def evaluate(self) -> Pending[dict[str, object]]:
+        """Start measuring the generator as the last round started will leave it, and draw its samples."""
+
+    @abstractmethod
+    def save(self) -> Pending[None]:
+        """Start writing a checkpoint of the state that the last round started will leave."""
+
+    @abstractmethod
+    def export(self) -> Pending[None]:
+        """Start writing generator.safetensors, likewise."""
+
+    @abstractmethod
+    def traffic(self) -> tuple[int, int]:
+        """Values that go (down, up) per device and round."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, object]:
+        """Which process runs where on what, and the sample counts behind the metrics."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started."""

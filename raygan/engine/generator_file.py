@@ -1,0 +1,70 @@
+"""generator.safetensors: the trained generator, raw and averaged, with what it takes to rebuild it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from raygan.config.tree import Gan
+from raygan.data.cache import write_whole
+from raygan.errors import InputError
+from raygan.gan.flat import FlatModule, array_of
+from raygan.gan.steps import build_generator
+from raygan.methods.base import State
+
+_FORMAT = 1
+Weights = Literal["raw", "ema"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A generator out of its file, in evaluation mode on the CPU."""
+
+    network: FlatModule
+    gan: Gan
+    shape: tuple[int, ...]
+    round: int
+
+
+def save_generator(path: Path, generators: State, gan: Gan, shape: tuple[int, ...], round: int) -> None:
+    """Write the vectors `raw` and `ema` by parameter name. The same run gives the same bytes."""
+    network = FlatModule(build_generator(gan, shape), torch.device("cpu"))
+    tensors = {
+        f"{weights}.{name}": array_of(tensor)
+        for weights, vector in generators.items()
+        for name, tensor in network.named(torch.tensor(vector)).items()
+    }
+    about = {"format": _FORMAT, "gan": gan.model_dump(mode="json"), "shape": shape, "round": round}
+    # One metadata entry: safetensors writes several in no fixed order.
+    metadata = {"raygan": json.dumps(about, sort_keys=True)}
+    write_whole(path, lambda aside: save_file(tensors, aside, metadata))
+
+
+def load_generator(path: Path, weights: Weights = "ema") -> Trained:
+    """Rebuild a generator from its file; no code in the file is run.
+
+    Raises:
+        InputError: not there, or not such a file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: not there; a finished `raygan train --out {path.parent}` writes it")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["raygan"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        gan = Gan.model_validate_json(json.dumps(about["gan"]))
+        shape = tuple(about["shape"])
+        network = FlatModule(build_generator(gan, shape), torch.device("cpu"))
+        layout = network.named(network.vector)
+        network.load(np.concatenate([arrays[f"{weights}.{name}"].ravel() for name in layout]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a generator that raygan wrote: {error}") from error
+    network.module.eval().requires_grad_(False)
+    return Trained(network, gan, shape, int(about["round"]))

@@ -1,0 +1,66 @@
+"""The inline executor: everything in this process, one thing after the other, no Ray."""
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from raygan.config.tree import Config
+from raygan.data.images import ImageSet
+from raygan.engine.checkpoint import Snapshot
+from raygan.engine.executor import Done, Executor, round_metrics
+from raygan.engine.parties import Host, Problem, Server
+from raygan.engine.recorder import Recorder
+from raygan.methods.base import Metrics, Shard
+
+
+class InlineExecutor(Executor):
+    """Plays rounds in the calling thread. Its results are those of every other executor, bit for bit."""
+
+    def __init__(
+        self, config: Config, root: Path, images: ImageSet, shards: list[np.ndarray], start: Snapshot | None
+    ) -> None:
+        cpu = torch.device("cpu")
+        problem = Problem(images.shape, len(images))
+        parts = [Shard(device, images.images[indices]) for device, indices in enumerate(shards)]
+        self._host = Host(config, problem, parts, cpu)
+        self._server = Server(config, problem, cpu)
+        self._recorder = Recorder(config, root, images)
+        self._round = 0
+        if start is not None:
+            self._server.side.restore(start.server)
+            self._host.restore(start.devices)
+            self._round = start.round
+
+    def play(self, round: int) -> Done[Metrics]:
+        """Play a round."""
+        contribution, metrics = self._host.round(round, self._server.side.down())
+        server = self._server.round(round, [contribution])
+        self._round = round
+        return Done(round_metrics(metrics, server))
+
+    def evaluate(self) -> Done[dict[str, object]]:
+        """Measure and draw."""
+        return Done(self._recorder.evaluate(self._round, self._server.side.generators()))
+
+    def save(self) -> Done[None]:
+        """Write a checkpoint."""
+        return Done(self._recorder.save(Snapshot(self._round, self._server.side.state(), self._host.states())))
+
+    def export(self) -> Done[None]:
+        """Write generator.safetensors."""
+        return Done(self._recorder.export(self._round, self._server.side.generators()))
+
+    def traffic(self) -> tuple[int, int]:
+        """By the method's own count."""
+        return self._server.traffic()
+
+    def facts(self) -> dict[str, object]:
+        """This process; sample counts and classifier behind the metrics."""
+        here = {"node": socket.gethostname(), "pid": os.getpid(), "torch_device": "cpu"}
+        return {"processes": [{"role": "all", **here}], "evaluation": self._recorder.about()}
+
+    def close(self) -> None:
+        """Nothing to end."""

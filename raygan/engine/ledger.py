@@ -1,0 +1,77 @@
+"""The rows of metrics.jsonl on their way from the executor to the run folder and to whoever watches."""
+
+from collections import deque
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+from raygan.engine.executor import Pending
+from raygan.engine.run_folder import Row, RunFolder
+from raygan.methods.base import Metrics
+
+IN_FLIGHT = 2
+"""Rounds started ahead of the one whose result is awaited, so that no process waits for the driver."""
+BEHIND = 8
+"""Evaluations that may be unfinished before training waits for the oldest."""
+
+
+class Watcher(Protocol):
+    """Someone who watches a run: a progress display, TensorBoard."""
+
+    def on_round(self, row: Row) -> None:
+        """A round is over. On evaluation rounds the measurements follow later."""
+
+    def on_evaluation(self, round: int, metrics: Row) -> None:
+        """The generator of a round has been measured."""
+
+
+@dataclass
+class _Entry:
+    round: int
+    playing: Pending[Metrics] | None
+    evaluation: Pending[Row] | None
+    row: Row | None = None
+
+
+class Ledger:
+    """Keeps rounds in order: each row is written once its round and its evaluation are done."""
+
+    def __init__(self, folder: RunFolder, watchers: list[Watcher], fixed: Row, wall_s: float) -> None:
+        self._folder = folder
+        self._watchers = watchers
+        self._fixed = fixed
+        self._start = perf_counter() - wall_s
+        self._entries: deque[_Entry] = deque()
+
+    def add(self, round: int, playing: Pending[Metrics] | None, evaluation: Pending[Row] | None) -> None:
+        """Note a round that was started, and wait until no more than `IN_FLIGHT` rounds are under way."""
+        self._entries.append(_Entry(round, playing, evaluation))
+        self._settle(IN_FLIGHT, BEHIND)
+
+    def finish(self) -> None:
+        """Wait for everything and write it."""
+        self._settle(0, 0)
+
+    def _settle(self, in_flight: int, behind: int) -> None:
+        playing = [entry for entry in self._entries if entry.row is None]
+        for entry in playing[: max(0, len(playing) - in_flight)]:
+            self._complete(entry)
+        while self._entries and self._entries[0].row is not None:
+            entry = self._entries[0]
+            if entry.evaluation is not None:
+                late = sum(other.evaluation is not None for other in self._entries) > behind
+                if not (late or entry.evaluation.done()):
+                    return
+                metrics = entry.evaluation.result()
+                entry.row |= metrics
+                for watcher in self._watchers:
+                    watcher.on_evaluation(entry.round, metrics)
+            self._folder.append(entry.row)
+            self._entries.popleft()
+
+    def _complete(self, entry: _Entry) -> None:
+        metrics = entry.playing.result() if entry.playing is not None else {}
+        wall: Row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3)}
+        entry.row = wall | (self._fixed if entry.playing is not None else {}) | metrics
+        for watcher in self._watchers:
+            watcher.on_round(entry.row)

@@ -1,0 +1,71 @@
+"""The recorder: measures, draws and saves, on the machine the run was started on, beside the training."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from raygan.config.tree import Config
+from raygan.data.images import ImageSet
+from raygan.engine.checkpoint import Snapshot, save_snapshot
+from raygan.engine.compute import threads
+from raygan.engine.evaluation import Evaluator, sample_batches
+from raygan.engine.generator_file import save_generator
+from raygan.engine.run_folder import RunFolder
+from raygan.gan.batches import to_bytes
+from raygan.gan.flat import FlatModule
+from raygan.gan.steps import build_generator
+from raygan.methods.base import State
+from raygan.report.grid import image_grid, save_picture, scatter
+from raygan.rng import Role
+
+
+class Recorder:
+    """Writes a run's pictures, checkpoints and generator, and measures it.
+
+    It sees the real data as the simulator's instrument, not as a party of the simulated system.
+    """
+
+    def __init__(self, config: Config, root: Path, images: ImageSet) -> None:
+        self._config = config
+        self._folder = RunFolder(root)
+        self._images = images
+        self._evaluator: Evaluator | None = None
+
+    def evaluate(self, round: int, generators: State) -> dict[str, object]:
+        """Metrics of the averaged generator, those of the raw one with `_raw` behind, and the sample grid."""
+        with threads(1):
+            if self._evaluator is None:
+                self._evaluator = Evaluator(self._config, self._images)
+            network = FlatModule(build_generator(self._config.gan, self._images.shape), torch.device("cpu"))
+            network.module.eval().requires_grad_(False)
+            network.load(generators["raw"])
+            raw = self._evaluator.measure(network.module)
+            network.load(generators["ema"])
+            metrics = self._evaluator.measure(network.module)
+            self._draw(round, network)
+        return metrics | {f"{name}_raw": value for name, value in raw.items() if name != "class_shares"}
+
+    def about(self) -> dict[str, object]:
+        """Sample counts and classifier behind the metrics."""
+        return {} if self._evaluator is None else self._evaluator.about
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Write a checkpoint."""
+        save_snapshot(self._folder.checkpoints, snapshot, self._config.checkpoint.keep)
+
+    def export(self, round: int, generators: State) -> None:
+        """Write generator.safetensors."""
+        save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
+
+    def _draw(self, round: int, network: FlatModule) -> None:
+        rows = self._config.eval.grid
+        points = len(self._images.shape) == 1
+        count = 1000 if points else rows * rows
+        batches = sample_batches(network.module, count, self._config.gan.latent, self._config.seed, Role.SAMPLES)
+        samples = torch.cat(list(batches))
+        if points:
+            picture = scatter(samples.numpy(), np.asarray(self._images.images[:1000]))
+        else:
+            picture = image_grid(to_bytes(samples), rows)
+        save_picture(picture, self._folder.picture(round))

@@ -1,0 +1,151 @@
+"""The run folder: what a run leaves behind, and where."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from raygan.config import Config, dump_config, load_config
+from raygan.data.cache import write_whole
+from raygan.errors import InputError
+
+Row = dict[str, object]
+"""One line of metrics.jsonl."""
+
+_VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
+_FREE = ("rounds", "checkpoint", "eval", "engine")  # may differ when a run is resumed ...
+_BOUND = ("engine.threads_per_device", "engine.server_threads")  # ... but these change numbers
+
+
+class RunFolder:
+    """Paths inside a run folder, and its text files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = root / "config.yaml"
+        self.environment = root / "environment.json"
+        self.metrics = root / "metrics.jsonl"
+        self.samples = root / "samples"
+        self.checkpoints = root / "checkpoints"
+        self.generator = root / "generator.safetensors"
+        self.tensorboard = root / "tensorboard"
+
+    def picture(self, round: int) -> Path:
+        """The sample grid of a round."""
+        return self.samples / f"round_{round:06d}.png"
+
+    def create(self, config: Config) -> None:
+        """Make the folder and write config.yaml.
+
+        Raises:
+            InputError: it exists and is not empty, or cannot be written.
+        """
+        try:
+            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+                hint = "add --resume to go on with it, or " if self.config.exists() else ""
+                raise InputError(f"--out: {self.root} exists and is not empty; {hint}name another folder")
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.write_config(config)
+        except OSError as error:
+            raise InputError(f"--out: {self.root} cannot be written: {error.strerror or error}") from error
+
+    def discard(self) -> None:
+        """Undo `create`, for a run that never began."""
+        self.config.unlink(missing_ok=True)
+        self.root.rmdir()
+
+    def write_config(self, config: Config) -> None:
+        """Write the whole config as run."""
+        write_whole(self.config, lambda aside: aside.write_text(dump_config(config), encoding="utf-8"))
+
+    def read_config(self) -> Config:
+        """The config the run was started with.
+
+        Raises:
+            InputError: the folder is not a run folder.
+        """
+        if not self.config.is_file():
+            raise InputError(f"{self.root}: not a run folder (it has no config.yaml)")
+        return load_config(self.config)
+
+    def write_environment(self, facts: Mapping[str, object]) -> None:
+        """Write versions, machine, git commit and `facts`."""
+        about = {
+            "versions": {name: version(name) for name in _VERSIONS},
+            "python": platform.python_version(),
+            "machine": platform.platform(),
+            "git_commit": _git_commit(),
+            "command": sys.argv,
+            **facts,
+        }
+        text = json.dumps(about, indent=2) + "\n"
+        write_whole(self.environment, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+    def append(self, row: Row) -> None:
+        """Add a line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def rows(self) -> list[Row]:
+        """The lines of metrics.jsonl.
+
+        Raises:
+            InputError: a line that is not JSON, other than a last one cut short.
+        """
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines()
+        rows: list[Row] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                if number < len(lines):
+                    raise InputError(f"{self.metrics}, line {number}: not JSON ({error})") from error
+        return rows
+
+    def trim(self, last_round: int) -> None:
+        """Drop the lines of metrics.jsonl behind `last_round`."""
+        kept = [row for row in self.rows() if isinstance(row["round"], int) and row["round"] <= last_round]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_whole(self.metrics, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def check_same_run(before: Config, now: Config) -> None:
+    """Refuse to resume with a config that would change the numbers.
+
+    Raises:
+        InputError: names the keys that differ.
+    """
+    old, new = _flatten(before.model_dump(mode="json")), _flatten(now.model_dump(mode="json"))
+    differ = sorted(
+        key
+        for key in old.keys() | new.keys()
+        if old.get(key) != new.get(key) and (key in _BOUND or key.split(".")[0] not in _FREE)
+    )
+    if differ:
+        changes = ", ".join(f"{key} ({old.get(key)} before, {new.get(key)} now)" for key in differ)
+        raise InputError(f"--resume: the run was started with other values of {changes}; start a new run for them")
+
+
+def _flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _git_commit() -> str | None:
+    """The commit of the source tree raygan runs from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM as a wish to stop after the round."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from signal import SIGINT, SIGTERM, Signals, signal
+from types import FrameType
+
+
+@dataclass
+class StopWish:
+    """Which signal asked for the end, if any."""
+
+    signal: Signals | None = None
+
+
+@contextmanager
+def stop_wish() -> Iterator[StopWish]:
+    """Inside, the first SIGINT or SIGTERM is noted; a second one raises KeyboardInterrupt at once.
+
+    In a thread other than the main one (a Tune trial) signals are not ours to take and nothing is noted.
+    """
+    wish = StopWish()
+    if threading.current_thread() is not threading.main_thread():
+        yield wish
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if wish.signal is not None:
+            raise KeyboardInterrupt
+        wish.signal = Signals(number)
+
+    before = {number: signal(number, note) for number in (SIGINT, SIGTERM)}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal(number, handler)

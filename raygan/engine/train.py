@@ -1,0 +1,173 @@
+"""A whole run: data, executor, the round loop, what is left behind."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import Signals
+
+import numpy as np
+
+from raygan.config.tree import Config
+from raygan.data import ImageSet, load_data, split
+from raygan.engine.checkpoint import Snapshot, load_newest
+from raygan.engine.executor import Done, Executor, Pending
+from raygan.engine.ledger import Ledger, Watcher
+from raygan.engine.run_folder import Row, RunFolder, check_same_run
+from raygan.engine.signals import stop_wish
+from raygan.errors import InputError, RunError
+
+BYTES_PER_VALUE = 4
+"""A parameter travels as float32."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    out: Path
+    """The run folder."""
+    round: int
+    """The last round played."""
+    stopped_by: Signals | None
+    """The signal that ended the run early, if one did."""
+
+    @property
+    def generator(self) -> Path:
+        """The trained generator's file."""
+        return RunFolder(self.out).generator
+
+    @property
+    def rows(self) -> list[Row]:
+        """The lines of metrics.jsonl."""
+        return RunFolder(self.out).rows()
+
+    @property
+    def evaluations(self) -> list[Row]:
+        """The lines of the rounds that were evaluated, round 0 first."""
+        evaluated = {path.stem for path in RunFolder(self.out).samples.glob("round_*.png")}
+        return [row for row in self.rows if f"round_{row['round']:06d}" in evaluated]
+
+    @property
+    def picture(self) -> Path | None:
+        """The newest sample grid."""
+        return max(RunFolder(self.out).samples.glob("round_*.png"), default=None)
+
+
+def train(config: Config, out: str | Path, *, resume: bool = False, watchers: Iterable[Watcher] = ()) -> Result:
+    """Train as `config` says, into the run folder `out`.
+
+    Ctrl-C or SIGTERM ends the run after the round, its state saved; `resume` goes on from the newest whole
+    checkpoint in `out`.
+
+    Raises:
+        InputError: config, data or folder are wrong; nothing has been changed.
+        RunError: the run failed; what was done is kept.
+    """
+    folder = RunFolder(Path(out).resolve())
+    if resume:
+        check_same_run(folder.read_config(), config)
+    else:
+        folder.create(config)
+    try:
+        images = load_data(config.data, config.seed)
+        shards = split(images.labels, config.devices, config.data.partition, config.seed)
+        start = _newest_checkpoint(folder, config) if resume else None
+        executor = _open(config, folder, images, shards, start)
+    except BaseException:
+        if not resume:
+            folder.discard()
+        raise
+    with closing(executor):
+        return _Rounds(config, folder, executor, list(watchers)).play(start.round if start is not None else 0)
+
+
+def _newest_checkpoint(folder: RunFolder, config: Config) -> Snapshot | None:
+    start, damaged = load_newest(folder.checkpoints)
+    for line in damaged:
+        warnings.warn(line, stacklevel=3)
+    if start is not None and start.round >= config.rounds:
+        raise InputError(
+            f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set rounds to go further"
+        )
+    return start
+
+
+def _open(
+    config: Config, folder: RunFolder, images: ImageSet, shards: list[np.ndarray], start: Snapshot | None
+) -> Executor:
+    if config.engine.executor == "inline":
+        from raygan.engine.inline import InlineExecutor
+
+        return InlineExecutor(config, folder.root, images, shards, start)
+    from raygan.engine.on_ray import RayExecutor
+
+    return RayExecutor(config, folder.root, images, shards, start)
+
+
+class _Rounds:
+    """The round loop: starts work, a few rounds ahead of what is finished, and never waits for weights."""
+
+    def __init__(self, config: Config, folder: RunFolder, executor: Executor, watchers: list[Watcher]) -> None:
+        self._config = config
+        self._folder = folder
+        self._executor = executor
+        self._watchers = watchers
+        self._saving: Pending[None] = Done(None)
+
+    def play(self, start: int) -> Result:
+        """Play the rounds behind `start`."""
+        config, executor = self._config, self._executor
+        self._folder.write_config(config)
+        self._folder.trim(start if start else -1)
+        ledger = Ledger(self._folder, self._watchers, self._traffic(), self._seconds_before())
+        played = start
+        with stop_wish() as wish, _kept(self._folder):
+            if start == 0:
+                ledger.add(0, None, executor.evaluate())
+            for round in range(start + 1, config.rounds + 1):
+                if wish.signal is not None:
+                    break
+                playing = executor.play(round)
+                due = round % config.eval.every == 0 or round == config.rounds
+                ledger.add(round, playing, executor.evaluate() if due else None)
+                if round % config.checkpoint.every == 0:
+                    self._save()
+                played = round
+            if played % config.checkpoint.every != 0:
+                self._save()
+            exporting = executor.export()
+            ledger.finish()
+            self._saving.result()
+            exporting.result()
+            self._folder.write_environment(executor.facts())
+        return Result(self._folder.root, played, wish.signal)
+
+    def _save(self) -> None:
+        self._saving.result()
+        self._saving = self._executor.save()
+
+    def _traffic(self) -> Row:
+        down, up = self._executor.traffic()
+        devices = self._config.devices
+        return {
+            "devices": devices,
+            "bytes_down": BYTES_PER_VALUE * down * devices,
+            "bytes_up": BYTES_PER_VALUE * up * devices,
+        }
+
+    def _seconds_before(self) -> float:
+        rows = self._folder.rows()
+        return float(str(rows[-1]["wall_s"])) if rows else 0.0
+
+
+@contextmanager
+def _kept(folder: RunFolder) -> Iterator[None]:
+    """Say of a failure what is kept and how to go on."""
+    try:
+        yield
+    except (RunError, OSError) as error:
+        saved = max((path.name for path in folder.checkpoints.glob("round_*")), default=None)
+        kept = f"the state is kept up to {saved}; go on with --resume" if saved else "no checkpoint had been saved yet"
+        raise RunError(f"{error} ({folder.root}: {kept})") from error

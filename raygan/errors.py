@@ -1,0 +1,9 @@
+"""The two kinds of failure a user sees as one line instead of a traceback."""
+
+
+class InputError(ValueError):
+    """The user's input is wrong: names the key or file, what is wrong and what would be right (exit status 2)."""
+
+
+class RunError(RuntimeError):
+    """The run itself failed: says what happened, what is kept and what to do (exit status 1)."""

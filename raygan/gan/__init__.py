@@ -1,0 +1,1 @@
+"""What a GAN is: networks, losses, one discriminator step, one generator step."""

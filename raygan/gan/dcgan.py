@@ -1,0 +1,93 @@
+"""DCGAN (Radford et al., arXiv 1511.06434) for square images of 16, 28, 32 or 64 pixels, grey or colour.
+
+At 64 pixels and width 64, with batch normalisation and a latent of 100, the layers and parameter counts are
+those of PyTorch's tutorial: generator 3,576,704, discriminator 2,765,568.
+"""
+
+import math
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from raygan.config.tree import Gan, Norm
+from raygan.errors import InputError
+
+_SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4}  # side of the innermost feature map; each layer doubles it
+
+
+class Generator(nn.Module):
+    """(N, latent) to (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
+        super().__init__()
+        channels, side, doublings = _layout(shape)
+        widths = [gan.generator_width * 2**i for i in reversed(range(doublings))]
+        layers = _block(nn.ConvTranspose2d(gan.latent, widths[0], side), gan.generator_norm, nn.ReLU())
+        for before, after in pairwise(widths):
+            layers += _block(nn.ConvTranspose2d(before, after, 4, 2, 1), gan.generator_norm, nn.ReLU())
+        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        _initialise(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images for latent points `z`."""
+        images: Tensor = self.layers(z[:, :, None, None])
+        return images
+
+
+class Discriminator(nn.Module):
+    """(N, C, H, W) in [-1, 1] to (N,) logits: the larger, the more real."""
+
+    def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
+        super().__init__()
+        channels, side, halvings = _layout(shape)
+        widths = [gan.discriminator_width * 2**i for i in range(halvings)]
+        first: Norm = "spectral" if gan.discriminator_norm == "spectral" else "none"
+        layers = _block(nn.Conv2d(channels, widths[0], 4, 2, 1, bias=first == "spectral"), first, _leaky())
+        for before, after in pairwise(widths):
+            layers += _block(nn.Conv2d(before, after, 4, 2, 1), gan.discriminator_norm, _leaky())
+        last = nn.Conv2d(widths[-1], 1, side, bias=False)
+        layers.append(spectral_norm(last) if first == "spectral" else last)
+        self.layers = nn.Sequential(*layers)
+        _initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of `images`."""
+        logits: Tensor = self.layers(images)
+        return logits.flatten()
+
+
+def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, side of the innermost feature map, and doublings from there to the image."""
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
+        raise InputError(
+            f"gan.generator: dcgan makes square images of 16, 28, 32 or 64 pixels, but a sample has shape {shape}"
+        )
+    side = _SMALLEST[shape[1]]
+    return shape[0], side, int(math.log2(shape[1] // side))
+
+
+def _leaky() -> nn.Module:
+    return nn.LeakyReLU(0.2)
+
+
+def _block(layer: nn.Conv2d | nn.ConvTranspose2d, norm: Norm, activation: nn.Module) -> list[nn.Module]:
+    """A layer, its normalisation and its activation; a bias only where no normalisation would cancel it."""
+    if norm in ("batch", "group"):
+        layer.register_parameter("bias", None)
+        width = layer.out_channels
+        normalise = nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(math.gcd(8, width), width)
+        return [layer, normalise, activation]
+    return [spectral_norm(layer) if norm == "spectral" else layer, activation]
+
+
+def _initialise(network: nn.Module) -> None:
+    """DCGAN's initial weights: N(0, 0.02), scales N(1, 0.02), biases 0."""
+    for name, parameter in network.named_parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, 0.0, 0.02)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.normal_(parameter, 1.0, 0.02)

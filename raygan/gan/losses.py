@@ -1,0 +1,55 @@
+"""Adversarial losses, as means over a batch of logits (the larger, the more real)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What discriminator and generator minimise.
+
+    `discriminator` takes the logits of real and of generated samples, `generator` those of generated ones;
+    both return a scalar. `gradient_penalty`: whether the discriminator's loss adds WGAN-GP's penalty.
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    gradient_penalty: bool = False
+
+
+def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+non_saturating = Loss(_cross_entropy, lambda fake: F.softplus(-fake).mean())
+"""Goodfellow et al., arXiv 1406.2661, section 3: the generator ascends log D(G(z))."""
+
+minimax = Loss(_cross_entropy, lambda fake: -F.softplus(fake).mean())
+"""arXiv 1406.2661, equation 1: the generator descends log(1 - D(G(z)))."""
+
+hinge = Loss(lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(), lambda fake: -fake.mean())
+"""Lim and Ye, arXiv 1705.02894."""
+
+least_squares = Loss(
+    lambda real, fake: 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean(),
+    lambda fake: 0.5 * (fake - 1).square().mean(),
+)
+"""Mao et al., arXiv 1611.04076, equation 9 (a=0, b=c=1)."""
+
+wgan_gp = Loss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.mean(), gradient_penalty=True)
+"""Gulrajani et al., arXiv 1704.00028, algorithm 1."""
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """WGAN-GP's penalty: the mean of (|gradient| - 1)^2 at points `mix` of the way from fake to real.
+
+    `mix` is (N,) in [0, 1]; arXiv 1704.00028, equation 3, without lambda.
+    """
+    mix = mix.view(-1, *[1] * (real.dim() - 1))
+    between = (mix * real + (1 - mix) * fake).requires_grad_()
+    (slope,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
+    return (slope.flatten(1).norm(dim=1) - 1).square().mean()

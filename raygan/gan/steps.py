@@ -1,0 +1,88 @@
+"""The two networks of a GAN, one discriminator step, one generator step."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, resolve
+from raygan.config.tree import Config, Gan
+from raygan.errors import InputError
+from raygan.gan.flat import FlatModule
+from raygan.gan.losses import Loss, gradient_penalty
+from raygan.gan.optimizer import FlatOptimizer
+from raygan.rng import Role, torch_seeded
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Generator and discriminator in their initial state, and the loss between them."""
+
+    generator: FlatModule
+    discriminator: FlatModule
+    loss: Loss
+    penalty_weight: float
+
+
+def build_networks(config: Config, shape: tuple[int, ...], device: torch.device) -> Networks:
+    """Both networks with the initial weights that every party shares: a function of the config alone."""
+    gan = config.gan
+    with torch_seeded(config.seed, Role.GENERATOR_INIT):
+        generator = build_generator(gan, shape)
+    with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
+        discriminator = _build(DISCRIMINATORS, gan.discriminator, "gan.discriminator", shape, gan)
+    loss: Loss = resolve(LOSSES, gan.loss, "gan.loss")
+    return Networks(FlatModule(generator, device), FlatModule(discriminator, device), loss, gan.gradient_penalty)
+
+
+def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
+    """The generator alone, with whatever weights torch's random state gives."""
+    return _build(GENERATORS, gan.generator, "gan.generator", shape, gan)
+
+
+def _build(table: dict[str, str], name: str, key: str, shape: tuple[int, ...], gan: Gan) -> nn.Module:
+    network = resolve(table, name, key)(shape, gan)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{key}: {name} made a {type(network).__name__}, but a torch.nn.Module is needed")
+    return network
+
+
+def discriminator_step(
+    networks: Networks, optimizer: FlatOptimizer, real: Tensor, z: Tensor, mix: Tensor | None
+) -> float:
+    """One descent step of the discriminator on real samples and fakes made from `z`, the generator frozen.
+
+    `real` is (N, *shape), `z` (N, latent); `mix` (N,) places WGAN-GP's penalty and is None for other losses.
+    Returns the loss before the step.
+    """
+    discriminator = networks.discriminator
+    with torch.no_grad():
+        fake = networks.generator.module(z)
+    _zero_grad(discriminator)
+    loss = networks.loss.discriminator(discriminator.module(real), discriminator.module(fake))
+    if mix is not None:
+        loss = loss + networks.penalty_weight * gradient_penalty(discriminator.module, real, fake, mix)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.item()
+
+
+def generator_step(networks: Networks, optimizer: FlatOptimizer, z: Tensor) -> float:
+    """One descent step of the generator against the discriminator as it is; `z` is (M, latent).
+
+    Returns the loss before the step.
+    """
+    generator, discriminator = networks.generator, networks.discriminator
+    _zero_grad(generator)
+    discriminator.module.requires_grad_(False)
+    loss = networks.loss.generator(discriminator.module(generator.module(z)))
+    loss.backward()  # type: ignore[no-untyped-call]
+    discriminator.module.requires_grad_(True)
+    optimizer.step()
+    return loss.item()
+
+
+def _zero_grad(network: FlatModule) -> None:
+    gradient = network.parameters.grad
+    assert gradient is not None  # laid out once by FlatModule, never released
+    gradient.zero_()

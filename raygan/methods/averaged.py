@@ -1,0 +1,161 @@
+"""Local discriminators averaged at a server that updates the generator (arXiv 2107.08681).
+
+The abstract says: the server sends the global GAN, devices update local discriminators, the server takes
+their average as the new global discriminator, then updates the generator accordingly; two schedules differ
+in how far device and server work overlap. Step counts, weights, optimisers and the exact order within the
+schedules are our reading. The serial loop has a precedent in DP-FedAvg-GAN (Augenstein et al.,
+arXiv 1911.06679), which it equals without the privacy mechanism.
+"""
+
+import numpy as np
+import torch
+
+from raygan.config.tree import Config
+from raygan.gan.batches import draw_real
+from raygan.gan.flat import FlatModule, array_of, tensor_of
+from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.steps import discriminator_step, generator_step
+from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.rng import Role, noise, stream, torch_seeded
+
+
+class AveragedDevice(DeviceSide):
+    """Updates a local discriminator on the device's own samples and on its own fakes."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        self._optimizer = FlatOptimizer(config.device_optimizer, self.networks.discriminator)
+        self._initial_buffers = self.networks.discriminator.buffers.clone()
+
+    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+        """`device_steps` discriminator steps from the global one, the generator frozen (our reading)."""
+        received = down[self.networks.generator.vector.numel() :]
+        self._load(down, received, state)
+        loss = self._train(shard, round)
+        vector = self._message()
+        if self.config.averaged.upload == "delta":
+            vector -= received
+        update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": loss})
+        return update, self._kept()
+
+    def _load(self, down: np.ndarray, received: np.ndarray, state: State) -> None:
+        discriminator, switches = self.networks.discriminator, self.config.averaged
+        size = _shared_size(discriminator, self.config)
+        self.networks.generator.load(down[: self.networks.generator.vector.numel()])
+        with torch.no_grad():
+            discriminator.vector[:size].copy_(tensor_of(received[:size]))
+            if switches.buffers == "reset" or (switches.buffers == "local" and "buffers" not in state):
+                discriminator.buffers.copy_(self._initial_buffers)
+            elif switches.buffers == "local":
+                discriminator.buffers.copy_(tensor_of(state["buffers"]))
+        if switches.optimizer_state == "average":
+            self._optimizer.load(received[size:])
+        else:
+            self._optimizer.load(state.get("optimizer"))
+
+    def _train(self, shard: Shard, round: int) -> float:
+        """The mean loss over the local steps."""
+        config, key = self.config, (shard.device, round)
+        batches = stream(config.seed, Role.DEVICE_BATCH, *key)
+        latents = stream(config.seed, Role.DEVICE_NOISE, *key)
+        mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
+        losses = []
+        with torch_seeded(config.seed, Role.DEVICE_TORCH, *key):
+            for _ in range(config.device_steps):
+                real = draw_real(shard.samples, config.batch_size, batches, self.torch_device)
+                z = noise(latents, len(real), config.gan.latent, self.torch_device)
+                mix = None
+                if self.networks.loss.gradient_penalty:
+                    mix = torch.from_numpy(mixes.random(len(real), dtype=np.float32)).to(self.torch_device)
+                losses.append(discriminator_step(self.networks, self._optimizer, real, z, mix))
+        return sum(losses) / len(losses)
+
+    def _message(self) -> np.ndarray:
+        discriminator = self.networks.discriminator
+        shared = discriminator.vector[: _shared_size(discriminator, self.config)]
+        if self.config.averaged.optimizer_state == "average":
+            shared = torch.cat([shared, self._optimizer.vector])
+        return array_of(shared)
+
+    def _weight(self, samples: int) -> int:
+        batch = min(self.config.batch_size, samples)
+        return {"uniform": 1, "shard": samples, "batch": batch}[self.config.averaged.weights]
+
+    def _kept(self) -> State:
+        kept: State = {}
+        if self.config.averaged.optimizer_state == "keep":
+            kept["optimizer"] = self._optimizer.dump()
+        if self.config.averaged.buffers == "local":
+            kept["buffers"] = array_of(self.networks.discriminator.buffers)
+        return kept
+
+
+class AveragedServer(ServerSide):
+    """Averages the discriminators and updates the generator: after the average, or meanwhile."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        self._optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
+        self._shared_size = _shared_size(self.networks.discriminator, config)
+        moments = 0
+        if config.averaged.optimizer_state == "average":
+            moments = FlatOptimizer(config.device_optimizer, self.networks.discriminator).vector.numel()
+        self._moments = np.zeros(moments, np.float32)
+        self._sent = np.empty(0, np.float32)
+
+    @property
+    def update_size(self) -> int:
+        """The discriminator's shared values, and its optimiser's if that is averaged."""
+        return self._shared_size + len(self._moments)
+
+    def down(self) -> np.ndarray:
+        """Generator, then discriminator, then averaged moments."""
+        discriminator = array_of(self.networks.discriminator.vector[: self._shared_size])
+        self._sent = np.concatenate([discriminator, self._moments])
+        return np.concatenate([self.networks.generator.dump(), self._sent])
+
+    def meanwhile(self, round: int) -> Metrics:
+        """Parallel schedule: the generator steps on the discriminator of the round before."""
+        return self._generator_steps(round) if self.config.schedule == "parallel" else {}
+
+    def finish(self, round: int, mean: np.ndarray) -> Metrics:
+        """The average becomes the global discriminator; serial schedule: the generator steps on it."""
+        new = self._sent + mean if self.config.averaged.upload == "delta" else mean
+        with torch.no_grad():
+            self.networks.discriminator.vector[: self._shared_size].copy_(tensor_of(new[: self._shared_size]))
+        self._moments = new[self._shared_size :]
+        return self._generator_steps(round) if self.config.schedule == "serial" else {}
+
+    def _generator_steps(self, round: int) -> Metrics:
+        config = self.config
+        latents = stream(config.seed, Role.SERVER_NOISE, round=round)
+        losses = []
+        with torch_seeded(config.seed, Role.SERVER_TORCH, round=round):
+            for _ in range(config.generator_steps):
+                z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
+                losses.append(generator_step(self.networks, self._optimizer, z))
+                self.update_ema()
+        return {"g_loss": sum(losses) / len(losses)}
+
+    def state(self) -> State:
+        """Also the generator's optimiser and the averaged moments."""
+        return super().state() | {"optimizer": self._optimizer.dump(), "moments": self._moments}
+
+    def restore(self, state: State) -> None:
+        """Go back to a `state`."""
+        super().restore(state)
+        self._optimizer.load(state["optimizer"])
+        self._moments = np.array(state["moments"])
+
+
+def _shared_size(discriminator: FlatModule, config: Config) -> int:
+    """How much of the discriminator's vector travels: its buffers only where they are averaged."""
+    with_buffers = config.averaged.buffers == "average"
+    return discriminator.vector.numel() if with_buffers else discriminator.num_parameters
+
+
+Averaged = Method(
+    device=AveragedDevice,
+    server=AveragedServer,
+    traffic=lambda generator, discriminator: (generator + discriminator, discriminator),
+)

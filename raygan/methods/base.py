@@ -1,0 +1,117 @@
+"""What a method is: a device's side and the server's side of one round.
+
+In every round the server's `down` goes to the devices, each device's `update` answers it, and the server's
+`finish` takes the weighted mean of the answers. `meanwhile` is server work that does not wait for them.
+Both sides know nothing of where they run; all that a device remembers is the `State` it is handed, so a
+round can be replayed and one process can play many devices.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raygan.config.tree import Config
+from raygan.gan.flat import array_of, tensor_of
+from raygan.gan.steps import Networks, build_networks
+
+State = dict[str, np.ndarray]
+"""What one party keeps from round to round: named arrays, float32."""
+
+Metrics = dict[str, float]
+"""Scalars of one round, by name."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one device sends up, and nothing else: a float32 vector, its weight in the mean, scalar metrics."""
+
+    device: int
+    vector: np.ndarray
+    weight: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One device's samples: `samples` is (n, C, H, W) uint8 or (n, d) float32."""
+
+    device: int
+    samples: np.ndarray
+
+
+class DeviceSide(ABC):
+    """A device's part. One instance serves all devices of a process, one after the other."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        self.config = config
+        self.torch_device = torch_device
+        self.networks: Networks = build_networks(config, shape, torch_device)
+
+    @abstractmethod
+    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+        """Answer `down` in `round`; returns what goes up and the state to keep. `down` is left unchanged."""
+
+
+class ServerSide(ABC):
+    """The server's part: holds the global GAN."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        self.config = config
+        self.torch_device = torch_device
+        self.networks: Networks = build_networks(config, shape, torch_device)
+        self.ema = self.networks.generator.vector.clone()
+
+    @property
+    @abstractmethod
+    def update_size(self) -> int:
+        """Length of every device's update vector."""
+
+    @abstractmethod
+    def down(self) -> np.ndarray:
+        """The vector that goes to every device at the start of a round, (n,) float32, a copy."""
+
+    @abstractmethod
+    def meanwhile(self, round: int) -> Metrics:
+        """Work on the old state while the devices work."""
+
+    @abstractmethod
+    def finish(self, round: int, mean: np.ndarray) -> Metrics:
+        """Take in the mean of the updates, then do the work that waited for it."""
+
+    def update_ema(self) -> None:
+        """Move the average a step towards the generator as it is: parameters and buffers alike."""
+        self.ema.lerp_(self.networks.generator.vector, 1 - self.config.gan.ema)
+
+    def generators(self) -> State:
+        """The generator as it is and its moving average, each (|G| + buffers,) float32."""
+        return {"raw": self.networks.generator.dump(), "ema": array_of(self.ema)}
+
+    def state(self) -> State:
+        """Everything that later rounds depend on."""
+        return {
+            "generator": self.networks.generator.dump(),
+            "discriminator": self.networks.discriminator.dump(),
+            "ema": array_of(self.ema),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go back to a `state`."""
+        self.networks.generator.load(state["generator"])
+        self.networks.discriminator.load(state["discriminator"])
+        self.ema.copy_(tensor_of(state["ema"]))
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's two sides and its traffic.
+
+    `traffic` maps (parameters of the generator, of the discriminator) to the values that go (down, up) per
+    device and round, as the literature counts them: parameters, without buffers.
+    """
+
+    device: Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
+    server: Callable[[Config, tuple[int, ...], torch.device], ServerSide]
+    traffic: Callable[[int, int], tuple[int, int]]

@@ -1,0 +1,84 @@
+"""A weighted sum of float32 vectors that is exact, so that order and grouping cannot change it.
+
+Each term is cut into pieces on fixed grids of powers of two; float64 adds the pieces of one grid without
+rounding. (The idea of error-free extraction: Rump, Ogita, Oishi, SIAM J. Sci. Comput. 31(1), 2008; its use
+for reproducible sums: Demmel and Nguyen, ARITH 2013.) Partial sums made anywhere add up to the same bits,
+and the mean of one vector is that vector.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+LARGEST = 2.0**32
+"""Magnitude from which a value is refused: weights that large mean that training has diverged."""
+_MANTISSA = 52  # float64's, one bit kept in hand for the carry of rounding to nearest
+
+
+class ExactSum:
+    """Sum of at most `terms` vectors of `size`, with whole weights that add up to at most `total_weight`.
+
+    Both bounds place the grids; sums to be merged must share them.
+    """
+
+    def __init__(self, size: int, terms: int, total_weight: int) -> None:
+        self.weight = 0
+        self._size = size
+        self._top = int(total_weight).bit_length() + int(np.log2(LARGEST)) - _MANTISSA
+        self._spacing = _MANTISSA - int(terms).bit_length()
+        self._pieces: list[np.ndarray] = []
+        self._rest = np.empty(size)
+        self._piece = np.empty(size)
+
+    def add(self, vector: np.ndarray, weight: int) -> None:
+        """Add `weight` times `vector`, a (size,) float32 array.
+
+        Raises:
+            ValueError: the wrong shape or type.
+            FloatingPointError: a value that is not finite, or not below `LARGEST`.
+        """
+        if vector.shape != (self._size,) or vector.dtype != np.float32:
+            raise ValueError(f"expected ({self._size},) float32, got {vector.shape} {vector.dtype}")
+        largest = np.abs(vector).max(initial=0)
+        if not largest < LARGEST:  # also true of NaN
+            raise FloatingPointError(f"holds a value of magnitude {largest:.3g}")
+        rest, piece = self._rest, self._piece
+        np.multiply(vector, float(weight), out=rest, dtype=np.float64)
+        level = 0
+        while rest.any():
+            grid = 1.5 * 2.0 ** (self._top - level * self._spacing + _MANTISSA)
+            np.add(rest, grid, out=piece)  # rounds to a multiple of the level's unit ...
+            np.subtract(piece, grid, out=piece)
+            np.subtract(rest, piece, out=rest)  # ... and this remainder is exact
+            np.add(self._level(level), piece, out=self._level(level))
+            level += 1
+        self.weight += weight
+
+    def merge(self, pieces: Iterable[np.ndarray], weight: int) -> None:
+        """Add the `pieces` and `weight` of another sum with the same bounds."""
+        for level, piece in enumerate(pieces):
+            np.add(self._level(level), piece, out=self._level(level))
+        self.weight += weight
+
+    @property
+    def pieces(self) -> list[np.ndarray]:
+        """The sum as it stands, coarsest grid first; float64 arrays of (size,)."""
+        return self._pieces
+
+    def mean(self) -> np.ndarray:
+        """The weighted mean, (size,) float32.
+
+        Raises:
+            ZeroDivisionError: nothing has been added.
+        """
+        if self.weight == 0:
+            raise ZeroDivisionError("the mean of no vectors")
+        total = np.zeros(self._size)
+        for piece in reversed(self._pieces):  # finest first: one vector's pieces add up without rounding
+            total += piece
+        return (total / self.weight).astype(np.float32)
+
+    def _level(self, level: int) -> np.ndarray:
+        while len(self._pieces) <= level:
+            self._pieces.append(np.zeros(self._size))
+        return self._pieces[level]

@@ -1,0 +1,1 @@
+"""How good generated samples are: FD-clf, classes found, FID, mode coverage."""

@@ -1,0 +1,47 @@
+"""Pictures of samples."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+_SMALLEST_SIDE = 640  # pixels; smaller grids are enlarged by a whole factor, so that each pixel can be seen
+_GAP = 1
+
+
+def image_grid(images: np.ndarray, columns: int) -> Image.Image:
+    """Images (N, C, H, W) uint8, C 1 or 3, in rows of `columns` on white."""
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, channels), 255, np.uint8)
+    for index, image in enumerate(images):
+        top = _GAP + index // columns * (height + _GAP)
+        left = _GAP + index % columns * (width + _GAP)
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    factor = max(1, round(_SMALLEST_SIDE / max(picture.size)))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def scatter(points: np.ndarray, real: np.ndarray) -> Image.Image:
+    """Generated points (N, 2) over real ones."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 6), dpi=100)
+    axes = figure.add_axes((0.08, 0.06, 0.9, 0.9))
+    axes.scatter(real[:, 0], real[:, 1], s=4, color="#c8c8c8", label="real")
+    axes.scatter(points[:, 0], points[:, 1], s=4, color="#c0392b", label="generated")
+    limit = 1.4 * float(np.abs(real).max())
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    axes.legend(loc="upper right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, format="PNG")

@@ -1,0 +1,58 @@
+"""Random streams keyed by (seed, role, device, round).
+
+Every random number of a run comes from one of these streams, never from global state, so what is drawn
+depends on the config alone: not on the executor, the packing, arrival order or an interruption.
+"""
+
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Role(enum.IntEnum):
+    """What a stream is for. The numbers are part of every run's results: append, never renumber."""
+
+    GENERATOR_INIT = 0
+    DISCRIMINATOR_INIT = 1
+    PARTITION = 2
+    DEVICE_BATCH = 3
+    DEVICE_NOISE = 4
+    DEVICE_PENALTY = 5
+    DEVICE_TORCH = 6
+    SERVER_NOISE = 7
+    SERVER_TORCH = 8
+    EVALUATION = 9
+    SAMPLES = 10
+    CLASSIFIER = 11
+    DATA = 12
+
+
+def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:
+    """A numpy generator for one role of one device in one round."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, role, device, round))))
+
+
+@contextmanager
+def torch_seeded(seed: int, role: Role, device: int = 0, round: int = 0) -> Iterator[None]:
+    """Seed torch's global CPU stream inside the block and give it back afterwards as it was.
+
+    For what only draws from the global stream: weight initialisers, and dropout in a user's own networks.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(seed, role, device, round).integers(2**63)))
+        yield
+
+
+def noise(random: np.random.Generator, count: int, latent: int, device: "torch.device") -> "torch.Tensor":
+    """Standard normal latent points, (count, latent) float32, drawn on the CPU so a GPU changes nothing."""
+    import torch
+
+    return torch.from_numpy(random.standard_normal((count, latent), dtype=np.float32)).to(device)
