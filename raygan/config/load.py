@@ -92,7 +92,7 @@ def _parse_override(word: str) -> Tree:
     if not equals or not key:
         raise InputError(f"{word}: not of the form key=value (for example rounds=200)")
     try:
-        value = _yaml().load(text) if text else ""
+        value: Any = _yaml().load(text) if text else ""
     except YAMLError as error:
         raise InputError(f"{key}: {text!r} is not a YAML value: {_one_line(error)}") from error
     for part in reversed(key.split(".")):

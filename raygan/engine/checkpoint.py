@@ -56,7 +56,7 @@ def save_snapshot(folder: Path, snapshot: Snapshot, keep: int) -> None:
 
 def load_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
     """The newest whole checkpoint below `folder`, or None; and a line for each newer one that is damaged."""
-    damaged = []
+    damaged: list[str] = []
     for path in _newest_first(folder):
         try:
             return _load(path), damaged

@@ -1,19 +1,27 @@
 """Measuring a generator: which metrics a data set has, and on how many samples."""
 
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from raygan.config.tree import Config, Gaussians
 from raygan.data.cache import cache_folder
 from raygan.data.gaussians import centres
-from raygan.data.images import ImageSet
+from raygan.data.images import ImageSet, load_data
 from raygan.engine.compute import torch_device
+from raygan.engine.generator_file import Weights, load_generator
+from raygan.engine.run_folder import RunFolder
+from raygan.errors import InputError
+from raygan.gan.batches import to_bytes
 from raygan.metrics.classifier import train_classifier
 from raygan.metrics.frechet import ClassifierDistance, InceptionDistance
 from raygan.metrics.modes import mode_coverage
+from raygan.report.grid import image_grid, save_picture, scatter
 from raygan.rng import Role, noise, stream
 
 REFERENCE_IMAGES = 50_000
@@ -36,7 +44,8 @@ class Evaluator:
         self._device = torch_device(config.eval.gpus)
         self._classifier: ClassifierDistance | None = None
         self._inception: InceptionDistance | None = None
-        self.about: dict[str, object] = {"samples": config.eval.samples}
+        self.about: dict[str, object] = {"eval_samples": config.eval.samples}
+        """What a measurement depends on: sample counts, and the hash of the classifier."""
         if len(images.shape) != 3:
             return
         reference = _reference(images.images)
@@ -94,3 +103,34 @@ def _reference(images: np.ndarray) -> np.ndarray:
         return images
     chosen = stream(0, Role.EVALUATION).choice(len(images), REFERENCE_IMAGES, replace=False)
     return images[np.sort(chosen)]
+
+
+def evaluate_run(config: Config, folder: Path) -> dict[str, object]:
+    """Measure the generator in a run folder as `config.eval` says: averaged, raw, and what both depend on.
+
+    Raises:
+        InputError: the run has no generator yet, or the data is not there.
+    """
+    trained = {weights: load_generator(RunFolder(folder).generator, weights) for weights in ("ema", "raw")}
+    evaluator = Evaluator(config, load_data(config.data, config.seed))
+    measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
+    return {"round": trained["ema"].round, **measured, **evaluator.about}
+
+
+def draw_samples(config: Config, folder: Path, count: int, out: Path, weights: Weights) -> None:
+    """Write a picture of `count` samples of the generator in a run folder.
+
+    Raises:
+        InputError: the run has no generator yet, or `out` cannot be written.
+    """
+    trained = load_generator(RunFolder(folder).generator, weights)
+    batches = sample_batches(trained.network.module, count, trained.gan.latent, config.seed, Role.SAMPLES)
+    try:
+        save_picture(draw(torch.cat(list(batches)), columns=math.isqrt(count - 1) + 1), out)
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written: {error.strerror or error}") from error
+
+
+def draw(samples: Tensor, columns: int) -> Image.Image:
+    """A grid of images in [-1, 1], (N, C, H, W), or a scatter of points, (N, 2)."""
+    return image_grid(to_bytes(samples), columns) if samples.dim() == 4 else scatter(samples.numpy())

@@ -63,11 +63,11 @@ class Executor(ABC):
 
     @abstractmethod
     def traffic(self) -> tuple[int, int]:
-        """Values that go (down, up) per device and round."""
+        """Bytes that go (down, up) per device and round."""
 
     @abstractmethod
     def facts(self) -> dict[str, object]:
-        """Which process runs where on what, and the sample counts behind the metrics."""
+        """Which process runs where, on what."""
 
     @abstractmethod
     def close(self) -> None:

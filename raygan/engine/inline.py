@@ -22,17 +22,16 @@ class InlineExecutor(Executor):
     def __init__(
         self, config: Config, root: Path, images: ImageSet, shards: list[np.ndarray], start: Snapshot | None
     ) -> None:
+        self._round = start.round if start is not None else 0
         cpu = torch.device("cpu")
         problem = Problem(images.shape, len(images))
         parts = [Shard(device, images.images[indices]) for device, indices in enumerate(shards)]
         self._host = Host(config, problem, parts, cpu)
         self._server = Server(config, problem, cpu)
-        self._recorder = Recorder(config, root, images)
-        self._round = 0
+        self._recorder = Recorder(config, root, images, self._round)
         if start is not None:
             self._server.side.restore(start.server)
             self._host.restore(start.devices)
-            self._round = start.round
 
     def play(self, round: int) -> Done[Metrics]:
         """Play a round."""
@@ -47,20 +46,22 @@ class InlineExecutor(Executor):
 
     def save(self) -> Done[None]:
         """Write a checkpoint."""
-        return Done(self._recorder.save(Snapshot(self._round, self._server.side.state(), self._host.states())))
+        self._recorder.save(Snapshot(self._round, self._server.side.state(), self._host.states()))
+        return Done(None)
 
     def export(self) -> Done[None]:
         """Write generator.safetensors."""
-        return Done(self._recorder.export(self._round, self._server.side.generators()))
+        self._recorder.export(self._round, self._server.side.generators())
+        return Done(None)
 
     def traffic(self) -> tuple[int, int]:
         """By the method's own count."""
         return self._server.traffic()
 
     def facts(self) -> dict[str, object]:
-        """This process; sample counts and classifier behind the metrics."""
+        """This process."""
         here = {"node": socket.gethostname(), "pid": os.getpid(), "torch_device": "cpu"}
-        return {"processes": [{"role": "all", **here}], "evaluation": self._recorder.about()}
+        return {"processes": [{"role": "all", **here}]}
 
     def close(self) -> None:
         """Nothing to end."""

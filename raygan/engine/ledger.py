@@ -16,7 +16,10 @@ BEHIND = 8
 
 
 class Watcher(Protocol):
-    """Someone who watches a run: a progress display, TensorBoard."""
+    """Someone who watches a run, such as a progress display."""
+
+    def on_phase(self, text: str) -> None:
+        """Something other than rounds goes on, or the rounds begin."""
 
     def on_round(self, row: Row) -> None:
         """A round is over. On evaluation rounds the measurements follow later."""
@@ -56,17 +59,17 @@ class Ledger:
         playing = [entry for entry in self._entries if entry.row is None]
         for entry in playing[: max(0, len(playing) - in_flight)]:
             self._complete(entry)
-        while self._entries and self._entries[0].row is not None:
+        while self._entries and (row := self._entries[0].row) is not None:
             entry = self._entries[0]
             if entry.evaluation is not None:
                 late = sum(other.evaluation is not None for other in self._entries) > behind
                 if not (late or entry.evaluation.done()):
                     return
                 metrics = entry.evaluation.result()
-                entry.row |= metrics
+                row |= metrics
                 for watcher in self._watchers:
                     watcher.on_evaluation(entry.round, metrics)
-            self._folder.append(entry.row)
+            self._folder.append(row)
             self._entries.popleft()
 
     def _complete(self, entry: _Entry) -> None:

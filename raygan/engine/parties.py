@@ -14,6 +14,9 @@ from raygan.errors import RunError
 from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
 from raygan.methods.exact_sum import ExactSum
 
+BYTES_PER_VALUE = 4
+"""A parameter travels as float32."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -132,9 +135,11 @@ class Server:
         self.side: ServerSide = method_of(config).server(config, problem.shape, device)
 
     def traffic(self) -> tuple[int, int]:
-        """Values that go (down, up) per device and round, by the method's own count."""
+        """Bytes that go (down, up) per device and round, by the method's own count of values."""
         networks = self.side.networks
-        return method_of(self._config).traffic(networks.generator.num_parameters, networks.discriminator.num_parameters)
+        count = method_of(self._config).traffic
+        down, up = count(networks.generator.num_parameters, networks.discriminator.num_parameters)
+        return BYTES_PER_VALUE * down, BYTES_PER_VALUE * up
 
     def round(self, round: int, contributions: Iterable[Contribution]) -> Metrics:
         """One round: the work that waits for nobody, the sum of what comes in, the work that waited.

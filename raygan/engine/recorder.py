@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.engine.checkpoint import Snapshot, save_snapshot
 from raygan.engine.compute import threads
-from raygan.engine.evaluation import Evaluator, sample_batches
+from raygan.engine.evaluation import Evaluator, draw, sample_batches
 from raygan.engine.generator_file import save_generator
 from raygan.engine.run_folder import RunFolder
-from raygan.gan.batches import to_bytes
 from raygan.gan.flat import FlatModule
 from raygan.gan.steps import build_generator
 from raygan.methods.base import State
-from raygan.report.grid import image_grid, save_picture, scatter
+from raygan.report.grid import save_picture
+from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
 
 
@@ -26,11 +25,12 @@ class Recorder:
     It sees the real data as the simulator's instrument, not as a party of the simulated system.
     """
 
-    def __init__(self, config: Config, root: Path, images: ImageSet) -> None:
+    def __init__(self, config: Config, root: Path, images: ImageSet, first_round: int) -> None:
         self._config = config
         self._folder = RunFolder(root)
         self._images = images
         self._evaluator: Evaluator | None = None
+        self._tensorboard = TensorBoardMirror(root, first_round)
 
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
         """Metrics of the averaged generator, those of the raw one with `_raw` behind, and the sample grid."""
@@ -44,28 +44,21 @@ class Recorder:
             network.load(generators["ema"])
             metrics = self._evaluator.measure(network.module)
             self._draw(round, network)
-        return metrics | {f"{name}_raw": value for name, value in raw.items() if name != "class_shares"}
-
-    def about(self) -> dict[str, object]:
-        """Sample counts and classifier behind the metrics."""
-        return {} if self._evaluator is None else self._evaluator.about
+        self._tensorboard.update()
+        of_raw = {f"{name}_raw": value for name, value in raw.items() if name != "class_shares"}
+        return metrics | of_raw | self._evaluator.about
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
         save_snapshot(self._folder.checkpoints, snapshot, self._config.checkpoint.keep)
 
     def export(self, round: int, generators: State) -> None:
-        """Write generator.safetensors."""
+        """Write generator.safetensors, and to TensorBoard what it lacks."""
+        self._tensorboard.update()
         save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
 
     def _draw(self, round: int, network: FlatModule) -> None:
-        rows = self._config.eval.grid
-        points = len(self._images.shape) == 1
-        count = 1000 if points else rows * rows
-        batches = sample_batches(network.module, count, self._config.gan.latent, self._config.seed, Role.SAMPLES)
-        samples = torch.cat(list(batches))
-        if points:
-            picture = scatter(samples.numpy(), np.asarray(self._images.images[:1000]))
-        else:
-            picture = image_grid(to_bytes(samples), rows)
-        save_picture(picture, self._folder.picture(round))
+        config, rows = self._config, self._config.eval.grid
+        count = 1000 if len(self._images.shape) == 1 else rows * rows
+        batches = sample_batches(network.module, count, config.gan.latent, config.seed, Role.SAMPLES)
+        save_picture(draw(torch.cat(list(batches)), rows), self._folder.picture(round))

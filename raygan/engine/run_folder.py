@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -54,8 +55,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Undo `create`, for a run that never began."""
-        self.config.unlink(missing_ok=True)
-        self.root.rmdir()
+        shutil.rmtree(self.root)
 
     def write_config(self, config: Config) -> None:
         """Write the whole config as run."""

@@ -18,9 +18,6 @@ from raygan.engine.run_folder import Row, RunFolder, check_same_run
 from raygan.engine.signals import stop_wish
 from raygan.errors import InputError, RunError
 
-BYTES_PER_VALUE = 4
-"""A parameter travels as float32."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -70,17 +67,26 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         check_same_run(folder.read_config(), config)
     else:
         folder.create(config)
+    observers = list(watchers)
+
+    def tell(text: str) -> None:
+        for watcher in observers:
+            watcher.on_phase(text)
+
     try:
+        tell(f"loading {config.data.name}")
         images = load_data(config.data, config.seed)
         shards = split(images.labels, config.devices, config.data.partition, config.seed)
         start = _newest_checkpoint(folder, config) if resume else None
+        tell(f"starting {config.devices} devices and a server")
         executor = _open(config, folder, images, shards, start)
     except BaseException:
         if not resume:
             folder.discard()
         raise
     with closing(executor):
-        return _Rounds(config, folder, executor, list(watchers)).play(start.round if start is not None else 0)
+        tell("training")
+        return _Rounds(config, folder, executor, observers).play(start.round if start is not None else 0)
 
 
 def _newest_checkpoint(folder: RunFolder, config: Config) -> Snapshot | None:
@@ -120,6 +126,7 @@ class _Rounds:
         """Play the rounds behind `start`."""
         config, executor = self._config, self._executor
         self._folder.write_config(config)
+        self._folder.write_environment(executor.facts())
         self._folder.trim(start if start else -1)
         ledger = Ledger(self._folder, self._watchers, self._traffic(), self._seconds_before())
         played = start
@@ -137,11 +144,9 @@ class _Rounds:
                 played = round
             if played % config.checkpoint.every != 0:
                 self._save()
-            exporting = executor.export()
             ledger.finish()
             self._saving.result()
-            exporting.result()
-            self._folder.write_environment(executor.facts())
+            executor.export().result()
         return Result(self._folder.root, played, wish.signal)
 
     def _save(self) -> None:
@@ -153,8 +158,8 @@ class _Rounds:
         devices = self._config.devices
         return {
             "devices": devices,
-            "bytes_down": BYTES_PER_VALUE * down * devices,
-            "bytes_up": BYTES_PER_VALUE * up * devices,
+            "bytes_down": down * devices,
+            "bytes_up": up * devices,
         }
 
     def _seconds_before(self) -> float:

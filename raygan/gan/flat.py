@@ -1,5 +1,7 @@
 """A network whose whole state is one flat vector: what travels, is averaged, and is saved."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -23,18 +25,12 @@ class FlatModule:
         self.parameters = nn.Parameter(self.vector[: self.num_parameters])
         self.parameters.grad = torch.zeros_like(self.parameters)
         with torch.no_grad():
-            for tensor, piece in zip([*parameters, *buffers], self._pieces([*parameters, *buffers]), strict=True):
+            tensors = [*parameters, *buffers]
+            for tensor, piece in zip(tensors, cut(self.vector, tensors), strict=True):
                 piece.copy_(tensor)
                 tensor.data = piece
-        gradients = self.parameters.grad
-        start = 0
-        for parameter in parameters:
-            parameter.grad = gradients[start : start + parameter.numel()].view_as(parameter)
-            start += parameter.numel()
-
-    def _pieces(self, tensors: list[Tensor]) -> list[Tensor]:
-        pieces = self.vector.split([tensor.numel() for tensor in tensors])
-        return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
+        for parameter, piece in zip(parameters, cut(self.parameters.grad, parameters), strict=True):
+            parameter.grad = piece
 
     @property
     def buffers(self) -> Tensor:
@@ -52,14 +48,15 @@ class FlatModule:
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """`vector`, laid out as this network's, cut into tensors by parameter and buffer name."""
-        names = [name for name, _ in self.module.named_parameters()]
-        tensors = list(self.module.parameters())
-        for name, buffer in self.module.named_buffers():
-            if buffer.is_floating_point():
-                names.append(name)
-                tensors.append(buffer)
-        pieces = vector.split([tensor.numel() for tensor in tensors])
-        return {name: piece.view_as(like) for name, piece, like in zip(names, pieces, tensors, strict=True)}
+        tensors: dict[str, Tensor] = dict(self.module.named_parameters())
+        tensors |= {name: buffer for name, buffer in self.module.named_buffers() if buffer.is_floating_point()}
+        return dict(zip(tensors, cut(vector, list(tensors.values())), strict=True))
+
+
+def cut(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Views of a vector, one after the other, shaped as the tensors `like`."""
+    pieces = torch.split(vector, [tensor.numel() for tensor in like])
+    return [piece.view_as(tensor) for piece, tensor in zip(pieces, like, strict=True)]
 
 
 def tensor_of(array: np.ndarray) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from raygan.config.tree import Optimizer, Sgd
-from raygan.gan.flat import FlatModule, array_of, tensor_of
+from raygan.gan.flat import FlatModule, array_of, cut, tensor_of
 
 
 class FlatOptimizer:
@@ -21,9 +21,7 @@ class FlatOptimizer:
         state = self._optimizer.state[parameters]
         tensors = {name: value for name, value in sorted(state.items()) if isinstance(value, torch.Tensor)}
         self.vector = torch.zeros(sum(tensor.numel() for tensor in tensors.values()), device=parameters.device)
-        pieces = self.vector.split([tensor.numel() for tensor in tensors.values()])
-        for (name, tensor), piece in zip(tensors.items(), pieces, strict=True):
-            state[name] = piece.view_as(tensor)
+        state.update(zip(tensors, cut(self.vector, list(tensors.values())), strict=True))
         with torch.no_grad():
             network.vector.copy_(start)
 

@@ -1,5 +1,6 @@
 """Pictures of samples."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,15 @@ def image_grid(images: np.ndarray, columns: int) -> Image.Image:
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
-def scatter(points: np.ndarray, real: np.ndarray) -> Image.Image:
-    """Generated points (N, 2) over real ones."""
-    import io
-
-    from matplotlib.figure import Figure
+def scatter(points: np.ndarray, limit: float = 1.5) -> Image.Image:
+    """Points (N, 2) in the square from -limit to limit."""
+    from matplotlib.figure import Figure  # a second's import, for 2-D data only
 
     figure = Figure(figsize=(6, 6), dpi=100)
     axes = figure.add_axes((0.08, 0.06, 0.9, 0.9))
-    axes.scatter(real[:, 0], real[:, 1], s=4, color="#c8c8c8", label="real")
-    axes.scatter(points[:, 0], points[:, 1], s=4, color="#c0392b", label="generated")
-    limit = 1.4 * float(np.abs(real).max())
+    axes.scatter(points[:, 0], points[:, 1], s=5, color="#c0392b", alpha=0.6)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    axes.legend(loc="upper right")
+    axes.grid(color="#e0e0e0")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return Image.open(buffer)

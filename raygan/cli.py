@@ -1,0 +1,159 @@
+"""The command line: thin."""
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from raygan.config import Config, load_config
+from raygan.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from raygan.engine.train import Result
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="raygan")
+def cli() -> None:
+    """Simulate the distributed training of GANs: private shards on devices, one generator on a server."""
+
+
+@cli.command()
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-DATE-TIME]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out from its newest checkpoint.")
+def train(words: tuple[str, ...], out: Path | None, resume: bool) -> int:
+    """Train a GAN. CONFIG is a YAML file or a preset's name; KEY=VALUE sets any key by its dotted path."""
+    source, overrides = _config_words(words)
+    if resume and out is None:
+        raise InputError("--resume: say which run with --out DIR")
+    if resume and out is not None and source is None:
+        source = str(out / "config.yaml")
+        if not Path(source).is_file():
+            raise InputError(f"--resume: {out} is not a run folder (it has no config.yaml)")
+    config = load_config(source, overrides)
+    out = out or _new_folder(source, config)
+    from raygan.engine.train import train as run
+    from raygan.report.progress import ProgressDisplay
+
+    console = Console()
+    with ProgressDisplay(config.rounds, console) as display:
+        result = run(config, out, resume=resume, watchers=[display])
+    if result.stopped_by is not None:
+        where = _shown(result.out)
+        console.print(f"Interrupted after round {result.round}; the state is saved. Go on with:", highlight=False)
+        console.print(f"  raygan train --out {where} --resume", highlight=False, soft_wrap=True)
+        return INTERRUPTED if result.stopped_by.name == "SIGINT" else 143
+    _summarise(result, console)
+    return DONE
+
+
+@cli.command()
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
+def plan(words: tuple[str, ...]) -> int:
+    """Say what a run would start, hold and send; starts nothing."""
+    config = load_config(*_config_words(words))
+    from raygan.engine.plan import describe_plan, make_plan
+
+    for name, value in describe_plan(config, make_plan(config)):
+        click.echo(f"{name:<12}{value}")
+    return DONE
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def evaluate(folder: Path, overrides: tuple[str, ...]) -> int:
+    """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys."""
+    config = load_config(_config_of(folder), overrides)
+    from raygan.engine.evaluation import evaluate_run
+
+    click.echo(json.dumps(evaluate_run(config, folder), indent=2))
+    return DONE
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), required=True, help="How many samples.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture to write (PNG).")
+@click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
+def sample(folder: Path, count: int, out: Path, raw: bool) -> int:
+    """Draw samples of a finished run's generator."""
+    config = load_config(_config_of(folder))
+    from raygan.engine.evaluation import draw_samples
+
+    draw_samples(config, folder, count, out, "raw" if raw else "ema")
+    click.echo(out)
+    return DONE
+
+
+def main() -> None:
+    """The installed command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit status; what the user did wrong is one line on stderr."""
+    try:
+        return int(cli.main(arguments, prog_name="raygan", standalone_mode=False) or DONE)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return WRONG_INPUT
+    except click.ClickException as error:
+        return _complain(error.format_message(), WRONG_INPUT)
+    except InputError as error:
+        return _complain(str(error), WRONG_INPUT)
+    except RunError as error:
+        return _complain(str(error), FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted", INTERRUPTED)
+
+
+def _complain(message: str, status: int) -> int:
+    click.echo(f"raygan: {' '.join(message.split())}", err=True)
+    return status
+
+
+def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
+    """The config's name, if the first word is one, and the key=value words."""
+    sources = [word for word in words if "=" not in word]
+    if len(sources) > 1 or (sources and words[0] != sources[0]):
+        stray = sources[-1]
+        raise InputError(f"{stray}: not of the form key=value (a config file or preset comes first, and only one)")
+    return (sources[0] if sources else None), [word for word in words if "=" in word]
+
+
+def _config_of(folder: Path) -> str:
+    config = folder / "config.yaml"
+    if not config.is_file():
+        raise InputError(f"{folder}: not a run folder (it has no config.yaml)")
+    return str(config)
+
+
+def _new_folder(source: str | None, config: Config) -> Path:
+    name = Path(source).stem if source else config.data.name.replace(":", ".")
+    return Path("runs") / f"{name}-{config.schedule}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _summarise(result: "Result", console: Console) -> None:
+    from raygan.report.progress import describe
+
+    console.print(f"{result.round} rounds done.", highlight=False)
+    if evaluations := result.evaluations:
+        first, last = evaluations[0], evaluations[-1]
+        console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
+        console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
+    console.print(f"  run folder: {_shown(result.out)}", highlight=False, soft_wrap=True)
+    if result.picture is not None:
+        console.print(f"  open this picture: [bold]{_shown(result.picture)}[/]", highlight=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> Path:
+    """As short as it can be said from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,139 @@
+"""The parties as Ray actors: the one place where plain classes are wrapped. Arguments and results are numpy.
+
+A device's process imports torch and nothing heavier, so the recorder's imports stand inside its actor.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from raygan.config.tree import Config
+from raygan.engine.checkpoint import Snapshot
+from raygan.engine.compute import torch_device
+from raygan.engine.parties import Contribution, Host, Problem, Server
+from raygan.methods.base import Metrics, Shard, State
+
+Facts = dict[str, object]
+
+
+def _see_modules_in(folder: str) -> None:
+    """Let import paths in the config lead to modules in the folder the run was started from."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def _facts(role: str, computes_on: str) -> Facts:
+    context: Any = ray.get_runtime_context()
+    return {
+        "role": role,
+        "node": context.get_node_id(),
+        "pid": os.getpid(),
+        "resources": context.get_assigned_resources(),
+        "gpus": context.get_accelerator_ids().get("GPU", []),
+        "torch_device": computes_on,
+    }
+
+
+class HostActor:
+    """A `Host`: one device by default, or several that take turns."""
+
+    def __init__(self, config: Config, problem: Problem, shards: list[Shard], folder: str) -> None:
+        _see_modules_in(folder)
+        self._device = torch_device(config.engine.gpus_per_device)
+        self._host = Host(config, problem, shards, self._device)
+
+    @ray.method(num_returns=2)
+    def round(self, round: int, down: np.ndarray) -> tuple[Contribution, dict[int, Metrics]]:
+        """What goes up, and the devices' scalars, as two objects."""
+        return self._host.round(round, down)
+
+    def states(self) -> dict[int, State]:
+        """For a checkpoint."""
+        return self._host.states()
+
+    def restore(self, states: dict[int, State]) -> None:
+        """From a checkpoint. What comes out of the object store is shared, so it is copied."""
+        self._host.restore({number: _copied(state) for number, state in states.items()})
+
+    def facts(self) -> Facts:
+        """Where this actor is and what it was granted."""
+        return _facts(f"devices {', '.join(map(str, self._host.devices))}", str(self._device))
+
+
+class ServerActor:
+    """The `Server`."""
+
+    def __init__(self, config: Config, problem: Problem, folder: str) -> None:
+        _see_modules_in(folder)
+        self._device = torch_device(config.engine.server_gpus)
+        self._server = Server(config, problem, self._device)
+
+    def down(self) -> np.ndarray:
+        """What goes down in the first round."""
+        return self._server.side.down()
+
+    @ray.method(num_returns=2)
+    def round(self, round: int, contributions: list["ray.ObjectRef[Contribution]"]) -> tuple[np.ndarray, Metrics]:
+        """Play a round on references, taken in as they arrive; returns what goes down next, and scalars."""
+        metrics = self._server.round(round, _as_they_arrive(contributions))
+        return self._server.side.down(), metrics
+
+    def generators(self) -> State:
+        """For an evaluation or the final file."""
+        return self._server.side.generators()
+
+    def state(self) -> State:
+        """For a checkpoint."""
+        return self._server.side.state()
+
+    def restore(self, state: State) -> None:
+        """From a checkpoint."""
+        self._server.side.restore(_copied(state))
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes that go (down, up) per device and round."""
+        return self._server.traffic()
+
+    def facts(self) -> Facts:
+        """Where this actor is and what it was granted."""
+        return _facts("server", str(self._device))
+
+
+class RecorderActor:
+    """The `Recorder`, on the node of the run folder, at the lowest priority."""
+
+    def __init__(self, config: Config, root: Path, first_round: int, folder: str) -> None:
+        from raygan.data import load_data
+        from raygan.engine.recorder import Recorder
+
+        _see_modules_in(folder)
+        os.nice(19)
+        self._recorder = Recorder(config, root, load_data(config.data, config.seed), first_round)
+
+    def evaluate(self, round: int, generators: State) -> dict[str, object]:
+        """Measure and draw."""
+        return self._recorder.evaluate(round, generators)
+
+    def save(self, round: int, server: State, *hosts: dict[int, State]) -> None:
+        """Write a checkpoint."""
+        devices = {number: state for states in hosts for number, state in states.items()}
+        self._recorder.save(Snapshot(round, server, devices))
+
+    def export(self, round: int, generators: State) -> None:
+        """Write generator.safetensors."""
+        self._recorder.export(round, generators)
+
+
+def _as_they_arrive(pending: list["ray.ObjectRef[Contribution]"]) -> Iterator[Contribution]:
+    while pending:
+        done, pending = ray.wait(pending, num_returns=1)
+        yield ray.get(done[0])
+
+
+def _copied(state: State) -> State:
+    return {name: np.array(array) for name, array in state.items()}

@@ -1,0 +1,106 @@
+"""Joining or starting Ray, and saying in one line what does not fit."""
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ray
+
+from raygan.config.tree import Config
+from raygan.errors import InputError
+
+Resources = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run asks Ray for."""
+
+    hosts: int
+    per_host: Resources
+    server: Resources
+
+    @property
+    def total(self) -> dict[str, float]:
+        """All actors together."""
+        names = self.per_host.keys() | self.server.keys()
+        return {name: self.hosts * self.per_host.get(name, 0) + self.server.get(name, 0) for name in sorted(names)}
+
+
+def needs_of(config: Config) -> Needs:
+    """One actor per `devices_per_actor` devices, and the server; the recorder asks for no CPU."""
+    engine = config.engine
+    return Needs(
+        hosts=-(-config.devices // engine.devices_per_actor),
+        per_host=_resources(engine.cpus_per_device, engine.gpus_per_device),
+        server=_resources(1.0, engine.server_gpus),
+    )
+
+
+def _resources(cpus: float, gpus: float) -> Resources:
+    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+
+
+def connect(config: Config, needs: Needs) -> bool:
+    """Use the process's Ray, join the cluster at `engine.address`, or start one on this machine.
+
+    A Ray that is started here has as many logical CPUs as the run asks for: it is a simulation on one
+    machine, whose actors take turns on the cores there are. Returns whether the connection is ours to end.
+
+    Raises:
+        InputError: no cluster at `engine.address`, or this machine lacks the GPUs.
+    """
+    if ray.is_initialized():
+        return False
+    if config.engine.address is not None:
+        try:
+            ray.init(address=config.engine.address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            first_line = str(error).splitlines()[0]
+            raise InputError(f"engine.address: no Ray cluster at {config.engine.address!r}: {first_line}") from error
+        return True
+    cpus = max(os.cpu_count() or 1, math.ceil(needs.total["CPU"]))
+    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    if problem := shortage(needs):
+        ray.shutdown()
+        raise InputError(problem)
+    return True
+
+
+def shortage(needs: Needs) -> str | None:
+    """Why the cluster as it is now cannot hold the actors, or None.
+
+    Counted node by node: a share of a GPU cannot be put together from two nodes.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    fit = sum(_fits(node, needs.per_host) for node in nodes)
+    if fit < needs.hosts:
+        gpus = f" and {needs.per_host['GPU']:g} GPU" if "GPU" in needs.per_host else ""
+        return (
+            f"engine: {needs.hosts} device actors of {needs.per_host['CPU']:g} CPU{gpus} each were asked for, but "
+            f"{_describe(nodes)} hold{'s' if len(nodes) == 1 else ''} {fit}; lower devices or the share per device "
+            f"(engine.gpus_per_device, engine.cpus_per_device), or raise engine.devices_per_actor"
+        )
+    for name, asked in needs.total.items():
+        available = sum(node.get(name, 0.0) for node in nodes)
+        if round(asked - available, 6) > 0:
+            return (
+                f"engine: {asked:g} {name} were asked for ({needs.hosts} device actors and the server), but "
+                f"{_describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; lower devices or the "
+                f"share per device, or raise engine.devices_per_actor"
+            )
+    return None
+
+
+def _fits(node: Resources, request: Resources) -> int:
+    asked = {name: amount for name, amount in request.items() if amount > 0}
+    if not asked:
+        return 10**9
+    return min(math.floor(round(node.get(name, 0.0) / amount, 6)) for name, amount in asked.items())
+
+
+def _describe(nodes: list[Resources]) -> str:
+    each = [f"{node.get('CPU', 0):g} CPU + {node.get('GPU', 0):g} GPU" for node in nodes]
+    return f"{'this Ray node' if len(nodes) == 1 else f'these {len(nodes)} Ray nodes'} ({', '.join(each)})"

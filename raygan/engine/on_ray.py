@@ -1,0 +1,170 @@
+"""The Ray executor: an actor per device (or per few), a server actor, a recorder beside the driver.
+
+Per round the driver submits one call per host and one to the server, passes references on, and fetches
+scalars. The server's call is queued with the references of that round's updates and returns what goes down
+next, so rounds chain on the cluster without the driver in between.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raygan.config.tree import Config
+from raygan.data.images import ImageSet
+from raygan.engine.actors import HostActor, RecorderActor, ServerActor
+from raygan.engine.checkpoint import Snapshot
+from raygan.engine.cluster import Needs, Resources, connect, needs_of, shortage
+from raygan.engine.executor import Executor, round_metrics
+from raygan.engine.parties import Problem
+from raygan.errors import InputError, RunError
+from raygan.methods.base import Metrics, Shard
+
+Result = TypeVar("Result")
+
+
+class RayPending(Generic[Result]):
+    """Work under way on the cluster."""
+
+    def __init__(self, refs: list[Any], combine: Callable[[list[Any]], Result]) -> None:
+        self._refs = refs
+        self._combine = combine
+
+    def result(self) -> Result:
+        """Wait for it; what went wrong on the cluster is raised as it was there."""
+        return self._combine(_fetch(self._refs))
+
+    def done(self) -> bool:
+        """Whether all of it is."""
+        return not ray.wait(self._refs, num_returns=len(self._refs), timeout=0)[1]
+
+
+class RayExecutor(Executor):
+    """Plays rounds on Ray actors."""
+
+    def __init__(
+        self, config: Config, root: Path, images: ImageSet, shards: list[np.ndarray], start: Snapshot | None
+    ) -> None:
+        self._config = config
+        self._round = start.round if start is not None else 0
+        self._actors: list[Any] = []
+        needs = needs_of(config)
+        self._ours = connect(config, needs)
+        try:
+            self._place(root, images, shards, needs)
+            self._facts = self._wait_until_ready(needs)
+            if start is not None:
+                self._restore(start)
+            self._down = self._server.down.remote()
+        except BaseException:
+            self.close()
+            raise
+
+    def _place(self, root: Path, images: ImageSet, shards: list[np.ndarray], needs: Needs) -> None:
+        config, folder = self._config, str(Path.cwd())
+        problem = Problem(images.shape, len(images))
+        server_class, host_class, recorder_class = _actor(ServerActor), _actor(HostActor), _actor(RecorderActor)
+        self._server = server_class.options(**_asks(needs.server)).remote(config, problem, folder)
+        self._actors.append(self._server)
+        self._hosts = []
+        for first in range(0, config.devices, config.engine.devices_per_actor):
+            numbers = range(first, min(first + config.engine.devices_per_actor, config.devices))
+            held = ray.put([Shard(number, images.images[shards[number]]) for number in numbers])
+            options = host_class.options(**_asks(needs.per_host), scheduling_strategy="SPREAD")
+            self._hosts.append(options.remote(config, problem, held, folder))
+        self._actors += self._hosts
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options = recorder_class.options(num_cpus=0, num_gpus=config.eval.gpus, scheduling_strategy=here)
+        self._recorder = options.remote(config, root, self._round, folder)
+        self._actors.append(self._recorder)
+
+    def _wait_until_ready(self, needs: Needs) -> list[dict[str, object]]:
+        """Wait for server and devices (not for the recorder, which has more to import)."""
+        timeout = self._config.engine.ready_timeout_s
+        refs = [actor.facts.remote() for actor in [self._server, *self._hosts]]
+        _, late = ray.wait(refs, num_returns=len(refs), timeout=timeout)
+        if late:
+            reason = shortage(needs) or "the cluster is large enough, but busy or slow: raise engine.ready_timeout_s"
+            raise InputError(f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s; {reason}")
+        return _fetch(refs)
+
+    def _restore(self, start: Snapshot) -> None:
+        devices = ray.put(start.devices)
+        _fetch([self._server.restore.remote(start.server), *[host.restore.remote(devices) for host in self._hosts]])
+
+    def play(self, round: int) -> RayPending[Metrics]:
+        """Submit a round."""
+        self._round = round
+        updates, reports = zip(*[host.round.remote(round, self._down) for host in self._hosts], strict=True)
+        self._down, server = self._server.round.remote(round, list(updates))
+        return RayPending([*reports, server], _combine_reports)
+
+    def evaluate(self) -> RayPending[dict[str, object]]:
+        """Submit a measurement."""
+        return RayPending([self._recorder.evaluate.remote(self._round, self._server.generators.remote())], _only)
+
+    def save(self) -> RayPending[None]:
+        """Submit a checkpoint: the states go from the actors to the recorder."""
+        states = [host.states.remote() for host in self._hosts]
+        return RayPending([self._recorder.save.remote(self._round, self._server.state.remote(), *states)], _only)
+
+    def export(self) -> RayPending[None]:
+        """Submit the writing of generator.safetensors."""
+        return RayPending([self._recorder.export.remote(self._round, self._server.generators.remote())], _only)
+
+    def traffic(self) -> tuple[int, int]:
+        """By the method's own count."""
+        down, up = _fetch([self._server.traffic.remote()])[0]
+        return down, up
+
+    def facts(self) -> dict[str, object]:
+        """Where each actor is, and the cluster."""
+        return {"processes": self._facts, "cluster": ray.cluster_resources()}  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """End our actors, and Ray if it is ours."""
+        for actor in self._actors:
+            ray.kill(actor)
+        if self._ours:
+            ray.shutdown()
+
+
+def _actor(plain: type) -> Any:
+    return ray.remote(plain)
+
+
+def _asks(resources: Resources) -> dict[str, float]:
+    return {"num_cpus": resources["CPU"], "num_gpus": resources.get("GPU", 0.0)}
+
+
+def _combine_reports(reports: list[Any]) -> Metrics:
+    *hosts, server = reports
+    return round_metrics({number: metrics for host in hosts for number, metrics in host.items()}, server)
+
+
+def _only(values: list[Any]) -> Any:
+    return values[0]
+
+
+def _fetch(refs: list[Any]) -> list[Any]:
+    try:
+        values: list[Any] = ray.get(refs)
+    except RayTaskError as error:
+        cause = _first_cause(error)
+        if isinstance(cause, InputError | RunError | OSError):
+            raise type(cause)(*cause.args) from error
+        raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
+    except RayActorError as error:
+        raise RunError(f"an actor's process died: {str(error).splitlines()[0]}") from error
+    return values
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What was raised first, however many actors passed it on."""
+    while isinstance(error, RayTaskError):
+        error = error.cause
+    return error

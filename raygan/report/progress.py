@@ -1,0 +1,91 @@
+"""The live display of a run in a terminal; plain lines where there is none."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Row = dict[str, object]
+
+
+class ProgressDisplay:
+    """Round, losses, the newest measurement, rounds a second, time left and simulated traffic."""
+
+    def __init__(self, rounds: int, console: Console) -> None:
+        self._console = console
+        self._live = console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            TextColumn("[bold]{task.fields[quality]}"),
+            TextColumn("{task.fields[traffic]}"),
+            console=console,
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task("starting", total=rounds, speed="", losses="", quality="", traffic="")
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        """Show it."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Leave the last state on the screen."""
+        self._progress.stop()
+
+    def on_phase(self, text: str) -> None:
+        """Show what is going on before and after the rounds."""
+        self._progress.update(self._task, description=text)
+        if not self._live:
+            self._console.print(text, highlight=False)
+
+    def on_round(self, row: Row) -> None:
+        """Move on."""
+        if "d_loss" not in row:
+            return
+        self._bytes += int(str(row["bytes_down"])) + int(str(row["bytes_up"]))
+        speed = self._progress.tasks[self._task].speed
+        self._progress.update(
+            self._task,
+            completed=int(str(row["round"])),
+            losses=f"D {row['d_loss']:.3f}" + (f" G {row['g_loss']:.3f}" if "g_loss" in row else ""),
+            speed=f"{speed:.1f}/s" if speed else "",
+            traffic=_bytes(self._bytes),
+        )
+
+    def on_evaluation(self, round: int, metrics: Row) -> None:
+        """Show the newest measurement."""
+        quality = describe(metrics)
+        self._progress.update(self._task, quality=quality)
+        if not self._live:
+            self._console.print(f"round {round}: {quality}", highlight=False)
+
+
+def describe(metrics: Row) -> str:
+    """A measurement in a few words."""
+    words = []
+    if "fd_clf" in metrics:
+        words.append(f"FD-clf {metrics['fd_clf']:.1f}")
+    if "fid" in metrics:
+        words.append(f"FID {metrics['fid']:.1f}")
+    if "class_shares" in metrics and isinstance(shares := metrics["class_shares"], list):
+        words.append(f"{metrics['classes_found']}/{len(shares)} classes")
+    if "modes_found" in metrics:
+        words.append(f"{metrics['modes_found']} modes, {metrics['high_quality']:.0%} of points on them")
+    return ", ".join(words)
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
