@@ -21,6 +21,10 @@ from raygan.components import (
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Side = Annotated[
+    Literal[16, 28, 32, 64],
+    Field(description="Height and width the images are cropped and resized to (pixels)."),
+]
 Options = dict[str, bool | int | float | str]
 
 
@@ -107,15 +111,14 @@ class DataSet(Section):
 class ImageDataSet(DataSet):
     """A data set of images, resized when it is loaded."""
 
-    size: Literal[16, 28, 32, 64]
-    """Height and width of the images (pixels)."""
+    size: Side
 
 
 class Digits(ImageDataSet):
     """1,797 handwritten digits, 8x8 grey, that ship with scikit-learn: needs no download."""
 
     name: Literal["digits"] = "digits"
-    size: Literal[16, 28, 32, 64] = 16
+    size: Side = 16
 
 
 class Gaussians(DataSet):
@@ -149,28 +152,28 @@ class Mnist(FileDataSet):
     """MNIST: idx files (plain or .gz) under `root`, else torchvision's download."""
 
     name: Literal["mnist"] = "mnist"
-    size: Literal[16, 28, 32, 64] = 28
+    size: Side = 28
 
 
 class FashionMnist(FileDataSet):
     """Fashion-MNIST: idx files (plain or .gz) under `root` or Debian's dataset-fashion-mnist, else a download."""
 
     name: Literal["fashion_mnist"] = "fashion_mnist"
-    size: Literal[16, 28, 32, 64] = 28
+    size: Side = 28
 
 
 class Cifar10(FileDataSet):
     """CIFAR-10 through torchvision: `root` holds cifar-10-batches-py, or is where it is downloaded to."""
 
     name: Literal["cifar10"] = "cifar10"
-    size: Literal[16, 28, 32, 64] = 32
+    size: Side = 32
 
 
 class CelebA(FileDataSet):
     """CelebA through torchvision, centre-cropped to the face."""
 
     name: Literal["celeba"] = "celeba"
-    size: Literal[16, 28, 32, 64] = 64
+    size: Side = 64
     attribute: str = "Male"
     """The binary attribute used as class label (classes are needed by non-iid partitions and by FD-clf)."""
 
@@ -180,7 +183,8 @@ class Folder(FileDataSet):
 
     name: Literal["folder"] = "folder"
     root: Path
-    size: Literal[16, 28, 32, 64] = 32
+    """Folder, tar, or folder inside a tar."""
+    size: Side = 32
     channels: Literal[1, 3] = 3
     """1: grey, 3: colour; images are converted."""
 
@@ -190,7 +194,8 @@ class Npz(FileDataSet):
 
     name: Literal["npz"] = "npz"
     root: Path
-    size: Literal[16, 28, 32, 64] = 32
+    """The file."""
+    size: Side = 32
 
 
 class OwnData(DataSet):

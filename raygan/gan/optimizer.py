@@ -42,6 +42,8 @@ class FlatOptimizer:
 
 
 def _build(settings: Optimizer, network: FlatModule) -> torch.optim.Optimizer:
+    # torch's fused Adam rounds the last few elements of a tensor otherwise than the rest, so a flat vector's
+    # step would differ from the layers' own; the plain one is the same bit for bit.
     if isinstance(settings, Sgd):
         return torch.optim.SGD([network.parameters], lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.Adam([network.parameters], lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
+    return torch.optim.Adam([network.parameters], lr=settings.lr, betas=(settings.beta1, settings.beta2), foreach=False)

@@ -1,0 +1,37 @@
+"""One cache folder and one Ray cluster for the whole session, both private to it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["RAY_AUTH_MODE"] = "disabled"  # no token is written to the home folder
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Nothing of the user's cache is read or written."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["RAYGAN_CACHE"] = str(folder)
+    yield folder
+    del os.environ["RAYGAN_CACHE"]
+
+
+@pytest.fixture(scope="session")
+def cluster(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray with 16 logical CPUs and 2 logical GPUs."""
+    import ray
+
+    ray.init(
+        num_cpus=16,
+        num_gpus=2,
+        object_store_memory=200_000_000,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield
+    ray.shutdown()

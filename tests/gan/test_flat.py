@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from raygan.config.tree import Adam, Sgd
+from raygan.gan.flat import FlatModule, tensor_of
+from raygan.gan.optimizer import FlatOptimizer
+
+CPU = torch.device("cpu")
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 1))
+
+
+def test_the_vector_is_the_network():
+    module = network()
+    expected = [tensor.clone() for tensor in module.parameters()]
+    flat = FlatModule(module, CPU)
+    assert flat.num_parameters == sum(tensor.numel() for tensor in expected) == 33
+    assert flat.vector.numel() == 33 + 4  # running mean and variance; not the count of batches
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), expected, strict=True))
+    flat.load(np.full(37, 0.5, np.float32))
+    assert all((tensor == 0.5).all() for tensor in module.parameters())
+    assert (module[1].running_var == 0.5).all()
+    module(torch.randn(3, 1, 4, 4))
+    assert (flat.buffers != 0.5).all(), "a forward pass in training mode moves the statistics in the vector"
+
+
+@pytest.mark.parametrize("settings", [Adam(lr=1e-2), Sgd(lr=1e-2, momentum=0.9), Sgd()])
+def test_steps_are_torchs_own_bit_for_bit(settings):
+    plain, flat = network(), FlatModule(network(), CPU)
+    if isinstance(settings, Adam):
+        theirs = torch.optim.Adam(plain.parameters(), lr=1e-2, betas=(settings.beta1, settings.beta2))
+    else:
+        theirs = torch.optim.SGD(plain.parameters(), lr=settings.lr, momentum=settings.momentum)
+    ours = FlatOptimizer(settings, flat)
+    for step in range(5):
+        torch.manual_seed(step)
+        batch = torch.randn(3, 1, 4, 4)
+        theirs.zero_grad()
+        plain(batch).square().mean().backward()
+        theirs.step()
+        flat.parameters.grad.zero_()
+        flat.module(batch).square().mean().backward()
+        ours.step()
+    expected = torch.cat([tensor.detach().flatten() for tensor in plain.parameters()])
+    assert torch.equal(flat.parameters.detach(), expected)
+
+
+def test_an_optimizer_comes_back_from_its_vector():
+    def run(interrupt):
+        flat = FlatModule(network(), CPU)
+        optimizer = FlatOptimizer(Adam(lr=1e-2), flat)
+        for step in range(6):
+            if interrupt and step == 3:
+                weights, moments = flat.dump(), optimizer.dump()
+                flat = FlatModule(network(), CPU)
+                optimizer = FlatOptimizer(Adam(lr=1e-2), flat)
+                flat.load(weights)
+                optimizer.load(moments)
+            torch.manual_seed(step)
+            flat.parameters.grad.zero_()
+            flat.module(torch.randn(3, 1, 4, 4)).square().mean().backward()
+            optimizer.step()
+        return flat.vector
+
+    assert torch.equal(run(interrupt=False), run(interrupt=True))
+
+
+def test_a_tensor_never_shares_an_arrays_memory():
+    array = np.zeros(3, np.float32)
+    array.flags.writeable = False
+    tensor_of(array).add_(1)
+    assert not array.any()

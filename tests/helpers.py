@@ -1,0 +1,28 @@
+"""Runs small enough to do many of."""
+
+from pathlib import Path
+
+from raygan.config import Config, load_config
+
+SHARED_CIFAR = Path(__file__).parents[2] / "shared" / "data" / "cifar10.tar.gz"
+
+TINY = [
+    "engine.executor=inline",
+    "devices=3",
+    "rounds=4",
+    "batch_size=8",
+    "generator_batch_size=8",
+    "data.limit=200",
+    "gan.latent=8",
+    "gan.generator_width=4",
+    "gan.discriminator_width=4",
+    "eval.every=2",
+    "eval.samples=50",
+    "eval.classifier_epochs=1",
+    "checkpoint.every=2",
+]
+
+
+def tiny(*words: str) -> Config:
+    """A run of a second on 200 digits."""
+    return load_config(None, [*TINY, *words])

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from raygan.methods.exact_sum import LARGEST, ExactSum
+
+values = st.floats(width=32, min_value=-(2.0**31), max_value=2.0**31)
+vectors = st.lists(
+    st.tuples(npst.arrays(np.float32, 3, elements=values), st.integers(1, 1000)), min_size=1, max_size=12
+)
+
+
+def summed(terms, bounds=(12, 12_000)):
+    total = ExactSum(3, *bounds)
+    for vector, weight in terms:
+        total.add(vector, weight)
+    return total
+
+
+def test_the_mean_is_the_formula():
+    terms = [(np.array([1, 0, -1], np.float32), 1), (np.array([4, 0.5, 1], np.float32), 3)]
+    assert summed(terms).mean().tolist() == [3.25, 0.375, 0.5]
+
+
+@given(vectors, st.randoms(use_true_random=False))
+def test_order_and_grouping_change_no_bit(terms, random):
+    expected = summed(terms).mean()
+    shuffled = random.sample(terms, len(terms))
+    cut = random.randrange(len(terms) + 1)
+    total = ExactSum(3, 12, 12_000)
+    for part in (shuffled[cut:], shuffled[:cut]):
+        partial = summed(part)
+        total.merge(partial.pieces, partial.weight)
+    assert np.array_equal(total.mean(), expected)
+
+
+@given(npst.arrays(np.float32, 5, elements=values), st.integers(1, 1000))
+def test_the_mean_of_one_vector_is_itself(vector, weight):
+    total = ExactSum(5, terms=1, total_weight=weight)
+    total.add(vector, weight)
+    assert np.array_equal(total.mean(), vector)
+
+
+@given(vectors)
+def test_the_mean_is_right_to_the_last_bit_but_one(terms):
+    from fractions import Fraction
+
+    weight = sum(weight for _, weight in terms)
+    for index, mean in enumerate(summed(terms).mean()):
+        exact = sum(Fraction(float(vector[index])) * times for vector, times in terms) / weight
+        assert abs(Fraction(float(mean)) - exact) <= max(Fraction(float(np.spacing(np.abs(mean)))), Fraction(1, 2**149))
+
+
+def test_cancellation_is_exact():
+    terms = [(np.full(3, value, np.float32), 1) for value in (1e9, 1e-9, -1e9)]
+    assert summed(terms).mean()[0] == np.float32(np.float64(np.float32(1e-9)) / 3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, LARGEST])
+def test_values_that_mean_divergence_are_refused(bad):
+    with pytest.raises(FloatingPointError, match="magnitude"):
+        summed([(np.array([0, bad, 0], np.float32), 1)])
+
+
+def test_a_wrong_shape_is_refused():
+    with pytest.raises(ValueError, match=r"expected \(3,\) float32, got \(4,\)"):
+        summed([(np.zeros(4, np.float32), 1)])
+
+
+def test_nothing_has_no_mean():
+    with pytest.raises(ZeroDivisionError):
+        ExactSum(3, 1, 1).mean()

@@ -1,0 +1,125 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from raygan import Config, InputError, load_config, preset_names
+from raygan.config import dump_config
+from raygan.config.load import _sections, check_config
+from raygan.config.tree import Cifar10, Dirichlet, Section
+
+
+def test_defaults_are_valid_and_frozen():
+    config = load_config()
+    assert config == Config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.devices = 3
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads(name):
+    assert isinstance(load_config(name), Config)
+
+
+def test_overrides_lie_over_the_file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("devices: 7\ngenerator_optimizer: {lr: 1e-3}\n")
+    config = load_config(path, ["devices=9", "generator_optimizer.beta1=0.0"])
+    assert (config.devices, config.generator_optimizer.lr, config.generator_optimizer.beta1) == (9, 1e-3, 0.0)
+
+
+def test_a_new_name_drops_keys_the_new_choice_lacks_and_keeps_the_rest(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("data: {name: gaussians, modes: 25, limit: 90, partition: {name: dirichlet, alpha: 0.1}}\n")
+    config = load_config(path, ["data.name=cifar10"])
+    assert config.data == Cifar10(limit=90, partition=Dirichlet(alpha=0.1))
+    assert config.data.size == 32, "the new choice's own default"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["divices=3"], "divices: unknown key; did you mean devices?"),
+        (["engine.exector=ray"], "engine.exector: unknown key; did you mean engine.executor?"),
+        (["alpha=3"], "alpha: unknown key; did you mean data.partition.alpha?"),
+        (["data.partition.alpha=3"], "only data.partition.name=dirichlet and data.partition.name=quantity have it"),
+        (["devices=two"], "devices: input should be a valid integer, got 'two'"),
+        (["devices=2.5"], "devices: input should be a valid integer, got 2.5"),
+        (["devices=true"], "devices: input should be a valid integer, got True"),
+        (["devices=-1"], "devices: input should be greater than or equal to 1, got -1"),
+        (["gan.ema=.nan"], "gan.ema: "),
+        (["gan.loss=hing"], "gan.loss: 'hing' is not known; did you mean hinge?"),
+        (["data.name=cifer10"], "data.name: 'cifer10' is not known; did you mean cifar10?"),
+        (["device_optimizer.name=adm"], "device_optimizer: 'adm' is not known; known: 'adam', 'sgd'"),
+        (["data.partition=iid"], "data.partition: is a section with a name: set data.partition.name"),
+        (["engine=3"], "engine: is a section: set one of the keys in it"),
+        (["data.name=folder"], "data.root: field required"),
+        (["data.name=gaussians", "data.layout=grid", "data.modes=8"], "modes=8 is not a square"),
+        (["devices"], "devices: not of the form key=value"),
+        (["devices=[1"], "devices: '[1' is not a YAML value"),
+    ],
+)
+def test_wrong_input_is_one_line_with_the_key(words, message):
+    with pytest.raises(InputError) as caught:
+        load_config(None, words)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("devices: 3\ndevices: 4\n", "not valid YAML"),
+        ("- 1\n- 2\n", "holds a list"),
+        ("a: [", "not valid YAML"),
+        ("!!python/object/apply:os.system ['true']\n", "not valid YAML"),
+    ],
+)
+def test_wrong_files(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_config(path)
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(InputError, match="did you mean digits"):
+        load_config("digit")
+
+
+def test_yaml_round_trip_is_exact(tmp_path):
+    config = load_config(None, ["data.name=folder", "data.root=/some where/x", "gan.ema=0.1", "generator_optimizer.lr=1e-7"])
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_config(config))
+    assert load_config(path) == config
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2), max_leaves=4)
+keys = st.sampled_from([*Config.model_fields, "nonsense"])
+
+
+@given(st.dictionaries(keys, trees, max_size=3))
+def test_any_tree_gives_a_config_or_one_line(tree):
+    try:
+        config = check_config(json.loads(json.dumps(tree)))
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert check_config(config.model_dump(mode="json")) == config
+
+
+def every_section(section: type[Section]):
+    yield section
+    for field in section.model_fields.values():
+        for below in _sections(field.annotation):
+            yield from every_section(below)
+
+
+@pytest.mark.parametrize("section", sorted(set(every_section(Config)), key=lambda section: section.__name__))
+def test_every_field_is_documented(section):
+    undocumented = [name for name, field in section.model_fields.items() if name != "name" and not field.description]
+    assert undocumented == []
+    assert section.__doc__

@@ -1,0 +1,31 @@
+import torch
+
+from raygan.rng import Role, stream, torch_seeded
+
+
+def test_a_stream_depends_on_its_whole_key():
+    draws = {
+        stream(seed, role, device, round).integers(2**63)
+        for seed in (0, 1)
+        for role in (Role.DEVICE_BATCH, Role.DEVICE_NOISE)
+        for device in (0, 1)
+        for round in (0, 1)
+    }
+    assert len(draws) == 16
+    assert stream(3, Role.DATA, 1, 2).integers(100) == stream(3, Role.DATA, 1, 2).integers(100)
+
+
+def test_numbers_are_the_same_for_ever():
+    assert stream(0, Role.PARTITION).integers(1000, size=3).tolist() == [979, 80, 286]
+
+
+def test_torch_is_given_back_as_it_was():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    with torch_seeded(0, Role.GENERATOR_INIT):
+        first = torch.rand(3)
+    with torch_seeded(0, Role.GENERATOR_INIT):
+        assert torch.equal(torch.rand(3), first)
+    assert torch.equal(torch.rand(3), expected)
+

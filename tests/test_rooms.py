@@ -1,0 +1,66 @@
+"""Who may import whom, read from the sources."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "raygan"
+FREE = {"config", "errors", "components", "rng"}
+MAY_USE = {
+    "config": {"errors", "components"},
+    "gan": FREE,
+    "data": FREE,
+    "metrics": FREE,
+    "methods": FREE | {"gan"},
+    "engine": FREE | {"gan", "data", "metrics", "methods", "report"},
+    "report": FREE,
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=str)
+def test_a_room_imports_only_what_it_may(path):
+    room = path.relative_to(PACKAGE).parts[0]
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("raygan.")}
+    assert used <= MAY_USE[room] | {room}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_only_the_engine_knows_ray_and_nobody_the_command_line(path):
+    names = imports(path)
+    if "engine" not in path.parts:
+        assert not any(name == "ray" or name.startswith("ray.") for name in names)
+    assert "raygan.cli" not in names
+
+
+def loaded_after(statement: str) -> set[str]:
+    command = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "torchvision", "torchmetrics", "matplotlib", "sklearn", "tensorboardX", "ray", "ray.tune"}
+
+
+def test_importing_raygan_is_cheap():
+    assert not loaded_after("import raygan, raygan.cli") & HEAVY
+
+
+def test_a_device_process_imports_torch_and_nothing_heavier():
+    loaded = loaded_after("import raygan.engine.actors, raygan.methods.averaged, raygan.gan.dcgan")
+    assert loaded & HEAVY == {"torch", "ray"}
