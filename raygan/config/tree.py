@@ -246,7 +246,7 @@ class Gan(Section):
     """Channels of the discriminator's first layer; each later layer doubles it (hidden units for `mlp`)."""
     generator_norm: Norm = "batch"
     """Normalisation inside the generator."""
-    discriminator_norm: Norm = "none"
+    discriminator_norm: Norm = "spectral"
     """Normalisation inside the discriminator."""
     ema: Share = 0.99
     """Decay of the generator's exponential moving average, per generator step (0: the average is the raw one)."""
@@ -258,7 +258,7 @@ class Adam(Section):
     """Adam (arXiv 1412.6980)."""
 
     name: Literal["adam"] = "adam"
-    lr: Positive = 2e-4
+    lr: Positive = 5e-4
     """Learning rate (per step)."""
     beta1: Share = 0.5
     """Decay of the first moment."""
@@ -360,11 +360,11 @@ class Config(Section):
     """`serial`: the generator step waits for the new average; `parallel`: it runs on the old one meanwhile."""
     devices: Count = 5
     """Number of devices K."""
-    rounds: Count = 1000
+    rounds: Count = 1500
     """Number of rounds."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of every random stream."""
-    batch_size: Count = 64
+    batch_size: Count = 32
     """Real images per discriminator step on a device (images; a smaller shard gives all it has)."""
     generator_batch_size: Count = 64
     """Generated images per generator step on the server (images)."""
@@ -378,7 +378,7 @@ class Config(Section):
     """The networks and the loss."""
     device_optimizer: Optimizer = Adam()
     """Optimiser of the local discriminators."""
-    generator_optimizer: Optimizer = Adam()
+    generator_optimizer: Optimizer = Adam(lr=1e-3)
     """Optimiser of the generator."""
     averaged: Averaged = Averaged()
     """Switches of `method: averaged`."""

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raygan import InputError
+from raygan.config.tree import Classes, Dirichlet, Iid, OwnPartition, Quantity
+from raygan.data import split
+
+partitions = st.one_of(
+    st.just(Iid()),
+    st.builds(Dirichlet, alpha=st.floats(0.05, 100)),
+    st.builds(Quantity, alpha=st.floats(0.05, 100)),
+    st.builds(Classes, per_device=st.integers(1, 5)),
+)
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=1, max_size=80).map(np.array),
+    devices=st.integers(1, 12),
+    partition=partitions,
+    seed=st.integers(0, 2**32),
+)
+def test_every_sample_is_on_exactly_one_device_and_none_is_empty(labels, devices, partition, seed):
+    try:
+        shards = split(labels, devices, partition, seed)
+    except InputError as error:
+        assert "fit" in str(error) or "per_device" in str(error)
+        return
+    assert len(shards) == devices
+    assert all(len(shard) for shard in shards)
+    assert np.array_equal(np.sort(np.concatenate(shards)), np.arange(len(labels)))
+    again = split(labels, devices, partition, seed)
+    assert all(np.array_equal(a, b) for a, b in zip(shards, again, strict=True))
+
+
+LABELS = np.repeat(np.arange(10), 100)
+
+
+def test_iid_shards_are_equal():
+    assert [len(shard) for shard in split(LABELS, 8, Iid(), 0)] == [125] * 8
+
+
+def test_fedgans_split_two_of_ten_classes_on_five_devices():
+    shards = split(LABELS, 5, Classes(per_device=2), 0)
+    assert [sorted(set(LABELS[shard])) for shard in shards] == [[2 * i, 2 * i + 1] for i in range(5)]
+
+
+def test_more_places_than_classes_share_a_class_equally():
+    shards = split(LABELS, 10, Classes(per_device=2), 0)
+    assert [len(shard) for shard in shards] == [100] * 10
+    assert [len(set(LABELS[shard])) for shard in shards] == [2] * 10
+
+
+def entropy(shards):
+    total = 0.0
+    for shard in shards:
+        share = np.bincount(LABELS[shard], minlength=10) / len(shard)
+        total -= (share[share > 0] * np.log(share[share > 0])).sum() / len(shards)
+    return total
+
+
+def test_a_small_alpha_means_few_classes_per_device():
+    mild, strong = (split(LABELS, 5, Dirichlet(alpha=alpha), 0) for alpha in (100.0, 0.1))
+    assert entropy(mild) > 2.2 > 1.6 > entropy(strong)
+
+
+def test_quantity_is_unequal_but_blind_to_class():
+    shards = split(LABELS, 4, Quantity(alpha=0.5), 3)
+    sizes = [len(shard) for shard in shards]
+    assert max(sizes) > 2 * min(sizes)
+    largest = shards[int(np.argmax(sizes))]
+    assert np.bincount(LABELS[largest], minlength=10).min() > 0.05 * len(largest)
+
+
+@pytest.mark.parametrize(
+    ("labels", "devices", "partition", "message"),
+    [
+        (LABELS, 1001, Iid(), "at most 1000 fit"),
+        (LABELS, 4, Classes(per_device=2), "at least 5 devices fit"),
+        (LABELS, 5, Classes(per_device=11), "the data has 10 classes"),
+        (np.arange(10), 20, Classes(per_device=1), "at most 10 fit"),
+        (np.arange(10).repeat(2), 15, Classes(per_device=3), "at most 6 devices fit"),
+        (LABELS[:20], 20, Dirichlet(alpha=0.05), "devices fit"),
+        (LABELS, 3, OwnPartition(name="tests.own:forgets_one"), "every sample on exactly one device"),
+        (LABELS, 3, OwnPartition(name="tests.own:nothing"), "cannot import"),
+    ],
+)
+def test_what_does_not_go_round_says_what_fits(labels, devices, partition, message):
+    with pytest.raises(InputError, match=message):
+        split(labels, devices, partition, 0)
+
+
+def test_a_partition_of_ones_own():
+    shards = split(LABELS, 2, OwnPartition(name="tests.own:halves", options={"first": 10}), 0)
+    assert [len(shard) for shard in shards] == [10, 990]

@@ -1,0 +1,122 @@
+"""Where things run never changes what they compute; and what passes through the driver."""
+
+import sys
+
+import pytest
+
+import raygan
+from raygan.engine.on_ray import RayExecutor
+from tests.helpers import tiny
+
+pytestmark = pytest.mark.ray
+
+
+def ray_run(out, *words):
+    return raygan.train(tiny("engine.executor=ray", "engine.cpus_per_device=1", *words), out)
+
+
+SHAPES = {"one actor per device": "engine.devices_per_actor=1", "packed": "engine.devices_per_actor=3"}
+
+
+@pytest.mark.parametrize("schedule", ["serial", "parallel"])
+def test_inline_ray_and_packed_give_the_same_bytes(schedule, tmp_path, cluster):
+    words = (f"schedule={schedule}", "devices=4", "averaged.weights=shard", "data.partition.name=dirichlet")
+    inline = raygan.train(tiny(*words), tmp_path / "inline")
+    expected = inline.generator.read_bytes()
+    for name, packing in SHAPES.items():
+        on_ray = ray_run(tmp_path / name, *words, packing)
+        assert on_ray.generator.read_bytes() == expected, name
+        assert [without_time(row) for row in on_ray.rows] == [without_time(row) for row in inline.rows]
+        assert on_ray.picture.read_bytes() == inline.picture.read_bytes()
+
+
+def without_time(row):
+    return {name: value for name, value in row.items() if name != "wall_s"}
+
+
+def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(tmp_path, cluster, monkeypatch):
+    import ray
+
+    fetched, used = [], []
+    original_get, original_play = ray.get, RayExecutor.play
+
+    def get(refs, **options):
+        values = original_get(refs, **options)
+        fetched.extend(len(ray.cloudpickle.dumps(value)) for value in values)
+        return values
+
+    def play(self, round):
+        used.append(store_bytes())
+        return original_play(self, round)
+
+    monkeypatch.setattr("raygan.engine.on_ray.ray.get", get)
+    monkeypatch.setattr(RayExecutor, "play", play)
+    # Wide enough that a broadcast (1.2 MB) or an update (0.5 MB) would show.
+    ray_run(tmp_path / "run", "rounds=50", "devices=2", "gan.generator_width=32", "gan.discriminator_width=64",
+            "eval.every=50", "checkpoint.every=50")  # fmt: skip
+    assert len(fetched) > 150
+    assert max(fetched) < 100_000
+    assert max(used[30:]) <= max(used[5:20]) + 3_000_000, "no more than one round's objects apart"
+
+
+def store_bytes():
+    import ray
+
+    from ray._private.internal_api import memory_summary  # noqa: F401 - only to fail early if it moves
+
+    total, available = ray.cluster_resources(), ray.available_resources()
+    return total["object_store_memory"] - available["object_store_memory"]
+
+
+def test_ten_devices_at_a_fifth_share_two_gpus_evenly(tmp_path, cluster):
+    config = tiny(
+        "engine.executor=ray", "devices=10", "rounds=1", "engine.gpus_per_device=0.2", "engine.cpus_per_device=0.5"
+    )
+    seen = []
+
+    class Facts:
+        def on_phase(self, text):
+            pass
+
+        def on_round(self, row):
+            pass
+
+        def on_evaluation(self, round, metrics):
+            pass
+
+    result = raygan.train(config, tmp_path / "run", watchers=[Facts()])
+    import json
+
+    processes = json.loads((result.out / "environment.json").read_text())["processes"]
+    devices = [process for process in processes if process["role"].startswith("devices")]
+    seen = [tuple(process["gpus"]) for process in devices]
+    assert sorted(seen) == [("0",)] * 5 + [("1",)] * 5
+    assert all(process["resources"]["GPU"] == pytest.approx(0.2) for process in devices)
+
+
+def test_eleven_do_not_fit_and_the_error_says_so(tmp_path, cluster):
+    config = tiny(
+        "engine.executor=ray",
+        "devices=11",
+        "engine.gpus_per_device=0.2",
+        "engine.cpus_per_device=0.5",
+        "engine.ready_timeout_s=15",
+    )
+    with pytest.raises(raygan.InputError) as caught:
+        raygan.train(config, tmp_path / "run")
+    message = str(caught.value)
+    assert "11 device actors of 0.5 CPU and 0.2 GPU each were asked for" in message
+    assert "holds 10" in message
+    assert "engine.devices_per_actor" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_rays_life_is_the_users(tmp_path, cluster):
+    import ray
+
+    ray_run(tmp_path / "run", "rounds=1", "devices=1")
+    assert ray.is_initialized()
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

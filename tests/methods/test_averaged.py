@@ -1,0 +1,280 @@
+"""The method against GAN training written out by hand, and against its own formulas."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from raygan.engine.compute import threads
+from raygan.engine.parties import Host, Partial, Problem, Server, Single
+from raygan.gan.batches import draw_real
+from raygan.gan.dcgan import Discriminator, Generator
+from raygan.gan.losses import non_saturating
+from raygan.methods.averaged import Averaged
+from raygan.methods.base import Shard
+from raygan.rng import Role, noise, stream, torch_seeded
+from tests.helpers import tiny
+
+CPU = torch.device("cpu")
+SHAPE = (1, 16, 16)
+IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint8)
+
+
+def parties(config, sizes):
+    """A host and a server over shards of the given sizes, cut one after the other from IMAGES."""
+    ends = np.cumsum([0, *sizes])
+    shards = [Shard(device, IMAGES[start:end]) for device, (start, end) in enumerate(zip(ends, ends[1:], strict=False))]
+    problem = Problem(SHAPE, int(ends[-1]))
+    return Host(config, problem, shards, CPU), Server(config, problem, CPU)
+
+
+def play(config, sizes, rounds):
+    host, server = parties(config, sizes)
+    for round in range(1, rounds + 1):
+        contribution, _ = host.round(round, server.side.down())
+        server.round(round, [contribution])
+    return server.side
+
+
+def by_hand(config, rounds, simultaneous):
+    """Plain GAN training on one machine, drawing the same numbers: torch's modules and optimisers only."""
+    with torch_seeded(config.seed, Role.GENERATOR_INIT):
+        generator = Generator(SHAPE, config.gan)
+    with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
+        discriminator = Discriminator(SHAPE, config.gan)
+    d_adam = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    g_adam = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+
+    def discriminator_gradient(round):
+        batches = stream(config.seed, Role.DEVICE_BATCH, 0, round)
+        latents = stream(config.seed, Role.DEVICE_NOISE, 0, round)
+        real = draw_real(IMAGES, config.batch_size, batches, CPU)
+        with torch.no_grad():
+            fake = generator(noise(latents, len(real), config.gan.latent, CPU))
+        d_adam.zero_grad()
+        non_saturating.discriminator(discriminator(real), discriminator(fake)).backward()
+
+    def generator_gradient(round):
+        z = noise(stream(config.seed, Role.SERVER_NOISE, round=round), 8, config.gan.latent, CPU)
+        g_adam.zero_grad()
+        loss = non_saturating.generator(discriminator(generator(z)))
+        for parameter, slope in zip(
+            generator.parameters(), torch.autograd.grad(loss, list(generator.parameters())), strict=True
+        ):
+            parameter.grad = slope
+
+    with threads(1):
+        for round in range(1, rounds + 1):
+            discriminator_gradient(round)
+            if simultaneous:
+                generator_gradient(round)  # at the old discriminator
+                d_adam.step()
+            else:
+                d_adam.step()
+                generator_gradient(round)  # at the new one
+            g_adam.step()
+    return generator, discriminator
+
+
+def values(network):
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+@pytest.mark.parametrize(("schedule", "simultaneous"), [("serial", False), ("parallel", True)])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_one_device_is_plain_gan_training_bit_for_bit(schedule, simultaneous, norm):
+    config = tiny(f"schedule={schedule}", "devices=1", f"gan.discriminator_norm={norm}", f"gan.generator_norm={norm}")
+    generator, discriminator = by_hand(config, rounds=5, simultaneous=simultaneous)
+    side = play(config, [60], rounds=5)
+    assert torch.equal(side.networks.generator.parameters.detach(), values(generator))
+    assert torch.equal(side.networks.discriminator.parameters.detach(), values(discriminator))
+
+
+def test_the_schedules_differ():
+    serial, parallel = (play(tiny(f"schedule={name}"), [20, 20, 20], 3) for name in ("serial", "parallel"))
+    assert not torch.equal(serial.networks.generator.vector, parallel.networks.generator.vector)
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "hinge", "least_squares"])
+def test_equal_shards_with_sgd_are_one_large_batch_step(loss):
+    config = tiny(
+        "device_optimizer.name=sgd",
+        "device_optimizer.lr=0.1",
+        "gan.discriminator_norm=none",
+        "gan.generator_norm=none",
+        "batch_size=20",
+        f"gan.loss={loss}",
+    )
+    side = play(config, [20, 20, 20], rounds=1)
+    pooled = Averaged.server(config, SHAPE, CPU).networks
+    real = torch.from_numpy(IMAGES).float() / 127.5 - 1
+    latents = [stream(config.seed, Role.DEVICE_NOISE, device, 1) for device in range(3)]
+    with torch.no_grad():
+        fake = pooled.generator.module(torch.cat([noise(latent, 20, config.gan.latent, CPU) for latent in latents]))
+    discriminator = pooled.discriminator
+    pooled.loss.discriminator(discriminator.module(real), discriminator.module(fake)).backward()
+    expected = discriminator.parameters.detach() - 0.1 * discriminator.parameters.grad
+    moved = (discriminator.parameters.detach() - expected).abs().max()
+    difference = (side.networks.discriminator.parameters.detach() - expected).abs().max()
+    assert difference < 1e-6 < moved / 10
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [("uniform", [1, 1, 1]), ("shard", [3, 20, 37]), ("batch", [3, 8, 8])],
+)
+def test_averaging_is_the_formula(weights, expected):
+    config = tiny(f"averaged.weights={weights}")
+    host, server = parties(config, [3, 20, 37])
+    down = server.side.down()
+    contribution, _ = host.round(1, down)
+    updates = []
+    for device, times in enumerate(expected):
+        side = Averaged.device(config, SHAPE, CPU)
+        with threads(1):
+            update, _ = side.update(host.devices[device].shard, 1, down, {})
+        assert update.weight == times
+        updates.append(update.vector)
+    server.round(1, [contribution])
+    mean = server.side.networks.discriminator.dump()
+    for index in range(0, len(mean), 97):
+        exact = sum(Fraction(float(v[index])) * w for v, w in zip(updates, expected, strict=True)) / sum(expected)
+        assert float(mean[index]) == pytest.approx(float(exact), rel=1e-7)
+
+
+def test_single_updates_and_a_packed_partial_sum_agree_bit_for_bit():
+    config = tiny("averaged.weights=shard")
+    packed, server = parties(config, [3, 20, 37])
+    down = server.side.down()
+    partial, _ = packed.round(1, down)
+    assert isinstance(partial, Partial)
+    singles = []
+    for device in (2, 0, 1):
+        lone = Host(config, Problem(SHAPE, 60), [packed.devices[device].shard], CPU)
+        single, _ = lone.round(1, down)
+        assert isinstance(single, Single)
+        singles.append(single)
+    server.round(1, [partial])
+    _, other = parties(config, [3, 20, 37])
+    other.side.down()
+    other.round(1, singles)
+    assert torch.equal(server.side.networks.discriminator.vector, other.side.networks.discriminator.vector)
+
+
+def test_deltas_average_to_the_same_as_weights():
+    weights, deltas = (play(tiny(f"averaged.upload={upload}"), [20, 20, 20], 1) for upload in ("weights", "delta"))
+    assert torch.allclose(weights.networks.discriminator.vector, deltas.networks.discriminator.vector, atol=1e-7)
+
+
+def test_a_device_step_leaves_the_broadcast_unchanged():
+    config = tiny("averaged.upload=delta", "averaged.optimizer_state=average")
+    host, server = parties(config, [20, 20, 20])
+    down = server.side.down()
+    down.flags.writeable = False  # as it comes out of the object store
+    before = down.copy()
+    host.round(1, down)
+    assert np.array_equal(down, before)
+
+
+def states_after(*switches):
+    config = tiny("gan.discriminator_norm=batch", *switches)
+    host, server = parties(config, [20, 20, 20])
+    for round in (1, 2):
+        contribution, _ = host.round(round, server.side.down())
+        server.round(round, [contribution])
+    return host, server
+
+
+def test_kept_moments_stay_on_their_device():
+    host, _ = states_after("averaged.optimizer_state=keep")
+    first, second = host.devices[0].state["optimizer"], host.devices[1].state["optimizer"]
+    assert first[-1] == second[-1] == 2, "steps counted over both rounds"
+    assert not np.array_equal(first, second)
+
+
+def test_reset_moments_are_fresh_every_round():
+    host, _ = states_after("averaged.optimizer_state=reset")
+    assert host.devices[0].state == {}
+
+
+def test_averaged_moments_travel_with_the_discriminator():
+    config = tiny("averaged.optimizer_state=average")
+    host, server = parties(config, [20, 20, 20])
+    size = server.side.networks.discriminator.vector.numel()
+    contribution, _ = host.round(1, server.side.down())
+    server.round(1, [contribution])
+    moments = server.side.down()[-(server.side.update_size - size) :]
+    assert moments[-1] == 1, "one step"
+    own = []
+    for device in range(3):
+        side = Averaged.device(config, SHAPE, CPU)
+        start = Averaged.server(config, SHAPE, CPU).down()
+        with threads(1):
+            update, _ = side.update(host.devices[device].shard, 1, start, {})
+        own.append(update.vector[size:])
+    assert np.allclose(moments, np.mean(own, axis=0), atol=1e-9)
+
+
+def test_buffers_averaged_local_or_reset():
+    averaged_host, averaged = states_after("averaged.buffers=average")
+    assert "buffers" not in averaged_host.devices[0].state
+    assert not torch.equal(averaged.side.networks.discriminator.buffers[:8], torch.zeros(8))
+    local_host, local = states_after("averaged.buffers=local")
+    first, second = (local_host.devices[device].state["buffers"] for device in (0, 1))
+    assert not np.array_equal(first, second)
+    assert local.side.update_size == local.side.networks.discriminator.num_parameters
+    reset_host, reset = states_after("averaged.buffers=reset")
+    assert "buffers" not in reset_host.devices[0].state
+    assert reset.side.update_size == local.side.update_size
+
+
+def test_only_vectors_and_scalars_go_up():
+    host, server = parties(tiny(), [20, 20, 20])
+    update, _ = Averaged.device(tiny(), SHAPE, CPU).update(host.devices[0].shard, 1, server.side.down(), {})
+    assert update.vector.shape == (server.side.update_size,)
+    assert update.vector.dtype == np.float32
+    assert all(isinstance(value, float) for value in update.metrics.values())
+    assert set(vars(update)) == {"device", "vector", "weight", "metrics"}
+
+
+def test_traffic_is_both_networks_down_and_the_discriminator_up():
+    assert Averaged.traffic(3_576_704, 2_765_568) == (6_342_272, 2_765_568)
+
+
+def test_the_moving_average_is_the_formula():
+    config = tiny("gan.ema=0.75", "rounds=2")
+    host, server = parties(config, [60])
+    expected = server.side.networks.generator.dump().astype(np.float64)
+    for round in (1, 2):
+        contribution, _ = host.round(round, server.side.down())
+        server.round(round, [contribution])
+        expected = 0.75 * expected + 0.25 * server.side.networks.generator.dump()
+    assert server.side.generators()["ema"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_state_restores_bit_for_bit():
+    config = tiny("averaged.optimizer_state=average")
+    host, server = parties(config, [20, 40])
+    for round in range(1, 6):
+        if round == 3:
+            states, state = host.states(), server.side.state()
+            host, server = parties(config, [20, 40])
+            host.restore(states)
+            server.side.restore(state)
+        contribution, _ = host.round(round, server.side.down())
+        server.round(round, [contribution])
+    straight = play(config, [20, 40], 5)
+    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
+
+
+@pytest.mark.parametrize("loss", ["minimax", "wgan_gp", "tests.own:quadratic"])
+def test_every_loss_trains(loss):
+    side = play(tiny(f"gan.loss={loss}", "device_steps=2", "generator_steps=2"), [20, 20, 20], 2)
+    assert np.isfinite(side.networks.generator.dump()).all()
+
+
+def test_networks_of_ones_own_repeat_with_their_dropout():
+    config = tiny("gan.generator=tests.own:Generator", "gan.discriminator=mlp")
+    first, second = play(config, [20, 20, 20], 3), play(config, [20, 20, 20], 3)
+    assert torch.equal(first.networks.generator.vector, second.networks.generator.vector)

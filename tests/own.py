@@ -1,0 +1,44 @@
+"""Components that a user might bring along, named in tests by import path."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from raygan.data import ImageSet
+from raygan.gan.losses import Loss
+
+
+def halves(labels, devices, partition, random):
+    first = partition.options["first"]
+    return [np.arange(first), np.arange(first, len(labels))]
+
+
+def forgets_one(labels, devices, partition, random):
+    return np.array_split(np.arange(1, len(labels)), devices)
+
+
+def stripes(data, seed):
+    columns = np.arange(16) // data.options["width"] % 2 * 255
+    images = np.tile(columns.astype(np.uint8), (40, 1, 16, 1))
+    return ImageSet(images, np.arange(40) % 2, ("even", "odd"))
+
+
+class Generator(nn.Module):
+    """With dropout, to show that torch's own randomness repeats too."""
+
+    def __init__(self, shape, gan):
+        super().__init__()
+        self.shape = shape
+        self.layers = nn.Sequential(
+            nn.Linear(gan.latent, 32), nn.Dropout(0.5), nn.ReLU(), nn.Linear(32, int(np.prod(shape))), nn.Tanh()
+        )
+
+    def forward(self, z):
+        return self.layers(z).view(-1, *self.shape)
+
+
+quadratic = Loss(lambda real, fake: (real - 1).square().mean() + (fake + 1).square().mean(), lambda fake: -fake.mean())
+
+
+def not_a_network(shape, gan):
+    return torch.zeros(3)
