@@ -157,3 +157,7 @@ def _summarise(result: "Result", console: Console) -> None:
 def _shown(path: Path) -> Path:
     """As short as it can be said from here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == "__main__":
+    main()

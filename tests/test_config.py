@@ -90,14 +90,20 @@ def test_an_unknown_preset_names_the_nearest():
 
 
 def test_yaml_round_trip_is_exact(tmp_path):
-    config = load_config(None, ["data.name=folder", "data.root=/some where/x", "gan.ema=0.1", "generator_optimizer.lr=1e-7"])
+    config = load_config(
+        None, ["data.name=folder", "data.root=/some where/x", "gan.ema=0.1", "generator_optimizer.lr=1e-7"]
+    )
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(config))
     assert load_config(path) == config
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2), max_leaves=4)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
 keys = st.sampled_from([*Config.model_fields, "nonsense"])
 
 

@@ -28,4 +28,3 @@ def test_torch_is_given_back_as_it_was():
     with torch_seeded(0, Role.GENERATOR_INIT):
         assert torch.equal(torch.rand(3), first)
     assert torch.equal(torch.rand(3), expected)
-

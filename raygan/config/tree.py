@@ -248,7 +248,7 @@ class Gan(Section):
     """Normalisation inside the generator."""
     discriminator_norm: Norm = "spectral"
     """Normalisation inside the discriminator."""
-    ema: Share = 0.99
+    ema: Share = 0.98
     """Decay of the generator's exponential moving average, per generator step (0: the average is the raw one)."""
     options: Options = {}
     """Free settings your own networks read."""
@@ -258,10 +258,10 @@ class Adam(Section):
     """Adam (arXiv 1412.6980)."""
 
     name: Literal["adam"] = "adam"
-    lr: Positive = 5e-4
+    lr: Positive = 2e-3
     """Learning rate (per step)."""
-    beta1: Share = 0.5
-    """Decay of the first moment."""
+    beta1: Share = 0.0
+    """Decay of the first moment (0, common with spectral normalisation)."""
     beta2: Share = 0.999
     """Decay of the second moment."""
 
@@ -360,7 +360,7 @@ class Config(Section):
     """`serial`: the generator step waits for the new average; `parallel`: it runs on the old one meanwhile."""
     devices: Count = 5
     """Number of devices K."""
-    rounds: Count = 1500
+    rounds: Count = 1000
     """Number of rounds."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of every random stream."""
@@ -378,7 +378,7 @@ class Config(Section):
     """The networks and the loss."""
     device_optimizer: Optimizer = Adam()
     """Optimiser of the local discriminators."""
-    generator_optimizer: Optimizer = Adam(lr=1e-3)
+    generator_optimizer: Optimizer = Adam()
     """Optimiser of the generator."""
     averaged: Averaged = Averaged()
     """Switches of `method: averaged`."""

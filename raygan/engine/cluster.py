@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,6 +56,7 @@ def connect(config: Config, needs: Needs) -> bool:
     if ray.is_initialized():
         return False
     if config.engine.address is not None:
+        _check_address(config.engine.address)
         try:
             ray.init(address=config.engine.address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -67,6 +69,17 @@ def connect(config: Config, needs: Needs) -> bool:
         ray.shutdown()
         raise InputError(problem)
     return True
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"engine.address: no Ray cluster at {address!r} (auto or host:port): {error}") from error
 
 
 def shortage(needs: Needs) -> str | None:

@@ -12,7 +12,7 @@ from raygan.config.tree import Config
 from raygan.engine.compute import threads
 from raygan.errors import RunError
 from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
-from raygan.methods.exact_sum import ExactSum
+from raygan.methods.exact_sum import LARGEST, ExactSum
 
 BYTES_PER_VALUE = 4
 """A parameter travels as float32."""
@@ -79,13 +79,14 @@ class Device:
         """Take part in a round.
 
         Raises:
-            RunError: the update is not finite; names device and round, and the state is as before.
+            RunError: the update has diverged; names device and round, and the state is as before.
         """
         update, state = side.update(self.shard, round, down, self.state)
-        if not (np.isfinite(update.vector).all() and np.isfinite(list(update.metrics.values())).all()):
+        largest = np.abs([np.abs(update.vector).max(), *update.metrics.values()]).max()
+        if not largest < LARGEST:  # also true of NaN
             raise RunError(
-                f"round {round}, device {self.shard.device}: the update is not finite (loss "
-                f"{update.metrics}); try a smaller device_optimizer.lr or another gan.loss"
+                f"round {round}, device {self.shard.device}: the discriminator has diverged (a value of magnitude "
+                f"{largest:.3g}, losses {update.metrics}); try a smaller device_optimizer.lr or another gan.loss"
             )
         self.state = state
         return update

@@ -74,6 +74,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
             watcher.on_phase(text)
 
     try:
+        _check_files(config)
         tell(f"loading {config.data.name}")
         images = load_data(config.data, config.seed)
         shards = split(images.labels, config.devices, config.data.partition, config.seed)
@@ -87,6 +88,12 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
     with closing(executor):
         tell("training")
         return _Rounds(config, folder, executor, observers).play(start.round if start is not None else 0)
+
+
+def _check_files(config: Config) -> None:
+    weights = config.eval.inception_weights
+    if weights is not None and not weights.is_file():
+        raise InputError(f"eval.inception_weights: {weights} is not a file")
 
 
 def _newest_checkpoint(folder: RunFolder, config: Config) -> Snapshot | None:

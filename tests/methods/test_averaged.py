@@ -84,7 +84,9 @@ def values(network):
 @pytest.mark.parametrize(("schedule", "simultaneous"), [("serial", False), ("parallel", True)])
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_one_device_is_plain_gan_training_bit_for_bit(schedule, simultaneous, norm):
-    config = tiny(f"schedule={schedule}", "devices=1", f"gan.discriminator_norm={norm}", f"gan.generator_norm={norm}")
+    words = [f"schedule={schedule}", "devices=1", f"gan.discriminator_norm={norm}", f"gan.generator_norm={norm}"]
+    words += [f"{party}_optimizer.{key}" for party in ("device", "generator") for key in ("lr=2e-4", "beta1=0.5")]
+    config = tiny(*words)
     generator, discriminator = by_hand(config, rounds=5, simultaneous=simultaneous)
     side = play(config, [60], rounds=5)
     assert torch.equal(side.networks.generator.parameters.detach(), values(generator))

@@ -1,0 +1,180 @@
+"""A whole inline run: what it leaves behind, how it stops and goes on."""
+
+import json
+import os
+import signal
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+import raygan
+from raygan.engine.generator_file import load_generator
+from tests.helpers import tiny
+
+
+class Watch:
+    """Counts what it is told, and calls `act` when a round is over."""
+
+    def __init__(self, act=lambda round: None):
+        self.rounds, self.evaluated, self.phases, self.act = [], [], [], act
+
+    def on_phase(self, text):
+        self.phases.append(text)
+
+    def on_round(self, row):
+        self.rounds.append(row["round"])
+        self.act(row["round"])
+
+    def on_evaluation(self, round, metrics):
+        self.evaluated.append(round)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    return raygan.train(tiny(), tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_the_run_folder_is_as_designed(finished):
+    names = {path.relative_to(finished.out).as_posix() for path in finished.out.rglob("*") if path.is_file()}
+    assert {
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "samples/round_000000.png",
+        "samples/round_000002.png",
+        "samples/round_000004.png",
+        "checkpoints/round_000004/manifest.json",
+        "generator.safetensors",
+    } <= names
+    assert any(name.startswith("tensorboard/") for name in names)
+    assert raygan.load_config(finished.out / "config.yaml") == tiny()
+
+
+def test_a_line_per_round_with_measurements_where_due(finished):
+    rows = finished.rows
+    assert [row["round"] for row in rows] == [0, 1, 2, 3, 4]
+    assert [row["round"] for row in finished.evaluations] == [0, 2, 4]
+    assert all({"wall_s", "devices", "bytes_up", "bytes_down", "d_loss", "g_loss"} <= row.keys() for row in rows[1:])
+    measured = finished.evaluations[-1]
+    assert {"fd_clf", "fd_clf_raw", "classes_found", "class_shares", "eval_samples", "classifier"} <= measured.keys()
+    assert measured["eval_samples"] == 50
+    assert sum(measured["class_shares"]) == pytest.approx(1, abs=1e-2)
+    assert [row["wall_s"] for row in rows] == sorted(row["wall_s"] for row in rows)
+
+
+def test_bytes_are_parameters_times_four(finished):
+    trained = load_generator(finished.generator)
+    row = finished.rows[1]
+    up = row["bytes_up"] / 4 / 3
+    assert row["bytes_down"] / 4 / 3 == trained.network.num_parameters + up
+
+
+def test_tensorboard_has_the_curves(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished.out / "tensorboard"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tensorboard's own
+        events.Reload()
+    assert [event.step for event in events.Scalars("d_loss")] == [1, 2, 3, 4]
+    assert [event.step for event in events.Scalars("fd_clf")] == [0, 2, 4]
+
+
+def test_the_generator_file_rebuilds_both_generators(finished):
+    raw, ema = (load_generator(finished.generator, weights) for weights in ("raw", "ema"))
+    assert not np.array_equal(raw.network.dump(), ema.network.dump())
+    assert raw.shape == (1, 16, 16)
+    assert raw.round == 4
+    with safe_open(finished.generator, "numpy") as file:
+        assert set(json.loads(file.metadata()["raygan"])) == {"format", "gan", "shape", "round"}
+
+
+def test_the_grid_is_a_picture(finished):
+    with Image.open(finished.picture) as picture:
+        assert picture.mode == "L"
+        assert min(picture.size) > 500
+
+
+def same_generator(left, right):
+    return left.generator.read_bytes() == right.generator.read_bytes()
+
+
+def test_the_same_config_gives_the_same_bytes_and_another_seed_others(finished, tmp_path):
+    assert same_generator(raygan.train(tiny(), tmp_path / "again"), finished)
+    assert not same_generator(raygan.train(tiny("seed=1"), tmp_path / "other"), finished)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_then_resumed_is_undisturbed(finished, tmp_path, number):
+    watch = Watch(lambda round: os.kill(os.getpid(), number) if round == 1 else None)
+    stopped = raygan.train(tiny(), tmp_path / "run", watchers=[watch])
+    assert stopped.stopped_by == number
+    assert stopped.round < 4
+    resumed = raygan.train(tiny(), tmp_path / "run", resume=True)
+    assert resumed.round == 4
+    assert same_generator(resumed, finished)
+    assert [row["round"] for row in resumed.rows] == [0, 1, 2, 3, 4]
+    assert [row.get("fd_clf") for row in resumed.rows] == [row.get("fd_clf") for row in finished.rows]
+
+
+def test_more_rounds_later_are_the_same_as_at_once(finished, tmp_path):
+    raygan.train(tiny("rounds=2"), tmp_path / "run")
+    assert same_generator(raygan.train(tiny(), tmp_path / "run", resume=True), finished)
+
+
+def test_a_damaged_checkpoint_is_passed_over(finished, tmp_path):
+    raygan.train(tiny("rounds=3", "checkpoint.every=1"), tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "round_000003" / "server.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    with pytest.warns(UserWarning, match="round_000003: damaged, passed over"):
+        resumed = raygan.train(tiny(), tmp_path / "run", resume=True)
+    assert same_generator(resumed, finished)
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
+    result = raygan.train(tiny("checkpoint.every=1", "checkpoint.keep=2"), tmp_path / "run")
+    assert sorted(path.name for path in (result.out / "checkpoints").iterdir()) == ["round_000003", "round_000004"]
+
+
+def test_resuming_with_other_numbers_is_refused_by_key(finished, tmp_path):
+    raygan.train(tiny("rounds=2"), tmp_path / "run")
+    with pytest.raises(raygan.InputError, match=r"batch_size \(8 before, 9 now\)"):
+        raygan.train(tiny("batch_size=9"), tmp_path / "run", resume=True)
+    raygan.train(tiny("engine.devices_per_actor=3"), tmp_path / "run", resume=True)
+
+
+def test_a_run_that_diverges_says_where_and_keeps_what_it_has(tmp_path):
+    words = "device_optimizer.name=sgd device_optimizer.lr=1e4 gan.discriminator_norm=none gan.loss=least_squares"
+    config = tiny(*words.split(), "rounds=30", "checkpoint.every=1")
+    with pytest.raises(raygan.RunError, match=r"round \d, device 0: the discriminator has diverged.*round_"):
+        raygan.train(config, tmp_path / "run")
+    assert (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_two_d_mixtures_count_modes(tmp_path):
+    words = "data.name=gaussians gan.generator=mlp gan.discriminator=mlp rounds=2".split()
+    last = raygan.train(tiny(*words), tmp_path / "run").evaluations[-1]
+    assert {"modes_found", "high_quality", "reverse_kl", "modes_found_raw"} <= last.keys()
+    assert "fd_clf" not in last
+
+
+def test_a_single_class_has_no_classifier(tmp_path):
+    images = np.random.default_rng(0).integers(256, size=(30, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "one.npz", images=images, labels=np.zeros(30, int))
+    config = tiny("data.name=npz", f"data.root={tmp_path / 'one.npz'}", "data.size=16", "rounds=2")
+    result = raygan.train(config, tmp_path / "run")
+    assert "fd_clf" not in result.evaluations[-1]
+    assert result.picture.exists()
+
+
+def test_watchers_hear_of_everything(tmp_path):
+    watch = Watch()
+    raygan.train(tiny(), tmp_path / "run", watchers=[watch])
+    assert watch.rounds == [0, 1, 2, 3, 4]
+    assert watch.evaluated == [0, 2, 4]
+    assert watch.phases[-1] == "training"

@@ -1,0 +1,201 @@
+"""The command line, as a user meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raygan.cli import run
+from tests.helpers import TINY
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    out = tmp_path_factory.mktemp("cli") / "run"
+    assert run(["train", *TINY, "--out", str(out)]) == 0
+    return out
+
+
+def test_train_says_which_picture_to_open(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "digits", *TINY]) == 0
+    text = capsys.readouterr().out
+    assert "open this picture: runs/digits-serial-" in text
+    assert "FD-clf" in text
+
+
+def test_train_takes_a_file_and_overrides(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("rounds: 1\ndevices: 2\n")
+    out = tmp_path / "run"
+    assert run(["train", str(path), *[word for word in TINY if not word.startswith(("rounds", "devices"))],
+                "--out", str(out)]) == 0  # fmt: skip
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_plan_starts_nothing_and_counts(capsys):
+    assert run(["plan", "devices=7", "engine.devices_per_actor=3"]) == 0
+    text = capsys.readouterr().out
+    assert "3 device actors" in text
+    assert "1797 samples" in text
+    assert "generator 99,008" in text
+
+
+def test_evaluate_measures_again(finished, capsys):
+    assert run(["evaluate", str(finished)]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    last = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
+    assert measured["ema"]["fd_clf"] == last["fd_clf"]
+    assert measured["raw"]["fd_clf"] == last["fd_clf_raw"]
+    assert run(["evaluate", str(finished), "eval.samples=70"]) == 0
+    assert json.loads(capsys.readouterr().out)["eval_samples"] == 70
+
+
+def test_sample_draws_as_many_as_asked(finished, tmp_path):
+    pictures = []
+    for extra in ([], ["--raw"]):
+        out = tmp_path / f"{len(extra)}.png"
+        assert run(["sample", str(finished), "--count", "7", "--out", str(out), *extra]) == 0
+        with Image.open(out) as picture:
+            pictures.append(np.asarray(picture))
+    assert not np.array_equal(*pictures)
+
+
+def test_resume_without_a_config_uses_the_runs_own(finished, tmp_path):
+    out = tmp_path / "run"
+    assert run(["train", *TINY, "rounds=2", "--out", str(out)]) == 0
+    assert run(["train", "--out", str(out), "--resume", "rounds=4"]) == 0
+    assert (out / "generator.safetensors").read_bytes() == (finished / "generator.safetensors").read_bytes()
+
+
+def corrupt_image(folder: Path) -> str:
+    (folder / "set" / "cats").mkdir(parents=True)
+    (folder / "set" / "cats" / "1.png").write_bytes(b"no")
+    return f"data.root={folder / 'set'}"
+
+
+def empty_class(folder: Path) -> str:
+    (folder / "set" / "dogs").mkdir(parents=True)
+    (folder / "set" / "cats").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "set" / "cats" / "1.png")
+    return f"data.root={folder / 'set'}"
+
+
+def full(folder: Path) -> str:
+    (folder / "keep.txt").write_text("mine")
+    return str(folder)
+
+
+def not_writable(folder: Path) -> str:
+    (folder / "file").write_text("")
+    return str(folder / "file" / "run")
+
+
+WRONG = [
+    (["train", "divices=3"], "divices: unknown key; did you mean devices?"),
+    (["train", "engine.exector=ray"], "did you mean engine.executor?"),
+    (["train", "devices=two"], "devices: input should be a valid integer"),
+    (["train", "devices=-1"], "devices: input should be greater than or equal to 1"),
+    (["train", "rounds=0"], "rounds: input should be greater than or equal to 1"),
+    (["train", "batch_size=1.5"], "batch_size: input should be a valid integer"),
+    (["train", "schedule=paralel"], "schedule: input should be 'serial' or 'parallel'"),
+    (["train", "method=fedgun"], "method: 'fedgun' is not known"),
+    (["train", "gan.loss=wgan"], "gan.loss: 'wgan' is not known; did you mean wgan_gp?"),
+    (["train", "gan.generator=no.such:Net"], "gan.generator: cannot import 'no.such:Net'"),
+    (["train", "gan.generator=tests.own:not_a_network"], "gan.generator: tests.own:not_a_network made a Tensor"),
+    (["train", "gan.generator_norm=layer"], "gan.generator_norm: input should be"),
+    (["train", "generator_optimizer.lr=0"], "generator_optimizer.lr: input should be greater than 0"),
+    (["train", "data.name=imagenet"], "data.name: 'imagenet' is not known"),
+    (["train", "data.name=gaussians"], "gan.generator: dcgan makes square images"),
+    (["train", "data.size=48"], "data.size: input should be 16, 28, 32 or 64"),
+    (["train", "data.name=folder", "data.root=/no/such/place"], "data.root: /no/such/place is neither a folder"),
+    (["train", "data.name=folder"], "data.root: field required"),
+    (["train", "data.name=folder", corrupt_image], "1.png: not a readable image"),
+    (["train", "data.name=folder", empty_class], "dogs holds no images"),
+    (["train", "data.name=npz", "data.root=/no.npz"], "data.root: /no.npz is not a readable .npz file"),
+    (["train", "devices=2000"], "devices: 2000 devices for 1797 samples; at most 1797 fit"),
+    (["train", "data.partition.name=classes", "devices=2"], "at least 5 devices fit"),
+    (["train", "data.partition.alpha=1"], "only data.partition.name=dirichlet"),
+    (["train", "eval.inception_weights=/no/weights.pth"], "eval.inception_weights: /no/weights.pth is not a file"),
+    (["train", "nosuchpreset"], "nosuchpreset: neither a .yaml file nor a preset"),
+    (["train", "missing.yaml"], "missing.yaml: cannot be read as a config file"),
+    (["train", "devices=3", "digits"], "digits: not of the form key=value"),
+    (["train", "--out", full], "exists and is not empty"),
+    (["train", "--out", not_writable], "cannot be written"),
+    (["train", "--resume"], "--resume: say which run with --out DIR"),
+    (["train", "--resume", "--out", "nowhere"], "nowhere is not a run folder"),
+    (["train", "--ot", "x"], "No such option '--ot'. Did you mean '--out'?"),
+    (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+    (["train", "engine.executor=ray", "engine.address=127.0.0.1:1"], "engine.address: no Ray cluster"),
+    (["evaluate", "nowhere"], "nowhere: not a run folder"),
+    (["sample", "nowhere", "--count", "4", "--out", "x.png"], "nowhere: not a run folder"),
+    (["sample", "nowhere", "--count", "0", "--out", "x.png"], "Invalid value for '--count'"),
+    (["sample", "nowhere"], "Missing option '--count'"),
+    (["plan", "devices=0"], "devices: input should be greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+def test_wrong_input_is_one_line_and_status_2(words, message, tmp_path, capsys, monkeypatch):
+    inputs, work = tmp_path / "inputs", tmp_path / "work"
+    inputs.mkdir()
+    work.mkdir()
+    monkeypatch.chdir(work)
+    words = [word(inputs) if callable(word) else word for word in words]
+    if words[0] == "train" and not any(word.startswith("engine.executor") for word in words):
+        words.append("engine.executor=inline") if words[-1] != "digits" else words.insert(1, "engine.executor=inline")
+    before = sorted(path.relative_to(inputs) for path in inputs.rglob("*"))
+    assert run(words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    assert sorted(path.relative_to(inputs) for path in inputs.rglob("*")) == before
+    assert not [path for path in work.rglob("*") if path.is_file()]
+
+
+COMMAND = [sys.executable, "-m", "raygan.cli"]
+
+
+@pytest.mark.ray
+def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
+    out = tmp_path / "run"
+    words = [*TINY, "engine.executor=ray", "rounds=100000", "devices=2"]
+    process = subprocess.Popen(
+        [*COMMAND, "train", *words, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    metrics = out / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") > 3):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.2)
+    before = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    text, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert f"raygan train --out {out} --resume" in text.replace("\n", " ")
+    last = json.loads(metrics.read_text().splitlines()[-1])["round"]
+    assert (out / "checkpoints" / f"round_{last:06d}" / "manifest.json").exists()
+    assert before
+    time.sleep(1)
+    assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]
+
+
+def descendants(pid: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def test_module_and_command_agree():
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0
+    assert "raygan" in done.stdout
