@@ -360,7 +360,7 @@ class Config(Section):
     """`serial`: the generator step waits for the new average; `parallel`: it runs on the old one meanwhile."""
     devices: Count = 5
     """Number of devices K."""
-    rounds: Count = 1000
+    rounds: Count = 800
     """Number of rounds."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of every random stream."""

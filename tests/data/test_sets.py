@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from raygan import InputError, load_config
-from raygan.data import load_data
 from raygan.data import folder as folder_set
+from raygan.data import load_data
 from raygan.data.gaussians import centres
 from raygan.data.idx import DEBIAN_FASHION_MNIST
 from tests.helpers import SHARED_CIFAR

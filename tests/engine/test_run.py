@@ -157,7 +157,7 @@ def test_a_run_that_diverges_says_where_and_keeps_what_it_has(tmp_path):
 
 
 def test_two_d_mixtures_count_modes(tmp_path):
-    words = "data.name=gaussians gan.generator=mlp gan.discriminator=mlp rounds=2".split()
+    words = ["data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp", "rounds=2"]
     last = raygan.train(tiny(*words), tmp_path / "run").evaluations[-1]
     assert {"modes_found", "high_quality", "reverse_kl", "modes_found_raw"} <= last.keys()
     assert "fd_clf" not in last

@@ -1,5 +1,6 @@
 """The method against GAN training written out by hand, and against its own formulas."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -24,7 +25,7 @@ IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint
 def parties(config, sizes):
     """A host and a server over shards of the given sizes, cut one after the other from IMAGES."""
     ends = np.cumsum([0, *sizes])
-    shards = [Shard(device, IMAGES[start:end]) for device, (start, end) in enumerate(zip(ends, ends[1:], strict=False))]
+    shards = [Shard(device, IMAGES[start:end]) for device, (start, end) in enumerate(itertools.pairwise(ends))]
     problem = Problem(SHAPE, int(ends[-1]))
     return Host(config, problem, shards, CPU), Server(config, problem, CPU)
 

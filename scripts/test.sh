@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs the tests, installing them into .venv first if need be. Words behind it go to pytest:
+# scripts/test.sh -m slow
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh dev
+exec .venv/bin/python -m pytest "$@"
