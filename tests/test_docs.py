@@ -1,0 +1,37 @@
+"""The documents say what is there."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for name in re.findall(r"`((?:raygan|scripts|tests|docs)/[\w./]+\.\w+)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_config_reference_is_current():
+    path = ROOT / "scripts" / "config_reference.py"
+    spec = importlib.util.spec_from_file_location("config_reference", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "run python scripts/config_reference.py"
+
+
+@pytest.mark.parametrize("script", ["demo.sh", "test.sh", "check.sh", "setup.sh"])
+def test_scripts_can_be_run(script):
+    assert (ROOT / "scripts" / script).stat().st_mode & 0o100
