@@ -42,3 +42,17 @@ quadratic = Loss(lambda real, fake: (real - 1).square().mean() + (fake + 1).squa
 
 def not_a_network(shape, gan):
     return torch.zeros(3)
+
+
+class Fails(nn.Module):
+    def __init__(self, shape, gan):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        raise RuntimeError("on purpose")
+
+
+class NotBuilt(nn.Module):
+    def __init__(self, shape, gan):
+        raise TypeError("on purpose")

@@ -110,10 +110,13 @@ WRONG = [
     (["train", "gan.loss=wgan"], "gan.loss: 'wgan' is not known; did you mean wgan_gp?"),
     (["train", "gan.generator=no.such:Net"], "gan.generator: cannot import 'no.such:Net'"),
     (["train", "gan.generator=tests.own:not_a_network"], "gan.generator: tests.own:not_a_network made a Tensor"),
+    (["train", "gan.discriminator=tests.own:Fails"], "gan.discriminator: fails on a batch of shape (2, 1, 16, 16)"),
+    (["train", "gan.discriminator=tests.own:NotBuilt"], "gan.discriminator: tests.own:NotBuilt cannot be built"),
+    (["train", "gan.discriminator=tests.own:Generator"], "gan.discriminator: "),
     (["train", "gan.generator_norm=layer"], "gan.generator_norm: input should be"),
     (["train", "generator_optimizer.lr=0"], "generator_optimizer.lr: input should be greater than 0"),
     (["train", "data.name=imagenet"], "data.name: 'imagenet' is not known"),
-    (["train", "data.name=gaussians"], "gan.generator: dcgan makes square images"),
+    (["train", "data.name=gaussians", "engine.executor=ray"], "gan.generator: dcgan makes square images"),
     (["train", "data.size=48"], "data.size: input should be 16, 28, 32 or 64"),
     (["train", "data.name=folder", "data.root=/no/such/place"], "data.root: /no/such/place is neither a folder"),
     (["train", "data.name=folder"], "data.root: field required"),
@@ -150,7 +153,7 @@ def test_wrong_input_is_one_line_and_status_2(words, message, tmp_path, capsys, 
     monkeypatch.chdir(work)
     words = [word(inputs) if callable(word) else word for word in words]
     if words[0] == "train" and not any(word.startswith("engine.executor") for word in words):
-        words.append("engine.executor=inline") if words[-1] != "digits" else words.insert(1, "engine.executor=inline")
+        words.insert(len(words) - (words[-1] == "digits"), "engine.executor=inline")
     before = sorted(path.relative_to(inputs) for path in inputs.rglob("*"))
     assert run(words) == 2
     captured = capsys.readouterr()

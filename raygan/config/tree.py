@@ -320,7 +320,7 @@ class Engine(Section):
     server_threads: Count = 1
     """Threads of the server's computation (part of the numbers)."""
     address: str | None = None
-    """Address of a running Ray cluster (`auto`: the one on this machine; null: join the process's Ray or start one)."""
+    """Ray cluster to join, `auto` or host:port (null: the process's own, $RAY_ADDRESS, or one started for the run)."""
     ready_timeout_s: Positive = 300.0
     """How long all actors together may take to start (seconds)."""
 

@@ -45,7 +45,7 @@ def _resources(cpus: float, gpus: float) -> Resources:
 
 
 def connect(config: Config, needs: Needs) -> bool:
-    """Use the process's Ray, join the cluster at `engine.address`, or start one on this machine.
+    """Use the process's Ray, join the cluster at `engine.address` or $RAY_ADDRESS, or start one on this machine.
 
     A Ray that is started here has as many logical CPUs as the run asks for: it is a simulation on one
     machine, whose actors take turns on the cores there are. Returns whether the connection is ours to end.
@@ -55,16 +55,18 @@ def connect(config: Config, needs: Needs) -> bool:
     """
     if ray.is_initialized():
         return False
-    if config.engine.address is not None:
-        _check_address(config.engine.address)
+    address = config.engine.address or os.environ.get("RAY_ADDRESS")
+    if address is not None:
+        _check_address(address)
         try:
-            ray.init(address=config.engine.address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             first_line = str(error).splitlines()[0]
-            raise InputError(f"engine.address: no Ray cluster at {config.engine.address!r}: {first_line}") from error
+            raise InputError(f"engine.address: no Ray cluster at {address!r}: {first_line}") from error
         return True
+    # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
     cpus = max(os.cpu_count() or 1, math.ceil(needs.total["CPU"]))
-    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     if problem := shortage(needs):
         ray.shutdown()
         raise InputError(problem)

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from signal import Signals
 
@@ -17,6 +18,7 @@ from raygan.engine.ledger import Ledger, Watcher
 from raygan.engine.run_folder import Row, RunFolder, check_same_run
 from raygan.engine.signals import stop_wish
 from raygan.errors import InputError, RunError
+from raygan.gan.steps import check_networks
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         tell(f"loading {config.data.name}")
         images = load_data(config.data, config.seed)
         shards = split(images.labels, config.devices, config.data.partition, config.seed)
+        check_networks(config, images.shape)
         start = _newest_checkpoint(folder, config) if resume else None
         tell(f"starting {config.devices} devices and a server")
         executor = _open(config, folder, images, shards, start)
@@ -94,6 +97,8 @@ def _check_files(config: Config) -> None:
     weights = config.eval.inception_weights
     if weights is not None and not weights.is_file():
         raise InputError(f"eval.inception_weights: {weights} is not a file")
+    if weights is not None and find_spec("torch_fidelity") is None:
+        raise InputError("eval.inception_weights: FID needs torch-fidelity; pip install 'raygan[fid]'")
 
 
 def _newest_checkpoint(folder: RunFolder, config: Config) -> Snapshot | None:

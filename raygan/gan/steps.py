@@ -40,8 +40,36 @@ def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
     return _build(GENERATORS, gan.generator, "gan.generator", shape, gan)
 
 
+def check_networks(config: Config, shape: tuple[int, ...]) -> None:
+    """Build both networks once and pass two samples through.
+
+    Raises:
+        InputError: one cannot be built, or they do not fit each other or the data; names the key.
+    """
+    networks = build_networks(config, shape, torch.device("cpu"))
+    samples = _probe(networks.generator, "gan.generator", torch.zeros(2, config.gan.latent), (2, *shape))
+    _probe(networks.discriminator, "gan.discriminator", samples, (2,))
+
+
+def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ...]) -> Tensor:
+    try:
+        with torch.no_grad():
+            out: Tensor = network.module(given)
+    except Exception as error:  # whatever a user's own network raises
+        raise InputError(f"{key}: fails on a batch of shape {tuple(given.shape)}: {error}") from error
+    if tuple(out.shape) != expected:
+        raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of two, but {expected} is needed")
+    return out
+
+
 def _build(table: dict[str, str], name: str, key: str, shape: tuple[int, ...], gan: Gan) -> nn.Module:
-    network = resolve(table, name, key)(shape, gan)
+    network_class = resolve(table, name, key)
+    try:
+        network = network_class(shape, gan)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's own network raises
+        raise InputError(f"{key}: {name} cannot be built for samples of shape {shape}: {error}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"{key}: {name} made a {type(network).__name__}, but a torch.nn.Module is needed")
     return network
