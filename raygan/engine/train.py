@@ -1,7 +1,6 @@
 """A whole run: data, executor, the round loop, what is left behind."""
 
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -81,7 +80,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         images = load_data(config.data, config.seed)
         shards = split(images.labels, config.devices, config.data.partition, config.seed)
         check_networks(config, images.shape)
-        start = _newest_checkpoint(folder, config) if resume else None
+        start = _newest_checkpoint(folder, config, tell) if resume else None
         tell(f"starting {config.devices} devices and a server")
         executor = _open(config, folder, images, shards, start)
     except BaseException:
@@ -101,10 +100,11 @@ def _check_files(config: Config) -> None:
         raise InputError("eval.inception_weights: FID needs torch-fidelity; pip install 'raygan[fid]'")
 
 
-def _newest_checkpoint(folder: RunFolder, config: Config) -> Snapshot | None:
+def _newest_checkpoint(folder: RunFolder, config: Config, tell: Callable[[str], None]) -> Snapshot | None:
     start, damaged = load_newest(folder.checkpoints)
     for line in damaged:
-        warnings.warn(line, stacklevel=3)
+        tell(line)
+    tell(f"going on after round {start.round}" if start is not None else "no whole checkpoint: starting again")
     if start is not None and start.round >= config.rounds:
         raise InputError(
             f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set rounds to go further"

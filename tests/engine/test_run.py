@@ -131,8 +131,10 @@ def test_a_damaged_checkpoint_is_passed_over(finished, tmp_path):
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)
-    with pytest.warns(UserWarning, match="round_000003: damaged, passed over"):
-        resumed = raygan.train(tiny(), tmp_path / "run", resume=True)
+    watch = Watch()
+    resumed = raygan.train(tiny(), tmp_path / "run", resume=True, watchers=[watch])
+    assert any("round_000003: damaged, passed over" in text for text in watch.phases)
+    assert "going on after round 2" in watch.phases
     assert same_generator(resumed, finished)
 
 
