@@ -1,6 +1,7 @@
 """The command line: thin."""
 
 import json
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +49,7 @@ def train(words: tuple[str, ...], out: Path | None, resume: bool) -> int:
     if result.stopped_by is not None:
         where = _shown(result.out)
         console.print(f"Interrupted after round {result.round}; the state is saved. Go on with:", highlight=False)
-        console.print(f"  raygan train --out {where} --resume", highlight=False, soft_wrap=True)
+        console.print(f"  raygan train --out {shlex.quote(str(where))} --resume", highlight=False, soft_wrap=True)
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else 143
     _summarise(result, console)
     return DONE
@@ -70,27 +71,45 @@ def plan(words: tuple[str, ...]) -> int:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def evaluate(folder: Path, overrides: tuple[str, ...]) -> int:
-    """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys."""
-    config = load_config(_config_of(folder), overrides)
+    """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys.
+
+    A network of your own is named again: gan.generator=mypackage.nets:Generator.
+    """
+    own, settings = _own_network(overrides)
+    for word in settings:
+        if not word.startswith("eval."):
+            raise InputError(f"{word}: only eval.* keys (and gan.generator) can be set for a finished run")
+    config = load_config(_config_of(folder), settings)
     from raygan.engine.evaluation import evaluate_run
 
-    click.echo(json.dumps(evaluate_run(config, folder), indent=2))
+    click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
     return DONE
 
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[gan.generator=PACKAGE.MODULE:NAME]")
 @click.option("--count", type=click.IntRange(min=1), required=True, help="How many samples.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture to write (PNG).")
 @click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
-def sample(folder: Path, count: int, out: Path, raw: bool) -> int:
-    """Draw samples of a finished run's generator."""
+def sample(folder: Path, overrides: tuple[str, ...], count: int, out: Path, raw: bool) -> int:
+    """Draw samples of a finished run's generator. A network of your own is named again."""
+    own, settings = _own_network(overrides)
+    if settings:
+        raise InputError(f"{settings[0]}: only gan.generator can be given")
     config = load_config(_config_of(folder))
     from raygan.engine.evaluation import draw_samples
 
-    draw_samples(config, folder, count, out, "raw" if raw else "ema")
+    draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
     click.echo(out)
     return DONE
+
+
+def _own_network(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
+    """The import path after `gan.generator=`, if it is among the words, and the other words."""
+    key = "gan.generator="
+    named = [word.removeprefix(key) for word in words if word.startswith(key)]
+    return (named[-1] if named else None), [word for word in words if not word.startswith(key)]
 
 
 def main() -> None:

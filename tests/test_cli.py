@@ -109,8 +109,8 @@ WRONG = [
     (["train", "method=fedgun"], "method: 'fedgun' is not known"),
     (["train", "gan.loss=wgan"], "gan.loss: 'wgan' is not known; did you mean wgan_gp?"),
     (["train", "gan.generator=no.such:Net"], "gan.generator: cannot import 'no.such:Net'"),
-    (["train", "gan.generator=tests.own:not_a_network"], "gan.generator: tests.own:not_a_network made a Tensor"),
-    (["train", "gan.discriminator=tests.own:Fails"], "gan.discriminator: fails on a batch of shape (2, 1, 16, 16)"),
+    (["train", "gan.generator=tests.own:not_a_network"], "gan.generator: tests.own:not_a_network is a function"),
+    (["train", "gan.discriminator=tests.own:Fails"], "gan.discriminator: fails on a batch of shape (32, 1, 16, 16)"),
     (["train", "gan.discriminator=tests.own:NotBuilt"], "gan.discriminator: tests.own:NotBuilt cannot be built"),
     (["train", "gan.discriminator=tests.own:Generator"], "gan.discriminator: "),
     (["train", "gan.generator_norm=layer"], "gan.generator_norm: input should be"),
@@ -127,6 +127,13 @@ WRONG = [
     (["train", "data.partition.name=classes", "devices=2"], "at least 5 devices fit"),
     (["train", "data.partition.alpha=1"], "only data.partition.name=dirichlet"),
     (["train", "eval.inception_weights=/no/weights.pth"], "eval.inception_weights: /no/weights.pth is not a file"),
+    (
+        ["train", "devices=1797", "gan.discriminator_norm=batch", "gan.generator=mlp", "gan.discriminator=mlp"],
+        "fails on a batch of shape (1, ",
+    ),
+    (["train", "gan.loss=tests.own:halves"], "gan.loss: tests.own:halves is a function"),
+    (["train", "method=tests.own:halves"], "method: tests.own:halves is a function"),
+    (["evaluate", "nowhere", "gan.latent=9"], "gan.latent=9: only eval.* keys"),
     (["train", "nosuchpreset"], "nosuchpreset: neither a .yaml file nor a preset"),
     (["train", "missing.yaml"], "missing.yaml: cannot be read as a config file"),
     (["train", "devices=3", "digits"], "digits: not of the form key=value"),
@@ -172,7 +179,11 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
     out = tmp_path / "run"
     words = [*TINY, "engine.executor=ray", "rounds=100000", "devices=2"]
     process = subprocess.Popen(
-        [*COMMAND, "train", *words, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "train", *words, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     metrics = out / "metrics.jsonl"
     deadline = time.monotonic() + 120
@@ -181,7 +192,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
         assert process.poll() is None
         time.sleep(0.2)
     before = descendants(process.pid)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process in its group
     text, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
     assert f"raygan train --out {out} --resume" in text.replace("\n", " ")

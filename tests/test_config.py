@@ -57,6 +57,9 @@ def test_a_new_name_drops_keys_the_new_choice_lacks_and_keeps_the_rest(tmp_path)
         (["engine=3"], "engine: is a section: set one of the keys in it"),
         (["data.name=folder"], "data.root: field required"),
         (["data.name=gaussians", "data.layout=grid", "data.modes=8"], "modes=8 is not a square"),
+        (["gan=3", "gan.latent=4"], "gan: is a section: set one of the keys in it, got 3"),
+        (["rounds=2020-13-45"], "rounds: '2020-13-45' is not a YAML value"),
+        (["gan.options={2020-01-01: 3}"], "unknown key; keys are words"),
         (["devices"], "devices: not of the form key=value"),
         (["devices=[1"], "devices: '[1' is not a YAML value"),
     ],
@@ -115,6 +118,23 @@ def test_any_tree_gives_a_config_or_one_line(tree):
         assert "\n" not in str(error)
     else:
         assert check_config(config.model_dump(mode="json")) == config
+
+
+@given(st.lists(st.tuples(st.sampled_from(["gan", "gan.latent", "data", "data.name", "x"]), trees), max_size=3))
+def test_any_words_give_a_config_or_one_line(pairs):
+    try:
+        load_config(None, [f"{key}={json.dumps(value)}" for key, value in pairs])
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_files_section_given_as_a_word_is_refused_with_its_key(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("data: digits\n")
+    with pytest.raises(InputError, match="data: is a section"):
+        load_config(path, ["data.limit=100"])
+    path.write_text("data:\n")
+    assert load_config(path, ["data.limit=100"]).data.limit == 100
 
 
 def every_section(section: type[Section]):

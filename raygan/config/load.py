@@ -48,6 +48,8 @@ def check_config(tree: Mapping[str, Any]) -> Config:
     Raises:
         InputError: names the first wrong key by its whole path, and the nearest right name.
     """
+    if (stray := _stray_key(tree)) is not None:
+        raise InputError(f"{stray}: unknown key; keys are words")
     try:
         return Config.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as error:
@@ -67,6 +69,27 @@ def _yaml() -> YAML:
     return YAML(typ="safe", pure=True)  # YAML 1.2: 1e-4 is a number, a repeated key is an error
 
 
+def _parse(text: str) -> Any:
+    """Raises ValueError with one line for text that is not YAML."""
+    try:
+        return _yaml().load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _stray_key(tree: object) -> object | None:
+    """The first key of a tree that is not a string (YAML has numbers and dates as keys), if there is one."""
+    if isinstance(tree, list):
+        return next((stray for item in tree if (stray := _stray_key(item)) is not None), None)
+    if not isinstance(tree, Mapping):
+        return None
+    for key, value in tree.items():
+        stray = _stray_key(value) if isinstance(key, str) else repr(key)
+        if stray is not None:
+            return stray
+    return None
+
+
 def _read(source: str) -> Tree:
     path = Path(source)
     if source in preset_names():
@@ -79,9 +102,9 @@ def _read(source: str) -> Tree:
     else:
         raise InputError(f"{source}: neither a .yaml file nor a preset; {nearest(source, preset_names())}")
     try:
-        tree = _yaml().load(text)
-    except YAMLError as error:
-        raise InputError(f"{source}: not valid YAML: {_one_line(error)}") from error
+        tree = _parse(text)
+    except ValueError as error:
+        raise InputError(f"{source}: not valid YAML: {error}") from error
     if not isinstance(tree, dict | None):
         raise InputError(f"{source}: holds a {type(tree).__name__}, but a config is keys and values")
     return tree or {}
@@ -92,9 +115,9 @@ def _parse_override(word: str) -> Tree:
     if not equals or not key:
         raise InputError(f"{word}: not of the form key=value (for example rounds=200)")
     try:
-        value: Any = _yaml().load(text) if text else ""
-    except YAMLError as error:
-        raise InputError(f"{key}: {text!r} is not a YAML value: {_one_line(error)}") from error
+        value: Any = _parse(text) if text else ""
+    except ValueError as error:
+        raise InputError(f"{key}: {text!r} is not a YAML value: {error}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
@@ -107,7 +130,9 @@ def _merge(below: Tree, above: Tree, section: type[Section]) -> Tree:
         field = section.model_fields.get(key)
         choices = _sections(field.annotation) if field else []
         if isinstance(value, dict) and choices and field is not None:
-            old = below.get(key, {})
+            old = below.get(key) or {}
+            if not isinstance(old, dict):
+                raise InputError(f"{key}: is a section: set one of the keys in it, got {old!r}")
             before = old.get("name", getattr(field.default, "name", None))
             name = value.get("name", before)
             chosen = _choose(choices, name)
@@ -133,10 +158,6 @@ def _choose(choices: list[type[Section]], name: object) -> type[Section]:
         if field is not None and name in get_args(field.annotation):
             return choice
     return choices[-1]
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
 
 
 def _explain(error: ValidationError) -> str:

@@ -58,7 +58,7 @@ class Iid(Section):
 
 
 class Dirichlet(Section):
-    """Each class is dealt over the devices by proportions drawn from Dirichlet(alpha) (arXiv 1909.06335)."""
+    """Each class is dealt over the devices by proportions drawn from Dirichlet(alpha) (after arXiv 1909.06335)."""
 
     name: Literal["dirichlet"] = "dirichlet"
     alpha: Positive = 0.5
@@ -294,7 +294,7 @@ class Averaged(Section):
     optimizer_state: Literal["keep", "reset", "average"] = "keep"
     """A device optimiser's moments between rounds: kept on the device, fresh every round, or averaged too."""
     buffers: Literal["average", "local", "reset"] = "average"
-    """Buffers of the discriminator (BatchNorm statistics): averaged too, kept on the device, or as at the start."""
+    """Buffers of the discriminator (such as BatchNorm statistics): averaged too, kept on the device, or reset."""
     upload: Literal["weights", "delta"] = "weights"
     """What goes up: the discriminator, or its difference to the one that came down."""
 
@@ -303,7 +303,7 @@ class Averaged(Section):
 
 
 class Engine(Section):
-    """Where the work runs. Nothing here but the thread counts changes a run's numbers."""
+    """Where the work runs. Only the thread counts, and whether a party computes on a GPU, change a run's numbers."""
 
     executor: Literal["ray", "inline"] = "ray"
     """`ray`: actors; `inline`: this process, no Ray."""
@@ -337,7 +337,7 @@ class Eval(Section):
     inception_weights: Path | None = None
     """Inception weights (pt_inception-2015-12-05-6726825d.pth): adds `fid`; needs the `fid` extra."""
     gpus: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of a GPU for the evaluation."""
+    """Share of a GPU for `fid` (the rest is measured on a CPU)."""
     grid: Annotated[int, Field(ge=1, le=32)] = 10
     """Rows and columns of the sample grids (images)."""
 

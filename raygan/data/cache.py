@@ -7,12 +7,21 @@ from pathlib import Path
 
 import platformdirs
 
+from raygan.errors import InputError
+
 
 def cache_folder(name: str) -> Path:
-    """A sub-folder of the cache: `$RAYGAN_CACHE`, or the platform's place for caches."""
+    """A sub-folder of the cache: `$RAYGAN_CACHE`, or the platform's place for caches.
+
+    Raises:
+        InputError: it cannot be made.
+    """
     root = os.environ.get("RAYGAN_CACHE") or platformdirs.user_cache_dir("raygan")
     folder = Path(root) / name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"RAYGAN_CACHE: the cache folder {folder} cannot be made: {error.strerror}") from error
     return folder
 
 

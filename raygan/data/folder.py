@@ -93,6 +93,6 @@ def _decode(content: bytes, data: Folder, path: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as image:
             pixels = np.asarray(resize(image.convert("L" if data.channels == 1 else "RGB"), data.size))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{data.root / path}: not a readable image; remove or repair it") from error
     return pixels[None] if data.channels == 1 else pixels.transpose(2, 0, 1)

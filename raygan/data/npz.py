@@ -16,6 +16,8 @@ def load(data: Npz, seed: int) -> ImageSet:
         InputError: not such a file; names the file and the array. A pickled array is refused, not loaded.
     """
     try:
+        if not zipfile.is_zipfile(data.root):
+            raise ValueError("not a zip of arrays")
         with np.load(data.root, allow_pickle=False) as arrays:
             missing = {"images", "labels"} - set(arrays)
             if missing:
@@ -33,6 +35,8 @@ def load(data: Npz, seed: int) -> ImageSet:
         raise InputError(
             f"{data.root}: labels is {labels.dtype} {labels.shape}, but {len(images)} integers from 0 are needed"
         )
+    if len(images) == 0:
+        raise InputError(f"{data.root}: images is empty")
     squeezed = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
     classes = tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
     return ImageSet(resize_all(squeezed, data.size), labels.astype(np.int64), classes)

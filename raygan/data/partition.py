@@ -44,7 +44,7 @@ def iid(labels: np.ndarray, devices: int, partition: Iid, random: np.random.Gene
 
 
 def dirichlet(labels: np.ndarray, devices: int, partition: Dirichlet, random: np.random.Generator) -> Shards:
-    """Per class, proportions over devices from Dirichlet(alpha) (Hsu et al. 2019, arXiv 1909.06335, by class).
+    """Per class, proportions over devices from Dirichlet(alpha) (after Hsu et al. 2019, arXiv 1909.06335).
 
     Drawn again until no device is empty, as is usual in public implementations.
     """

@@ -1,5 +1,6 @@
 """CIFAR-10 and CelebA as torchvision reads them."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def load_celeba(data: CelebA, seed: int) -> ImageSet:
     if data.attribute not in names:
         raise InputError(f"data.attribute: CelebA has no attribute {data.attribute!r}; it has {', '.join(names)}")
     labels = celeba.attr[:, names.index(data.attribute)].numpy().astype(np.int64)
-    cached = cache_folder("images") / f"celeba-train-{data.size}.npy"
+    names_hash = hashlib.blake2b("\n".join([str(root.resolve()), *celeba.filename]).encode(), digest_size=8).hexdigest()
+    cached = cache_folder("images") / f"celeba-{names_hash}-{data.size}.npy"
     if not cached.exists():
         images = np.stack([np.asarray(resize(celeba[i][0], data.size)) for i in range(len(celeba))])
         write_whole(cached, lambda aside: np.save(aside, images, allow_pickle=False))

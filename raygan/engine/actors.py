@@ -52,8 +52,8 @@ class HostActor:
         """What goes up, and the devices' scalars, as two objects."""
         return self._host.round(round, down)
 
-    def states(self) -> dict[int, State]:
-        """For a checkpoint."""
+    def states(self, played: Metrics | None) -> dict[int, State]:
+        """For a checkpoint, once the last round has been `played`."""
         return self._host.states()
 
     def restore(self, states: dict[int, State]) -> None:
@@ -83,12 +83,12 @@ class ServerActor:
         metrics = self._server.round(round, _as_they_arrive(contributions))
         return self._server.side.down(), metrics
 
-    def generators(self) -> State:
-        """For an evaluation or the final file."""
+    def generators(self, played: Metrics | None) -> State:
+        """For an evaluation or the final file, once the last round has been `played`."""
         return self._server.side.generators()
 
-    def state(self) -> State:
-        """For a checkpoint."""
+    def state(self, played: Metrics | None) -> State:
+        """For a checkpoint, once the last round has been `played`."""
         return self._server.side.state()
 
     def restore(self, state: State) -> None:
@@ -105,7 +105,10 @@ class ServerActor:
 
 
 class RecorderActor:
-    """The `Recorder`, on the node of the run folder, at the lowest priority."""
+    """The `Recorder`, on the node of the run folder, at the lowest priority.
+
+    Checkpoints are written in a thread of their own: they do not queue behind evaluations.
+    """
 
     def __init__(self, config: Config, root: Path, first_round: int, folder: str) -> None:
         from raygan.data import load_data
@@ -113,12 +116,18 @@ class RecorderActor:
 
         _see_modules_in(folder)
         os.nice(19)
+        self._computes_on = str(torch_device(config.eval.gpus))
         self._recorder = Recorder(config, root, load_data(config.data, config.seed), first_round)
+
+    def facts(self) -> Facts:
+        """Where this actor is and what it was granted."""
+        return _facts("recorder", self._computes_on)
 
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
         """Measure and draw."""
         return self._recorder.evaluate(round, generators)
 
+    @ray.method(concurrency_group="files")
     def save(self, round: int, server: State, *hosts: dict[int, State]) -> None:
         """Write a checkpoint."""
         devices = {number: state for states in hosts for number, state in states.items()}

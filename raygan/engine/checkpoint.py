@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +26,16 @@ class Snapshot:
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot, keep: int) -> None:
-    """Write `folder`/round_NNNNNN whole, then remove all but the newest `keep`.
+    """Write `folder`/round_NNNNNN whole, then remove older ones: this one and the newest `keep` - 1 before it stay.
 
     Raises:
         OSError: the disk is full or not writable; what was there before is as it was.
     """
     final = folder / f"round_{snapshot.round:06d}"
-    aside = folder / f".{final.name}.{os.getpid()}"
-    aside.mkdir(parents=True)
+    folder.mkdir(exist_ok=True)
+    for leftover in folder.glob(".round_*"):  # of a process killed while it wrote
+        shutil.rmtree(leftover)
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=folder))
     try:
         tensors = {
             f"{number}/{name}": array for number, state in snapshot.devices.items() for name, array in state.items()
@@ -46,12 +49,19 @@ def save_snapshot(folder: Path, snapshot: Snapshot, keep: int) -> None:
             _flush(path)
         if final.exists():
             shutil.rmtree(final)
+        aside.chmod(0o755)  # mkdtemp makes it private
         aside.rename(final)
         _flush(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    for old in _newest_first(folder)[keep:]:
-        shutil.rmtree(old)
+    older = [path for path in _newest_first(folder) if _round_of(path) < snapshot.round]
+    for path in older[keep - 1 :]:
+        shutil.rmtree(path)
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint's folder, whole or not."""
+    return next(iter(_newest_first(folder)), None)
 
 
 def load_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
@@ -80,7 +90,11 @@ def _load(path: Path) -> Snapshot:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("round_*"), reverse=True)
+    return sorted((path for path in folder.glob("round_*") if path.name[6:].isdigit()), key=_round_of, reverse=True)
+
+
+def _round_of(path: Path) -> int:
+    return int(path.name.removeprefix("round_"))
 
 
 def _checksum(path: Path) -> str:

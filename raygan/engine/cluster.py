@@ -22,12 +22,17 @@ class Needs:
     hosts: int
     per_host: Resources
     server: Resources
+    recorder: Resources
 
     @property
     def total(self) -> dict[str, float]:
         """All actors together."""
-        names = self.per_host.keys() | self.server.keys()
-        return {name: self.hosts * self.per_host.get(name, 0) + self.server.get(name, 0) for name in sorted(names)}
+        names = self.per_host.keys() | self.server.keys() | self.recorder.keys()
+        others = (self.server, self.recorder)
+        return {
+            name: self.hosts * self.per_host.get(name, 0) + sum(other.get(name, 0) for other in others)
+            for name in sorted(names)
+        }
 
 
 def needs_of(config: Config) -> Needs:
@@ -37,6 +42,7 @@ def needs_of(config: Config) -> Needs:
         hosts=-(-config.devices // engine.devices_per_actor),
         per_host=_resources(engine.cpus_per_device, engine.gpus_per_device),
         server=_resources(1.0, engine.server_gpus),
+        recorder=_resources(0.0, config.eval.gpus),
     )
 
 
@@ -102,7 +108,7 @@ def shortage(needs: Needs) -> str | None:
         available = sum(node.get(name, 0.0) for node in nodes)
         if round(asked - available, 6) > 0:
             return (
-                f"engine: {asked:g} {name} were asked for ({needs.hosts} device actors and the server), but "
+                f"engine: {asked:g} {name} were asked for ({needs.hosts} device actors, server and evaluation), but "
                 f"{_describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; lower devices or the "
                 f"share per device, or raise engine.devices_per_actor"
             )

@@ -1,6 +1,7 @@
 """Measuring a generator: which metrics a data set has, and on how many samples."""
 
 import math
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from raygan.config.tree import Config, Gaussians
 from raygan.data.cache import cache_folder
 from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet, load_data
-from raygan.engine.compute import torch_device
+from raygan.engine.checks import check_weights
+from raygan.engine.compute import threads, torch_device
 from raygan.engine.generator_file import Weights, load_generator
 from raygan.engine.run_folder import RunFolder
 from raygan.errors import InputError
@@ -61,7 +63,13 @@ class Evaluator:
             self.about["classifier"] = digest
             self._classifier = ClassifierDistance(classifier, reference)
         if config.eval.inception_weights is not None:
-            self._inception = InceptionDistance(config.eval.inception_weights, reference, self._device)
+            self._inception = self._load_inception(config.eval.inception_weights, reference)
+
+    def _load_inception(self, weights: Path, reference: np.ndarray) -> InceptionDistance:
+        try:
+            return InceptionDistance(weights, reference, self._device)
+        except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise InputError(f"eval.inception_weights: {weights} holds no Inception weights: {error}") from error
 
     def measure(self, generator: nn.Module) -> dict[str, object]:
         """All metrics of a generator in evaluation mode on the CPU."""
@@ -105,25 +113,28 @@ def _reference(images: np.ndarray) -> np.ndarray:
     return images[np.sort(chosen)]
 
 
-def evaluate_run(config: Config, folder: Path) -> dict[str, object]:
+def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, object]:
     """Measure the generator in a run folder as `config.eval` says: averaged, raw, and what both depend on.
 
     Raises:
         InputError: the run has no generator yet, or the data is not there.
     """
-    trained = {weights: load_generator(RunFolder(folder).generator, weights) for weights in ("ema", "raw")}
-    evaluator = Evaluator(config, load_data(config.data, config.seed))
-    measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
+    check_weights(config)
+    path = RunFolder(folder).generator
+    trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
+    with threads(1):
+        evaluator = Evaluator(config, load_data(config.data, config.seed))
+        measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
     return {"round": trained["ema"].round, **measured, **evaluator.about}
 
 
-def draw_samples(config: Config, folder: Path, count: int, out: Path, weights: Weights) -> None:
+def draw_samples(config: Config, folder: Path, count: int, out: Path, weights: Weights, own: str | None) -> None:
     """Write a picture of `count` samples of the generator in a run folder.
 
     Raises:
         InputError: the run has no generator yet, or `out` cannot be written.
     """
-    trained = load_generator(RunFolder(folder).generator, weights)
+    trained = load_generator(RunFolder(folder).generator, weights, own)
     batches = sample_batches(trained.network.module, count, trained.gan.latent, config.seed, Role.SAMPLES)
     try:
         save_picture(draw(torch.cat(list(batches)), columns=math.isqrt(count - 1) + 1), out)

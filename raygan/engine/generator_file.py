@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from raygan.components import GENERATORS
 from raygan.config.tree import Gan
 from raygan.data.cache import write_whole
 from raygan.errors import InputError
@@ -45,11 +46,13 @@ def save_generator(path: Path, generators: State, gan: Gan, shape: tuple[int, ..
     write_whole(path, lambda aside: save_file(tensors, aside, metadata))
 
 
-def load_generator(path: Path, weights: Weights = "ema") -> Trained:
-    """Rebuild a generator from its file; no code in the file is run.
+def load_generator(path: Path, weights: Weights = "ema", own: str | None = None) -> Trained:
+    """Rebuild a generator from its file. No code is imported that the file alone names.
+
+    A network of your own is only built when `own` names it again (its import path).
 
     Raises:
-        InputError: not there, or not such a file.
+        InputError: not there, not such a file, or a network that is neither raygan's nor `own`.
     """
     if not path.is_file():
         raise InputError(f"{path}: not there; a finished `raygan train --out {path.parent}` writes it")
@@ -58,7 +61,12 @@ def load_generator(path: Path, weights: Weights = "ema") -> Trained:
             about = json.loads(file.metadata()["raygan"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         gan = Gan.model_validate_json(json.dumps(about["gan"]))
-        shape = tuple(about["shape"])
+        shape = tuple(int(side) for side in about["shape"])
+        if gan.generator not in GENERATORS and gan.generator != own:
+            raise InputError(
+                f"{path}: its network is {gan.generator}, not one of raygan's; if you trust that code, "
+                f"add gan.generator={gan.generator}"
+            )
         network = FlatModule(build_generator(gan, shape), torch.device("cpu"))
         layout = network.named(network.vector)
         network.load(np.concatenate([arrays[f"{weights}.{name}"].ravel() for name in layout]))

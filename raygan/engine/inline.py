@@ -28,7 +28,7 @@ class InlineExecutor(Executor):
         parts = [Shard(device, images.images[indices]) for device, indices in enumerate(shards)]
         self._host = Host(config, problem, parts, cpu)
         self._server = Server(config, problem, cpu)
-        self._recorder = Recorder(config, root, images, self._round)
+        self._recorder = Recorder(config, root, images, self._round + 1 if self._round else 0)
         if start is not None:
             self._server.side.restore(start.server)
             self._host.restore(start.devices)

@@ -1,12 +1,14 @@
 """The rows of metrics.jsonl on their way from the executor to the run folder and to whoever watches."""
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
 from raygan.engine.executor import Pending
 from raygan.engine.run_folder import Row, RunFolder
+from raygan.errors import InputError, RunError
 from raygan.methods.base import Metrics
 
 IN_FLIGHT = 2
@@ -55,10 +57,27 @@ class Ledger:
         """Wait for everything and write it."""
         self._settle(0, 0)
 
+    def rescue(self) -> None:
+        """After a failure: write the rows of the rounds that were finished before it."""
+        with suppress(RunError, InputError, OSError):
+            self._complete_rounds(len(self._entries))
+        with suppress(RunError, InputError, OSError):
+            self._write_rows(0)
+
     def _settle(self, in_flight: int, behind: int) -> None:
+        self._complete_rounds(in_flight)
+        self._write_rows(behind)
+
+    def _complete_rounds(self, in_flight: int) -> None:
+        """Take the results of rounds that are done, and wait until no more than `in_flight` are not."""
         playing = [entry for entry in self._entries if entry.row is None]
-        for entry in playing[: max(0, len(playing) - in_flight)]:
+        for index, entry in enumerate(playing):
+            if index >= len(playing) - in_flight and not (entry.playing is None or entry.playing.done()):
+                return
             self._complete(entry)
+
+    def _write_rows(self, behind: int) -> None:
+        """Write the rows that are complete, and wait until no more than `behind` evaluations are unfinished."""
         while self._entries and (row := self._entries[0].row) is not None:
             entry = self._entries[0]
             if entry.evaluation is not None:

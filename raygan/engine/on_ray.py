@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygan.config.tree import Config
@@ -51,6 +51,7 @@ class RayExecutor(Executor):
     ) -> None:
         self._config = config
         self._round = start.round if start is not None else 0
+        self._played: Any = None
         self._actors: list[Any] = []
         needs = needs_of(config)
         self._ours = connect(config, needs)
@@ -66,8 +67,14 @@ class RayExecutor(Executor):
 
     def _place(self, root: Path, images: ImageSet, shards: list[np.ndarray], needs: Needs) -> None:
         config, folder = self._config, str(Path.cwd())
+        first_round = self._round + 1 if self._round else 0
         problem = Problem(images.shape, len(images))
-        server_class, host_class, recorder_class = _actor(ServerActor), _actor(HostActor), _actor(RecorderActor)
+        server_class, host_class = _actor(ServerActor), _actor(HostActor)
+        recorder_class = _actor(RecorderActor, concurrency_groups={"files": 1})
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options = recorder_class.options(**_asks(needs.recorder), scheduling_strategy=here)
+        self._recorder = options.remote(config, root, first_round, folder)
+        self._actors.append(self._recorder)  # first: it can only be placed on this node
         self._server = server_class.options(**_asks(needs.server)).remote(config, problem, folder)
         self._actors.append(self._server)
         self._hosts = []
@@ -77,15 +84,12 @@ class RayExecutor(Executor):
             options = host_class.options(**_asks(needs.per_host), scheduling_strategy="SPREAD")
             self._hosts.append(options.remote(config, problem, held, folder))
         self._actors += self._hosts
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        options = recorder_class.options(num_cpus=0, num_gpus=config.eval.gpus, scheduling_strategy=here)
-        self._recorder = options.remote(config, root, self._round, folder)
-        self._actors.append(self._recorder)
 
     def _wait_until_ready(self, needs: Needs) -> list[dict[str, object]]:
-        """Wait for server and devices (not for the recorder, which has more to import)."""
+        """Wait for server and devices, and for the recorder if it needs a GPU (it has more to import)."""
         timeout = self._config.engine.ready_timeout_s
-        refs = [actor.facts.remote() for actor in [self._server, *self._hosts]]
+        recorder = [self._recorder] if "GPU" in needs.recorder else []
+        refs = [actor.facts.remote() for actor in [self._server, *self._hosts, *recorder]]
         _, late = ray.wait(refs, num_returns=len(refs), timeout=timeout)
         if late:
             reason = shortage(needs) or "the cluster is large enough, but busy or slow: raise engine.ready_timeout_s"
@@ -100,21 +104,27 @@ class RayExecutor(Executor):
         """Submit a round."""
         self._round = round
         updates, reports = zip(*[host.round.remote(round, self._down) for host in self._hosts], strict=True)
-        self._down, server = self._server.round.remote(round, list(updates))
-        return RayPending([*reports, server], _combine_reports)
+        self._down, self._played = self._server.round.remote(round, list(updates))
+        return RayPending([*reports, self._played], _combine_reports)
+
+    # What is asked of actors behind a round takes that round's result as an argument: if the round failed, so
+    # does the rest, and no state of a half-played round is measured or saved.
 
     def evaluate(self) -> RayPending[dict[str, object]]:
         """Submit a measurement."""
-        return RayPending([self._recorder.evaluate.remote(self._round, self._server.generators.remote())], _only)
+        generators = self._server.generators.remote(self._played)
+        return RayPending([self._recorder.evaluate.remote(self._round, generators)], _only)
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""
-        states = [host.states.remote() for host in self._hosts]
-        return RayPending([self._recorder.save.remote(self._round, self._server.state.remote(), *states)], _only)
+        states = [actor.states.remote(self._played) for actor in self._hosts]
+        server = self._server.state.remote(self._played)
+        return RayPending([self._recorder.save.remote(self._round, server, *states)], _only)
 
     def export(self) -> RayPending[None]:
         """Submit the writing of generator.safetensors."""
-        return RayPending([self._recorder.export.remote(self._round, self._server.generators.remote())], _only)
+        generators = self._server.generators.remote(self._played)
+        return RayPending([self._recorder.export.remote(self._round, generators)], _only)
 
     def traffic(self) -> tuple[int, int]:
         """By the method's own count."""
@@ -133,8 +143,9 @@ class RayExecutor(Executor):
             ray.shutdown()
 
 
-def _actor(plain: type) -> Any:
-    return ray.remote(plain)
+def _actor(plain: type, **options: Any) -> Any:
+    with_options: Any = ray.remote
+    return with_options(**options)(plain) if options else with_options(plain)
 
 
 def _asks(resources: Resources) -> dict[str, float]:
@@ -155,11 +166,13 @@ def _fetch(refs: list[Any]) -> list[Any]:
         values: list[Any] = ray.get(refs)
     except RayTaskError as error:
         cause = _first_cause(error)
-        if isinstance(cause, InputError | RunError | OSError):
-            raise type(cause)(*cause.args) from error
+        if isinstance(cause, InputError | RunError):
+            raise type(cause)(str(cause)) from error
         raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
-    except RayActorError as error:
-        raise RunError(f"an actor's process died: {str(error).splitlines()[0]}") from error
+    except RayError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        reason = lines[0] if "creation task" not in lines[0] else f"an actor could not start: {lines[-1]}"
+        raise RunError(f"Ray: {reason}") from error
     return values
 
 

@@ -10,7 +10,7 @@ import torch
 from raygan.components import METHODS, resolve
 from raygan.config.tree import Config
 from raygan.engine.compute import threads
-from raygan.errors import RunError
+from raygan.errors import InputError, RunError
 from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
 from raygan.methods.exact_sum import LARGEST, ExactSum
 
@@ -63,8 +63,14 @@ class Partial:
 
 
 def method_of(config: Config) -> Method:
-    """The config's method."""
-    method: Method = resolve(METHODS, config.method, "method")
+    """The config's method.
+
+    Raises:
+        InputError: an import path that does not lead to a `Method`.
+    """
+    method = resolve(METHODS, config.method, "method")
+    if not isinstance(method, Method):
+        raise InputError(f"method: {config.method} is a {type(method).__name__}, but a raygan Method is needed")
     return method
 
 
@@ -137,16 +143,14 @@ class Server:
 
     def traffic(self) -> tuple[int, int]:
         """Bytes that go (down, up) per device and round, by the method's own count of values."""
-        networks = self.side.networks
-        count = method_of(self._config).traffic
-        down, up = count(networks.generator.num_parameters, networks.discriminator.num_parameters)
+        down, up = self.side.traffic()
         return BYTES_PER_VALUE * down, BYTES_PER_VALUE * up
 
     def round(self, round: int, contributions: Iterable[Contribution]) -> Metrics:
         """One round: the work that waits for nobody, the sum of what comes in, the work that waited.
 
         Raises:
-            RunError: the server's loss is not finite.
+            RunError: the generator or its loss is not finite.
         """
         with threads(self._config.engine.server_threads):
             metrics = self.side.meanwhile(round)
@@ -154,8 +158,9 @@ class Server:
             for contribution in contributions:
                 contribution.into(total)
             metrics = metrics | self.side.finish(round, total.mean())
-        if not np.isfinite(list(metrics.values())).all():
+        if not (np.isfinite(list(metrics.values())).all() and self.side.networks.generator.vector.isfinite().all()):
             raise RunError(
-                f"round {round}, server: the loss is not finite {metrics}; try a smaller generator_optimizer.lr"
+                f"round {round}, server: the generator has diverged (losses {metrics}); "
+                "try a smaller generator_optimizer.lr"
             )
         return metrics

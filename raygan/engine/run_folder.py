@@ -18,7 +18,12 @@ Row = dict[str, object]
 
 _VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
 _FREE = ("rounds", "checkpoint", "eval", "engine")  # may differ when a run is resumed ...
-_BOUND = ("engine.threads_per_device", "engine.server_threads")  # ... but these change numbers
+_BOUND = {  # ... but these change numbers
+    "engine.threads_per_device",
+    "engine.server_threads",
+    "engine.gpus_per_device",
+    "engine.server_gpus",
+}
 
 
 class RunFolder:
@@ -33,6 +38,8 @@ class RunFolder:
         self.checkpoints = root / "checkpoints"
         self.generator = root / "generator.safetensors"
         self.tensorboard = root / "tensorboard"
+        self.error = root / "error.txt"
+        self._was_there = True
 
     def picture(self, round: int) -> Path:
         """The sample grid of a round."""
@@ -48,6 +55,7 @@ class RunFolder:
             if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
                 hint = "add --resume to go on with it, or " if self.config.exists() else ""
                 raise InputError(f"--out: {self.root} exists and is not empty; {hint}name another folder")
+            self._was_there = self.root.exists()
             self.root.mkdir(parents=True, exist_ok=True)
             self.write_config(config)
         except OSError as error:
@@ -55,7 +63,10 @@ class RunFolder:
 
     def discard(self) -> None:
         """Undo `create`, for a run that never began."""
-        shutil.rmtree(self.root)
+        for path in self.root.iterdir():  # empty before `create`, so all of it is ours
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not self._was_there:
+            self.root.rmdir()
 
     def write_config(self, config: Config) -> None:
         """Write the whole config as run."""
@@ -108,7 +119,10 @@ class RunFolder:
         return rows
 
     def trim(self, last_round: int) -> None:
-        """Drop the lines of metrics.jsonl behind `last_round`."""
+        """Drop the lines of metrics.jsonl and the pictures behind `last_round`."""
+        for path in self.samples.glob("round_*.png"):
+            if int(path.stem.removeprefix("round_")) > last_round:
+                path.unlink()
         kept = [row for row in self.rows() if isinstance(row["round"], int) and row["round"] <= last_round]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_whole(self.metrics, lambda aside: aside.write_text(text, encoding="utf-8"))

@@ -1,9 +1,9 @@
 """A whole run: data, executor, the round loop, what is left behind."""
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from signal import Signals
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet, load_data, split
-from raygan.engine.checkpoint import Snapshot, load_newest
+from raygan.engine.checkpoint import Snapshot, load_newest, newest
+from raygan.engine.checks import check_weights
 from raygan.engine.executor import Done, Executor, Pending
 from raygan.engine.ledger import Ledger, Watcher
+from raygan.engine.parties import method_of
 from raygan.engine.run_folder import Row, RunFolder, check_same_run
-from raygan.engine.signals import stop_wish
+from raygan.engine.signals import StopWish, stop_wish
 from raygan.errors import InputError, RunError
 from raygan.gan.steps import check_networks
 
@@ -75,11 +77,12 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
             watcher.on_phase(text)
 
     try:
-        _check_files(config)
+        check_weights(config)
+        method_of(config)
         tell(f"loading {config.data.name}")
         images = load_data(config.data, config.seed)
         shards = split(images.labels, config.devices, config.data.partition, config.seed)
-        check_networks(config, images.shape)
+        check_networks(config, images.shape, min(map(len, shards)))
         start = _newest_checkpoint(folder, config, tell) if resume else None
         tell(f"starting {config.devices} devices and a server")
         executor = _open(config, folder, images, shards, start)
@@ -92,20 +95,12 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         return _Rounds(config, folder, executor, observers).play(start.round if start is not None else 0)
 
 
-def _check_files(config: Config) -> None:
-    weights = config.eval.inception_weights
-    if weights is not None and not weights.is_file():
-        raise InputError(f"eval.inception_weights: {weights} is not a file")
-    if weights is not None and find_spec("torch_fidelity") is None:
-        raise InputError("eval.inception_weights: FID needs torch-fidelity; pip install 'raygan[fid]'")
-
-
 def _newest_checkpoint(folder: RunFolder, config: Config, tell: Callable[[str], None]) -> Snapshot | None:
     start, damaged = load_newest(folder.checkpoints)
     for line in damaged:
         tell(line)
     tell(f"going on after round {start.round}" if start is not None else "no whole checkpoint: starting again")
-    if start is not None and start.round >= config.rounds:
+    if start is not None and start.round >= config.rounds and folder.generator.exists():
         raise InputError(
             f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set rounds to go further"
         )
@@ -136,30 +131,39 @@ class _Rounds:
 
     def play(self, start: int) -> Result:
         """Play the rounds behind `start`."""
-        config, executor = self._config, self._executor
-        self._folder.write_config(config)
-        self._folder.write_environment(executor.facts())
-        self._folder.trim(start if start else -1)
-        ledger = Ledger(self._folder, self._watchers, self._traffic(), self._seconds_before())
-        played = start
-        with stop_wish() as wish, _kept(self._folder):
-            if start == 0:
-                ledger.add(0, None, executor.evaluate())
-            for round in range(start + 1, config.rounds + 1):
-                if wish.signal is not None:
-                    break
-                playing = executor.play(round)
-                due = round % config.eval.every == 0 or round == config.rounds
-                ledger.add(round, playing, executor.evaluate() if due else None)
-                if round % config.checkpoint.every == 0:
-                    self._save()
-                played = round
-            if played % config.checkpoint.every != 0:
-                self._save()
-            ledger.finish()
+        config, executor, folder = self._config, self._executor, self._folder
+        with _kept(folder), stop_wish() as wish:
+            folder.generator.unlink(missing_ok=True)
+            folder.write_config(config)
+            folder.write_environment(executor.facts())
+            folder.trim(start if start else -1)
+            ledger = Ledger(folder, self._watchers, self._traffic(), self._seconds_before())
+            try:
+                played = self._play_rounds(start, ledger, wish)
+                ledger.finish()
+            except BaseException:
+                ledger.rescue()
+                raise
             self._saving.result()
             executor.export().result()
-        return Result(self._folder.root, played, wish.signal)
+        return Result(folder.root, played, wish.signal if played < config.rounds else None)
+
+    def _play_rounds(self, start: int, ledger: Ledger, wish: StopWish) -> int:
+        """Returns the last round played; a checkpoint of it is under way."""
+        config, executor = self._config, self._executor
+        played = start
+        if start == 0:
+            ledger.add(0, None, executor.evaluate())
+        while played < config.rounds and wish.signal is None:
+            played += 1
+            playing = executor.play(played)
+            due = played % config.eval.every == 0 or played == config.rounds
+            ledger.add(played, playing, executor.evaluate() if due else None)
+            if played % config.checkpoint.every == 0:
+                self._save()
+        if played > start and played % config.checkpoint.every != 0:
+            self._save()
+        return played
 
     def _save(self) -> None:
         self._saving.result()
@@ -181,10 +185,15 @@ class _Rounds:
 
 @contextmanager
 def _kept(folder: RunFolder) -> Iterator[None]:
-    """Say of a failure what is kept and how to go on."""
+    """Say of a failure what is kept and how to go on; the traceback goes to error.txt."""
     try:
         yield
-    except (RunError, OSError) as error:
-        saved = max((path.name for path in folder.checkpoints.glob("round_*")), default=None)
-        kept = f"the state is kept up to {saved}; go on with --resume" if saved else "no checkpoint had been saved yet"
-        raise RunError(f"{error} ({folder.root}: {kept})") from error
+    except InputError:
+        raise
+    except Exception as error:
+        saved = newest(folder.checkpoints)
+        kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
+        what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+        with suppress(OSError):
+            folder.error.write_text(traceback.format_exc(), encoding="utf-8")
+        raise RunError(f"{what} ({kept}; the traceback is in {folder.error})") from error

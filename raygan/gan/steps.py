@@ -31,7 +31,9 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         generator = build_generator(gan, shape)
     with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
         discriminator = _build(DISCRIMINATORS, gan.discriminator, "gan.discriminator", shape, gan)
-    loss: Loss = resolve(LOSSES, gan.loss, "gan.loss")
+    loss = resolve(LOSSES, gan.loss, "gan.loss")
+    if not isinstance(loss, Loss):
+        raise InputError(f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed")
     return Networks(FlatModule(generator, device), FlatModule(discriminator, device), loss, gan.gradient_penalty)
 
 
@@ -40,15 +42,18 @@ def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
     return _build(GENERATORS, gan.generator, "gan.generator", shape, gan)
 
 
-def check_networks(config: Config, shape: tuple[int, ...]) -> None:
-    """Build both networks once and pass two samples through.
+def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) -> None:
+    """Build both networks once and pass the smallest batches of the run through, in training mode.
 
     Raises:
         InputError: one cannot be built, or they do not fit each other or the data; names the key.
     """
     networks = build_networks(config, shape, torch.device("cpu"))
-    samples = _probe(networks.generator, "gan.generator", torch.zeros(2, config.gan.latent), (2, *shape))
-    _probe(networks.discriminator, "gan.discriminator", samples, (2,))
+    with torch_seeded(config.seed, Role.DEVICE_TORCH):
+        for batch in {min(config.batch_size, smallest_shard), config.generator_batch_size}:
+            z = torch.zeros(batch, config.gan.latent)
+            samples = _probe(networks.generator, "gan.generator", z, (batch, *shape))
+            _probe(networks.discriminator, "gan.discriminator", samples, (batch,))
 
 
 def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ...]) -> Tensor:
@@ -56,23 +61,22 @@ def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ..
         with torch.no_grad():
             out: Tensor = network.module(given)
     except Exception as error:  # whatever a user's own network raises
-        raise InputError(f"{key}: fails on a batch of shape {tuple(given.shape)}: {error}") from error
+        raise InputError(f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error}") from error
     if tuple(out.shape) != expected:
-        raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of two, but {expected} is needed")
+        raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed")
     return out
 
 
 def _build(table: dict[str, str], name: str, key: str, shape: tuple[int, ...], gan: Gan) -> nn.Module:
     network_class = resolve(table, name, key)
+    if not (isinstance(network_class, type) and issubclass(network_class, nn.Module)):
+        raise InputError(f"{key}: {name} is a {type(network_class).__name__}, but a torch.nn.Module class is needed")
     try:
-        network = network_class(shape, gan)
+        return network_class(shape, gan)
     except InputError:
         raise
     except Exception as error:  # whatever a user's own network raises
         raise InputError(f"{key}: {name} cannot be built for samples of shape {shape}: {error}") from error
-    if not isinstance(network, nn.Module):
-        raise InputError(f"{key}: {name} made a {type(network).__name__}, but a torch.nn.Module is needed")
-    return network
 
 
 def discriminator_step(

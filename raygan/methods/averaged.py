@@ -4,7 +4,7 @@ The abstract says: the server sends the global GAN, devices update local discrim
 their average as the new global discriminator, then updates the generator accordingly; two schedules differ
 in how far device and server work overlap. Step counts, weights, optimisers and the exact order within the
 schedules are our reading. The serial loop has a precedent in DP-FedAvg-GAN (Augenstein et al.,
-arXiv 1911.06679), which it equals without the privacy mechanism.
+arXiv 1911.06679), to which it is very close but for the privacy mechanism (inferred).
 """
 
 import numpy as np
@@ -108,6 +108,13 @@ class AveragedServer(ServerSide):
         """The discriminator's shared values, and its optimiser's if that is averaged."""
         return self._shared_size + len(self._moments)
 
+    def traffic(self) -> tuple[int, int]:
+        """Both networks down, the discriminator up; the optimiser's moments both ways where they are averaged."""
+        moments = len(self._moments)
+        generator, discriminator = self.networks.generator, self.networks.discriminator
+        up = discriminator.num_parameters + moments
+        return generator.num_parameters + up, up
+
     def down(self) -> np.ndarray:
         """Generator, then discriminator, then averaged moments."""
         discriminator = array_of(self.networks.discriminator.vector[: self._shared_size])
@@ -154,8 +161,4 @@ def _shared_size(discriminator: FlatModule, config: Config) -> int:
     return discriminator.vector.numel() if with_buffers else discriminator.num_parameters
 
 
-Averaged = Method(
-    device=AveragedDevice,
-    server=AveragedServer,
-    traffic=lambda generator, discriminator: (generator + discriminator, discriminator),
-)
+Averaged = Method(device=AveragedDevice, server=AveragedServer)

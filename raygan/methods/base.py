@@ -70,6 +70,10 @@ class ServerSide(ABC):
         """Length of every device's update vector."""
 
     @abstractmethod
+    def traffic(self) -> tuple[int, int]:
+        """Values that go (down, up) per device and round, as the literature counts them: without buffers."""
+
+    @abstractmethod
     def down(self) -> np.ndarray:
         """The vector that goes to every device at the start of a round, (n,) float32, a copy."""
 
@@ -106,12 +110,7 @@ class ServerSide(ABC):
 
 @dataclass(frozen=True)
 class Method:
-    """A method's two sides and its traffic.
-
-    `traffic` maps (parameters of the generator, of the discriminator) to the values that go (down, up) per
-    device and round, as the literature counts them: parameters, without buffers.
-    """
+    """A method's two sides."""
 
     device: Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
     server: Callable[[Config, tuple[int, ...], torch.device], ServerSide]
-    traffic: Callable[[int, int], tuple[int, int]]

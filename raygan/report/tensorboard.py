@@ -24,10 +24,9 @@ class TensorBoardMirror:
         path = self._root / "metrics.jsonl"
         if not path.exists():
             return
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            if row["round"] > self._written:
-                self._write(row)
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n") and (row := json.loads(line))["round"] > self._written:
+                self._write(row)  # a line without its end is still being written
         self._writer.flush()
 
     def _write(self, row: dict[str, object]) -> None:

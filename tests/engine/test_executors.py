@@ -33,6 +33,13 @@ def test_inline_ray_and_packed_give_the_same_bytes(schedule, tmp_path, cluster):
         assert ray.is_initialized(), "a Ray that the run did not start is not ended by it"
 
 
+def test_a_run_goes_on_under_another_executor(tmp_path, cluster):
+    expected = raygan.train(tiny(), tmp_path / "undisturbed").generator.read_bytes()
+    raygan.train(tiny("rounds=2"), tmp_path / "run")
+    resumed = raygan.train(tiny("engine.executor=ray", "engine.devices_per_actor=2"), tmp_path / "run", resume=True)
+    assert resumed.generator.read_bytes() == expected
+
+
 def without_time(row):
     return {name: value for name, value in row.items() if name != "wall_s"}
 

@@ -180,3 +180,67 @@ def test_watchers_hear_of_everything(tmp_path):
     assert watch.rounds == [0, 1, 2, 3, 4]
     assert watch.evaluated == [0, 2, 4]
     assert watch.phases[-1] == "training"
+
+
+def test_a_failed_round_leaves_no_later_checkpoint_and_all_earlier_rows(tmp_path, monkeypatch):
+    from raygan.engine.parties import Device
+
+    original = Device.update
+
+    def update(self, side, round, down):
+        if round == 3 and self.shard.device == 1:
+            raise RuntimeError("on purpose")
+        return original(self, side, round, down)
+
+    monkeypatch.setattr(Device, "update", update)
+    with pytest.raises(raygan.RunError, match=r"RuntimeError: on purpose \(the state is kept up to round_000002"):
+        raygan.train(tiny("checkpoint.every=1"), tmp_path / "run")
+    assert "on purpose" in (tmp_path / "run" / "error.txt").read_text()
+    rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["round"] for row in rows] == [0, 1, 2]
+
+
+def test_a_run_that_failed_behind_its_last_round_can_be_finished(finished, tmp_path, monkeypatch):
+    from raygan.engine.recorder import Recorder
+
+    def full(self, round, generators):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "export", full)
+        with pytest.raises(raygan.RunError, match="No space left"):
+            raygan.train(tiny(), tmp_path / "run")
+    assert same_generator(raygan.train(tiny(), tmp_path / "run", resume=True), finished)
+    with pytest.raises(raygan.InputError, match="has played 4 of 4 rounds"):
+        raygan.train(tiny(), tmp_path / "run", resume=True)
+
+
+def test_an_empty_out_folder_of_the_users_survives_a_wrong_config(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(raygan.InputError):
+        raygan.train(tiny("data.name=npz", "data.root=/no.npz"), tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    assert not any((tmp_path / "mine").iterdir())
+
+
+def test_a_generator_file_that_names_foreign_code_is_not_followed(finished, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    about = {
+        "format": 1,
+        "gan": tiny("gan.generator=tests.own:touches").gan.model_dump(mode="json"),
+        "shape": [1, 16, 16],
+        "round": 4,
+    }
+    crafted = tmp_path / "generator.safetensors"
+    save_file(load_file(finished.generator), crafted, {"raygan": json.dumps(about)})
+    with pytest.raises(raygan.InputError, match=r"if you trust that code, add gan\.generator=tests\.own:touches"):
+        load_generator(crafted)
+    with pytest.raises(raygan.InputError, match="is a function"):
+        load_generator(crafted, own="tests.own:touches")
+
+
+def test_a_network_of_ones_own_comes_back_when_it_is_named_again(tmp_path):
+    config = tiny("gan.generator=tests.own:Generator", "rounds=1")
+    result = raygan.train(config, tmp_path / "run")
+    assert load_generator(result.generator, own="tests.own:Generator").round == 1

@@ -243,7 +243,11 @@ def test_only_vectors_and_scalars_go_up():
 
 
 def test_traffic_is_both_networks_down_and_the_discriminator_up():
-    assert Averaged.traffic(3_576_704, 2_765_568) == (6_342_272, 2_765_568)
+    gan = ["gan.latent=100", "gan.generator_width=64", "gan.discriminator_width=64", "gan.discriminator_norm=batch"]
+    server = Averaged.server(tiny(*gan), (3, 64, 64), CPU)
+    assert server.traffic() == (6_342_272, 2_765_568)
+    with_moments = Averaged.server(tiny(*gan, "averaged.optimizer_state=average"), (3, 64, 64), CPU)
+    assert with_moments.traffic() == (6_342_272 + 2 * 2_765_568 + 1, 3 * 2_765_568 + 1)
 
 
 def test_the_moving_average_is_the_formula():

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+import torch
+
+from raygan.engine.parties import Host, Problem, Server
+from raygan.methods.base import Shard
+from tests.helpers import tiny
+
+IMAGES = np.random.default_rng(0).integers(256, size=(30, 1, 16, 16), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("schedule", "before_the_devices"), [("parallel", True), ("serial", False)])
+def test_when_the_generator_steps(schedule, before_the_devices):
+    config = tiny(f"schedule={schedule}", "devices=1")
+    problem = Problem((1, 16, 16), 30)
+    host = Host(config, problem, [Shard(0, IMAGES)], torch.device("cpu"))
+    server = Server(config, problem, torch.device("cpu"))
+    start = server.side.networks.generator.dump()
+    contribution, _ = host.round(1, server.side.down())
+
+    def arriving():
+        stepped = not np.array_equal(server.side.networks.generator.dump(), start)
+        assert stepped == before_the_devices
+        yield contribution
+
+    server.round(1, arriving())
+    assert not np.array_equal(server.side.networks.generator.dump(), start)
