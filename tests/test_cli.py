@@ -143,7 +143,7 @@ WRONG = [
     (["train", "--resume", "--out", "nowhere"], "nowhere is not a run folder"),
     (["train", "--ot", "x"], "No such option '--ot'. Did you mean '--out'?"),
     (["trian"], "No such command 'trian'. Did you mean 'train'?"),
-    (["train", "engine.executor=ray", "engine.address=127.0.0.1:1"], "engine.address: no Ray cluster"),
+    (["train", "engine.executor=ray", "engine.address=127.0.0.1:1"], "engine.address: "),
     (["evaluate", "nowhere"], "nowhere: not a run folder"),
     (["sample", "nowhere", "--count", "4", "--out", "x.png"], "nowhere: not a run folder"),
     (["sample", "nowhere", "--count", "0", "--out", "x.png"], "Invalid value for '--count'"),

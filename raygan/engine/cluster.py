@@ -60,6 +60,11 @@ def connect(config: Config, needs: Needs) -> bool:
         InputError: no cluster at `engine.address`, or this machine lacks the GPUs.
     """
     if ray.is_initialized():
+        here = ray.get_runtime_context().gcs_address
+        if config.engine.address not in (None, "auto", here):
+            raise InputError(
+                f"engine.address: {config.engine.address}, but this process already uses the Ray at {here}"
+            )
         return False
     address = config.engine.address or os.environ.get("RAY_ADDRESS")
     if address is not None:
