@@ -95,6 +95,21 @@ class RunFolder:
         text = json.dumps(about, indent=2) + "\n"
         write_whole(self.environment, lambda aside: aside.write_text(text, encoding="utf-8"))
 
+    def check_same_data(self, digest: str) -> None:
+        """Refuse to resume on other data than the run began with.
+
+        Raises:
+            InputError: environment.json records another hash of the samples.
+        """
+        if not self.environment.exists():
+            return
+        before = json.loads(self.environment.read_text(encoding="utf-8")).get("data_digest")
+        if before != digest:
+            raise InputError(
+                f"--resume: the data is not what the run began with (its hash was {before}, now it is {digest}); "
+                "put the data back or start a new run"
+            )
+
     def append(self, row: Row) -> None:
         """Add a line to metrics.jsonl."""
         with self.metrics.open("a", encoding="utf-8") as file:

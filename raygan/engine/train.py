@@ -83,6 +83,8 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         images = load_data(config.data, config.seed)
         shards = split(images.labels, config.devices, config.data.partition, config.seed)
         check_networks(config, images.shape, min(map(len, shards)))
+        if resume:
+            folder.check_same_data(images.digest)
         start = _newest_checkpoint(folder, config, tell) if resume else None
         tell(f"starting {config.devices} devices and a server")
         executor = _open(config, folder, images, shards, start)
@@ -92,7 +94,8 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         raise
     with closing(executor):
         tell("training")
-        return _Rounds(config, folder, executor, observers).play(start.round if start is not None else 0)
+        rounds = _Rounds(config, folder, executor, observers)
+        return rounds.play(start.round if start is not None else 0, images.digest)
 
 
 def _newest_checkpoint(folder: RunFolder, config: Config, tell: Callable[[str], None]) -> Snapshot | None:
@@ -129,13 +132,13 @@ class _Rounds:
         self._watchers = watchers
         self._saving: Pending[None] = Done(None)
 
-    def play(self, start: int) -> Result:
+    def play(self, start: int, data_digest: str) -> Result:
         """Play the rounds behind `start`."""
         config, executor, folder = self._config, self._executor, self._folder
         with _kept(folder), stop_wish() as wish:
             folder.generator.unlink(missing_ok=True)
             folder.write_config(config)
-            folder.write_environment(executor.facts())
+            folder.write_environment({"data_digest": data_digest, **executor.facts()})
             folder.trim(start if start else -1)
             ledger = Ledger(folder, self._watchers, self._traffic(), self._seconds_before())
             try:

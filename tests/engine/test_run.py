@@ -150,6 +150,17 @@ def test_resuming_with_other_numbers_is_refused_by_key(finished, tmp_path):
     raygan.train(tiny("engine.devices_per_actor=3"), tmp_path / "run", resume=True)
 
 
+def test_resuming_on_other_data_is_refused(tmp_path):
+    path, labels = tmp_path / "set.npz", np.arange(40) % 2
+    images = np.random.default_rng(0).integers(256, size=(40, 16, 16), dtype=np.uint8)
+    np.savez(path, images=images, labels=labels)
+    words = ["data.name=npz", f"data.root={path}", "data.size=16"]
+    raygan.train(tiny(*words, "rounds=2"), tmp_path / "run")
+    np.savez(path, images=images ^ 1, labels=labels)
+    with pytest.raises(raygan.InputError, match="the data is not what the run began with"):
+        raygan.train(tiny(*words), tmp_path / "run", resume=True)
+
+
 def test_a_run_that_diverges_says_where_and_keeps_what_it_has(tmp_path):
     words = "device_optimizer.name=sgd device_optimizer.lr=1e4 gan.discriminator_norm=none gan.loss=least_squares"
     config = tiny(*words.split(), "rounds=30", "checkpoint.every=1")
