@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError
@@ -49,7 +50,9 @@ def train(words: tuple[str, ...], out: Path | None, resume: bool) -> int:
     if result.stopped_by is not None:
         where = _shown(result.out)
         console.print(f"Interrupted after round {result.round}; the state is saved. Go on with:", highlight=False)
-        console.print(f"  raygan train --out {shlex.quote(str(where))} --resume", highlight=False, soft_wrap=True)
+        console.print(
+            f"  raygan train --out {shlex.quote(str(where))} --resume", highlight=False, markup=False, soft_wrap=True
+        )
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else 143
     _summarise(result, console)
     return DONE
@@ -168,9 +171,9 @@ def _summarise(result: "Result", console: Console) -> None:
         first, last = evaluations[0], evaluations[-1]
         console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
         console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
-    console.print(f"  run folder: {_shown(result.out)}", highlight=False, soft_wrap=True)
+    console.print(f"  run folder: {_shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
     if result.picture is not None:
-        console.print(f"  open this picture: [bold]{_shown(result.picture)}[/]", highlight=False, soft_wrap=True)
+        console.print("  open this picture:", Text(str(_shown(result.picture)), style="bold"), soft_wrap=True)
 
 
 def _shown(path: Path) -> Path:

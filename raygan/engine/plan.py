@@ -76,8 +76,9 @@ def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:
     fewest, usual, most = plan.classes_per_device
     where = "inline, in one process"
     if config.engine.executor == "ray":
+        each = config.engine.devices_per_actor
         where = (
-            f"{plan.actors} device actors ({config.engine.devices_per_actor} devices each at most), a server and a "
+            f"{plan.actors} device actors ({'one device' if each == 1 else f'up to {each} devices'} each), a server and a "
             f"recorder; {plan.cpus:g} CPU, {plan.gpus:g} GPU asked of Ray"
         )
     return [

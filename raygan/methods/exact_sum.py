@@ -24,6 +24,7 @@ class ExactSum:
     def __init__(self, size: int, terms: int, total_weight: int) -> None:
         self.weight = 0
         self._size = size
+        self._total_weight = total_weight
         self._top = int(total_weight).bit_length() + int(np.log2(LARGEST)) - _MANTISSA
         self._spacing = _MANTISSA - int(terms).bit_length()
         self._pieces: list[np.ndarray] = []
@@ -34,7 +35,7 @@ class ExactSum:
         """Add `weight` times `vector`, a (size,) float32 array.
 
         Raises:
-            ValueError: the wrong shape or type.
+            ValueError: the wrong shape or type, or more weight than was announced.
             FloatingPointError: a value that is not finite, or not below `LARGEST`.
         """
         if vector.shape != (self._size,) or vector.dtype != np.float32:
@@ -42,6 +43,7 @@ class ExactSum:
         largest = np.abs(vector).max(initial=0)
         if not largest < LARGEST:  # also true of NaN
             raise FloatingPointError(f"holds a value of magnitude {largest:.3g}")
+        self._weigh(weight)
         rest, piece = self._rest, self._piece
         np.multiply(vector, float(weight), out=rest, dtype=np.float64)
         level = 0
@@ -52,13 +54,16 @@ class ExactSum:
             np.subtract(rest, piece, out=rest)  # ... and this remainder is exact
             np.add(self._level(level), piece, out=self._level(level))
             level += 1
-        self.weight += weight
 
     def merge(self, pieces: Iterable[np.ndarray], weight: int) -> None:
-        """Add the `pieces` and `weight` of another sum with the same bounds."""
+        """Add the `pieces` and `weight` of another sum with the same bounds.
+
+        Raises:
+            ValueError: more weight than was announced.
+        """
+        self._weigh(weight)
         for level, piece in enumerate(pieces):
             np.add(self._level(level), piece, out=self._level(level))
-        self.weight += weight
 
     @property
     def pieces(self) -> list[np.ndarray]:
@@ -77,6 +82,11 @@ class ExactSum:
         for piece in reversed(self._pieces):  # finest first: one vector's pieces add up without rounding
             total += piece
         return (total / self.weight).astype(np.float32)
+
+    def _weigh(self, weight: int) -> None:
+        self.weight += weight
+        if self.weight > self._total_weight:
+            raise ValueError(f"weights add up to {self.weight}, but at most {self._total_weight} were announced")
 
     def _level(self, level: int) -> np.ndarray:
         while len(self._pieces) <= level:

@@ -16,7 +16,7 @@ class ProgressDisplay:
         self._console = console
         self._live = console.is_terminal
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
@@ -31,6 +31,7 @@ class ProgressDisplay:
         )
         self._task = self._progress.add_task("starting", total=rounds, speed="", losses="", quality="", traffic="")
         self._bytes = 0
+        self._began = False
 
     def __enter__(self) -> Self:
         """Show it."""
@@ -45,17 +46,21 @@ class ProgressDisplay:
         """Show what is going on before and after the rounds."""
         self._progress.update(self._task, description=text)
         if not self._live:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, markup=False)
 
     def on_round(self, row: Row) -> None:
         """Move on."""
         if "d_loss" not in row:
             return
+        round = int(str(row["round"]))
+        if not self._began:
+            self._began = True
+            self._progress.reset(self._task, completed=round - 1)  # a resumed run begins at its checkpoint
         self._bytes += int(str(row["bytes_down"])) + int(str(row["bytes_up"]))
         speed = self._progress.tasks[self._task].speed
         self._progress.update(
             self._task,
-            completed=int(str(row["round"])),
+            completed=round,
             losses=f"D {row['d_loss']:.3f}" + (f" G {row['g_loss']:.3f}" if "g_loss" in row else ""),
             speed=f"{speed:.1f}/s" if speed else "",
             traffic=_bytes(self._bytes),
@@ -66,7 +71,7 @@ class ProgressDisplay:
         quality = describe(metrics)
         self._progress.update(self._task, quality=quality)
         if not self._live:
-            self._console.print(f"round {round}: {quality}", highlight=False)
+            self._console.print(f"round {round}: {quality}", highlight=False, markup=False)
 
 
 def describe(metrics: Row) -> str:

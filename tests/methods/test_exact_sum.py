@@ -69,6 +69,11 @@ def test_a_wrong_shape_is_refused():
         summed([(np.zeros(4, np.float32), 1)])
 
 
+def test_more_weight_than_announced_is_refused():
+    with pytest.raises(ValueError, match="add up to 3, but at most 2"):
+        summed([(np.zeros(3, np.float32), 1), (np.zeros(3, np.float32), 2)], bounds=(2, 2))
+
+
 def test_nothing_has_no_mean():
     with pytest.raises(ZeroDivisionError):
         ExactSum(3, 1, 1).mean()
