@@ -77,9 +77,10 @@ def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:
     where = "inline, in one process"
     if config.engine.executor == "ray":
         each = config.engine.devices_per_actor
+        packing = "one device each" if each == 1 else f"up to {each} devices each"
         where = (
-            f"{plan.actors} device actors ({'one device' if each == 1 else f'up to {each} devices'} each), a server and a "
-            f"recorder; {plan.cpus:g} CPU, {plan.gpus:g} GPU asked of Ray"
+            f"{plan.actors} device actors ({packing}), a server and a recorder; "
+            f"{plan.cpus:g} CPU, {plan.gpus:g} GPU asked of Ray"
         )
     return [
         ("method", f"{config.method}, {config.schedule} schedule, {config.rounds} rounds"),
