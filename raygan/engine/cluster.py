@@ -100,7 +100,7 @@ def shortage(needs: Needs) -> str | None:
 
     Counted node by node: a share of a GPU cannot be put together from two nodes.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     fit = sum(_fits(node, needs.per_host) for node in nodes)
     if fit < needs.hosts:
         gpus = f" and {needs.per_host['GPU']:g} GPU" if "GPU" in needs.per_host else ""

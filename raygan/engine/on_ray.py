@@ -133,7 +133,7 @@ class RayExecutor(Executor):
 
     def facts(self) -> dict[str, object]:
         """Where each actor is, and the cluster."""
-        return {"processes": self._facts, "cluster": ray.cluster_resources()}  # type: ignore[no-untyped-call]
+        return {"processes": self._facts, "cluster": ray.cluster_resources()}
 
     def close(self) -> None:
         """End our actors, and Ray if it is ours."""

@@ -94,7 +94,7 @@ def discriminator_step(
     loss = networks.loss.discriminator(discriminator.module(real), discriminator.module(fake))
     if mix is not None:
         loss = loss + networks.penalty_weight * gradient_penalty(discriminator.module, real, fake, mix)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
     return loss.item()
 
@@ -108,7 +108,7 @@ def generator_step(networks: Networks, optimizer: FlatOptimizer, z: Tensor) -> f
     _zero_grad(generator)
     discriminator.module.requires_grad_(False)
     loss = networks.loss.generator(discriminator.module(generator.module(z)))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     discriminator.module.requires_grad_(True)
     optimizer.step()
     return loss.item()

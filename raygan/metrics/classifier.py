@@ -79,7 +79,7 @@ def _train(classifier: Classifier, images: np.ndarray, labels: np.ndarray, epoch
             logits = classifier.head(classifier(scale(images[batch])))
             loss = F.cross_entropy(logits, torch.from_numpy(labels[batch]))
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
 
