@@ -31,6 +31,7 @@ def _facts(role: str, computes_on: str) -> Facts:
     context: Any = ray.get_runtime_context()
     return {
         "role": role,
+        "actor": context.get_actor_id(),
         "node": context.get_node_id(),
         "pid": os.getpid(),
         "resources": context.get_assigned_resources(),
@@ -62,7 +63,10 @@ class HostActor:
 
     def facts(self) -> Facts:
         """Where this actor is and what it was granted."""
-        return _facts(f"devices {', '.join(map(str, self._host.devices))}", str(self._device))
+        return _facts(
+            f"device{'s' if len(self._host.devices) > 1 else ''} {', '.join(map(str, self._host.devices))}",
+            str(self._device),
+        )
 
 
 class ServerActor:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygan.config.tree import Config
@@ -30,13 +30,16 @@ Result = TypeVar("Result")
 class RayPending(Generic[Result]):
     """Work under way on the cluster."""
 
-    def __init__(self, refs: list[Any], combine: Callable[[list[Any]], Result]) -> None:
+    def __init__(
+        self, refs: list[Any], combine: Callable[[list[Any]], Result], fetch: Callable[[list[Any]], list[Any]]
+    ) -> None:
         self._refs = refs
         self._combine = combine
+        self._fetch = fetch
 
     def result(self) -> Result:
         """Wait for it; what went wrong on the cluster is raised as it was there."""
-        return self._combine(_fetch(self._refs))
+        return self._combine(self._fetch(self._refs))
 
     def done(self) -> bool:
         """Whether all of it is."""
@@ -53,11 +56,13 @@ class RayExecutor(Executor):
         self._round = start.round if start is not None else 0
         self._played: Any = None
         self._actors: list[Any] = []
+        self._roles: dict[str, str] = {}
         needs = needs_of(config)
         self._ours = connect(config, needs)
         try:
             self._place(root, images, shards, needs)
             self._facts = self._wait_until_ready(needs)
+            self._roles |= {str(facts["actor"]): str(facts["role"]) for facts in self._facts}
             if start is not None:
                 self._restore(start)
             self._down = self._server.down.remote()
@@ -94,18 +99,35 @@ class RayExecutor(Executor):
         if late:
             reason = shortage(needs) or "the cluster is large enough, but busy or slow: raise engine.ready_timeout_s"
             raise InputError(f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s; {reason}")
-        return _fetch(refs)
+        return self._fetch(refs)
+
+    def _fetch(self, refs: list[Any]) -> list[Any]:
+        """Results, or the first failure as one of our errors: what happened, and in which process."""
+        try:
+            values: list[Any] = ray.get(refs)
+        except RayTaskError as error:
+            cause = _first_cause(error)
+            if isinstance(cause, InputError | RunError):
+                raise type(cause)(str(cause)) from error
+            if isinstance(cause, RayError):
+                raise RunError(_reason(cause, self._roles)) from error
+            raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
+        except RayError as error:
+            raise RunError(_reason(error, self._roles)) from error
+        return values
 
     def _restore(self, start: Snapshot) -> None:
         devices = ray.put(start.devices)
-        _fetch([self._server.restore.remote(start.server), *[host.restore.remote(devices) for host in self._hosts]])
+        self._fetch(
+            [self._server.restore.remote(start.server), *[host.restore.remote(devices) for host in self._hosts]]
+        )
 
     def play(self, round: int) -> RayPending[Metrics]:
         """Submit a round."""
         self._round = round
         updates, reports = zip(*[host.round.remote(round, self._down) for host in self._hosts], strict=True)
         self._down, self._played = self._server.round.remote(round, list(updates))
-        return RayPending([*reports, self._played], _combine_reports)
+        return RayPending([*reports, self._played], _combine_reports, self._fetch)
 
     # What is asked of actors behind a round takes that round's result as an argument: if the round failed, so
     # does the rest, and no state of a half-played round is measured or saved.
@@ -113,22 +135,22 @@ class RayExecutor(Executor):
     def evaluate(self) -> RayPending[dict[str, object]]:
         """Submit a measurement."""
         generators = self._server.generators.remote(self._played)
-        return RayPending([self._recorder.evaluate.remote(self._round, generators)], _only)
+        return RayPending([self._recorder.evaluate.remote(self._round, generators)], _only, self._fetch)
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""
         states = [actor.states.remote(self._played) for actor in self._hosts]
         server = self._server.state.remote(self._played)
-        return RayPending([self._recorder.save.remote(self._round, server, *states)], _only)
+        return RayPending([self._recorder.save.remote(self._round, server, *states)], _only, self._fetch)
 
     def export(self) -> RayPending[None]:
         """Submit the writing of generator.safetensors."""
         generators = self._server.generators.remote(self._played)
-        return RayPending([self._recorder.export.remote(self._round, generators)], _only)
+        return RayPending([self._recorder.export.remote(self._round, generators)], _only, self._fetch)
 
     def traffic(self) -> tuple[int, int]:
         """By the method's own count."""
-        down, up = _fetch([self._server.traffic.remote()])[0]
+        down, up = self._fetch([self._server.traffic.remote()])[0]
         return down, up
 
     def facts(self) -> dict[str, object]:
@@ -161,19 +183,15 @@ def _only(values: list[Any]) -> Any:
     return values[0]
 
 
-def _fetch(refs: list[Any]) -> list[Any]:
-    try:
-        values: list[Any] = ray.get(refs)
-    except RayTaskError as error:
-        cause = _first_cause(error)
-        if isinstance(cause, InputError | RunError):
-            raise type(cause)(str(cause)) from error
-        raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
-    except RayError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        reason = lines[0] if "creation task" not in lines[0] else f"an actor could not start: {lines[-1]}"
-        raise RunError(f"Ray: {reason}") from error
-    return values
+def _reason(error: RayError, roles: dict[str, str]) -> str:
+    """One line of Ray's own words, and which of our processes it is about."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if not isinstance(error, RayActorError):
+        return f"Ray: {lines[0]}"
+    role = roles.get(str(error.actor_id), "the recorder")
+    if error.actor_init_failed:
+        return f"{role}: could not start: {lines[-1]}"
+    return f"{role}: the process died (killed, or out of memory?): {lines[0]}"
 
 
 def _first_cause(error: BaseException) -> BaseException:

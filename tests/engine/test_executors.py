@@ -1,10 +1,13 @@
 """Where things run never changes what they compute; and what passes through the driver."""
 
 import json
+import os
+import signal
 
 import pytest
 
 import raygan
+import raygan.engine.run_folder
 from raygan.engine.on_ray import RayExecutor
 from tests.helpers import tiny
 
@@ -38,6 +41,29 @@ def test_a_run_goes_on_under_another_executor(tmp_path, cluster):
     raygan.train(tiny("rounds=2"), tmp_path / "run")
     resumed = raygan.train(tiny("engine.executor=ray", "engine.devices_per_actor=2"), tmp_path / "run", resume=True)
     assert resumed.generator.read_bytes() == expected
+
+
+def test_a_dead_device_is_named_and_the_state_kept(tmp_path, cluster):
+    class Kill:
+        def on_phase(self, text):
+            pass
+
+        def on_evaluation(self, round, metrics):
+            pass
+
+        def on_round(self, row):
+            if row["round"] == 3:
+                processes = json.loads((tmp_path / "run" / "environment.json").read_text())["processes"]
+                os.kill(next(process["pid"] for process in processes if process["role"] == "device 1"), signal.SIGKILL)
+
+    config = tiny("engine.executor=ray", "devices=2", "rounds=10000", "checkpoint.every=1")
+    with pytest.raises(raygan.RunError, match=r"device 1: the process died .*the state is kept up to round_0"):
+        raygan.train(config, tmp_path / "run", watchers=[Kill()])
+    kept = len(raygan.engine.run_folder.RunFolder(tmp_path / "run").rows())
+    resumed = raygan.train(tiny("devices=2", f"rounds={kept + 3}"), tmp_path / "run", resume=True)
+    assert resumed.round == kept + 3
+    undisturbed = raygan.train(tiny("devices=2", f"rounds={kept + 3}"), tmp_path / "undisturbed")
+    assert resumed.generator.read_bytes() == undisturbed.generator.read_bytes()
 
 
 def without_time(row):
@@ -82,7 +108,7 @@ def test_ten_devices_at_a_fifth_share_two_gpus_evenly(tmp_path, cluster):
         tmp_path / "run", "devices=10", "rounds=1", "engine.gpus_per_device=0.2", "engine.cpus_per_device=0.5"
     )
     processes = json.loads((result.out / "environment.json").read_text())["processes"]
-    devices = [process for process in processes if process["role"].startswith("devices")]
+    devices = [process for process in processes if process["role"].startswith("device")]
     assert sorted(process["gpus"] for process in devices) == [["0"]] * 5 + [["1"]] * 5
     assert all(process["resources"]["GPU"] == pytest.approx(0.2) for process in devices)
 
