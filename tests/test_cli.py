@@ -143,7 +143,6 @@ WRONG = [
     (["train", "--resume", "--out", "nowhere"], "nowhere is not a run folder"),
     (["train", "--ot", "x"], "No such option '--ot'. Did you mean '--out'?"),
     (["trian"], "No such command 'trian'. Did you mean 'train'?"),
-    (["train", "engine.executor=ray", "engine.address=127.0.0.1:1"], "engine.address: "),
     (["evaluate", "nowhere"], "nowhere: not a run folder"),
     (["sample", "nowhere", "--count", "4", "--out", "x.png"], "nowhere: not a run folder"),
     (["sample", "nowhere", "--count", "0", "--out", "x.png"], "Invalid value for '--count'"),
@@ -207,6 +206,15 @@ def descendants(pid: int) -> list[int]:
     import psutil
 
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def test_an_address_where_no_ray_listens_is_one_line_and_status_2(tmp_path):
+    words = ["train", "engine.address=127.0.0.1:1", "--out", str(tmp_path / "run")]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "engine.address: no Ray cluster at '127.0.0.1:1'" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_module_and_command_agree():

@@ -3,6 +3,7 @@
 The paper (arXiv 2107.08681) leaves most of these open, so every default here is ours.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -36,7 +37,7 @@ class Section(BaseModel):
     )
 
 
-def _named(default: str, sections: dict[str, str]) -> Discriminator:
+def _named(default: str, sections: Collection[str]) -> Discriminator:
     """Choose a union's member by its `name`; an import path chooses the member tagged `own`."""
 
     def tag(value: Any) -> str | None:
@@ -276,10 +277,9 @@ class Sgd(Section):
     """Momentum (0: none)."""
 
 
-OPTIMIZERS = {"adam": "torch.optim:Adam", "sgd": "torch.optim:SGD"}
 Optimizer = Annotated[
     Annotated[Adam, Tag("<adam>")] | Annotated[Sgd, Tag("<sgd>")],
-    Field(discriminator=_named("adam", OPTIMIZERS)),
+    Field(discriminator=_named("adam", ("adam", "sgd"))),
 ]
 
 

@@ -99,11 +99,16 @@ class RunFolder:
         """Refuse to resume on other data than the run began with.
 
         Raises:
-            InputError: environment.json records another hash of the samples.
+            InputError: environment.json records another hash of the samples, or is not JSON.
         """
         if not self.environment.exists():
             return
-        before = json.loads(self.environment.read_text(encoding="utf-8")).get("data_digest")
+        try:
+            before = json.loads(self.environment.read_text(encoding="utf-8"))["data_digest"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
+            ) from error
         if before != digest:
             raise InputError(
                 f"--resume: the data is not what the run began with (its hash was {before}, now it is {digest}); "

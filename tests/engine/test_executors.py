@@ -43,6 +43,11 @@ def test_a_run_goes_on_under_another_executor(tmp_path, cluster):
     assert resumed.generator.read_bytes() == expected
 
 
+def test_another_address_than_the_process_uses_is_refused(tmp_path, cluster):
+    with pytest.raises(raygan.InputError, match=r"127\.0\.0\.1:1, but this process already uses the Ray at"):
+        ray_run(tmp_path / "run", "engine.address=127.0.0.1:1")
+
+
 def test_a_dead_device_is_named_and_the_state_kept(tmp_path, cluster):
     class Kill:
         def on_phase(self, text):

@@ -161,6 +161,13 @@ def test_resuming_on_other_data_is_refused(tmp_path):
         raygan.train(tiny(*words), tmp_path / "run", resume=True)
 
 
+def test_a_damaged_environment_is_named(tmp_path):
+    raygan.train(tiny("rounds=2"), tmp_path / "run")
+    (tmp_path / "run" / "environment.json").write_text("{")
+    with pytest.raises(raygan.InputError, match=r"environment\.json: not the record that raygan wrote"):
+        raygan.train(tiny(), tmp_path / "run", resume=True)
+
+
 def test_a_run_that_diverges_says_where_and_keeps_what_it_has(tmp_path):
     words = "device_optimizer.name=sgd device_optimizer.lr=1e4 gan.discriminator_norm=none gan.loss=least_squares"
     config = tiny(*words.split(), "rounds=30", "checkpoint.every=1")
