@@ -28,7 +28,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-DATE-TIME]")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-METHOD-DATE-TIME]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out from its newest checkpoint.")
 def train(words: tuple[str, ...], out: Path | None, resume: bool) -> int:
     """Train a GAN. CONFIG is a YAML file or a preset's name; KEY=VALUE sets any key by its dotted path."""
@@ -159,8 +159,8 @@ def _config_of(folder: Path) -> str:
 
 
 def _new_folder(source: str | None, config: Config) -> Path:
-    name = Path(source).stem if source else config.data.name.replace(":", ".")
-    return Path("runs") / f"{name}-{config.schedule}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = Path(source).stem if source else config.data.name
+    return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
 
 
 def _summarise(result: "Result", console: Console) -> None:

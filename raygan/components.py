@@ -1,7 +1,7 @@
 """What each name in a config stands for.
 
-A new network, loss, data set, partition or method is its own file plus one line here. Any of them can
-also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing heavy is
+A new network, loss, data set, partition, method, channel or selection is its own file plus one line here. Any
+of them can also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing heavy is
 imported until `resolve` is called, so a config is checked without torch.
 """
 
@@ -47,6 +47,21 @@ PARTITIONS = {
 }
 METHODS = {
     "averaged": "raygan.methods.averaged:Averaged",
+    "fedgan": "raygan.methods.fedgan:FedGAN",
+    "mdgan": "raygan.methods.mdgan:MDGAN",
+    "centralized": "raygan.methods.centralized:Centralized",
+}
+CHANNELS = {
+    "none": "raygan.channel.links:NoLinks",
+    "constant": "raygan.channel.links:ConstantLinks",
+    "wireless": "raygan.channel.wireless:WirelessLinks",
+}
+SELECTIONS = {
+    "all": "raygan.channel.selection:Everyone",
+    "uniform": "raygan.channel.selection:Uniform",
+    "round_robin": "raygan.channel.selection:RoundRobin",
+    "best_channel": "raygan.channel.selection:BestChannel",
+    "proportional_fair": "raygan.channel.selection:Fair",
 }
 
 

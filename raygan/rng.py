@@ -31,6 +31,11 @@ class Role(enum.IntEnum):
     SAMPLES = 10
     CLASSIFIER = 11
     DATA = 12
+    PLACEMENT = 13
+    FADING = 14
+    SPEED = 15
+    SELECTION = 16
+    SWAP = 17
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from raygan.config import Config, preset_names
-from raygan.config.tree import Section
+from raygan.config.section import Section
 
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 

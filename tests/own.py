@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from raygan.channel.links import NoLinks
+from raygan.channel.selection import Selection
 from raygan.data import ImageSet
 from raygan.gan.losses import Loss
 
@@ -60,3 +62,22 @@ class NotBuilt(nn.Module):
 
 def touches(shape, gan):
     raise AssertionError("a file's word alone must not get here")
+
+
+class FastLinks(NoLinks):
+    def uplink(self, round, devices):
+        return np.full(len(devices), self.config.channel.options["bps"])
+
+
+class Evens(Selection):
+    def choose(self, round, rates, random):
+        return np.arange(0, self.devices, 2)
+
+
+class Twice(Selection):
+    def choose(self, round, rates, random):
+        return np.array([1, 1])
+
+
+def blank_64(data, seed):
+    return ImageSet(np.zeros((12, 3, 64, 64), np.uint8), np.arange(12) % 2, ("a", "b"))

@@ -27,7 +27,7 @@ def test_train_says_which_picture_to_open(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(["train", "digits", *TINY]) == 0
     text = capsys.readouterr().out
-    assert "open this picture: runs/digits-serial-" in text
+    assert "open this picture: runs/digits-averaged-" in text
     assert "FD-clf" in text
 
 

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from raygan import Config, InputError, load_config, preset_names
 from raygan.config import dump_config
+from raygan.config.data import Cifar10, Dirichlet
 from raygan.config.load import _sections, check_config
-from raygan.config.tree import Cifar10, Dirichlet, Section
+from raygan.config.section import Section
 
 
 def test_defaults_are_valid_and_frozen():

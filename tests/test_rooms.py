@@ -14,8 +14,9 @@ MAY_USE = {
     "gan": FREE,
     "data": FREE,
     "metrics": FREE,
-    "methods": FREE | {"gan"},
-    "engine": FREE | {"gan", "data", "metrics", "methods", "report"},
+    "channel": FREE,
+    "methods": FREE | {"gan", "channel"},
+    "engine": FREE | {"gan", "data", "metrics", "methods", "channel", "report"},
     "report": FREE,
 }
 

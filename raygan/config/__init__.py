@@ -1,6 +1,7 @@
 """The config tree and how it is read."""
 
 from raygan.config.load import dump_config, load_config, preset_names
-from raygan.config.tree import Config, Section
+from raygan.config.section import Section
+from raygan.config.tree import Config
 
 __all__ = ["Config", "Section", "dump_config", "load_config", "preset_names"]

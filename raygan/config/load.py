@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from raygan.components import nearest
-from raygan.config.tree import Config, Section
+from raygan.config.section import Section
+from raygan.config.tree import Config
 from raygan.errors import InputError
 
 Tree = dict[str, Any]

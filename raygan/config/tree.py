@@ -3,303 +3,17 @@
 The paper (arXiv 2107.08681) leaves most of these open, so every default here is ours.
 """
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-
-from raygan.components import (
-    DATA_SETS,
-    DISCRIMINATORS,
-    GENERATORS,
-    LOSSES,
-    METHODS,
-    PARTITIONS,
-    check_name,
-)
-
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Side = Annotated[
-    Literal[16, 28, 32, 64],
-    Field(description="Height and width the images are cropped and resized to (pixels)."),
-]
-Options = dict[str, bool | int | float | str]
-
-
-class Section(BaseModel):
-    """A part of the tree: frozen, strictly typed, no unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-def _named(default: str, sections: Collection[str]) -> Discriminator:
-    """Choose a union's member by its `name`; an import path chooses the member tagged `own`."""
-
-    def tag(value: Any) -> str | None:
-        name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", None)
-        if not isinstance(name, str):
-            return None
-        return f"<{name}>" if name in sections else "<own>"
-
-    return Discriminator(tag)
-
-
-# --- data -----------------------------------------------------------------------------------------
-
-
-class Iid(Section):
-    """Shuffle, then deal equal shards (sizes differ by one at most)."""
-
-    name: Literal["iid"] = "iid"
-
-
-class Dirichlet(Section):
-    """Each class is dealt over the devices by proportions drawn from Dirichlet(alpha) (after arXiv 1909.06335)."""
-
-    name: Literal["dirichlet"] = "dirichlet"
-    alpha: Positive = 0.5
-    """Concentration: 0.1 is nearly one class per device, 100 nearly iid."""
-
-
-class Classes(Section):
-    """Each device holds a fixed number of classes; a class's samples are shared equally by its holders."""
-
-    name: Literal["classes"] = "classes"
-    per_device: Count = 2
-    """Classes on each device."""
-
-
-class Quantity(Section):
-    """Class-blind shards whose sizes are drawn from Dirichlet(alpha)."""
-
-    name: Literal["quantity"] = "quantity"
-    alpha: Positive = 1.0
-    """Concentration: small is very unequal, 100 nearly equal."""
-
-
-class OwnPartition(Section):
-    """Your own: `name` is an import path to `split(labels, devices, partition, random) -> list of index arrays`."""
-
-    name: Annotated[str, AfterValidator(lambda name: check_name(PARTITIONS, name))]
-    options: Options = {}
-    """Free settings your function reads."""
-
-
-Partition = Annotated[
-    Annotated[Iid, Tag("<iid>")]
-    | Annotated[Dirichlet, Tag("<dirichlet>")]
-    | Annotated[Classes, Tag("<classes>")]
-    | Annotated[Quantity, Tag("<quantity>")]
-    | Annotated[OwnPartition, Tag("<own>")],
-    _named("iid", PARTITIONS),
-]
-
-
-class DataSet(Section):
-    """What every data set has."""
-
-    limit: Count | None = None
-    """Use only this many samples, the same share of every class (samples; null: all)."""
-    partition: Partition = Iid()
-    """How the samples are dealt over the devices."""
-
-
-class ImageDataSet(DataSet):
-    """A data set of images, resized when it is loaded."""
-
-    size: Side
-
-
-class Digits(ImageDataSet):
-    """1,797 handwritten digits, 8x8 grey, that ship with scikit-learn: needs no download."""
-
-    name: Literal["digits"] = "digits"
-    size: Side = 16
-
-
-class Gaussians(DataSet):
-    """A 2-D mixture of equal Gaussians, for exact mode counts. Classes are the modes."""
-
-    name: Literal["gaussians"] = "gaussians"
-    layout: Literal["ring", "grid"] = "ring"
-    """`ring`: on the unit circle; `grid`: a square grid over [-1, 1]^2 (`modes` must be a square)."""
-    modes: Annotated[int, Field(ge=2)] = 8
-    """Number of Gaussians."""
-    std: Positive = 0.02
-    """Standard deviation of each Gaussian (in units of the ring's radius)."""
-    samples: Count = 10_000
-    """Number of points drawn."""
-
-    @model_validator(mode="after")
-    def _grid_is_square(self) -> Self:
-        if self.layout == "grid" and round(self.modes**0.5) ** 2 != self.modes:
-            raise ValueError(f"modes={self.modes} is not a square; a grid needs 4, 9, 16, 25, ...")
-        return self
-
-
-class FileDataSet(ImageDataSet):
-    """A data set read from files."""
-
-    root: Path | None = None
-    """Folder (or file) to read; null: the data set's usual places, else a download to the cache folder."""
-
-
-class Mnist(FileDataSet):
-    """MNIST: idx files (plain or .gz) under `root`, else torchvision's download."""
-
-    name: Literal["mnist"] = "mnist"
-    size: Side = 28
-
-
-class FashionMnist(FileDataSet):
-    """Fashion-MNIST: idx files (plain or .gz) under `root` or Debian's dataset-fashion-mnist, else a download."""
-
-    name: Literal["fashion_mnist"] = "fashion_mnist"
-    size: Side = 28
-
-
-class Cifar10(FileDataSet):
-    """CIFAR-10 through torchvision: `root` holds cifar-10-batches-py, or is where it is downloaded to."""
-
-    name: Literal["cifar10"] = "cifar10"
-    size: Side = 32
-
-
-class CelebA(FileDataSet):
-    """CelebA through torchvision, centre-cropped to the face."""
-
-    name: Literal["celeba"] = "celeba"
-    size: Side = 64
-    attribute: str = "Male"
-    """The binary attribute used as class label (classes are needed by non-iid partitions and by FD-clf)."""
-
-
-class Folder(FileDataSet):
-    """Any tree of images, a class per sub-folder; `root` may lead into a tar (`set.tar.gz/train`)."""
-
-    name: Literal["folder"] = "folder"
-    root: Path
-    """Folder, tar, or folder inside a tar."""
-    size: Side = 32
-    channels: Literal[1, 3] = 3
-    """1: grey, 3: colour; images are converted."""
-
-
-class Npz(FileDataSet):
-    """A numpy .npz file with `images` (N,H,W[,C]) uint8 and `labels` (N,) integers."""
-
-    name: Literal["npz"] = "npz"
-    root: Path
-    """The file."""
-    size: Side = 32
-
-
-class OwnData(DataSet):
-    """Your own: `name` is an import path to `load(data, seed) -> ImageSet`."""
-
-    name: Annotated[str, AfterValidator(lambda name: check_name(DATA_SETS, name))]
-    root: Path | None = None
-    """Folder or file your function reads."""
-    options: Options = {}
-    """Free settings your function reads."""
-
-
-Data = Annotated[
-    Annotated[Digits, Tag("<digits>")]
-    | Annotated[Gaussians, Tag("<gaussians>")]
-    | Annotated[Mnist, Tag("<mnist>")]
-    | Annotated[FashionMnist, Tag("<fashion_mnist>")]
-    | Annotated[Cifar10, Tag("<cifar10>")]
-    | Annotated[CelebA, Tag("<celeba>")]
-    | Annotated[Folder, Tag("<folder>")]
-    | Annotated[Npz, Tag("<npz>")]
-    | Annotated[OwnData, Tag("<own>")],
-    _named("digits", DATA_SETS),
-]
-
-
-# --- GAN ------------------------------------------------------------------------------------------
-
-Norm = Literal["batch", "group", "none", "spectral"]
-
-
-class Gan(Section):
-    """The networks and the loss."""
-
-    generator: Annotated[str, AfterValidator(lambda name: check_name(GENERATORS, name))] = "dcgan"
-    """`dcgan` (images), `mlp` (2-D points), or an import path to a class called with `(shape, gan)`."""
-    discriminator: Annotated[str, AfterValidator(lambda name: check_name(DISCRIMINATORS, name))] = "dcgan"
-    """As `generator`; it returns one logit per sample."""
-    loss: Annotated[str, AfterValidator(lambda name: check_name(LOSSES, name))] = "non_saturating"
-    """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, or an import path to a `Loss`."""
-    gradient_penalty: Positive = 10.0
-    """Weight of the gradient penalty (lambda of arXiv 1704.00028); used by losses that have one (`wgan_gp`)."""
-    latent: Count = 64
-    """Length of the latent vector z (numbers)."""
-    generator_width: Count = 32
-    """Channels of the generator's last hidden layer; each earlier layer doubles it (hidden units for `mlp`)."""
-    discriminator_width: Count = 32
-    """Channels of the discriminator's first layer; each later layer doubles it (hidden units for `mlp`)."""
-    generator_norm: Norm = "batch"
-    """Normalisation inside the generator."""
-    discriminator_norm: Norm = "spectral"
-    """Normalisation inside the discriminator."""
-    ema: Share = 0.98
-    """Decay of the generator's exponential moving average, per generator step (0: the average is the raw one)."""
-    options: Options = {}
-    """Free settings your own networks read."""
-
-
-class Adam(Section):
-    """Adam (arXiv 1412.6980)."""
-
-    name: Literal["adam"] = "adam"
-    lr: Positive = 2e-3
-    """Learning rate (per step)."""
-    beta1: Share = 0.0
-    """Decay of the first moment (0, common with spectral normalisation)."""
-    beta2: Share = 0.999
-    """Decay of the second moment."""
-
-
-class Sgd(Section):
-    """Stochastic gradient descent."""
-
-    name: Literal["sgd"] = "sgd"
-    lr: Positive = 1e-2
-    """Learning rate (per step)."""
-    momentum: Share = 0.0
-    """Momentum (0: none)."""
-
-
-Optimizer = Annotated[
-    Annotated[Adam, Tag("<adam>")] | Annotated[Sgd, Tag("<sgd>")],
-    Field(discriminator=_named("adam", ("adam", "sgd"))),
-]
-
-
-# --- method ---------------------------------------------------------------------------------------
-
-
-class Averaged(Section):
-    """Switches of `method: averaged` that the paper's abstract leaves open. Every default is ours."""
-
-    weights: Literal["uniform", "shard", "batch"] = "uniform"
-    """Weight of a device in the average: 1, its number of samples, or its batch size."""
-    optimizer_state: Literal["keep", "reset", "average"] = "keep"
-    """A device optimiser's moments between rounds: kept on the device, fresh every round, or averaged too."""
-    buffers: Literal["average", "local", "reset"] = "average"
-    """Buffers of the discriminator (such as BatchNorm statistics): averaged too, kept on the device, or reset."""
-    upload: Literal["weights", "delta"] = "weights"
-    """What goes up: the discriminator, or its difference to the one that came down."""
-
-
-# --- running --------------------------------------------------------------------------------------
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from raygan.components import METHODS, check_name
+from raygan.config.data import Data, Digits
+from raygan.config.gan import Adam, Gan, Optimizer
+from raygan.config.methods import Averaged, Fedgan, Mdgan
+from raygan.config.section import Count, Positive, Section
+from raygan.config.simulation import All, Channel, Compute, Constant, NoChannel, Selection
 
 
 class Engine(Section):
@@ -355,9 +69,9 @@ class Config(Section):
     """A whole run. The same config gives the same generator, bit for bit."""
 
     method: Annotated[str, AfterValidator(lambda name: check_name(METHODS, name))] = "averaged"
-    """`averaged` (arXiv 2107.08681), or an import path to a `Method`."""
+    """`averaged` (arXiv 2107.08681), `fedgan`, `mdgan`, `centralized`, or an import path to a `Method`."""
     schedule: Literal["serial", "parallel"] = "serial"
-    """`serial`: the generator step waits for the new average; `parallel`: it runs on the old one meanwhile."""
+    """Of `averaged`. `serial`: the generator step waits for the new average; `parallel`: it runs on the old one."""
     devices: Count = 5
     """Number of devices K."""
     rounds: Count = 800
@@ -367,11 +81,11 @@ class Config(Section):
     batch_size: Count = 32
     """Real images per discriminator step on a device (images; a smaller shard gives all it has)."""
     generator_batch_size: Count = 64
-    """Generated images per generator step on the server (images)."""
+    """Generated images per generator step on the server (images; `fedgan` and `mdgan` use `batch_size`)."""
     device_steps: Count = 1
-    """Discriminator steps of a device per round (n_d)."""
+    """Discriminator steps of a device per round (n_d; steps of both networks for `fedgan`)."""
     generator_steps: Count = 1
-    """Generator steps of the server per round (n_g)."""
+    """Generator steps of the server per round (n_g; of `averaged` and `centralized`)."""
     data: Data = Digits()
     """The data set and its partition."""
     gan: Gan = Gan()
@@ -382,9 +96,34 @@ class Config(Section):
     """Optimiser of the generator."""
     averaged: Averaged = Averaged()
     """Switches of `method: averaged`."""
+    fedgan: Fedgan = Fedgan()
+    """Switches of `method: fedgan`."""
+    mdgan: Mdgan = Mdgan()
+    """Switches of `method: mdgan`."""
+    channel: Channel = NoChannel()
+    """The simulated links between devices and server."""
+    compute: Compute = Compute()
+    """Simulated computing speeds."""
+    selection: Selection = All()
+    """Which devices take part in a round."""
     engine: Engine = Engine()
     """Where the work runs."""
     eval: Eval = Eval()
     """Evaluation."""
     checkpoint: Checkpoint = Checkpoint()
     """Saved states."""
+
+    @model_validator(mode="after")
+    def _fits_the_devices(self) -> Self:
+        count = getattr(self.selection, "count", None)
+        if count is not None and count > self.devices:
+            raise ValueError(f"selection.count: {count} is more than devices={self.devices}")
+        lists = {"compute.device_flops": self.compute.device_flops}
+        if isinstance(self.channel, Constant):
+            lists |= {f"channel.{name}": getattr(self.channel, name) for name in ("uplink_bps", "downlink_bps")}
+        for key, values in lists.items():
+            if len(values) not in (1, self.devices):
+                raise ValueError(f"{key}: {len(values)} values for devices={self.devices}; give one, or one per device")
+        if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
+            raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
+        return self

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from raygan.config.tree import Digits
+from raygan.config.data import Digits
 from raygan.data.images import ImageSet, resize_all
 
 

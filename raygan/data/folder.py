@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from raygan.config.tree import Folder
+from raygan.config.data import Folder
 from raygan.data.cache import cache_folder, write_whole
 from raygan.data.images import ImageSet, resize
 from raygan.errors import InputError

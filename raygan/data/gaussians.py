@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from raygan.config.tree import Gaussians
+from raygan.config.data import Gaussians
 from raygan.data.images import ImageSet
 from raygan.rng import Role, stream
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raygan.config.tree import FashionMnist, Mnist
+from raygan.config.data import FashionMnist, Mnist
 from raygan.data.cache import cache_folder
 from raygan.data.images import ImageSet, resize_all
 from raygan.errors import InputError

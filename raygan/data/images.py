@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from raygan.components import DATA_SETS, resolve
-from raygan.config.tree import Data
+from raygan.config.data import Data
 from raygan.errors import InputError
 
 

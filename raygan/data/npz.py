@@ -4,7 +4,7 @@ import zipfile
 
 import numpy as np
 
-from raygan.config.tree import Npz
+from raygan.config.data import Npz
 from raygan.data.images import ImageSet, resize_all
 from raygan.errors import InputError
 

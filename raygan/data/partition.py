@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from raygan.components import PARTITIONS, resolve
-from raygan.config.tree import Classes, Dirichlet, Iid, Partition, Quantity
+from raygan.config.data import Classes, Dirichlet, Iid, Partition, Quantity
 from raygan.errors import InputError
 from raygan.rng import Role, stream
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torchvision import datasets
 
-from raygan.config.tree import CelebA, Cifar10
+from raygan.config.data import CelebA, Cifar10
 from raygan.data.cache import cache_folder, write_whole
 from raygan.data.images import ImageSet, resize, resize_all
 from raygan.errors import InputError

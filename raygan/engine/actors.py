@@ -49,11 +49,20 @@ class HostActor:
         self._host = Host(config, problem, shards, self._device)
 
     @ray.method(num_returns=2)
-    def round(self, round: int, down: np.ndarray) -> tuple[Contribution, dict[int, Metrics]]:
+    def round(self, round: int, down: np.ndarray, chosen: list[int]) -> tuple[Contribution, dict[int, Metrics]]:
         """What goes up, and the devices' scalars, as two objects."""
-        return self._host.round(round, down)
+        return self._host.round(round, down, chosen)
 
-    def states(self, played: Metrics | None) -> dict[int, State]:
+    def hand_over(self, givers: list[int]) -> dict[int, State]:
+        """For an exchange."""
+        return self._host.hand_over(givers)
+
+    def take_over(self, partners: dict[int, int], *given: dict[int, State]) -> None:
+        """From other actors, or this one. What comes out of the object store is shared, so it is copied."""
+        states = {number: state for states in given for number, state in states.items()}
+        self._host.take_over(partners, {giver: _copied(states[giver]) for giver in partners.values()})
+
+    def states(self, *played: object) -> dict[int, State]:
         """For a checkpoint, once the last round has been `played`."""
         return self._host.states()
 
@@ -77,31 +86,27 @@ class ServerActor:
         self._device = torch_device(config.engine.server_gpus)
         self._server = Server(config, problem, self._device)
 
-    def down(self) -> np.ndarray:
+    def down(self, round: int) -> np.ndarray:
         """What goes down in the first round."""
-        return self._server.side.down()
+        return self._server.down(round)
 
     @ray.method(num_returns=2)
     def round(self, round: int, contributions: list["ray.ObjectRef[Contribution]"]) -> tuple[np.ndarray, Metrics]:
         """Play a round on references, taken in as they arrive; returns what goes down next, and scalars."""
         metrics = self._server.round(round, _as_they_arrive(contributions))
-        return self._server.side.down(), metrics
+        return self._server.down(round + 1), metrics
 
-    def generators(self, played: Metrics | None) -> State:
+    def generators(self, *played: object) -> State:
         """For an evaluation or the final file, once the last round has been `played`."""
         return self._server.side.generators()
 
-    def state(self, played: Metrics | None) -> State:
+    def state(self, *played: object) -> State:
         """For a checkpoint, once the last round has been `played`."""
         return self._server.side.state()
 
     def restore(self, state: State) -> None:
         """From a checkpoint."""
         self._server.side.restore(_copied(state))
-
-    def traffic(self) -> tuple[int, int]:
-        """Bytes that go (down, up) per device and round."""
-        return self._server.traffic()
 
     def facts(self) -> Facts:
         """Where this actor is and what it was granted."""

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from raygan.config.tree import Config, Gaussians
+from raygan.config.data import Gaussians
+from raygan.config.tree import Config
 from raygan.data.cache import cache_folder
 from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet, load_data

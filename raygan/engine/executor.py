@@ -1,6 +1,7 @@
 """The one interface between the round loop and whatever runs the work."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -38,16 +39,19 @@ class Done(Generic[Result]):
 def round_metrics(devices: dict[int, Metrics], server: Metrics) -> Metrics:
     """A round's scalars: every device metric's mean in the devices' order, and the server's."""
     ordered = [devices[number] for number in sorted(devices)]
-    means = {name: sum(metrics[name] for metrics in ordered) / len(ordered) for name in ordered[0]}
-    return means | server
+    names = ordered[0] if ordered else {}
+    return {name: sum(metrics[name] for metrics in ordered) / len(ordered) for name in names} | server
 
 
 class Executor(ABC):
     """Runs rounds in order. Nothing it hands to its caller is larger than a few scalars per device."""
 
     @abstractmethod
-    def play(self, round: int) -> Pending[Metrics]:
-        """Start a round; the result has `d_loss`, `g_loss` and what else the method measures."""
+    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Pending[Metrics]:
+        """Start a round of these devices, after which each key of `partners` takes over what its value remembers.
+
+        The result has `d_loss`, `g_loss` and what else the method measures; nothing of devices if there were none.
+        """
 
     @abstractmethod
     def evaluate(self) -> Pending[dict[str, object]]:
@@ -60,10 +64,6 @@ class Executor(ABC):
     @abstractmethod
     def export(self) -> Pending[None]:
         """Start writing generator.safetensors, likewise."""
-
-    @abstractmethod
-    def traffic(self) -> tuple[int, int]:
-        """Bytes that go (down, up) per device and round."""
 
     @abstractmethod
     def facts(self) -> dict[str, object]:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from raygan.components import GENERATORS
-from raygan.config.tree import Gan
+from raygan.config.gan import Gan
 from raygan.data.cache import write_whole
 from raygan.errors import InputError
 from raygan.gan.flat import FlatModule, array_of

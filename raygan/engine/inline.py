@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,11 @@ class InlineExecutor(Executor):
             self._server.side.restore(start.server)
             self._host.restore(start.devices)
 
-    def play(self, round: int) -> Done[Metrics]:
+    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Done[Metrics]:
         """Play a round."""
-        contribution, metrics = self._host.round(round, self._server.side.down())
+        contribution, metrics = self._host.round(round, self._server.down(round), devices)
         server = self._server.round(round, [contribution])
+        self._host.take_over(partners, self._host.hand_over(partners.values()))
         self._round = round
         return Done(round_metrics(metrics, server))
 
@@ -53,10 +55,6 @@ class InlineExecutor(Executor):
         """Write generator.safetensors."""
         self._recorder.export(self._round, self._server.side.generators())
         return Done(None)
-
-    def traffic(self) -> tuple[int, int]:
-        """By the method's own count."""
-        return self._server.traffic()
 
     def facts(self) -> dict[str, object]:
         """This process."""

@@ -35,22 +35,24 @@ class _Entry:
     round: int
     playing: Pending[Metrics] | None
     evaluation: Pending[Row] | None
+    simulated: Row
     row: Row | None = None
 
 
 class Ledger:
     """Keeps rounds in order: each row is written once its round and its evaluation are done."""
 
-    def __init__(self, folder: RunFolder, watchers: list[Watcher], fixed: Row, wall_s: float) -> None:
+    def __init__(self, folder: RunFolder, watchers: list[Watcher], wall_s: float) -> None:
         self._folder = folder
         self._watchers = watchers
-        self._fixed = fixed
         self._start = perf_counter() - wall_s
         self._entries: deque[_Entry] = deque()
 
-    def add(self, round: int, playing: Pending[Metrics] | None, evaluation: Pending[Row] | None) -> None:
+    def add(
+        self, round: int, playing: Pending[Metrics] | None, evaluation: Pending[Row] | None, simulated: Row
+    ) -> None:
         """Note a round that was started, and wait until no more than `IN_FLIGHT` rounds are under way."""
-        self._entries.append(_Entry(round, playing, evaluation))
+        self._entries.append(_Entry(round, playing, evaluation, simulated))
         self._settle(IN_FLIGHT, BEHIND)
 
     def finish(self) -> None:
@@ -94,6 +96,6 @@ class Ledger:
     def _complete(self, entry: _Entry) -> None:
         metrics = entry.playing.result() if entry.playing is not None else {}
         wall: Row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3)}
-        entry.row = wall | (self._fixed if entry.playing is not None else {}) | metrics
+        entry.row = wall | entry.simulated | metrics
         for watcher in self._watchers:
             watcher.on_round(entry.row)

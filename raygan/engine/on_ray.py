@@ -5,7 +5,7 @@ scalars. The server's call is queued with the references of that round's updates
 next, so rounds chain on the cluster without the driver in between.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -54,7 +54,7 @@ class RayExecutor(Executor):
     ) -> None:
         self._config = config
         self._round = start.round if start is not None else 0
-        self._played: Any = None
+        self._played: list[Any] = []
         self._actors: list[Any] = []
         self._roles: dict[str, str] = {}
         needs = needs_of(config)
@@ -65,7 +65,7 @@ class RayExecutor(Executor):
             self._roles |= {str(facts["actor"]): str(facts["role"]) for facts in self._facts}
             if start is not None:
                 self._restore(start)
-            self._down = self._server.down.remote()
+            self._down = self._server.down.remote(self._round + 1)
         except BaseException:
             self.close()
             raise
@@ -122,36 +122,55 @@ class RayExecutor(Executor):
             [self._server.restore.remote(start.server), *[host.restore.remote(devices) for host in self._hosts]]
         )
 
-    def play(self, round: int) -> RayPending[Metrics]:
+    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> RayPending[Metrics]:
         """Submit a round."""
         self._round = round
-        updates, reports = zip(*[host.round.remote(round, self._down) for host in self._hosts], strict=True)
-        self._down, self._played = self._server.round.remote(round, list(updates))
-        return RayPending([*reports, self._played], _combine_reports, self._fetch)
+        hosts = self._by_host(devices)
+        started = [self._hosts[host].round.remote(round, self._down, numbers) for host, numbers in hosts.items()]
+        self._down, played = self._server.round.remote(round, [update for update, _ in started])
+        self._played = [played, *self._exchange(partners)]
+        reports = [report for _, report in started]
+        return RayPending([*reports, *self._played], _combine_reports(len(reports)), self._fetch)
+
+    def _exchange(self, partners: Mapping[int, int]) -> list[Any]:
+        """Move states from actor to actor; the references tell when it is done."""
+        given = {
+            host: self._hosts[host].hand_over.remote(numbers)
+            for host, numbers in self._by_host(partners.values()).items()
+        }
+        done = []
+        for host, receivers in self._by_host(partners).items():
+            wanted = {receiver: partners[receiver] for receiver in receivers}
+            done.append(
+                self._hosts[host].take_over.remote(wanted, *[given[giver] for giver in self._by_host(wanted.values())])
+            )
+        return done
+
+    def _by_host(self, devices: Iterable[int]) -> dict[int, list[int]]:
+        """Device numbers in order, by the index of the actor that plays them."""
+        hosts: dict[int, list[int]] = {}
+        for number in sorted(devices):
+            hosts.setdefault(number // self._config.engine.devices_per_actor, []).append(number)
+        return hosts
 
     # What is asked of actors behind a round takes that round's result as an argument: if the round failed, so
     # does the rest, and no state of a half-played round is measured or saved.
 
     def evaluate(self) -> RayPending[dict[str, object]]:
         """Submit a measurement."""
-        generators = self._server.generators.remote(self._played)
+        generators = self._server.generators.remote(*self._played)
         return RayPending([self._recorder.evaluate.remote(self._round, generators)], _only, self._fetch)
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""
-        states = [actor.states.remote(self._played) for actor in self._hosts]
-        server = self._server.state.remote(self._played)
+        states = [actor.states.remote(*self._played) for actor in self._hosts]
+        server = self._server.state.remote(*self._played)
         return RayPending([self._recorder.save.remote(self._round, server, *states)], _only, self._fetch)
 
     def export(self) -> RayPending[None]:
         """Submit the writing of generator.safetensors."""
-        generators = self._server.generators.remote(self._played)
+        generators = self._server.generators.remote(*self._played)
         return RayPending([self._recorder.export.remote(self._round, generators)], _only, self._fetch)
-
-    def traffic(self) -> tuple[int, int]:
-        """By the method's own count."""
-        down, up = self._fetch([self._server.traffic.remote()])[0]
-        return down, up
 
     def facts(self) -> dict[str, object]:
         """Where each actor is, and the cluster."""
@@ -174,9 +193,14 @@ def _asks(resources: Resources) -> dict[str, float]:
     return {"num_cpus": resources["CPU"], "num_gpus": resources.get("GPU", 0.0)}
 
 
-def _combine_reports(reports: list[Any]) -> Metrics:
-    *hosts, server = reports
-    return round_metrics({number: metrics for host in hosts for number, metrics in host.items()}, server)
+def _combine_reports(hosts: int) -> Callable[[list[Any]], Metrics]:
+    """For the reports of so many hosts, then the server's; what is behind them was only waited for."""
+
+    def combine(reports: list[Any]) -> Metrics:
+        devices = {number: metrics for host in reports[:hosts] for number, metrics in host.items()}
+        return round_metrics(devices, reports[hosts])
+
+    return combine
 
 
 def _only(values: list[Any]) -> Any:

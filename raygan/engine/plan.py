@@ -1,6 +1,7 @@
 """What a run will ask for: processes, shards, memory, traffic. Starts nothing."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -8,18 +9,24 @@ import torch
 from raygan.config.tree import Config
 from raygan.data import load_data, split
 from raygan.engine.cluster import needs_of
-from raygan.engine.parties import Problem, Server
+from raygan.engine.parties import method_of
+from raygan.engine.simulation import as_played, make_clock
+from raygan.gan.steps import build_networks
 
 PROCESS_MB = 420
 """Private memory of a Ray worker that has imported torch (MB), measured with torch 2.15's CUDA build on a CPU."""
 RECORDER_MB = 750
 """The same for the recorder, which imports torchvision and torchmetrics too."""
 
+SIMULATED_ROUNDS = 100
+"""Simulated means are over at most so many rounds."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """Sizes of a run."""
 
+    devices: int
     samples: int
     shape: tuple[int, ...]
     shard_sizes: tuple[int, int, int]
@@ -32,25 +39,32 @@ class Plan:
     """Device actors; 0 when everything runs inline."""
     cpus: float
     gpus: float
-    bytes_down: int
-    """Per round, all devices (bytes)."""
-    bytes_up: int
-    """Per round, all devices (bytes)."""
+    bytes_down: float
+    """Per round, all devices (bytes, simulated)."""
+    bytes_up: float
+    """Per round, all devices (bytes, simulated)."""
+    round_s: float
+    """Length of a round (simulated seconds)."""
+    phases_s: dict[str, float]
+    """Where it goes (simulated seconds)."""
     memory_mb: int
     """Private memory of all processes (MB), about."""
 
 
 def make_plan(config: Config) -> Plan:
-    """Work a run's sizes out from its config and data."""
+    """Work a run's sizes out from its config and data; simulated means are over the first rounds."""
+    config = as_played(config)
     images = load_data(config.data, config.seed)
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
-    server = Server(config, Problem(images.shape, len(images)), torch.device("cpu"))
-    networks = server.side.networks
-    down, up = server.traffic()
+    networks = build_networks(config, images.shape, torch.device("cpu"))
+    clock = make_clock(config, images, shards)
+    rounds = [clock.round(round) for round in range(1, min(config.rounds, SIMULATED_ROUNDS) + 1)]
+    phases = [asdict(round.phases) for round in rounds]
     needs = needs_of(config)
     on_ray = config.engine.executor == "ray"
     processes = needs.hosts + 1 if on_ray else 1
     return Plan(
+        devices=config.devices,
         samples=len(images),
         shape=images.shape,
         shard_sizes=_spread([len(shard) for shard in shards]),
@@ -60,8 +74,10 @@ def make_plan(config: Config) -> Plan:
         actors=needs.hosts if on_ray else 0,
         cpus=needs.total["CPU"] if on_ray else 0,
         gpus=needs.total.get("GPU", 0) + config.eval.gpus if on_ray else 0,
-        bytes_down=down * config.devices,
-        bytes_up=up * config.devices,
+        bytes_down=fmean(round.bytes_down for round in rounds),
+        bytes_up=fmean(round.bytes_up for round in rounds),
+        round_s=fmean(round.phases.seconds for round in rounds),
+        phases_s={name: fmean(one[name] for one in phases) for name in phases[0]},
         memory_mb=processes * PROCESS_MB + RECORDER_MB + images.images.nbytes // 2**20,
     )
 
@@ -74,6 +90,8 @@ def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:
     """A plan as (what, how much) lines for a person."""
     low, middle, high = plan.shard_sizes
     fewest, usual, most = plan.classes_per_device
+    phases = ", ".join(f"{name} {seconds:.3g}" for name, seconds in plan.phases_s.items() if seconds)
+    schedule = f", {config.schedule} schedule" if method_of(config).scheduled else ""
     where = "inline, in one process"
     if config.engine.executor == "ray":
         each = config.engine.devices_per_actor
@@ -83,9 +101,9 @@ def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:
             f"{plan.cpus:g} CPU, {plan.gpus:g} GPU asked of Ray"
         )
     return [
-        ("method", f"{config.method}, {config.schedule} schedule, {config.rounds} rounds"),
+        ("method", f"{config.method}{schedule}, {config.rounds} rounds"),
         ("data", f"{config.data.name}: {plan.samples} samples of shape {plan.shape}"),
-        ("devices", f"{config.devices}, each with {low} / {middle} / {high} samples (least / median / most)"),
+        ("devices", f"{plan.devices}, each with {low} / {middle} / {high} samples (least / median / most)"),
         ("classes", f"{fewest} / {usual} / {most} per device (least / median / most)"),
         (
             "networks",
@@ -94,4 +112,5 @@ def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:
         ("processes", where),
         ("memory", f"about {plan.memory_mb / 1000:.1f} GB in all"),
         ("traffic", f"{plan.bytes_down / 1e6:.2f} MB down and {plan.bytes_up / 1e6:.2f} MB up per round (simulated)"),
+        ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
     ]

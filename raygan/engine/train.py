@@ -3,21 +3,22 @@
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import Signals
 
 import numpy as np
 
+from raygan.channel.clock import Clock, SimulatedRound
 from raygan.config.tree import Config
 from raygan.data import ImageSet, load_data, split
 from raygan.engine.checkpoint import Snapshot, load_newest, newest
 from raygan.engine.checks import check_weights
 from raygan.engine.executor import Done, Executor, Pending
 from raygan.engine.ledger import Ledger, Watcher
-from raygan.engine.parties import method_of
 from raygan.engine.run_folder import Row, RunFolder, check_same_run
 from raygan.engine.signals import StopWish, stop_wish
+from raygan.engine.simulation import as_played, make_clock
 from raygan.errors import InputError, RunError
 from raygan.gan.steps import check_networks
 
@@ -78,23 +79,24 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
 
     try:
         check_weights(config)
-        method_of(config)
+        played = as_played(config)
         tell(f"loading {config.data.name}")
-        images = load_data(config.data, config.seed)
-        shards = split(images.labels, config.devices, config.data.partition, config.seed)
-        check_networks(config, images.shape, min(map(len, shards)))
+        images = load_data(played.data, config.seed)
+        shards = split(images.labels, played.devices, played.data.partition, config.seed)
+        check_networks(played, images.shape, min(map(len, shards)))
+        clock = make_clock(played, images, shards)
         if resume:
             folder.check_same_data(images.digest)
         start = _newest_checkpoint(folder, config, tell) if resume else None
-        tell(f"starting {config.devices} devices and a server")
-        executor = _open(config, folder, images, shards, start)
+        tell(f"starting {played.devices} devices and a server")
+        executor = _open(played, folder, images, shards, start)
     except BaseException:
         if not resume:
             folder.discard()
         raise
     with closing(executor):
         tell("training")
-        rounds = _Rounds(config, folder, executor, observers)
+        rounds = _Rounds(config, folder, executor, clock, observers)
         return rounds.play(start.round if start is not None else 0, images.digest)
 
 
@@ -125,10 +127,14 @@ def _open(
 class _Rounds:
     """The round loop: starts work, a few rounds ahead of what is finished, and never waits for weights."""
 
-    def __init__(self, config: Config, folder: RunFolder, executor: Executor, watchers: list[Watcher]) -> None:
+    def __init__(
+        self, config: Config, folder: RunFolder, executor: Executor, clock: Clock, watchers: list[Watcher]
+    ) -> None:
         self._config = config
         self._folder = folder
         self._executor = executor
+        self._clock = clock
+        self._sim_s = 0.0
         self._watchers = watchers
         self._saving: Pending[None] = Done(None)
 
@@ -140,7 +146,9 @@ class _Rounds:
             folder.write_config(config)
             folder.write_environment({"data_digest": data_digest, **executor.facts()})
             folder.trim(start if start else -1)
-            ledger = Ledger(folder, self._watchers, self._traffic(), self._seconds_before())
+            for round in range(1, start + 1):
+                self._simulate(round)
+            ledger = Ledger(folder, self._watchers, self._seconds_before())
             try:
                 played = self._play_rounds(start, ledger, wish)
                 ledger.finish()
@@ -156,12 +164,13 @@ class _Rounds:
         config, executor = self._config, self._executor
         played = start
         if start == 0:
-            ledger.add(0, None, executor.evaluate())
+            ledger.add(0, None, executor.evaluate(), {"sim_s": 0.0})
         while played < config.rounds and wish.signal is None:
             played += 1
-            playing = executor.play(played)
+            simulated, row = self._simulate(played)
+            playing = executor.play(played, simulated.devices, simulated.partners)
             due = played % config.eval.every == 0 or played == config.rounds
-            ledger.add(played, playing, executor.evaluate() if due else None)
+            ledger.add(played, playing, executor.evaluate() if due else None, row)
             if played % config.checkpoint.every == 0:
                 self._save()
         if played > start and played % config.checkpoint.every != 0:
@@ -172,13 +181,18 @@ class _Rounds:
         self._saving.result()
         self._saving = self._executor.save()
 
-    def _traffic(self) -> Row:
-        down, up = self._executor.traffic()
-        devices = self._config.devices
-        return {
-            "devices": devices,
-            "bytes_down": down * devices,
-            "bytes_up": up * devices,
+    def _simulate(self, round: int) -> tuple[SimulatedRound, Row]:
+        """A round as the clock has it, and what of it is recorded."""
+        simulated = self._clock.round(round)
+        self._sim_s += simulated.phases.seconds
+        return simulated, {
+            "sim_s": self._sim_s,
+            "phases_s": asdict(simulated.phases),
+            "devices": len(simulated.devices),
+            "late": simulated.late,
+            "bytes_down": simulated.bytes_down,
+            "bytes_up": simulated.bytes_up,
+            "bytes_swap": simulated.bytes_swap,
         }
 
     def _seconds_before(self) -> float:

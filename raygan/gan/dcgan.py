@@ -10,7 +10,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from raygan.config.tree import Gan, Norm
+from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
 
 _SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4}  # side of the innermost feature map; each layer doubles it

@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from raygan.config.tree import Gan, Norm
+from raygan.config.gan import Gan, Norm
 
 _HIDDEN_LAYERS = 3
 

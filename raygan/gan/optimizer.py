@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from raygan.config.tree import Optimizer, Sgd
+from raygan.config.gan import Optimizer, Sgd
 from raygan.gan.flat import FlatModule, array_of, cut, tensor_of
 
 

@@ -1,12 +1,14 @@
 """The two networks of a GAN, one discriminator step, one generator step."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, resolve
-from raygan.config.tree import Config, Gan
+from raygan.config.gan import Gan
+from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.flat import FlatModule
 from raygan.gan.losses import Loss, gradient_penalty
@@ -79,24 +81,77 @@ def _build(table: dict[str, str], name: str, key: str, shape: tuple[int, ...], g
         raise InputError(f"{key}: {name} cannot be built for samples of shape {shape}: {error}") from error
 
 
-def discriminator_step(
-    networks: Networks, optimizer: FlatOptimizer, real: Tensor, z: Tensor, mix: Tensor | None
-) -> float:
-    """One descent step of the discriminator on real samples and fakes made from `z`, the generator frozen.
+def generate(networks: Networks, z: Tensor) -> Tensor:
+    """Samples for latent points `z` (N, latent), the generator frozen."""
+    with torch.no_grad():
+        fake: Tensor = networks.generator.module(z)
+    return fake
 
-    `real` is (N, *shape), `z` (N, latent); `mix` (N,) places WGAN-GP's penalty and is None for other losses.
-    Returns the loss before the step.
+
+def discriminator_step(
+    networks: Networks, optimizer: FlatOptimizer, real: Tensor, fake: Tensor, mix: Tensor | None
+) -> float:
+    """One descent step of the discriminator on real and generated samples, (N, *shape) each.
+
+    `mix` (N,) places WGAN-GP's penalty and is None for other losses. Returns the loss before the step.
     """
     discriminator = networks.discriminator
-    with torch.no_grad():
-        fake = networks.generator.module(z)
     _zero_grad(discriminator)
-    loss = networks.loss.discriminator(discriminator.module(real), discriminator.module(fake))
-    if mix is not None:
-        loss = loss + networks.penalty_weight * gradient_penalty(discriminator.module, real, fake, mix)
+    loss = _discriminator_loss(networks, real, discriminator.module(fake), fake, mix)
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+def simultaneous_step(
+    networks: Networks,
+    discriminator_optimizer: FlatOptimizer,
+    generator_optimizer: FlatOptimizer,
+    real: Tensor,
+    z: Tensor,
+    mix: Tensor | None,
+) -> tuple[float, float]:
+    """One descent step of both networks, both gradients taken at the point before it, on the same fakes.
+
+    Returns the discriminator's and the generator's loss before the step.
+    """
+    generator, discriminator = networks.generator, networks.discriminator
+    _zero_grad(generator)
+    _zero_grad(discriminator)
+    fake = generator.module(z)
+    logits = discriminator.module(fake)
+    d_loss = _discriminator_loss(networks, real, logits, fake.detach(), mix)
+    g_loss = networks.loss.generator(logits)
+    d_loss.backward(inputs=list(discriminator.module.parameters()), retain_graph=True)
+    g_loss.backward(inputs=list(generator.module.parameters()))
+    discriminator_optimizer.step()
+    generator_optimizer.step()
+    return d_loss.item(), g_loss.item()
+
+
+def feedback(networks: Networks, fake: Tensor) -> tuple[Tensor, float]:
+    """The gradient of the generator's mean loss with respect to the fakes (N, *shape), and that loss."""
+    given = fake.detach().requires_grad_()
+    loss = networks.loss.generator(networks.discriminator.module(given))
+    (gradient,) = torch.autograd.grad(loss, given)
+    return gradient, loss.item()
+
+
+def feedback_step(networks: Networks, optimizer: FlatOptimizer, judged: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """One descent step of the generator on batches of its samples, each with the gradient at every sample."""
+    _zero_grad(networks.generator)
+    for fake, gradient in judged:
+        fake.backward(gradient)
+    optimizer.step()
+
+
+def _discriminator_loss(
+    networks: Networks, real: Tensor, fake_logits: Tensor, fake: Tensor, mix: Tensor | None
+) -> Tensor:
+    loss = networks.loss.discriminator(networks.discriminator.module(real), fake_logits)
+    if mix is not None:
+        loss = loss + networks.penalty_weight * gradient_penalty(networks.discriminator.module, real, fake, mix)
+    return loss
 
 
 def generator_step(networks: Networks, optimizer: FlatOptimizer, z: Tensor) -> float:

@@ -7,15 +7,19 @@ schedules are our reading. The serial loop has a precedent in DP-FedAvg-GAN (Aug
 arXiv 1911.06679), to which it is very close but for the privacy mechanism (inferred).
 """
 
+from collections.abc import Mapping
+from itertools import islice
+
 import numpy as np
 import torch
 
+from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.gan.batches import draw_real
 from raygan.gan.flat import FlatModule, array_of, tensor_of
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import discriminator_step, generator_step
-from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.gan.steps import discriminator_step, generate, generator_step
+from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.local import local_batches, mean
 from raygan.rng import Role, noise, stream, torch_seeded
 
 
@@ -55,20 +59,14 @@ class AveragedDevice(DeviceSide):
 
     def _train(self, shard: Shard, round: int) -> float:
         """The mean loss over the local steps."""
-        config, key = self.config, (shard.device, round)
-        batches = stream(config.seed, Role.DEVICE_BATCH, *key)
-        latents = stream(config.seed, Role.DEVICE_NOISE, *key)
-        mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
-        losses = []
-        with torch_seeded(config.seed, Role.DEVICE_TORCH, *key):
-            for _ in range(config.device_steps):
-                real = draw_real(shard.samples, config.batch_size, batches, self.torch_device)
-                z = noise(latents, len(real), config.gan.latent, self.torch_device)
-                mix = None
-                if self.networks.loss.gradient_penalty:
-                    mix = torch.from_numpy(mixes.random(len(real), dtype=np.float32)).to(self.torch_device)
-                losses.append(discriminator_step(self.networks, self._optimizer, real, z, mix))
-        return sum(losses) / len(losses)
+        networks = self.networks
+        with local_batches(self, shard, round) as batches:
+            return mean(
+                [
+                    discriminator_step(networks, self._optimizer, batch.real, generate(networks, batch.z), batch.mix)
+                    for batch in islice(batches, self.config.device_steps)
+                ]
+            )
 
     def _message(self) -> np.ndarray:
         discriminator = self.networks.discriminator
@@ -101,21 +99,20 @@ class AveragedServer(ServerSide):
         if config.averaged.optimizer_state == "average":
             moments = FlatOptimizer(config.device_optimizer, self.networks.discriminator).vector.numel()
         self._moments = np.zeros(moments, np.float32)
-        self._sent = np.empty(0, np.float32)
+        self._sent = np.empty(0, np.float32)  # what deltas are relative to
 
     @property
     def update_size(self) -> int:
         """The discriminator's shared values, and its optimiser's if that is averaged."""
         return self._shared_size + len(self._moments)
 
-    def traffic(self) -> tuple[int, int]:
+    def traffic(self) -> Traffic:
         """Both networks down, the discriminator up; the optimiser's moments both ways where they are averaged."""
-        moments = len(self._moments)
         generator, discriminator = self.networks.generator, self.networks.discriminator
-        up = discriminator.num_parameters + moments
-        return generator.num_parameters + up, up
+        up = discriminator.num_parameters + len(self._moments)
+        return Traffic(down=generator.num_parameters + up, up=up, broadcast=True)
 
-    def down(self) -> np.ndarray:
+    def down(self, round: int) -> np.ndarray:
         """Generator, then discriminator, then averaged moments."""
         discriminator = array_of(self.networks.discriminator.vector[: self._shared_size])
         self._sent = np.concatenate([discriminator, self._moments])
@@ -125,9 +122,11 @@ class AveragedServer(ServerSide):
         """Parallel schedule: the generator steps on the discriminator of the round before."""
         return self._generator_steps(round) if self.config.schedule == "parallel" else {}
 
-    def finish(self, round: int, mean: np.ndarray) -> Metrics:
+    def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
         """The average becomes the global discriminator; serial schedule: the generator steps on it."""
-        new = self._sent + mean if self.config.averaged.upload == "delta" else mean
+        new = means[0].vector
+        if self.config.averaged.upload == "delta":
+            new = self._sent + new
         with torch.no_grad():
             self.networks.discriminator.vector[: self._shared_size].copy_(tensor_of(new[: self._shared_size]))
         self._moments = new[self._shared_size :]
@@ -142,7 +141,7 @@ class AveragedServer(ServerSide):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
                 losses.append(generator_step(self.networks, self._optimizer, z))
                 self.update_ema()
-        return {"g_loss": sum(losses) / len(losses)}
+        return {"g_loss": mean(losses)}
 
     def state(self) -> State:
         """Also the generator's optimiser and the averaged moments."""
@@ -161,4 +160,4 @@ def _shared_size(discriminator: FlatModule, config: Config) -> int:
     return discriminator.vector.numel() if with_buffers else discriminator.num_parameters
 
 
-Averaged = Method(device=AveragedDevice, server=AveragedServer)
+Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True)

@@ -1,18 +1,19 @@
 """What a method is: a device's side and the server's side of one round.
 
-In every round the server's `down` goes to the devices, each device's `update` answers it, and the server's
-`finish` takes the weighted mean of the answers. `meanwhile` is server work that does not wait for them.
+In every round the server's `down` goes to the devices that take part, each device's `update` answers it, and the
+server's `finish` takes the weighted mean of the answers. `meanwhile` is server work that does not wait for them.
 Both sides know nothing of where they run; all that a device remembers is the `State` it is handed, so a
 round can be replayed and one process can play many devices.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
 from raygan.gan.flat import array_of, tensor_of
 from raygan.gan.steps import Networks, build_networks
@@ -32,6 +33,16 @@ class Update:
     vector: np.ndarray
     weight: int
     metrics: Metrics
+    slot: int = 0
+    """Which of the server's means it goes into."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The weighted mean of the updates of one slot, (update_size,) float32, and the sum of their weights."""
+
+    vector: np.ndarray
+    weight: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,9 @@ class DeviceSide(ABC):
 class ServerSide(ABC):
     """The server's part: holds the global GAN."""
 
+    slots = 1
+    """How many means a round has; updates of different slots are not added."""
+
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         self.config = config
         self.torch_device = torch_device
@@ -70,24 +84,24 @@ class ServerSide(ABC):
         """Length of every device's update vector."""
 
     @abstractmethod
-    def traffic(self) -> tuple[int, int]:
-        """Values that go (down, up) per device and round, as the literature counts them: without buffers."""
+    def traffic(self) -> Traffic:
+        """What a round sends, as the literature counts it."""
 
     @abstractmethod
-    def down(self) -> np.ndarray:
-        """The vector that goes to every device at the start of a round, (n,) float32, a copy."""
+    def down(self, round: int) -> np.ndarray:
+        """The vector that goes to the devices at the start of `round`, (n,) float32, a copy. Changes no state."""
 
     @abstractmethod
     def meanwhile(self, round: int) -> Metrics:
         """Work on the old state while the devices work."""
 
     @abstractmethod
-    def finish(self, round: int, mean: np.ndarray) -> Metrics:
-        """Take in the mean of the updates, then do the work that waited for it."""
+    def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
+        """Take in the means of the slots that got updates (one at least), then do the work that waited for them."""
 
-    def update_ema(self) -> None:
-        """Move the average a step towards the generator as it is: parameters and buffers alike."""
-        self.ema.lerp_(self.networks.generator.vector, 1 - self.config.gan.ema)
+    def update_ema(self, steps: int = 1) -> None:
+        """Move the average towards the generator as it is, parameters and buffers alike, as `steps` steps would."""
+        self.ema.lerp_(self.networks.generator.vector, 1 - self.config.gan.ema**steps)
 
     def generators(self) -> State:
         """The generator as it is and its moving average, each (|G| + buffers,) float32."""
@@ -109,8 +123,23 @@ class ServerSide(ABC):
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """Devices handing what they remember to one another between rounds."""
+
+    partners: Callable[[Config, int, int, list[int]], dict[int, int]]
+    """(config, samples of all devices, round, devices that took part) to receiver: giver; empty: not this round."""
+    merge: Callable[[Config, State, State], State]
+    """(config, the receiver's state, the giver's) to what the receiver keeps."""
+
+
+@dataclass(frozen=True)
 class Method:
     """A method's two sides."""
 
     device: Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
     server: Callable[[Config, tuple[int, ...], torch.device], ServerSide]
+    exchange: Exchange | None = None
+    pooled: bool = False
+    """Whether one party at the server holds all samples, so that nothing is sent."""
+    scheduled: bool = False
+    """Whether the config's `schedule` is of this method."""

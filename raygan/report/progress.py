@@ -50,20 +50,21 @@ class ProgressDisplay:
 
     def on_round(self, row: Row) -> None:
         """Move on."""
-        if "d_loss" not in row:
-            return
         round = int(str(row["round"]))
+        if round == 0:
+            return
         if not self._began:
             self._began = True
             self._progress.reset(self._task, completed=round - 1)  # a resumed run begins at its checkpoint
-        self._bytes += int(str(row["bytes_down"])) + int(str(row["bytes_up"]))
+        self._bytes += sum(int(str(row[name])) for name in ("bytes_down", "bytes_up", "bytes_swap"))
         speed = self._progress.tasks[self._task].speed
+        losses = [f"{party} {row[name]:.3f}" for party, name in (("D", "d_loss"), ("G", "g_loss")) if name in row]
         self._progress.update(
             self._task,
             completed=round,
-            losses=f"D {row['d_loss']:.3f}" + (f" G {row['g_loss']:.3f}" if "g_loss" in row else ""),
+            losses=" ".join(losses),
             speed=f"{speed:.1f}/s" if speed else "",
-            traffic=_bytes(self._bytes),
+            traffic=f"simulated {_bytes(self._bytes)} {_duration(float(str(row['sim_s'])))}",
         )
 
     def on_evaluation(self, round: int, metrics: Row) -> None:
@@ -94,3 +95,11 @@ def _bytes(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("s", 120), ("min", 120), ("h", 72)):
+        if seconds < length:
+            return f"{seconds:.1f} {unit}"
+        seconds /= 24 if unit == "h" else 60
+    return f"{seconds:.1f} d"

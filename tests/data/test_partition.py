@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raygan import InputError
-from raygan.config.tree import Classes, Dirichlet, Iid, OwnPartition, Quantity
+from raygan.config.data import Classes, Dirichlet, Iid, OwnPartition, Quantity
 from raygan.data import split
 
 partitions = st.one_of(

@@ -21,11 +21,23 @@ def ray_run(out, *words):
 SHAPES = {"one actor per device": "engine.devices_per_actor=1", "packed": "engine.devices_per_actor=3"}
 
 
-@pytest.mark.parametrize("schedule", ["serial", "parallel"])
-def test_inline_ray_and_packed_give_the_same_bytes(schedule, tmp_path, cluster):
+RUNS = {
+    "serial": ["schedule=serial", "averaged.weights=shard"],
+    "parallel, some devices": [
+        *("schedule=parallel", "averaged.weights=shard", "channel.name=wireless"),
+        *("selection.name=proportional_fair", "selection.count=2"),
+    ],
+    "fedgan": ["method=fedgan", "device_steps=2"],
+    "mdgan, swaps": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.3"],
+    "centralized": ["method=centralized"],
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 
-    words = (f"schedule={schedule}", "devices=4", "averaged.weights=shard", "data.partition.name=dirichlet")
+    words = (*RUNS[run], "devices=4", "data.partition.name=dirichlet")
     inline = raygan.train(tiny(*words), tmp_path / "inline")
     expected = inline.generator.read_bytes()
     for name, packing in SHAPES.items():
@@ -36,11 +48,19 @@ def test_inline_ray_and_packed_give_the_same_bytes(schedule, tmp_path, cluster):
         assert ray.is_initialized(), "a Ray that the run did not start is not ended by it"
 
 
-def test_a_run_goes_on_under_another_executor(tmp_path, cluster):
-    expected = raygan.train(tiny(), tmp_path / "undisturbed").generator.read_bytes()
-    raygan.train(tiny("rounds=2"), tmp_path / "run")
-    resumed = raygan.train(tiny("engine.executor=ray", "engine.devices_per_actor=2"), tmp_path / "run", resume=True)
-    assert resumed.generator.read_bytes() == expected
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_goes_on_under_another_executor(run, tmp_path, cluster):
+    undisturbed = raygan.train(tiny(*RUNS[run]), tmp_path / "undisturbed")
+    raygan.train(tiny(*RUNS[run], "rounds=2"), tmp_path / "run")
+    on_ray = ("engine.executor=ray", "engine.devices_per_actor=2")
+    resumed = raygan.train(tiny(*RUNS[run], *on_ray), tmp_path / "run", resume=True)
+    assert resumed.generator.read_bytes() == undisturbed.generator.read_bytes()
+    assert [without_time(row) for row in resumed.rows] == [without_time(row) for row in undisturbed.rows]
+
+
+def test_swaps_happen_in_the_mdgan_run(tmp_path):
+    rows = raygan.train(tiny(*RUNS["mdgan, swaps"], "devices=4"), tmp_path / "run").rows
+    assert {row["bytes_swap"] > 0 for row in rows[1:]} == {True, False}
 
 
 def test_another_address_than_the_process_uses_is_refused(tmp_path, cluster):
@@ -75,7 +95,8 @@ def without_time(row):
     return {name: value for name, value in row.items() if name != "wall_s"}
 
 
-def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(tmp_path, cluster, monkeypatch):
+@pytest.mark.parametrize("method", [["method=averaged"], ["method=mdgan", "mdgan.swap_epochs=0.1"]], ids=str)
+def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(method, tmp_path, cluster, monkeypatch):
     import ray
 
     fetched, used = [], []
@@ -86,15 +107,15 @@ def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(tmp_path, clus
         fetched.extend(len(ray.cloudpickle.dumps(value)) for value in values)
         return values
 
-    def play(self, round):
+    def play(self, *args):
         used.append(store_bytes())
-        return original_play(self, round)
+        return original_play(self, *args)
 
     monkeypatch.setattr("raygan.engine.on_ray.ray.get", get)
     monkeypatch.setattr(RayExecutor, "play", play)
     # Wide enough that a broadcast (1.2 MB) or an update (0.5 MB) would show.
     words = "rounds=50 devices=2 gan.generator_width=32 gan.discriminator_width=64 eval.every=50 checkpoint.every=50"
-    ray_run(tmp_path / "run", *words.split())
+    ray_run(tmp_path / "run", *words.split(), *method)
     assert len(fetched) > 150
     assert max(fetched) < 100_000
     assert max(used[30:]) <= max(used[5:20]) + 3_000_000, "no more than one round's objects apart"

@@ -16,7 +16,7 @@ def test_when_the_generator_steps(schedule, before_the_devices):
     host = Host(config, problem, [Shard(0, IMAGES)], torch.device("cpu"))
     server = Server(config, problem, torch.device("cpu"))
     start = server.side.networks.generator.dump()
-    contribution, _ = host.round(1, server.side.down())
+    contribution, _ = host.round(1, server.down(1), [0])
 
     def arriving():
         stepped = not np.array_equal(server.side.networks.generator.dump(), start)

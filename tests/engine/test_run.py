@@ -171,7 +171,7 @@ def test_a_damaged_environment_is_named(tmp_path):
 def test_a_run_that_diverges_says_where_and_keeps_what_it_has(tmp_path):
     words = "device_optimizer.name=sgd device_optimizer.lr=1e4 gan.discriminator_norm=none gan.loss=least_squares"
     config = tiny(*words.split(), "rounds=30", "checkpoint.every=1")
-    with pytest.raises(raygan.RunError, match=r"round \d, device 0: the discriminator has diverged.*round_"):
+    with pytest.raises(raygan.RunError, match=r"round \d, device 0: the update has diverged.*round_"):
         raygan.train(config, tmp_path / "run")
     assert (tmp_path / "run" / "config.yaml").exists()
 

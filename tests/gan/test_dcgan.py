@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from raygan import InputError
-from raygan.config.tree import Gan
+from raygan.config.gan import Gan
 from raygan.gan import dcgan, mlp
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from raygan.config.tree import Adam, Sgd
+from raygan.config.gan import Adam, Sgd
 from raygan.gan.flat import FlatModule, tensor_of
 from raygan.gan.optimizer import FlatOptimizer
 

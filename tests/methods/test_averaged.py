@@ -1,41 +1,21 @@
 """The method against GAN training written out by hand, and against its own formulas."""
 
-import itertools
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from raygan.channel.traffic import Traffic
 from raygan.engine.compute import threads
-from raygan.engine.parties import Host, Partial, Problem, Server, Single
+from raygan.engine.parties import Host, Partial, Problem, Single
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
 from raygan.gan.losses import non_saturating
 from raygan.methods.averaged import Averaged
-from raygan.methods.base import Shard
 from raygan.rng import Role, noise, stream, torch_seeded
 from tests.helpers import tiny
-
-CPU = torch.device("cpu")
-SHAPE = (1, 16, 16)
-IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint8)
-
-
-def parties(config, sizes):
-    """A host and a server over shards of the given sizes, cut one after the other from IMAGES."""
-    ends = np.cumsum([0, *sizes])
-    shards = [Shard(device, IMAGES[start:end]) for device, (start, end) in enumerate(itertools.pairwise(ends))]
-    problem = Problem(SHAPE, int(ends[-1]))
-    return Host(config, problem, shards, CPU), Server(config, problem, CPU)
-
-
-def play(config, sizes, rounds):
-    host, server = parties(config, sizes)
-    for round in range(1, rounds + 1):
-        contribution, _ = host.round(round, server.side.down())
-        server.round(round, [contribution])
-    return server.side
+from tests.methods.parties import CPU, IMAGES, SHAPE, parties, play, values
 
 
 def by_hand(config, rounds, simultaneous):
@@ -76,10 +56,6 @@ def by_hand(config, rounds, simultaneous):
                 generator_gradient(round)  # at the new one
             g_adam.step()
     return generator, discriminator
-
-
-def values(network):
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 @pytest.mark.parametrize(("schedule", "simultaneous"), [("serial", False), ("parallel", True)])
@@ -130,8 +106,8 @@ def test_equal_shards_with_sgd_are_one_large_batch_step(loss):
 def test_averaging_is_the_formula(weights, expected):
     config = tiny(f"averaged.weights={weights}")
     host, server = parties(config, [3, 20, 37])
-    down = server.side.down()
-    contribution, _ = host.round(1, down)
+    down = server.side.down(1)
+    contribution, _ = host.round(1, down, host.devices)
     updates = []
     for device, times in enumerate(expected):
         side = Averaged.device(config, SHAPE, CPU)
@@ -150,18 +126,18 @@ def test_averaging_is_the_formula(weights, expected):
 def test_single_updates_and_a_packed_partial_sum_agree_bit_for_bit():
     config = tiny("averaged.weights=shard")
     packed, server = parties(config, [3, 20, 37])
-    down = server.side.down()
-    partial, _ = packed.round(1, down)
+    down = server.side.down(1)
+    partial, _ = packed.round(1, down, packed.devices)
     assert isinstance(partial, Partial)
     singles = []
     for device in (2, 0, 1):
         lone = Host(config, Problem(SHAPE, 60), [packed.devices[device].shard], CPU)
-        single, _ = lone.round(1, down)
+        single, _ = lone.round(1, down, lone.devices)
         assert isinstance(single, Single)
         singles.append(single)
     server.round(1, [partial])
     _, other = parties(config, [3, 20, 37])
-    other.side.down()
+    other.side.down(1)
     other.round(1, singles)
     assert torch.equal(server.side.networks.discriminator.vector, other.side.networks.discriminator.vector)
 
@@ -174,10 +150,10 @@ def test_deltas_average_to_the_same_as_weights():
 def test_a_device_step_leaves_the_broadcast_unchanged():
     config = tiny("averaged.upload=delta", "averaged.optimizer_state=average")
     host, server = parties(config, [20, 20, 20])
-    down = server.side.down()
+    down = server.side.down(1)
     down.flags.writeable = False  # as it comes out of the object store
     before = down.copy()
-    host.round(1, down)
+    host.round(1, down, host.devices)
     assert np.array_equal(down, before)
 
 
@@ -185,7 +161,7 @@ def states_after(*switches):
     config = tiny("gan.discriminator_norm=batch", *switches)
     host, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, _ = host.round(round, server.side.down())
+        contribution, _ = host.round(round, server.side.down(round), host.devices)
         server.round(round, [contribution])
     return host, server
 
@@ -206,14 +182,14 @@ def test_averaged_moments_travel_with_the_discriminator():
     config = tiny("averaged.optimizer_state=average")
     host, server = parties(config, [20, 20, 20])
     size = server.side.networks.discriminator.vector.numel()
-    contribution, _ = host.round(1, server.side.down())
+    contribution, _ = host.round(1, server.side.down(1), host.devices)
     server.round(1, [contribution])
-    moments = server.side.down()[-(server.side.update_size - size) :]
+    moments = server.side.down(1)[-(server.side.update_size - size) :]
     assert moments[-1] == 1, "one step"
     own = []
     for device in range(3):
         side = Averaged.device(config, SHAPE, CPU)
-        start = Averaged.server(config, SHAPE, CPU).down()
+        start = Averaged.server(config, SHAPE, CPU).down(1)
         with threads(1):
             update, _ = side.update(host.devices[device].shard, 1, start, {})
         own.append(update.vector[size:])
@@ -235,19 +211,20 @@ def test_buffers_averaged_local_or_reset():
 
 def test_only_vectors_and_scalars_go_up():
     host, server = parties(tiny(), [20, 20, 20])
-    update, _ = Averaged.device(tiny(), SHAPE, CPU).update(host.devices[0].shard, 1, server.side.down(), {})
+    update, _ = Averaged.device(tiny(), SHAPE, CPU).update(host.devices[0].shard, 1, server.side.down(1), {})
     assert update.vector.shape == (server.side.update_size,)
     assert update.vector.dtype == np.float32
     assert all(isinstance(value, float) for value in update.metrics.values())
-    assert set(vars(update)) == {"device", "vector", "weight", "metrics"}
+    assert set(vars(update)) == {"device", "vector", "weight", "metrics", "slot"}
 
 
 def test_traffic_is_both_networks_down_and_the_discriminator_up():
     gan = ["gan.latent=100", "gan.generator_width=64", "gan.discriminator_width=64", "gan.discriminator_norm=batch"]
     server = Averaged.server(tiny(*gan), (3, 64, 64), CPU)
-    assert server.traffic() == (6_342_272, 2_765_568)
+    assert server.traffic() == Traffic(down=6_342_272, up=2_765_568, broadcast=True)
     with_moments = Averaged.server(tiny(*gan, "averaged.optimizer_state=average"), (3, 64, 64), CPU)
-    assert with_moments.traffic() == (6_342_272 + 2 * 2_765_568 + 1, 3 * 2_765_568 + 1)
+    up = 3 * 2_765_568 + 1
+    assert with_moments.traffic() == Traffic(down=3_576_704 + up, up=up, broadcast=True)
 
 
 def test_the_moving_average_is_the_formula():
@@ -255,7 +232,7 @@ def test_the_moving_average_is_the_formula():
     host, server = parties(config, [60])
     expected = server.side.networks.generator.dump().astype(np.float64)
     for round in (1, 2):
-        contribution, _ = host.round(round, server.side.down())
+        contribution, _ = host.round(round, server.side.down(round), host.devices)
         server.round(round, [contribution])
         expected = 0.75 * expected + 0.25 * server.side.networks.generator.dump()
     assert server.side.generators()["ema"] == pytest.approx(expected, abs=1e-6)
@@ -270,7 +247,7 @@ def test_a_state_restores_bit_for_bit():
             host, server = parties(config, [20, 40])
             host.restore(states)
             server.side.restore(state)
-        contribution, _ = host.round(round, server.side.down())
+        contribution, _ = host.round(round, server.side.down(round), host.devices)
         server.round(round, [contribution])
     straight = play(config, [20, 40], 5)
     assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())

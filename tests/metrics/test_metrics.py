@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygan.config.tree import Digits
+from raygan.config.data import Digits
 from raygan.data import load_data
 from raygan.metrics.classifier import scale, train_classifier
 from raygan.metrics.frechet import ClassifierDistance

@@ -58,14 +58,15 @@ def watched(terminal):
         display.on_phase("going on after [bold] 100")
         display.on_round({"round": 0})
         for round in (101, 102):
-            display.on_round({"round": round, "d_loss": 1.5, "g_loss": 0.5, "bytes_down": 900_000, "bytes_up": 600_000})
+            traffic = {"bytes_down": 800_000, "bytes_up": 600_000, "bytes_swap": 100_000}
+            display.on_round({"round": round, "sim_s": round * 2.0, "d_loss": 1.5, "g_loss": 0.5, **traffic})
         display.on_evaluation(102, {"fd_clf": 7.0})
     return console.file.getvalue()
 
 
 def test_a_terminal_shows_the_round_losses_quality_and_traffic():
     text = watched(terminal=True)
-    for part in ("102/200", "D 1.500 G 0.500", "FD-clf 7.0", "3 MB"):
+    for part in ("102/200", "D 1.500 G 0.500", "FD-clf 7.0", "3 MB", "3.4 min"):
         assert part in text
 
 

@@ -1,0 +1,163 @@
+"""The simulated clock: who takes part in a round, how long it takes, how many bytes it moves."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raygan.channel.links import Links
+from raygan.channel.selection import Selection
+from raygan.channel.traffic import Traffic
+from raygan.components import CHANNELS, SELECTIONS, resolve
+from raygan.config.simulation import Policy
+from raygan.config.tree import Config
+from raygan.errors import InputError
+from raygan.rng import Role, stream
+
+Partners = Callable[[int, list[int]], Mapping[int, int]]
+"""Who exchanges discriminators after a round in which these devices took part: receiver to giver."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Counted operations of one round (FLOPs)."""
+
+    device: np.ndarray
+    """Of each device's update, (K,)."""
+    meanwhile: float
+    """Of the server's work that does not wait for the devices."""
+    finish: float
+    """Of the server's work that does."""
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Where a round's simulated time goes (seconds). `seconds` adds them up, the overlap taken off."""
+
+    down: float
+    """Receiving, of the device that is waited for longest (cut off at the deadline, as are the next two)."""
+    device: float
+    """Computing, of the same device."""
+    up: float
+    """Sending, of the same device."""
+    meanwhile: float
+    """The server's work beside the devices'."""
+    average: float
+    """Averaging what came up."""
+    server: float
+    """The server's work on the average."""
+    swap: float
+    """Devices exchanging discriminators."""
+
+    @property
+    def seconds(self) -> float:
+        """The round's length."""
+        return self.down + max(self.device + self.up, self.meanwhile) + self.average + self.server + self.swap
+
+
+@dataclass(frozen=True)
+class SimulatedRound:
+    """A round as the simulation has it, known before any of its work is done."""
+
+    devices: list[int]
+    """Who takes part: chosen, and in time."""
+    late: int
+    """Devices that were chosen but gave up at the deadline."""
+    partners: Mapping[int, int]
+    """Who exchanges discriminators afterwards: receiver to giver."""
+    bytes_down: int
+    """To all chosen devices; a broadcast counts once for each of them."""
+    bytes_up: int
+    """From all devices that take part."""
+    bytes_swap: int
+    """Between devices."""
+    phases: Phases
+
+
+class Clock:
+    """Plays the rounds of a run without their work. Ask for every round, in order, from round 1."""
+
+    def __init__(self, config: Config, traffic: Traffic, work: Work, partners: Partners) -> None:
+        self._config = config
+        self._traffic = traffic
+        self._work = work
+        self._partners = partners
+        self._links: Links = resolve(CHANNELS, config.channel.name, "channel.name")(config)
+        policy = config.selection
+        self._selection: Selection[Policy] = resolve(SELECTIONS, policy.name, "selection.name")(policy, config.devices)
+        self._compute_s = work.device / device_speeds(config)
+
+    def round(self, round: int) -> SimulatedRound:
+        """What `round` will be.
+
+        Raises:
+            InputError: a selection of one's own does not choose among the devices.
+        """
+        traffic, server_flops = self._traffic, self._config.compute.server_flops
+        chosen = self._choose(round)
+        down_s = self._seconds(traffic.down, self._downlink(round, chosen))
+        device_s = self._compute_s[chosen]
+        up_s = self._seconds(traffic.up, self._links.uplink(round, chosen))
+        answer_s = down_s + device_s + up_s
+        limit = self._config.selection.deadline_s or np.inf
+        devices: list[int] = chosen[answer_s <= limit].tolist()
+        last = int(np.minimum(answer_s, limit).argmax())  # the one that the round waits for
+        down = min(float(down_s[last]), limit)
+        device = min(float(device_s[last]), limit - down)
+        partners = self._partners(round, devices)
+        phases = Phases(
+            down=down,
+            device=device,
+            up=min(float(up_s[last]), limit - down - device),
+            meanwhile=self._work.meanwhile / server_flops,
+            average=2 * traffic.up * len(devices) / server_flops,  # a multiplication and an addition per value
+            server=self._work.finish / server_flops if devices else 0.0,
+            swap=self._swap_s(round, partners),
+        )
+        return SimulatedRound(
+            devices=devices,
+            late=len(chosen) - len(devices),
+            partners=partners,
+            bytes_down=len(chosen) * self._bytes(traffic.down),
+            bytes_up=len(devices) * self._bytes(traffic.up),
+            bytes_swap=len(partners) * self._bytes(traffic.swap),
+            phases=phases,
+        )
+
+    def _choose(self, round: int) -> np.ndarray:
+        random = stream(self._config.seed, Role.SELECTION, round=round)
+        chosen = np.sort(np.asarray(self._selection.choose(round, self._links.quality(round), random)))
+        known = len(chosen) > 0 and chosen[0] >= 0 and chosen[-1] < self._config.devices
+        if not known or len(np.unique(chosen)) != len(chosen):
+            raise InputError(
+                f"selection.name: {self._config.selection.name} chose {chosen.tolist()} in round {round}; different "
+                f"devices from 0 to {self._config.devices - 1} are needed, at least one"
+            )
+        return chosen
+
+    def _downlink(self, round: int, chosen: np.ndarray) -> np.ndarray:
+        if self._traffic.broadcast:
+            return np.full(len(chosen), self._links.broadcast(round, chosen))
+        return self._links.downlink(round, chosen)
+
+    def _swap_s(self, round: int, partners: Mapping[int, int]) -> float:
+        """Each giver sends to the base station, which passes it on to the receiver; all at the same time."""
+        if not partners:
+            return 0.0
+        up = self._seconds(self._traffic.swap, self._links.uplink(round, np.array(list(partners.values()))))
+        down = self._seconds(self._traffic.swap, self._links.downlink(round, np.array(list(partners))))
+        return float((up + down).max())
+
+    def _bytes(self, values: int) -> int:
+        return -(-values * self._config.channel.bits_per_parameter // 8)
+
+    def _seconds(self, values: int, rates: np.ndarray) -> np.ndarray:
+        seconds: np.ndarray = values * self._config.channel.bits_per_parameter / rates
+        return seconds
+
+
+def device_speeds(config: Config) -> np.ndarray:
+    """Speed of each device, (K,) FLOP/s: as stated, times its own log-normal factor."""
+    factors = np.exp(config.compute.device_spread * stream(config.seed, Role.SPEED).standard_normal(config.devices))
+    speeds: np.ndarray = np.array(config.compute.device_flops) * factors
+    return speeds

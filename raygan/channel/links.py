@@ -1,0 +1,80 @@
+"""Rates of the links between the devices and the server, round by round."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from raygan.config.simulation import Constant
+from raygan.config.tree import Config
+
+
+class Links(ABC):
+    """The links of all devices. Every answer is a function of the config and the round alone."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @abstractmethod
+    def quality(self, round: int) -> np.ndarray:
+        """What selection ranks by: the uplink rate of each device if it had the band alone, (K,) bit/s."""
+
+    @abstractmethod
+    def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """Rates at which `devices` send at the same time, (n,) bit/s."""
+
+    @abstractmethod
+    def downlink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """Rates at which each of `devices` is sent content of its own at the same time, (n,) bit/s."""
+
+    @abstractmethod
+    def broadcast(self, round: int, devices: np.ndarray) -> float:
+        """Rate at which the same content reaches all of `devices` (bit/s)."""
+
+
+class NoLinks(Links):
+    """Nothing takes time to send."""
+
+    def quality(self, round: int) -> np.ndarray:
+        """All alike."""
+        return np.full(self.config.devices, np.inf)
+
+    def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """At once."""
+        return np.full(len(devices), np.inf)
+
+    def downlink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """At once."""
+        return np.full(len(devices), np.inf)
+
+    def broadcast(self, round: int, devices: np.ndarray) -> float:
+        """At once."""
+        return float("inf")
+
+
+class ConstantLinks(Links):
+    """Each device has an uplink and a downlink of its own, at fixed rates."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        channel = config.channel
+        assert isinstance(channel, Constant)
+        self._up = np.broadcast_to(np.array(channel.uplink_bps), config.devices)
+        self._down = np.broadcast_to(np.array(channel.downlink_bps), config.devices)
+
+    def quality(self, round: int) -> np.ndarray:
+        """The uplinks' rates."""
+        return self._up
+
+    def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """As configured."""
+        rates: np.ndarray = self._up[devices]
+        return rates
+
+    def downlink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """As configured."""
+        rates: np.ndarray = self._down[devices]
+        return rates
+
+    def broadcast(self, round: int, devices: np.ndarray) -> float:
+        """The slowest downlink."""
+        return float(self._down[devices].min())

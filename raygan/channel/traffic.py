@@ -1,0 +1,18 @@
+"""What a method sends in a round, as the literature counts it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Values per device that takes part in a round; buffers and scalars are not counted."""
+
+    down: int
+    up: int
+    broadcast: bool
+    """Whether the same content goes down to every device, so that it is transmitted once."""
+    swap: int = 0
+    """Values a device sends to its partner in a round that ends with an exchange."""
+
+
+NO_TRAFFIC = Traffic(down=0, up=0, broadcast=True)

@@ -1,0 +1,67 @@
+"""A single cell: path loss, shadowing, Rayleigh block fading, Shannon rates.
+
+    rate = B log2(1 + P g / (N0 F B)),   g = 10^(-loss / 10) |h|^2,   |h|^2 exponential with mean 1
+
+with the receiver's noise figure F. Uplink: n senders have B/n each, every one with its full power. Broadcast: the
+whole band and power, at the slowest receiver's rate. Content of one's own: B/n and P/n each. Fading is drawn anew in
+each round, independently for the two directions (frequency division).
+"""
+
+import numpy as np
+
+from raygan.channel.links import Links
+from raygan.config.simulation import Wireless
+from raygan.config.tree import Config
+from raygan.rng import Role, stream
+
+
+class WirelessLinks(Links):
+    """Devices at random places in a disc around the server's base station."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        cell = config.channel
+        assert isinstance(cell, Wireless)
+        self._cell = cell
+        random = stream(config.seed, Role.PLACEMENT)
+        area = random.uniform(cell.min_distance_m**2, cell.radius_m**2, config.devices)
+        self.distance_m = np.sqrt(area)
+        shadowing = cell.shadowing_db * random.standard_normal(config.devices)
+        loss = cell.path_loss_db_at_1km + 10 * cell.path_loss_exponent * np.log10(self.distance_m / 1000) + shadowing
+        self._up = _watts(cell.device_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.server_noise_figure_db)
+        self._down = _watts(cell.server_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.device_noise_figure_db)
+
+    def quality(self, round: int) -> np.ndarray:
+        """The uplink's rates over the whole band."""
+        up, _ = self._received(round)
+        return _shannon(self._cell.bandwidth_hz, up)
+
+    def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """In equal shares of the band."""
+        up, _ = self._received(round)
+        return _shannon(self._cell.bandwidth_hz / len(devices), up[devices])
+
+    def downlink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        """In equal shares of band and power."""
+        _, down = self._received(round)
+        return _shannon(self._cell.bandwidth_hz / len(devices), down[devices] / len(devices))
+
+    def broadcast(self, round: int, devices: np.ndarray) -> float:
+        """Over the whole band, at the slowest receiver's rate."""
+        _, down = self._received(round)
+        return float(_shannon(self._cell.bandwidth_hz, down[devices]).min())
+
+    def _received(self, round: int) -> tuple[np.ndarray, np.ndarray]:
+        """Received power over noise density (up, down) in this round's fading, (K,) Hz each."""
+        fading = stream(self.config.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
+        return self._up * fading[0], self._down * fading[1]
+
+
+def _watts(dbm: float | np.ndarray) -> np.ndarray:
+    return 10 ** ((np.asarray(dbm) - 30) / 10)
+
+
+def _shannon(bandwidth: float, received: np.ndarray) -> np.ndarray:
+    """Bit/s over `bandwidth` Hz for a received power of `received` times the noise density."""
+    rate: np.ndarray = bandwidth * np.log1p(received / bandwidth) / np.log(2)
+    return rate

@@ -1,0 +1,185 @@
+"""The data set and how it is dealt over the devices."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, Tag, model_validator
+
+from raygan.components import DATA_SETS, PARTITIONS, check_name
+from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, named
+
+Side = Annotated[
+    Literal[16, 28, 32, 64],
+    Field(description="Height and width the images are cropped and resized to (pixels)."),
+]
+
+
+class Iid(Section):
+    """Shuffle, then deal equal shards (sizes differ by one at most)."""
+
+    name: Literal["iid"] = "iid"
+
+
+class Dirichlet(Section):
+    """Each class is dealt over the devices by proportions drawn from Dirichlet(alpha) (after arXiv 1909.06335)."""
+
+    name: Literal["dirichlet"] = "dirichlet"
+    alpha: Positive = 0.5
+    """Concentration: 0.1 is nearly one class per device, 100 nearly iid."""
+
+
+class Classes(Section):
+    """Each device holds a fixed number of classes; a class's samples are shared equally by its holders."""
+
+    name: Literal["classes"] = "classes"
+    per_device: Count = 2
+    """Classes on each device."""
+
+
+class Quantity(Section):
+    """Class-blind shards whose sizes are drawn from Dirichlet(alpha)."""
+
+    name: Literal["quantity"] = "quantity"
+    alpha: Positive = 1.0
+    """Concentration: small is very unequal, 100 nearly equal."""
+
+
+class OwnPartition(Section):
+    """Your own: `name` is an import path to `split(labels, devices, partition, random) -> list of index arrays`."""
+
+    name: Annotated[str, AfterValidator(lambda name: check_name(PARTITIONS, name))]
+    options: Options = NO_OPTIONS
+    """Free settings your function reads."""
+
+
+Partition = Annotated[
+    Annotated[Iid, Tag("<iid>")]
+    | Annotated[Dirichlet, Tag("<dirichlet>")]
+    | Annotated[Classes, Tag("<classes>")]
+    | Annotated[Quantity, Tag("<quantity>")]
+    | Annotated[OwnPartition, Tag("<own>")],
+    named("iid", PARTITIONS),
+]
+
+
+class DataSet(Section):
+    """What every data set has."""
+
+    limit: Count | None = None
+    """Use only this many samples, the same share of every class (samples; null: all)."""
+    partition: Partition = Iid()
+    """How the samples are dealt over the devices."""
+
+
+class ImageDataSet(DataSet):
+    """A data set of images, resized when it is loaded."""
+
+    size: Side
+
+
+class Digits(ImageDataSet):
+    """1,797 handwritten digits, 8x8 grey, that ship with scikit-learn: needs no download."""
+
+    name: Literal["digits"] = "digits"
+    size: Side = 16
+
+
+class Gaussians(DataSet):
+    """A 2-D mixture of equal Gaussians, for exact mode counts. Classes are the modes."""
+
+    name: Literal["gaussians"] = "gaussians"
+    layout: Literal["ring", "grid"] = "ring"
+    """`ring`: on the unit circle; `grid`: a square grid over [-1, 1]^2 (`modes` must be a square)."""
+    modes: Annotated[int, Field(ge=2)] = 8
+    """Number of Gaussians."""
+    std: Positive = 0.02
+    """Standard deviation of each Gaussian (in units of the ring's radius)."""
+    samples: Count = 10_000
+    """Number of points drawn."""
+
+    @model_validator(mode="after")
+    def _grid_is_square(self) -> Self:
+        if self.layout == "grid" and round(self.modes**0.5) ** 2 != self.modes:
+            raise ValueError(f"modes={self.modes} is not a square; a grid needs 4, 9, 16, 25, ...")
+        return self
+
+
+class FileDataSet(ImageDataSet):
+    """A data set read from files."""
+
+    root: Path | None = None
+    """Folder (or file) to read; null: the data set's usual places, else a download to the cache folder."""
+
+
+class Mnist(FileDataSet):
+    """MNIST: idx files (plain or .gz) under `root`, else torchvision's download."""
+
+    name: Literal["mnist"] = "mnist"
+    size: Side = 28
+
+
+class FashionMnist(FileDataSet):
+    """Fashion-MNIST: idx files (plain or .gz) under `root` or Debian's dataset-fashion-mnist, else a download."""
+
+    name: Literal["fashion_mnist"] = "fashion_mnist"
+    size: Side = 28
+
+
+class Cifar10(FileDataSet):
+    """CIFAR-10 through torchvision: `root` holds cifar-10-batches-py, or is where it is downloaded to."""
+
+    name: Literal["cifar10"] = "cifar10"
+    size: Side = 32
+
+
+class CelebA(FileDataSet):
+    """CelebA through torchvision, centre-cropped to the face."""
+
+    name: Literal["celeba"] = "celeba"
+    size: Side = 64
+    attribute: str = "Male"
+    """The binary attribute used as class label (classes are needed by non-iid partitions and by FD-clf)."""
+
+
+class Folder(FileDataSet):
+    """Any tree of images, a class per sub-folder; `root` may lead into a tar (`set.tar.gz/train`)."""
+
+    name: Literal["folder"] = "folder"
+    root: Path
+    """Folder, tar, or folder inside a tar."""
+    size: Side = 32
+    channels: Literal[1, 3] = 3
+    """1: grey, 3: colour; images are converted."""
+
+
+class Npz(FileDataSet):
+    """A numpy .npz file with `images` (N,H,W[,C]) uint8 and `labels` (N,) integers."""
+
+    name: Literal["npz"] = "npz"
+    root: Path
+    """The file."""
+    size: Side = 32
+
+
+class OwnData(DataSet):
+    """Your own: `name` is an import path to `load(data, seed) -> ImageSet`."""
+
+    name: Annotated[str, AfterValidator(lambda name: check_name(DATA_SETS, name))]
+    root: Path | None = None
+    """Folder or file your function reads."""
+    options: Options = NO_OPTIONS
+    """Free settings your function reads."""
+
+
+Data = Annotated[
+    Annotated[Digits, Tag("<digits>")]
+    | Annotated[Gaussians, Tag("<gaussians>")]
+    | Annotated[Mnist, Tag("<mnist>")]
+    | Annotated[FashionMnist, Tag("<fashion_mnist>")]
+    | Annotated[Cifar10, Tag("<cifar10>")]
+    | Annotated[CelebA, Tag("<celeba>")]
+    | Annotated[Folder, Tag("<folder>")]
+    | Annotated[Npz, Tag("<npz>")]
+    | Annotated[OwnData, Tag("<own>")],
+    named("digits", DATA_SETS),
+]

@@ -1,0 +1,175 @@
+"""What is simulated around the training: links, computing speeds, and who takes part in a round.
+
+Where a constant has no source beside it, it is ours.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, Tag, model_validator
+
+from raygan.components import CHANNELS, SELECTIONS, check_name
+from raygan.config.section import NO_OPTIONS, Count, NotNegative, Options, PerDevice, Positive, Section, named
+
+# --- channel --------------------------------------------------------------------------------------
+
+
+class Links(Section):
+    """What every channel has."""
+
+    bits_per_parameter: Count = 32
+    """Bits of one value on the link, parameter or pixel (bits; only counted: training itself stays float32)."""
+
+
+class NoChannel(Links):
+    """Links that take no time. Bytes are counted all the same."""
+
+    name: Literal["none"] = "none"
+
+
+class Constant(Links):
+    """Links of fixed rates, each device's its own."""
+
+    name: Literal["constant"] = "constant"
+    uplink_bps: PerDevice = (10e6,)
+    """Rate from a device to the server (bit/s; one number, or a list with one per device)."""
+    downlink_bps: PerDevice = (50e6,)
+    """Rate from the server to a device (bit/s; likewise). A broadcast goes at the slowest of those who take part."""
+
+
+class Wireless(Links):
+    """A cell: devices placed at random, path loss, Rayleigh block fading per round, Shannon rates.
+
+    Who takes part shares the uplink's bandwidth equally; a broadcast has the whole downlink, at the rate of the
+    slowest; content of one's own goes down in an equal share of band and power.
+    """
+
+    name: Literal["wireless"] = "wireless"
+    bandwidth_hz: Positive = 10e6
+    """Bandwidth of the uplink, and of the downlink (Hz; an LTE carrier)."""
+    radius_m: Positive = 500.0
+    """Radius of the disc the devices are placed in, uniformly (m)."""
+    min_distance_m: Positive = 35.0
+    """Nobody is nearer to the base station (m; 3GPP TR 36.814, table A.2.1.1-1, macro cell)."""
+    path_loss_db_at_1km: NotNegative = 128.1
+    """Path loss at 1 km (dB; 3GPP TR 36.814, table A.2.1.1-1: 128.1 + 37.6 log10 of km, at 2 GHz)."""
+    path_loss_exponent: Positive = 3.76
+    """Path loss grows with distance to this power (the same source)."""
+    shadowing_db: NotNegative = 8.0
+    """Standard deviation of log-normal shadowing, drawn once per device (dB; the same source)."""
+    noise_dbm_per_hz: float = -174.0
+    """Thermal noise density (dBm/Hz; kT at 290 K)."""
+    device_power_dbm: float = 23.0
+    """Transmit power of a device (dBm; 3GPP TR 36.101, power class 3)."""
+    device_noise_figure_db: NotNegative = 9.0
+    """Noise figure of a device's receiver (dB; 3GPP TR 36.942, section 4.2.2)."""
+    server_power_dbm: float = 46.0
+    """Transmit power of the base station (dBm; 3GPP TR 36.942, 10 MHz carrier)."""
+    server_noise_figure_db: NotNegative = 5.0
+    """Noise figure of the base station's receiver (dB; 3GPP TR 36.942)."""
+
+    @model_validator(mode="after")
+    def _there_is_room(self) -> Self:
+        if self.min_distance_m >= self.radius_m:
+            raise ValueError(f"min_distance_m={self.min_distance_m:g} must be below radius_m={self.radius_m:g}")
+        return self
+
+
+class OwnChannel(Links):
+    """Your own: `name` is an import path to a `raygan.channel.links.Links` class, called with `(config)`."""
+
+    name: Annotated[str, AfterValidator(lambda name: check_name(CHANNELS, name))]
+    options: Options = NO_OPTIONS
+    """Free settings your class reads."""
+
+
+Channel = Annotated[
+    Annotated[NoChannel, Tag("<none>")]
+    | Annotated[Constant, Tag("<constant>")]
+    | Annotated[Wireless, Tag("<wireless>")]
+    | Annotated[OwnChannel, Tag("<own>")],
+    Field(discriminator=named("none", CHANNELS)),
+]
+
+
+# --- compute --------------------------------------------------------------------------------------
+
+
+class Compute(Section):
+    """Simulated computing speeds: a step takes its counted FLOPs over them."""
+
+    device_flops: PerDevice = (10e9,)
+    """Sustained speed of a device (FLOP/s; one number, or a list with one per device)."""
+    device_spread: NotNegative = 0.0
+    """Each device's speed is multiplied once by exp(spread x a standard normal number) (0: as stated)."""
+    server_flops: Positive = 1e12
+    """Sustained speed of the server (FLOP/s)."""
+
+
+# --- selection ------------------------------------------------------------------------------------
+
+
+class Policy(Section):
+    """What every selection has."""
+
+    deadline_s: Positive | None = None
+    """Who would not have answered so long after the round's start gives up, and is left out (simulated seconds)."""
+
+
+class All(Policy):
+    """Every device takes part in every round."""
+
+    name: Literal["all"] = "all"
+
+
+class Some(Policy):
+    """A fixed number of devices per round."""
+
+    count: Count
+    """Devices that take part in a round."""
+
+
+class Uniform(Some):
+    """Drawn anew each round, each device as likely as any other."""
+
+    name: Literal["uniform"] = "uniform"
+
+
+class RoundRobin(Some):
+    """In turn, by number."""
+
+    name: Literal["round_robin"] = "round_robin"
+
+
+class BestChannel(Some):
+    """The highest uplink rates of the round."""
+
+    name: Literal["best_channel"] = "best_channel"
+
+
+class ProportionalFair(Some):
+    """The highest uplink rates relative to each device's own past (Viswanath, Tse, Laroia, IEEE T-IT 48(6), 2002)."""
+
+    name: Literal["proportional_fair"] = "proportional_fair"
+    window: Annotated[float, Field(gt=1)] = 100.0
+    """Time constant of the moving average that stands for the past (rounds; t_c of the source)."""
+
+
+class OwnPolicy(Policy):
+    """Your own: `name` is an import path to a `raygan.channel.selection.Selection` class."""
+
+    name: Annotated[str, AfterValidator(lambda name: check_name(SELECTIONS, name))]
+    count: Count | None = None
+    """Devices that take part in a round, if your class reads it."""
+    options: Options = NO_OPTIONS
+    """Free settings your class reads."""
+
+
+Selection = Annotated[
+    Annotated[All, Tag("<all>")]
+    | Annotated[Uniform, Tag("<uniform>")]
+    | Annotated[RoundRobin, Tag("<round_robin>")]
+    | Annotated[BestChannel, Tag("<best_channel>")]
+    | Annotated[ProportionalFair, Tag("<proportional_fair>")]
+    | Annotated[OwnPolicy, Tag("<own>")],
+    Field(discriminator=named("all", SELECTIONS)),
+]

@@ -1,0 +1,87 @@
+"""From a config to the simulated clock: the method's own work counted, its traffic and exchanges asked for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from raygan.channel.clock import Clock, Work
+from raygan.config.data import Iid
+from raygan.config.simulation import All, Compute, NoChannel
+from raygan.config.tree import Config
+from raygan.data import ImageSet
+from raygan.engine.compute import threads
+from raygan.engine.parties import method_of
+from raygan.methods.base import Mean, ServerSide, Shard
+
+
+def as_played(config: Config) -> Config:
+    """The config as the engine plays it: a pooled method is a run of one device, at the server, without links."""
+    if not method_of(config).pooled:
+        return config
+    server = config.compute.server_flops
+    return config.model_copy(
+        update={
+            "devices": 1,
+            "data": config.data.model_copy(update={"partition": Iid()}),
+            "channel": NoChannel(bits_per_parameter=config.channel.bits_per_parameter),
+            "compute": Compute(device_flops=(server,), server_flops=server),
+            "selection": All(),
+        }
+    )
+
+
+def make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Clock:
+    """The clock of a run."""
+    method = method_of(config)
+    server = method.server(config, images.shape, torch.device("cpu"))
+    exchange = method.exchange
+
+    def partners(round: int, devices: list[int]) -> Mapping[int, int]:
+        return exchange.partners(config, len(images), round, devices) if exchange else {}
+
+    return Clock(config, server.traffic(), count_work(config, server, images, shards), partners)
+
+
+class FlopCounter(TorchDispatchMode):
+    """Adds up the FLOPs of what runs inside, by torch's own formulas: matrix products and convolutions.
+
+    torch's FlopCounterMode also tracks modules, which fails on gradients with respect to a module's input.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run and count one operation."""
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def count_work(config: Config, server: ServerSide, images: ImageSet, shards: list[np.ndarray]) -> Work:
+    """Play one device's update per size of batch, and the server's parts, counting: `server` is used up by it."""
+    side = method_of(config).device(config, images.shape, torch.device("cpu"))
+    down = server.down(1)
+    counted: dict[int, int] = {}
+    sizes = [min(config.batch_size, len(shard)) for shard in shards]
+    with threads(config.engine.server_threads):
+        for size in sorted(set(sizes)):
+            with FlopCounter() as counter:
+                update, _ = side.update(Shard(0, images.images[:size]), 1, down, {})
+            counted[size] = counter.flops
+        with FlopCounter() as meanwhile:
+            server.meanwhile(1)
+        with FlopCounter() as finish:
+            server.finish(1, {slot: Mean(update.vector, 1) for slot in range(server.slots)})
+    return Work(
+        device=np.array([counted[size] for size in sizes], np.float64),
+        meanwhile=float(meanwhile.flops),
+        finish=float(finish.flops),
+    )

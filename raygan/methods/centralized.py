@@ -1,0 +1,57 @@
+"""Plain GAN training on all samples in one place: the ceiling that distributed methods are compared with.
+
+One party at the server holds the samples of all devices, so devices, partition, channel and selection do not apply,
+nothing is sent, and it computes at the server's speed. A round is `device_steps` discriminator steps of
+`batch_size` real images, then `generator_steps` generator steps (alternating, arXiv 1406.2661, algorithm 1).
+"""
+
+from itertools import islice
+
+import numpy as np
+import torch
+
+from raygan.channel.traffic import NO_TRAFFIC, Traffic
+from raygan.config.tree import Config
+from raygan.gan.steps import discriminator_step, generate, generator_step
+from raygan.methods.base import Method, Shard, State, Update
+from raygan.methods.fedgan import WholeGanDevice, WholeGanServer
+from raygan.methods.local import local_batches, mean
+from raygan.rng import Role, noise, stream
+
+
+class CentralizedTrainer(WholeGanDevice):
+    """Holds all samples and trains both networks."""
+
+    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+        """Discriminator steps, then generator steps on the new discriminator."""
+        config = self.config
+        self.load(down, state)
+        latents = stream(config.seed, Role.SERVER_NOISE, round=round)
+        with local_batches(self, shard, round) as batches:
+            d_losses = [
+                discriminator_step(
+                    self.networks, self.discriminator_optimizer, batch.real, generate(self.networks, batch.z), batch.mix
+                )
+                for batch in islice(batches, config.device_steps)
+            ]
+            g_losses = []
+            for _ in range(config.generator_steps):
+                z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
+                g_losses.append(generator_step(self.networks, self.generator_optimizer, z))
+        metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
+        return Update(shard.device, self.dump(), 1, metrics), self.moments()
+
+
+class CentralizedServer(WholeGanServer):
+    """Takes over what the trainer made, for measuring and saving."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        self.steps_per_round = config.generator_steps
+
+    def traffic(self) -> Traffic:
+        """Nothing is sent."""
+        return NO_TRAFFIC
+
+
+Centralized = Method(device=CentralizedTrainer, server=CentralizedServer, pooled=True)

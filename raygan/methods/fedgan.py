@@ -1,0 +1,121 @@
+"""FedGAN (Rasouli, Sun, Rajagopal, arXiv 2006.07228, algorithm 1): both networks trained on devices and averaged.
+
+Each device takes K = `device_steps` simultaneous steps of both networks on its own samples, both gradients at the
+old point; then both networks are averaged, by shard sizes. With uniform weights it is FL-GAN (defined in
+arXiv 1811.03850). Drawing the fakes of both gradients from one batch of noise is our reading of "a local minibatch";
+the optimiser is open, as the paper's algorithm is plain stochastic gradient steps.
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+
+import numpy as np
+import torch
+
+from raygan.channel.traffic import Traffic
+from raygan.config.tree import Config
+from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.steps import Networks, simultaneous_step
+from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.local import local_batches, mean
+
+
+class WholeGanDevice(DeviceSide):
+    """A device that trains both networks and sends both up."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        self.discriminator_optimizer = FlatOptimizer(config.device_optimizer, self.networks.discriminator)
+        self.generator_optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
+
+    def load(self, down: np.ndarray, state: State) -> None:
+        """Take both networks from `down`, both optimisers from `state` (fresh ones if it has none)."""
+        generator, discriminator = _parts(self.networks, down)
+        self.networks.generator.load(generator)
+        self.networks.discriminator.load(discriminator)
+        self.discriminator_optimizer.load(state.get("discriminator_optimizer"))
+        self.generator_optimizer.load(state.get("generator_optimizer"))
+
+    def dump(self) -> np.ndarray:
+        """Both networks, as they go up."""
+        return _joined(self.networks)
+
+    def moments(self) -> State:
+        """Both optimisers, as they are kept."""
+        return {
+            "discriminator_optimizer": self.discriminator_optimizer.dump(),
+            "generator_optimizer": self.generator_optimizer.dump(),
+        }
+
+
+class FedGANDevice(WholeGanDevice):
+    """Takes simultaneous steps."""
+
+    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+        """`device_steps` simultaneous steps from the averaged networks."""
+        self.load(down, state)
+        optimizers = self.discriminator_optimizer, self.generator_optimizer
+        with local_batches(self, shard, round) as batches:
+            losses = [
+                simultaneous_step(self.networks, *optimizers, batch.real, batch.z, batch.mix)
+                for batch in islice(batches, self.config.device_steps)
+            ]
+        d_losses, g_losses = zip(*losses, strict=True)
+        metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
+        switches = self.config.fedgan
+        weight = len(shard.samples) if switches.weights == "shard" else 1
+        kept = self.moments() if switches.optimizer_state == "keep" else {}
+        return Update(shard.device, self.dump(), weight, metrics), kept
+
+
+class WholeGanServer(ServerSide):
+    """A server that only averages: the mean of both networks, buffers included, is the new global GAN."""
+
+    steps_per_round: int
+    """Generator steps behind one mean, for the moving average."""
+
+    @property
+    def update_size(self) -> int:
+        """Both networks."""
+        return self.networks.generator.vector.numel() + self.networks.discriminator.vector.numel()
+
+    def down(self, round: int) -> np.ndarray:
+        """Both networks."""
+        return _joined(self.networks)
+
+    def meanwhile(self, round: int) -> Metrics:
+        """Nothing."""
+        return {}
+
+    def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
+        """Take the mean over."""
+        generator, discriminator = _parts(self.networks, means[0].vector)
+        self.networks.generator.load(generator)
+        self.networks.discriminator.load(discriminator)
+        self.update_ema(self.steps_per_round)
+        return {}
+
+
+class FedGANServer(WholeGanServer):
+    """Averages every K local steps."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        self.steps_per_round = config.device_steps
+
+    def traffic(self) -> Traffic:
+        """Both networks both ways."""
+        both = self.networks.generator.num_parameters + self.networks.discriminator.num_parameters
+        return Traffic(down=both, up=both, broadcast=True)
+
+
+def _joined(networks: Networks) -> np.ndarray:
+    return np.concatenate([networks.generator.dump(), networks.discriminator.dump()])
+
+
+def _parts(networks: Networks, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    size = networks.generator.vector.numel()
+    return vector[:size], vector[size:]
+
+
+FedGAN = Method(device=FedGANDevice, server=FedGANServer)

@@ -1,0 +1,170 @@
+"""MD-GAN (Hardy, Le Merrer, Sericola, arXiv 1811.03850, algorithm 1): one generator, a discriminator per device.
+
+Per round the server generates k batches of b = `batch_size` images. Device n gets two of them, X_g = X((n mod k) + 1)
+and X_d = X(((n+1) mod k) + 1), takes L = `device_steps` discriminator steps on its own samples and X_d, and sends up
+the gradient of its generator loss with respect to each image of X_g. The server carries the mean of these gradients
+through the generator. Every `mdgan.swap_epochs` passes over a shard, discriminators change places.
+
+Scale: a device's gradient is that of a mean over b images, so the server weighs each by 1/N, N the devices that took
+part, and not by 1/(N b) again. Swaps are random pairs, so that no discriminator is lost or doubled; with an odd
+number one stays. What becomes of the optimiser's moments at a swap is not specified there: `mdgan.swap_moments`.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raygan.channel.traffic import Traffic
+from raygan.config.tree import Config
+from raygan.errors import InputError
+from raygan.gan.flat import array_of, tensor_of
+from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.steps import discriminator_step, feedback, feedback_step, generate
+from raygan.methods.base import DeviceSide, Exchange, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.local import local_batches, mean
+from raygan.rng import Role, noise, stream, torch_seeded
+
+
+def number_of_batches(config: Config) -> int:
+    """The paper's k: as configured, else ceil(log N) (its section on experiments uses 1 or this)."""
+    return config.mdgan.batches or max(1, math.ceil(math.log(config.devices)))
+
+
+class MDGANDevice(DeviceSide):
+    """Keeps a discriminator of its own and gives feedback on generated images."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        self._optimizer = FlatOptimizer(config.device_optimizer, self.networks.discriminator)
+        self._initial = self.networks.discriminator.dump()
+        self._shape = shape
+        self._batches = number_of_batches(config)
+
+    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+        """`device_steps` discriminator steps on X_d, then the feedback on X_g, (b * d,)."""
+        discriminator = self.networks.discriminator
+        discriminator.load(state.get("discriminator", self._initial))
+        self._optimizer.load(state.get("optimizer"))
+        slot = shard.device % self._batches
+        generated, judged = self._batch(down, slot), self._batch(down, (shard.device + 1) % self._batches)
+        with local_batches(self, shard, round) as batches:
+            d_losses = [
+                discriminator_step(self.networks, self._optimizer, batch.real, judged[: len(batch.real)], batch.mix)
+                for batch in islice(batches, self.config.device_steps)
+            ]
+            gradient, g_loss = feedback(self.networks, generated)
+        update = Update(shard.device, array_of(gradient).ravel(), 1, {"d_loss": mean(d_losses), "g_loss": g_loss}, slot)
+        return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
+
+    def _batch(self, down: np.ndarray, index: int) -> Tensor:
+        images = down.reshape(self._batches, self.config.batch_size, *self._shape)
+        return tensor_of(images[index]).to(self.torch_device)
+
+
+class MDGANServer(ServerSide):
+    """Generates the batches and steps the generator along the devices' feedback."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        _check_swap(config)
+        super().__init__(config, shape, torch_device)
+        self._optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
+        self.slots = number_of_batches(config)
+        self._shape = shape
+        self._values_per_batch = config.batch_size * math.prod(shape)
+
+    @property
+    def update_size(self) -> int:
+        """One gradient per value of a batch."""
+        return self._values_per_batch
+
+    def traffic(self) -> Traffic:
+        """Two batches down to each device, its own two; one batch of gradients up; a discriminator at a swap."""
+        batch = self._values_per_batch
+        return Traffic(down=2 * batch, up=batch, broadcast=False, swap=self.networks.discriminator.num_parameters)
+
+    def down(self, round: int) -> np.ndarray:
+        """All k batches, (k * b * d,), from which a device takes its two.
+
+        What is generated here is generated again in `finish`, with gradients; buffers move only there.
+        """
+        buffers = self.networks.generator.buffers
+        before = buffers.clone()
+        images = []
+        for slot, z in enumerate(self._latents(round)):
+            with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
+                images.append(array_of(generate(self.networks, z)).ravel())
+        buffers.copy_(before)
+        return np.concatenate(images)
+
+    def meanwhile(self, round: int) -> Metrics:
+        """Nothing: the generator waits for the feedback."""
+        return {}
+
+    def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
+        """One generator step along the mean feedback: slot j's share of it is the share of devices that judged X(j)."""
+        total = sum(judgement.weight for judgement in means.values())
+        shape = (self.config.batch_size, *self._shape)
+        latents = self._latents(round)
+
+        def judged() -> Iterator[tuple[Tensor, Tensor]]:
+            for slot, judgement in sorted(means.items()):
+                gradient = tensor_of(judgement.vector).to(self.torch_device) * (judgement.weight / total)
+                with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
+                    yield self.networks.generator.module(latents[slot]), gradient.view(shape)
+
+        feedback_step(self.networks, self._optimizer, judged())
+        self.update_ema()
+        return {}
+
+    def _latents(self, round: int) -> list[Tensor]:
+        config, random = self.config, stream(self.config.seed, Role.SERVER_NOISE, round=round)
+        return [noise(random, config.batch_size, config.gan.latent, self.torch_device) for _ in range(self.slots)]
+
+    def state(self) -> State:
+        """The generator and its optimiser; there is no global discriminator."""
+        state = super().state() | {"optimizer": self._optimizer.dump()}
+        del state["discriminator"]
+        return state
+
+    def restore(self, state: State) -> None:
+        """Go back to a `state`."""
+        super().restore(state | {"discriminator": self.networks.discriminator.dump()})
+        self._optimizer.load(state["optimizer"])
+
+
+def _check_swap(config: Config) -> None:
+    together = getattr(config.selection, "count", None) or config.devices
+    if config.mdgan.swap_epochs is not None and together < 2:
+        raise InputError(
+            "mdgan.swap_epochs: discriminators can only change places between two devices or more in a round, but "
+            f"there is {together}; set mdgan.swap_epochs=null, or more devices (selection.count)"
+        )
+
+
+def swap_partners(config: Config, samples: int, round: int, devices: list[int]) -> dict[int, int]:
+    """Random pairs of `devices` in a round that ends with a swap: receiver to giver; with an odd number one stays.
+
+    Swaps come every m E / b rounds (the paper's period), m the mean shard size, E `mdgan.swap_epochs`.
+    """
+    if config.mdgan.swap_epochs is None:
+        return {}
+    period = config.mdgan.swap_epochs * samples / config.devices / config.batch_size
+    if round % max(1, math.floor(period + 0.5)):
+        return {}
+    shuffled = stream(config.seed, Role.SWAP, round=round).permutation(devices).tolist()
+    pairs = zip(shuffled[::2], shuffled[1::2], strict=False)
+    return {receiver: giver for a, b in pairs for receiver, giver in ((a, b), (b, a))}
+
+
+def merge(config: Config, own: State, given: State) -> State:
+    """The partner's discriminator, with the moments that `mdgan.swap_moments` says."""
+    merged = {"discriminator": given["discriminator"]}
+    source = {"travel": given, "stay": own, "reset": {}}[config.mdgan.swap_moments]
+    return merged | {name: array for name, array in source.items() if name == "optimizer"}
+
+
+MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=merge))

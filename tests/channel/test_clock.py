@@ -1,0 +1,160 @@
+"""Simulated time and bytes against closed forms."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raygan.channel.clock import Clock, Work, device_speeds
+from raygan.channel.traffic import NO_TRAFFIC, Traffic
+from raygan.components import CHANNELS
+from raygan.config import load_config
+from raygan.errors import InputError
+
+NET = Traffic(down=3000, up=1000, broadcast=True)
+
+
+def nobody(round, devices):
+    return {}
+
+
+def clock(*words, traffic=NET, device=1e6, meanwhile=0.0, finish=0.0, partners=nobody):
+    config = load_config(None, list(words))
+    return Clock(config, traffic, Work(np.broadcast_to(device, config.devices), meanwhile, finish), partners)
+
+
+CONSTANT = [
+    "devices=3",
+    "channel.name=constant",
+    "channel.uplink_bps=[1e3, 2e3, 4e3]",
+    "channel.downlink_bps=[8e3, 16e3, 4e3]",
+    "compute.device_flops=[1e6, 0.25e6, 0.1e6]",
+    "compute.server_flops=1e6",
+]
+
+
+def test_a_serial_round_adds_up():
+    """Broadcast at 4 kbit/s; answers after 1 + 32, 4 + 16, 10 + 8 s; then the average and the generator."""
+    phases = clock(*CONSTANT, finish=5e6).round(1).phases
+    assert (phases.down, phases.device, phases.up) == (24.0, 1.0, 32.0)
+    assert phases.average == pytest.approx(2 * 1000 * 3 / 1e6)
+    assert phases.server == 5.0
+    assert phases.seconds == pytest.approx(24 + 33 + 0.006 + 5)
+
+
+def test_a_parallel_round_overlaps():
+    assert clock(*CONSTANT, meanwhile=5e6).round(1).phases.seconds == pytest.approx(24 + 33 + 0.006)
+    assert clock(*CONSTANT, meanwhile=50e6).round(1).phases.seconds == pytest.approx(24 + 50 + 0.006)
+
+
+def test_content_of_ones_own_goes_down_each_link():
+    """Down in 3, 1.5, 6 s of their own links; the first device is waited for."""
+    phases = clock(*CONSTANT, traffic=Traffic(down=750, up=1000, broadcast=False)).round(1).phases
+    assert (phases.down, phases.device, phases.up) == (3.0, 1.0, 32.0)
+
+
+@given(
+    generator=st.floats(0, 1e9),
+    device=st.floats(1, 1e9),
+    seed=st.integers(0, 1000),
+    name=st.sampled_from(["none", "constant", "wireless"]),
+)
+def test_parallel_is_never_slower_by_at_most_the_generators_time(generator, device, seed, name):
+    words = [f"channel.name={name}", f"seed={seed}", "compute.device_spread=0.5"]
+    serial = clock(*words, device=device, finish=generator).round(1).phases
+    parallel = clock(*words, device=device, meanwhile=generator).round(1).phases
+    saved = serial.seconds - parallel.seconds
+    slack = 1e-9 * serial.seconds
+    assert -slack <= saved <= serial.server + slack
+    assert saved == pytest.approx(min(serial.device + serial.up, serial.server), abs=slack)
+
+
+@pytest.mark.parametrize(("bits", "megabits"), [(32, 88.50), (16, 44.25), (8, 22.12)])
+def test_bits_per_parameter(bits, megabits):
+    """The field's table: uplink of DCGAN-64's discriminator."""
+    one = clock("devices=1", f"channel.bits_per_parameter={bits}", traffic=Traffic(0, 2_765_568, True)).round(1)
+    assert one.bytes_up * 8 / 1e6 == pytest.approx(megabits, abs=0.006)
+    assert one.bytes_up == 2_765_568 * bits // 8
+
+
+def test_bytes_are_counted_per_device_that_takes_part():
+    one = clock("devices=10", "selection.name=uniform", "selection.count=4").round(1)
+    assert len(one.devices) == 4
+    assert (one.bytes_down, one.bytes_up, one.bytes_swap) == (4 * 4 * 3000, 4 * 4 * 1000, 0)
+
+
+def test_without_links_only_work_takes_time():
+    phases = (
+        clock("devices=2", "compute.device_flops=[1e6, 2e6]", "compute.server_flops=1e9", finish=1e6).round(1).phases
+    )
+    assert phases.seconds == pytest.approx(1 + 2 * 2 * 1000 / 1e9 + 1e-3)
+
+
+def test_who_is_late_is_left_out_and_the_round_ends_at_the_deadline():
+    """Answers after 57, 44, 42 s."""
+    late = clock(*CONSTANT, "selection.deadline_s=50", finish=5e6).round(1)
+    assert late.devices == [1, 2]
+    assert late.late == 1
+    assert (late.bytes_down, late.bytes_up) == (3 * 12000, 2 * 4000)
+    phases = late.phases
+    assert (phases.down, phases.device, phases.up) == (24.0, 1.0, 25.0)
+    assert phases.seconds == pytest.approx(50 + 2 * 1000 * 2 / 1e6 + 5)
+    assert clock(*CONSTANT, "selection.deadline_s=57").round(1).devices == [0, 1, 2]
+
+
+def test_a_round_that_all_miss_lasts_until_the_deadline_and_averages_nothing():
+    one = clock(
+        *CONSTANT, "selection.deadline_s=10", finish=5e6, partners=lambda round, devices: dict.fromkeys(devices)
+    ).round(1)
+    assert (one.devices, one.late, one.bytes_up) == ([], 3, 0)
+    assert one.phases.seconds == 10.0
+    assert (one.phases.average, one.phases.server) == (0, 0)
+
+
+def test_a_swap_goes_up_from_the_giver_and_down_to_the_receiver():
+    traffic = Traffic(down=0, up=0, broadcast=False, swap=1000)
+    one = clock(*CONSTANT, traffic=traffic, partners=lambda round, devices: {0: 1, 1: 0}).round(1)
+    assert one.partners == {0: 1, 1: 0}
+    assert one.bytes_swap == 2 * 4000
+    assert one.phases.swap == pytest.approx(max(32 / 2 + 32 / 8, 32 / 1 + 32 / 16))
+
+
+def test_time_is_the_same_wherever_it_is_asked():
+    words = ["channel.name=wireless", "compute.device_spread=1", "selection.name=proportional_fair"]
+    first, second = (clock(*words, "selection.count=2") for _ in range(2))
+    assert [first.round(r) for r in range(1, 50)] == [second.round(r) for r in range(1, 50)]
+
+
+def test_speeds_spread_log_normally():
+    config = load_config(None, ["devices=20000", "compute.device_spread=0.5", "compute.device_flops=3e9"])
+    logs = np.log(device_speeds(config) / 3e9)
+    assert logs.mean() == pytest.approx(0, abs=0.02)
+    assert logs.std() == pytest.approx(0.5, rel=0.03)
+    assert np.array_equal(device_speeds(load_config(None, ["compute.device_flops=3e9"])), np.full(5, 3e9))
+
+
+def test_nothing_sent_takes_no_time():
+    phases = clock("channel.name=wireless", traffic=NO_TRAFFIC).round(1).phases
+    assert (phases.down, phases.up, phases.average) == (0, 0, 0)
+
+
+def test_components_of_ones_own():
+    words = ["devices=4", "channel.name=tests.own:FastLinks", "channel.options.bps=1e6"]
+    one = clock(*words, "selection.name=tests.own:Evens").round(1)
+    assert one.devices == [0, 2]
+    assert one.phases.up == 32_000 / 1e6
+    with pytest.raises(InputError, match=r"tests.own:Twice chose \[1, 1\] in round 1; different devices from 0 to 3"):
+        clock(*words, "selection.name=tests.own:Twice").round(1)
+
+
+def test_every_channel_has_rates_above_zero():
+    for name, round in itertools.product(CHANNELS, (1, 2)):
+        config = load_config(None, [f"channel.name={name}", "devices=4"])
+        links = Clock(config, NET, Work(np.ones(4), 0, 0), nobody)._links
+        chosen = np.array([1, 3])
+        assert links.quality(round).shape == (4,)
+        assert links.uplink(round, chosen).shape == links.downlink(round, chosen).shape == (2,)
+        assert min(links.uplink(round, chosen).min(), links.downlink(round, chosen).min()) > 0
+        assert links.broadcast(round, chosen) > 0

@@ -1,0 +1,90 @@
+"""Who takes part, over many rounds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raygan.channel.links import ConstantLinks
+from raygan.channel.wireless import WirelessLinks
+from raygan.components import SELECTIONS, resolve
+from raygan.config import load_config
+from raygan.rng import Role, stream
+
+POLICIES = ["uniform", "round_robin", "best_channel", "proportional_fair"]
+
+
+def config_of(policy, devices, count, *words):
+    return load_config(
+        None,
+        [f"devices={devices}", f"selection.name={policy}", f"selection.count={count}", "channel.name=wireless", *words],
+    )
+
+
+def choices(config, links, rounds):
+    selection = resolve(SELECTIONS, config.selection.name, "")(config.selection, config.devices)
+    for round in range(1, rounds + 1):
+        yield selection.choose(round, links.quality(round), stream(config.seed, Role.SELECTION, round=round))
+
+
+def shares(config, links, rounds=1000):
+    counts = np.zeros(config.devices)
+    for chosen in choices(config, links, rounds):
+        counts[chosen] += 1
+    return counts / rounds
+
+
+@given(policy=st.sampled_from(POLICIES), devices=st.integers(1, 12), data=st.data())
+def test_count_different_devices_are_chosen(policy, devices, data):
+    count = data.draw(st.integers(1, devices))
+    config = config_of(policy, devices, count)
+    for chosen in choices(config, WirelessLinks(config), 5):
+        assert len(set(chosen.tolist())) == count
+        assert set(chosen.tolist()) <= set(range(devices))
+
+
+def test_round_robin_serves_everyone_equally():
+    config = config_of("round_robin", 7, 3)
+    assert shares(config, WirelessLinks(config), 700) == pytest.approx(3 / 7)
+    turns = [chosen.tolist() for chosen in choices(config, WirelessLinks(config), 3)]
+    assert turns == [[0, 1, 2], [3, 4, 5], [6, 0, 1]]
+
+
+def test_uniform_serves_everyone_equally_in_the_mean():
+    config = config_of("uniform", 8, 2)
+    assert shares(config, WirelessLinks(config)) == pytest.approx(0.25, abs=0.05)  # 3.6 standard deviations
+
+
+def test_best_channel_picks_the_highest_rates():
+    config = config_of("best_channel", 9, 3)
+    links = WirelessLinks(config)
+    for round, chosen in enumerate(choices(config, links, 50), start=1):
+        rates = links.quality(round)
+        assert rates[chosen].min() >= np.delete(rates, chosen).max()
+
+
+def test_proportional_fair_serves_everyone_equally_though_their_rates_differ():
+    """Rayleigh fading scales with a device's mean, so each is relatively best equally often (high rates: slightly less,
+    as a logarithm flattens them)."""
+    config = config_of("proportional_fair", 8, 2)
+    links = WirelessLinks(config)
+    mean_rates = np.mean([links.quality(round) for round in range(1, 200)], axis=0)
+    assert mean_rates.max() > 3 * mean_rates.min(), "the devices are unequal"
+    fair, best = (shares(config_of(policy, 8, 2), links) for policy in ("proportional_fair", "best_channel"))
+    assert fair == pytest.approx(0.25, abs=0.1)
+    assert best.min() < 0.05
+    assert best.max() > 0.6
+
+
+def test_proportional_fair_on_fixed_unequal_rates_is_equal_time_for_all():
+    words = ["devices=4", "selection.name=proportional_fair", "selection.count=1", "channel.name=constant"]
+    config = load_config(None, [*words, "channel.uplink_bps=[1e6, 2e6, 5e6, 50e6]"])
+    assert shares(config, ConstantLinks(config)) == pytest.approx(0.25, abs=0.02)
+
+
+def test_proportional_fair_takes_the_better_moments():
+    config = config_of("proportional_fair", 6, 1)
+    links = WirelessLinks(config)
+    served = [links.quality(r)[chosen[0]] for r, chosen in enumerate(choices(config, links, 1000), start=1)]
+    blind = [links.quality(r)[(r - 1) % 6] for r in range(1, 1001)]
+    assert np.mean(served) > 1.3 * np.mean(blind)

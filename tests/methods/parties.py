@@ -1,0 +1,35 @@
+"""Devices and a server in one process, for tests of methods."""
+
+import itertools
+
+import numpy as np
+import torch
+
+from raygan.engine.parties import Host, Problem, Server
+from raygan.methods.base import Shard
+
+CPU = torch.device("cpu")
+SHAPE = (1, 16, 16)
+IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint8)
+
+
+def parties(config, sizes):
+    """A host and a server over shards of the given sizes, cut one after the other from IMAGES."""
+    ends = np.cumsum([0, *sizes])
+    shards = [Shard(device, IMAGES[start:end]) for device, (start, end) in enumerate(itertools.pairwise(ends))]
+    problem = Problem(SHAPE, int(ends[-1]))
+    return Host(config, problem, shards, CPU), Server(config, problem, CPU)
+
+
+def play(config, sizes, rounds):
+    """The server's side after so many rounds of all devices, without exchanges."""
+    host, server = parties(config, sizes)
+    for round in range(1, rounds + 1):
+        contribution, _ = host.round(round, server.down(round), host.devices)
+        server.round(round, [contribution])
+    return server.side
+
+
+def values(network):
+    """A network's parameters, one after the other."""
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])

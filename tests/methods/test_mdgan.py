@@ -1,0 +1,203 @@
+"""MD-GAN against autograd, and its pairings."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raygan.channel.traffic import Traffic
+from raygan.engine.compute import threads
+from raygan.errors import InputError
+from raygan.methods.base import Mean
+from raygan.methods.mdgan import MDGAN, merge, number_of_batches, swap_partners
+from raygan.rng import Role, noise, stream
+from tests.helpers import tiny
+from tests.methods.parties import CPU, SHAPE, parties, play
+
+NO_SWAP = "mdgan.swap_epochs=null"
+
+
+def discriminators(host, config):
+    """Every device's discriminator as it remembers it, as a network."""
+    networks = []
+    for device in host.devices.values():
+        network = MDGAN.device(config, SHAPE, CPU).networks.discriminator
+        network.load(device.state["discriminator"])
+        networks.append(network)
+    return networks
+
+
+@pytest.mark.parametrize("batches", [1, 2, 4])
+def test_the_feedback_is_autograds_gradient_of_the_mean_loss_over_all_batches(batches):
+    """Device n judges batch n mod k; the generator descends the mean over devices of the mean over their images."""
+    config = tiny(
+        "method=mdgan",
+        "devices=6",
+        f"mdgan.batches={batches}",
+        NO_SWAP,
+        "generator_optimizer.name=sgd",
+        "generator_optimizer.lr=1.0",
+        "gan.discriminator_norm=group",
+        "gan.generator_norm=batch",
+    )
+    host, server = parties(config, [10] * 6)
+    start = server.side.networks.generator.parameters.detach().clone()
+    contribution, _ = host.round(1, server.down(1), host.devices)
+    server.round(1, [contribution])
+    step = start - server.side.networks.generator.parameters.detach()
+
+    fresh = MDGAN.server(config, SHAPE, CPU).networks
+    random = stream(config.seed, Role.SERVER_NOISE, round=1)
+    latents = [noise(random, config.batch_size, config.gan.latent, CPU) for _ in range(batches)]
+    losses = [
+        fresh.loss.generator(network.module(fresh.generator.module(latents[device % batches])))
+        for device, network in enumerate(discriminators(host, config))
+    ]
+    slopes = torch.autograd.grad(sum(losses) / 6, list(fresh.generator.module.parameters()))
+    expected = torch.cat([slope.flatten() for slope in slopes])
+    assert (step - expected).abs().max() < 1e-6
+    assert expected.abs().max() > 1e-3, "far larger than the difference allowed"
+
+
+def test_the_discriminator_learns_from_the_next_batch_not_the_judged_one():
+    config = tiny("method=mdgan", "devices=2", "mdgan.batches=2", NO_SWAP)
+    host, server = parties(config, [30, 30])
+    down = server.down(1)
+    halves = down.reshape(2, -1)
+    for device, learned in ((0, 1), (1, 0)):
+        other = halves.copy()
+        other[1 - learned] = 0.5  # the judged batch alone is changed: the discriminator must come out the same
+        states = []
+        for sent in (halves, other):
+            side = MDGAN.device(config, SHAPE, CPU)
+            with threads(1):
+                update, state = side.update(host.devices[device].shard, 1, sent.ravel(), {})
+            states.append(state["optimizer"])
+            assert update.slot == device % 2
+        assert np.array_equal(*states)
+
+
+def test_each_device_keeps_its_own_discriminator():
+    config = tiny("method=mdgan", NO_SWAP)
+    host, server = parties(config, [20, 20, 20])
+    for round in (1, 2):
+        contribution, metrics = host.round(round, server.down(round), host.devices)
+        server.round(round, [contribution])
+    first, second = (host.devices[device].state for device in (0, 1))
+    assert not np.array_equal(first["discriminator"], second["discriminator"])
+    assert first["optimizer"][-1] == 2
+    assert set(metrics[0]) == {"d_loss", "g_loss"}
+
+
+def test_sending_down_changes_nothing():
+    server = MDGAN.server(tiny("method=mdgan", NO_SWAP), SHAPE, CPU)
+    before = {name: array.copy() for name, array in (server.state() | server.generators()).items()}
+    assert np.array_equal(server.down(3), server.down(3))
+    assert not np.array_equal(server.down(3), server.down(4))
+    after = server.state() | server.generators()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_slots_are_weighed_by_the_devices_that_judged_them():
+    """Three devices, two batches: batch 0 was judged twice."""
+    config = tiny("method=mdgan", "mdgan.batches=2", NO_SWAP, "generator_optimizer.name=sgd")
+    rng = np.random.default_rng(1)
+    gradients = rng.standard_normal((2, MDGAN.server(config, SHAPE, CPU).update_size)).astype(np.float32)
+    steps = []
+    for weights in ((2, 1), (4, 2), (1, 1)):
+        server = MDGAN.server(config, SHAPE, CPU)
+        start = server.networks.generator.parameters.detach().clone()
+        means = {slot: Mean(gradients[slot], weight) for slot, weight in enumerate(weights)}
+        server.finish(1, means)
+        steps.append(server.networks.generator.parameters.detach() - start)
+    assert torch.allclose(steps[0], steps[1])
+    assert not torch.allclose(steps[0], steps[2], rtol=0.01)
+
+
+@given(half=st.integers(1, 20), round=st.integers(1, 100))
+def test_a_swap_is_a_permutation_without_fixed_points_for_even_numbers(half, round):
+    devices = list(range(3, 3 + 2 * half))
+    partners = swap_partners(tiny("method=mdgan", "devices=50", "batch_size=10"), 500, round, devices)
+    assert sorted(partners) == sorted(partners.values()) == devices
+    assert all(receiver != giver and partners[giver] == receiver for receiver, giver in partners.items())
+
+
+@given(half=st.integers(1, 20), round=st.integers(1, 100))
+def test_with_an_odd_number_exactly_one_stays(half, round):
+    devices = list(range(2 * half + 1))
+    partners = swap_partners(tiny("method=mdgan", "devices=50", "batch_size=10"), 500, round, devices)
+    assert len(partners) == 2 * half
+    assert sorted(partners) == sorted(partners.values())
+
+
+def test_swaps_come_every_m_e_over_b_rounds():
+    config = tiny("method=mdgan", "devices=4", "batch_size=8", "mdgan.swap_epochs=2")
+    rounds = [round for round in range(1, 41) if swap_partners(config, 160, round, [0, 1, 2, 3])]
+    assert rounds == [10, 20, 30, 40], "m = 40, E = 2, b = 8"
+    assert len({str(swap_partners(config, 160, round, [0, 1, 2, 3])) for round in rounds}) > 1
+    assert not swap_partners(tiny("method=mdgan", NO_SWAP), 160, 10, [0, 1])
+
+
+@pytest.mark.parametrize(("switch", "moments"), [("travel", [2.0]), ("stay", [1.0]), ("reset", None)])
+def test_what_becomes_of_the_moments_at_a_swap(switch, moments):
+    own = {"discriminator": np.array([1.0]), "optimizer": np.array([1.0])}
+    given = {"discriminator": np.array([2.0]), "optimizer": np.array([2.0])}
+    kept = merge(tiny("method=mdgan", f"mdgan.swap_moments={switch}"), own, given)
+    assert kept["discriminator"] == [2.0]
+    assert kept.get("optimizer") == moments
+
+
+def test_swapped_discriminators_change_places():
+    config = tiny("method=mdgan", "devices=2")
+    host, server = parties(config, [30, 30])
+    host.round(1, server.down(1), host.devices)
+    before = {number: device.state["discriminator"] for number, device in host.devices.items()}
+    host.take_over({0: 1, 1: 0}, host.hand_over([0, 1]))
+    assert host.devices[0].state["discriminator"] is before[1]
+    assert host.devices[1].state["discriminator"] is before[0]
+
+
+def test_traffic_is_two_batches_down_and_one_of_gradients_up():
+    """The table of the field's message sizes: 64x64x3, b = 100, 4 bytes: 9.83 MB down, 4.92 MB up."""
+    words = ["gan.latent=100", "gan.generator_width=64", "gan.discriminator_width=64", "gan.discriminator_norm=batch"]
+    server = MDGAN.server(tiny("method=mdgan", "batch_size=100", *words), (3, 64, 64), CPU)
+    assert server.traffic() == Traffic(down=2_457_600, up=1_228_800, broadcast=False, swap=2_765_568)
+    assert 4 * server.traffic().down / 1e6 == pytest.approx(9.83, abs=0.005)
+
+
+@pytest.mark.parametrize(("devices", "expected"), [(2, 1), (3, 2), (7, 2), (8, 3), (50, 4)])
+def test_k_is_the_logarithm_rounded_up(devices, expected):
+    config = tiny("method=mdgan", f"devices={devices}")
+    assert number_of_batches(config) == expected == math.ceil(math.log(devices))
+    assert number_of_batches(tiny("method=mdgan", "mdgan.batches=5")) == 5
+
+
+@pytest.mark.parametrize("words", [["devices=1"], ["selection.name=uniform", "selection.count=1"]])
+def test_a_swap_needs_two_devices(words):
+    with pytest.raises(InputError, match=r"mdgan.swap_epochs: .* set mdgan.swap_epochs=null"):
+        MDGAN.server(tiny("method=mdgan", *words), SHAPE, CPU)
+    assert MDGAN.server(tiny("method=mdgan", *words, NO_SWAP), SHAPE, CPU).slots == (1 if "devices=1" in words else 2)
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "hinge"])
+def test_shards_smaller_than_a_batch_train_under_every_loss(loss):
+    side = play(tiny("method=mdgan", f"gan.loss={loss}", NO_SWAP), [3, 20, 37], 2)
+    assert np.isfinite(side.networks.generator.dump()).all()
+
+
+def test_a_state_restores_bit_for_bit():
+    config = tiny("method=mdgan", NO_SWAP)
+    host, server = parties(config, [20, 40])
+    for round in range(1, 6):
+        if round == 3:
+            states, state = host.states(), server.side.state()
+            host, server = parties(config, [20, 40])
+            host.restore(states)
+            server.side.restore(state)
+        contribution, _ = host.round(round, server.down(round), host.devices)
+        server.round(round, [contribution])
+    straight = play(config, [20, 40], 5)
+    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
