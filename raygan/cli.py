@@ -108,6 +108,21 @@ def sample(folder: Path, overrides: tuple[str, ...], count: int, out: Path, raw:
     return DONE
 
 
+@cli.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The page to write (HTML).")
+@click.option("--metric", help="What to compare by, lower is better.  [default: fd_clf, or reverse_kl for mixtures]")
+@click.option("--target", type=float, help="Value to be reached.  [default: the lowest that every run has reached]")
+def compare(folders: tuple[Path, ...], out: Path, metric: str | None, target: float | None) -> int:
+    """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""
+    from raygan.report.compare import compare as write_comparison
+
+    done = write_comparison(list(folders), out, metric, target)
+    click.echo(done.text)
+    click.echo(f"{done.page} (open it in a browser), {done.table}, {done.curves}")
+    return DONE
+
+
 def _own_network(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
     """The import path after `gan.generator=`, if it is among the words, and the other words."""
     key = "gan.generator="

@@ -9,15 +9,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raygan"
 FREE = {"config", "errors", "components", "rng"}
+FILES = {"files", "run_folder"}
 MAY_USE = {
     "config": {"errors", "components"},
     "gan": FREE,
-    "data": FREE,
-    "metrics": FREE,
+    "data": FREE | {"files"},
+    "metrics": FREE | {"files"},
     "channel": FREE,
     "methods": FREE | {"gan", "channel"},
-    "engine": FREE | {"gan", "data", "metrics", "methods", "channel", "report"},
-    "report": FREE,
+    "engine": FREE | {"gan", "data", "metrics", "methods", "channel", "report"} | FILES,
+    "report": FREE | FILES,
 }
 
 

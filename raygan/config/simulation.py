@@ -101,7 +101,7 @@ class Compute(Section):
     """Sustained speed of a device (FLOP/s; one number, or a list with one per device)."""
     device_spread: NotNegative = 0.0
     """Each device's speed is multiplied once by exp(spread x a standard normal number) (0: as stated)."""
-    server_flops: Positive = 1e12
+    server_flops: Positive = 100e9
     """Sustained speed of the server (FLOP/s)."""
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from raygan.config.data import Folder
-from raygan.data.cache import cache_folder, write_whole
 from raygan.data.images import ImageSet, resize
 from raygan.errors import InputError
+from raygan.files import cache_folder, write_whole
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _VERSION = 1  # raise when decoding changes, so that older caches are not used

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from raygan.config.data import FashionMnist, Mnist
-from raygan.data.cache import cache_folder
 from raygan.data.images import ImageSet, resize_all
 from raygan.errors import InputError
+from raygan.files import cache_folder
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # the package dataset-fashion-mnist
 

@@ -7,9 +7,9 @@ import numpy as np
 from torchvision import datasets
 
 from raygan.config.data import CelebA, Cifar10
-from raygan.data.cache import cache_folder, write_whole
 from raygan.data.images import ImageSet, resize, resize_all
 from raygan.errors import InputError
+from raygan.files import cache_folder, write_whole
 
 
 def load_cifar10(data: Cifar10, seed: int) -> ImageSet:

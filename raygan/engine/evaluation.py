@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from raygan.config.data import Gaussians
 from raygan.config.tree import Config
-from raygan.data.cache import cache_folder
 from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet, load_data
 from raygan.engine.checks import check_weights
 from raygan.engine.compute import threads, torch_device
 from raygan.engine.generator_file import Weights, load_generator
-from raygan.engine.run_folder import RunFolder
 from raygan.errors import InputError
+from raygan.files import cache_folder
 from raygan.gan.batches import to_bytes
 from raygan.metrics.classifier import train_classifier
 from raygan.metrics.frechet import ClassifierDistance, InceptionDistance
 from raygan.metrics.modes import mode_coverage
 from raygan.report.grid import image_grid, save_picture, scatter
 from raygan.rng import Role, noise, stream
+from raygan.run_folder import RunFolder
 
 REFERENCE_IMAGES = 50_000
 """At most so many real images are compared with."""

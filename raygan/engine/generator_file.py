@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from raygan.components import GENERATORS
 from raygan.config.gan import Gan
-from raygan.data.cache import write_whole
 from raygan.errors import InputError
+from raygan.files import write_whole
 from raygan.gan.flat import FlatModule, array_of
 from raygan.gan.steps import build_generator
 from raygan.methods.base import State

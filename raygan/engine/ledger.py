@@ -7,9 +7,9 @@ from time import perf_counter
 from typing import Protocol
 
 from raygan.engine.executor import Pending
-from raygan.engine.run_folder import Row, RunFolder
 from raygan.errors import InputError, RunError
 from raygan.methods.base import Metrics
+from raygan.run_folder import Row, RunFolder
 
 IN_FLIGHT = 2
 """Rounds started ahead of the one whose result is awaited, so that no process waits for the driver."""

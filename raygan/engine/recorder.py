@@ -10,13 +10,13 @@ from raygan.engine.checkpoint import Snapshot, save_snapshot
 from raygan.engine.compute import threads
 from raygan.engine.evaluation import Evaluator, draw, sample_batches
 from raygan.engine.generator_file import save_generator
-from raygan.engine.run_folder import RunFolder
 from raygan.gan.flat import FlatModule
 from raygan.gan.steps import build_generator
 from raygan.methods.base import State
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
+from raygan.run_folder import RunFolder
 
 
 class Recorder:

@@ -16,11 +16,11 @@ from raygan.engine.checkpoint import Snapshot, load_newest, newest
 from raygan.engine.checks import check_weights
 from raygan.engine.executor import Done, Executor, Pending
 from raygan.engine.ledger import Ledger, Watcher
-from raygan.engine.run_folder import Row, RunFolder, check_same_run
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, make_clock
 from raygan.errors import InputError, RunError
 from raygan.gan.steps import check_networks
+from raygan.run_folder import Row, RunFolder, check_same_run
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from raygan.files import write_whole
 from raygan.rng import Role, stream, torch_seeded
 
 FEATURES = 128
@@ -61,7 +62,7 @@ def train_classifier(
         classifier.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError):  # absent, or cut off by a full disk: train again
         _train(classifier, images, labels, epochs)
-        _save(classifier, path)
+        write_whole(path, lambda aside: save_file(classifier.state_dict(), aside))
     classifier.eval().requires_grad_(False)
     return classifier, _digest(classifier)
 
@@ -87,12 +88,6 @@ def _train(classifier: Classifier, images: np.ndarray, labels: np.ndarray, epoch
 def scale(images: np.ndarray) -> Tensor:
     """uint8 pixels to float32 in [-1, 1]."""
     return torch.from_numpy(images).float().div_(127.5).sub_(1)
-
-
-def _save(classifier: Classifier, path: Path) -> None:
-    aside = path.with_suffix(f".{np.random.default_rng().integers(2**63):x}")
-    save_file(classifier.state_dict(), aside)
-    aside.replace(path)
 
 
 def _digest(classifier: Classifier) -> str:

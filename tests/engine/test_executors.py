@@ -7,7 +7,7 @@ import signal
 import pytest
 
 import raygan
-import raygan.engine.run_folder
+import raygan.run_folder
 from raygan.engine.on_ray import RayExecutor
 from tests.helpers import tiny
 
@@ -84,7 +84,7 @@ def test_a_dead_device_is_named_and_the_state_kept(tmp_path, cluster):
     config = tiny("engine.executor=ray", "devices=2", "rounds=10000", "checkpoint.every=1")
     with pytest.raises(raygan.RunError, match=r"device 1: the process died .*the state is kept up to round_0"):
         raygan.train(config, tmp_path / "run", watchers=[Kill()])
-    kept = len(raygan.engine.run_folder.RunFolder(tmp_path / "run").rows())
+    kept = len(raygan.run_folder.RunFolder(tmp_path / "run").rows())
     resumed = raygan.train(tiny("devices=2", f"rounds={kept + 3}"), tmp_path / "run", resume=True)
     assert resumed.round == kept + 3
     undisturbed = raygan.train(tiny("devices=2", f"rounds={kept + 3}"), tmp_path / "undisturbed")

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from raygan.config import Config, dump_config, load_config
-from raygan.data.cache import write_whole
 from raygan.errors import InputError
+from raygan.files import write_whole
 
 Row = dict[str, object]
 """One line of metrics.jsonl."""

@@ -1,4 +1,4 @@
-"""Where raygan keeps what it need not make twice."""
+"""Files written whole or not at all, and the cache of what need not be made twice."""
 
 import os
 import tempfile

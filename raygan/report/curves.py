@@ -1,0 +1,120 @@
+"""Learning curves of finished or running runs, and what it took them to reach a target."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from raygan.config import Config
+from raygan.errors import InputError
+from raygan.run_folder import Row, RunFolder
+
+METRICS = ("fd_clf", "reverse_kl")
+"""What runs are compared by unless something else is asked for: images, then 2-D mixtures. Lower is better."""
+AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
+"""What a curve is drawn against: column and title."""
+_SAME_YARDSTICK = ("eval_samples", "classifier", "reference_images")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as it is compared."""
+
+    name: str
+    folder: RunFolder
+    config: Config
+    curve: pd.DataFrame
+    """A row per evaluation: round, megabytes and sim_s so far, and what was measured."""
+
+    @property
+    def label(self) -> str:
+        """The method, and its schedule where that is serial or parallel averaging."""
+        return self.config.method if self.config.method != "averaged" else self.config.schedule
+
+
+def read_runs(folders: list[Path]) -> list[Run]:
+    """The runs in `folders`, named by as much of their paths as tells them apart.
+
+    Raises:
+        InputError: not a run folder, nothing evaluated yet, or runs measured by different yardsticks.
+    """
+    roots = [folder.resolve() for folder in folders]
+    runs = [_read(root, name) for root, name in zip(roots, _names(roots), strict=True)]
+    for key in _SAME_YARDSTICK:
+        values = {run.name: run.curve[key].iloc[-1] if key in run.curve else None for run in runs}
+        if len(set(values.values())) > 1:
+            (first, mine), (second, other) = next(
+                (a, b) for a in values.items() for b in values.items() if a[1] != b[1]
+            )
+            raise InputError(
+                f"{second}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
+            )
+    return runs
+
+
+def _read(root: Path, name: str) -> Run:
+    folder = RunFolder(root)
+    config = folder.read_config()
+    curve = _curve(folder.rows())
+    if curve.empty:
+        raise InputError(f"{root}: has no evaluation yet (metrics.jsonl)")
+    return Run(name, folder, config, curve)
+
+
+def _curve(rows: list[Row]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    if "eval_samples" not in table:
+        return pd.DataFrame()
+    sent = table.reindex(columns=["bytes_up", "bytes_down", "bytes_swap"]).fillna(0).cumsum()
+    table["megabytes"] = sent.sum(axis=1) / 1e6
+    return table[table["eval_samples"].notna()].reset_index(drop=True)
+
+
+def _names(roots: list[Path]) -> list[str]:
+    """The last parts of the paths, as many as make them differ."""
+    for length in range(1, max(len(root.parts) for root in roots)):
+        names = ["/".join(root.parts[-length:]) for root in roots]
+        if len(set(names)) == len(names):
+            return names
+    raise InputError(f"{roots[0]}: named twice")
+
+
+def common_metric(runs: list[Run], asked: str | None) -> str:
+    """The metric to compare by.
+
+    Raises:
+        InputError: a run lacks it.
+    """
+    for metric in [asked] if asked else METRICS:
+        if all(metric in run.curve for run in runs):
+            return metric
+    known = sorted(set.intersection(*[{c for c in run.curve if _is_measured(run, c)} for run in runs]))
+    wanted = asked or " or ".join(METRICS)
+    raise InputError(f"--metric: not every run has measured {wanted}; all have: {', '.join(known) or 'none'}")
+
+
+def _is_measured(run: Run, column: str) -> bool:
+    beside = {"round", "wall_s", "sim_s", "megabytes", "devices", "late", "eval_samples", "reference_images"}
+    return column not in beside and not column.startswith("bytes_") and pd.api.types.is_numeric_dtype(run.curve[column])
+
+
+def hardest_common_target(runs: list[Run], metric: str) -> float:
+    """The lowest value that every run has reached."""
+    return max(float(run.curve[metric].min()) for run in runs)
+
+
+def cost_of(run: Run, metric: str, target: float) -> dict[str, float] | None:
+    """Rounds, megabytes and simulated seconds until the metric first comes down to `target`; None: never.
+
+    Between two evaluations the curve is taken as straight.
+    """
+    values = run.curve[metric].to_numpy()
+    reached = np.flatnonzero(values <= target)
+    if len(reached) == 0:
+        return None
+    last, before = int(reached[0]), max(int(reached[0]) - 1, 0)
+    part = (values[before] - target) / (values[before] - values[last]) if before < last else 0.0
+    costs = run.curve[list(AXES)]
+    crossing = costs.iloc[before] + part * (costs.iloc[last] - costs.iloc[before])
+    return {axis: float(crossing[axis]) for axis in AXES}

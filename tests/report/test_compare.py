@@ -1,0 +1,97 @@
+"""The comparison page and its tables, on made and on real runs."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+import raygan
+from raygan import InputError
+from raygan.cli import run
+from raygan.config import dump_config
+from raygan.report.compare import compare
+from tests.helpers import tiny
+
+
+def made(folder, values, *words, seconds=1.0, **evaluated):
+    """A run folder of rounds 0, 10, 20, ... with the metric's `values`, each round 3 MB and some simulated seconds."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(dump_config(tiny(*words)))
+    rows = []
+    for round in range(10 * (len(values) - 1) + 1):
+        row = {"round": round, "wall_s": 1.0, "sim_s": round * seconds}
+        if round:
+            row |= {"bytes_up": 1_000_000, "bytes_down": 1_500_000, "bytes_swap": 500_000, "phases_s": {"down": 1}}
+        if round % 10 == 0:
+            row |= {"fd_clf": values[round // 10], "eval_samples": 50, "classifier": "abc"} | evaluated
+        rows.append(row)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_the_cost_of_a_target_is_where_the_curve_first_comes_down_to_it(tmp_path):
+    fast = made(tmp_path / "fast", [100.0, 30.0, 35.0, 20.0])
+    slow = made(tmp_path / "slow", [100.0, 80.0, 40.0, 30.0], "method=fedgan", seconds=2.0)
+    done = compare([fast, slow], tmp_path / "out" / "page.html")
+    table = pd.read_csv(done.table).set_index("run")
+    assert done.table.name == "page.csv"
+    # the lowest that both have reached is 30
+    assert table.loc["fast", ["rounds to target", "MB to target", "simulated s to target"]].tolist() == [10, 30, 10]
+    assert table.loc["slow", ["rounds to target", "MB to target", "simulated s to target"]].tolist() == [30, 90, 60]
+    assert table.loc["slow", ["method", "last fd_clf", "best fd_clf"]].tolist() == ["fedgan", 30, 30]
+    curves = pd.read_csv(done.curves)
+    assert curves.groupby("run")["megabytes"].max().to_dict() == {"fast": 90, "slow": 90}
+    halfway = pd.read_csv(compare([fast], tmp_path / "page.html", target=65.0).table)
+    assert halfway["rounds to target"].tolist() == [5]
+    assert pd.read_csv(compare([fast], tmp_path / "page.html", target=500).table)["rounds to target"].tolist() == [0]
+    stricter = compare([fast, slow], tmp_path / "page.html", target=20.0)
+    assert "not reached" in stricter.text
+    assert "not reached" in stricter.page.read_text()
+
+
+def test_real_runs_make_one_page_that_needs_nothing_else(tmp_path, capsys):
+    for name, words in {"a": [], "b": ["method=mdgan", "channel.name=wireless"]}.items():
+        raygan.train(tiny(*words), tmp_path / name)
+    assert run(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "page.html")]) == 0
+    assert "mdgan" in capsys.readouterr().out
+    page = (tmp_path / "page.html").read_text()
+    for axis in ("round", "megabytes", "sim_s"):
+        assert f'id="by-{axis}"' in page
+    outside = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert outside.count("data:image/png;base64,") == 2
+    assert not re.findall(r'(?:src|href)="(?!data:)', outside), "nothing is fetched"
+
+
+def test_a_mixture_is_compared_by_its_own_metric(tmp_path):
+    raygan.train(tiny("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp", "rounds=2"), tmp_path / "g")
+    assert "best reverse_kl" in compare([tmp_path / "g"], tmp_path / "page.html").text
+
+
+def test_names_are_as_long_as_they_must_be(tmp_path):
+    runs = [made(tmp_path / parent / "run", [3.0, 2.0]) for parent in ("x", "y")]
+    assert pd.read_csv(compare(runs, tmp_path / "page.html").table)["run"].tolist() == ["x/run", "y/run"]
+
+
+def refused(folders, out, **options):
+    with pytest.raises(InputError) as caught:
+        compare(folders, out, **options)
+    assert not out.exists()
+    return str(caught.value)
+
+
+def test_what_does_not_compare_is_refused_in_one_line(tmp_path):
+    a, out = made(tmp_path / "a", [3.0, 2.0]), tmp_path / "page.html"
+    other = made(tmp_path / "b", [3.0, 2.0], eval_samples=99)
+    assert "b: measured with eval_samples 99" in refused([a, other], out)
+    classifier = made(tmp_path / "c", [3.0, 2.0], classifier="def")
+    assert "c: measured with classifier def, but a with abc" in refused([a, classifier], out)
+    assert "not a run folder" in refused([tmp_path], out)
+    assert "named twice" in refused([a, a], out)
+    assert "--metric: not every run has measured fid; all have: fd_clf" in refused([a], out, metric="fid")
+    started = tmp_path / "started"
+    started.mkdir()
+    (started / "config.yaml").write_text(dump_config(tiny()))
+    assert "started: has no evaluation yet" in refused([started], out)
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused([a], tmp_path / "file" / "page.html")
