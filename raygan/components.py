@@ -10,9 +10,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, TypeVar
 
 from raygan.errors import InputError
+
+Built = TypeVar("Built")
 
 GENERATORS = {
     "dcgan": "raygan.gan.dcgan:Generator",
@@ -92,3 +94,21 @@ def resolve(table: Mapping[str, str], name: str, key: str) -> Any:
         return resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{key}: cannot import {name!r}: {error}") from error
+
+
+def build(table: Mapping[str, str], name: str, key: str, base: type[Built], *arguments: object) -> Built:
+    """An object of the class that `name` stands for, called with `arguments`.
+
+    Raises:
+        InputError: it is no class derived from `base`, or cannot be built; names `key`.
+    """
+    component = resolve(table, name, key)
+    if not (isinstance(component, type) and issubclass(component, base)):
+        wanted = f"{base.__module__}.{base.__qualname__}"
+        raise InputError(f"{key}: {name} is a {type(component).__name__}, but a class derived from {wanted} is needed")
+    try:
+        return component(*arguments)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's own class raises
+        raise InputError(f"{key}: {name} cannot be built: {type(error).__name__}: {error}") from error

@@ -8,7 +8,7 @@ import numpy as np
 from raygan.channel.links import Links
 from raygan.channel.selection import Selection
 from raygan.channel.traffic import Traffic
-from raygan.components import CHANNELS, SELECTIONS, resolve
+from raygan.components import CHANNELS, SELECTIONS, build
 from raygan.config.simulation import Policy
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -82,9 +82,16 @@ class Clock:
         self._traffic = traffic
         self._work = work
         self._partners = partners
-        self._links: Links = resolve(CHANNELS, config.channel.name, "channel.name")(config)
+        self._links: Links = build(CHANNELS, config.channel.name, "channel.name", Links, config)  # type: ignore[type-abstract]
         policy = config.selection
-        self._selection: Selection[Policy] = resolve(SELECTIONS, policy.name, "selection.name")(policy, config.devices)
+        self._selection: Selection[Policy] = build(
+            SELECTIONS,
+            policy.name,
+            "selection.name",
+            Selection,  # type: ignore[type-abstract]
+            policy,
+            config.devices,
+        )
         self._compute_s = work.device / device_speeds(config)
 
     def round(self, round: int) -> SimulatedRound:

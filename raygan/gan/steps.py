@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, resolve
+from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, build, resolve
 from raygan.config.gan import Gan
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -32,7 +32,7 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
     with torch_seeded(config.seed, Role.GENERATOR_INIT):
         generator = build_generator(gan, shape)
     with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
-        discriminator = _build(DISCRIMINATORS, gan.discriminator, "gan.discriminator", shape, gan)
+        discriminator = build(DISCRIMINATORS, gan.discriminator, "gan.discriminator", nn.Module, shape, gan)
     loss = resolve(LOSSES, gan.loss, "gan.loss")
     if not isinstance(loss, Loss):
         raise InputError(f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed")
@@ -41,7 +41,7 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
 
 def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
     """The generator alone, with whatever weights torch's random state gives."""
-    return _build(GENERATORS, gan.generator, "gan.generator", shape, gan)
+    return build(GENERATORS, gan.generator, "gan.generator", nn.Module, shape, gan)
 
 
 def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) -> None:
@@ -67,18 +67,6 @@ def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ..
     if tuple(out.shape) != expected:
         raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed")
     return out
-
-
-def _build(table: dict[str, str], name: str, key: str, shape: tuple[int, ...], gan: Gan) -> nn.Module:
-    network_class = resolve(table, name, key)
-    if not (isinstance(network_class, type) and issubclass(network_class, nn.Module)):
-        raise InputError(f"{key}: {name} is a {type(network_class).__name__}, but a torch.nn.Module class is needed")
-    try:
-        return network_class(shape, gan)
-    except InputError:
-        raise
-    except Exception as error:  # whatever a user's own network raises
-        raise InputError(f"{key}: {name} cannot be built for samples of shape {shape}: {error}") from error
 
 
 def generate(networks: Networks, z: Tensor) -> Tensor:

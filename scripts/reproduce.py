@@ -1,0 +1,131 @@
+"""Runs the comparison of methods in reproduction.yaml, cell by cell, and writes its tables and figures.
+
+    python scripts/reproduce.py [--cifar10 FOLDER_OR_TAR] [--only WORD] [--jobs N]
+
+A cell that is finished is not run again, and one that was interrupted goes on from its checkpoint, so the command
+can be stopped and repeated. Tables go to docs/results.md between its markers, figures to docs/results/.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+HERE = Path(__file__).parent
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run."""
+
+    study: str
+    data: str
+    split: str
+    method: str
+    seed: int
+    config: Tree
+
+    @property
+    def name(self) -> str:
+        """Its folder's."""
+        words = (self.study, self.data, self.split, self.method, f"seed {self.seed}")
+        return "-".join(word.replace(" ", "_") for word in words)
+
+
+def read(path: Path) -> Tree:
+    """A YAML file."""
+    return YAML(typ="safe", pure=True).load(path)
+
+
+def write(tree: Tree, path: Path) -> None:
+    """A YAML file."""
+    writer = YAML(typ="safe", pure=True)
+    writer.dump(tree, path)
+
+
+def laid_over(*trees: Tree) -> Tree:
+    """Trees merged, the later ones on top."""
+    merged: Tree = {}
+    for tree in trees:
+        for key, value in tree.items():
+            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+            merged[key] = laid_over(merged[key], value) if both else value
+    return merged
+
+
+def cells(settings: Tree) -> Iterator[Cell]:
+    """Every run; what does not depend on the split (a pooled method) is run under the first one only."""
+    for seed in settings["seeds"]:  # the first seed of everything, then the second, ...
+        for study, parts in settings["studies"].items():
+            for data in parts["data"]:
+                for split in parts["splits"]:
+                    for method, own in parts["methods"].items():
+                        if method == "centralized" and split != parts["splits"][0]:
+                            continue
+                        config = laid_over(
+                            settings["base"],
+                            settings["data"][data],
+                            settings["splits"][split],
+                            parts["base"],
+                            settings["methods"][method],
+                            own,
+                            {"seed": seed},
+                        )
+                        yield Cell(study, data, split, method, seed, config)
+
+
+def play(cell: Cell, out: Path) -> str | None:
+    """Run a cell, or go on with it; returns what went wrong, if anything did."""
+    folder = out / cell.name
+    if (folder / "generator.safetensors").exists():
+        return None
+    settings = out / "configs" / f"{cell.name}.yaml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    write(cell.config, settings)
+    resume = ["--resume"] if (folder / "config.yaml").exists() else []
+    command = [sys.executable, "-m", "raygan.cli", "train", str(settings), "--out", str(folder), *resume]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return None if done.returncode == 0 else f"{cell.name}: {done.stderr.strip().splitlines()[-1]}"
+
+
+def main() -> int:
+    """Run what is missing, then write tables and figures of what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", type=Path, default=HERE / "reproduction.yaml")
+    parser.add_argument("--out", type=Path, default=Path("runs/reproduction"), help="where the runs go")
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "results.md", help="page with the markers")
+    parser.add_argument("--cifar10", type=Path, help="CIFAR-10 as images, a class per sub-folder (else torchvision's)")
+    parser.add_argument("--only", default="", help="run only cells with this in their name")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at the same time")
+    arguments = parser.parse_args()
+    settings = read(arguments.settings)
+    if arguments.cifar10:
+        settings["data"]["cifar10"]["data"] |= {"name": "folder", "root": str(arguments.cifar10.resolve())}
+    wanted = [cell for cell in cells(settings) if arguments.only in cell.name]
+    failures = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for number, (cell, failure) in enumerate(
+            zip(wanted, pool.map(lambda cell: play(cell, arguments.out), wanted), strict=True), start=1
+        ):
+            print(f"{number}/{len(wanted)} {cell.name}{': failed' if failure else ''}", flush=True)
+            failures += [failure] if failure else []
+    print(*failures, sep="\n")
+    if failures:
+        return 1
+    from reproduction_report import write_results
+
+    write_results(settings, list(cells(settings)), arguments.out, arguments.page)
+    print(f"wrote {arguments.page} and the figures in {arguments.page.with_suffix('')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
