@@ -35,7 +35,11 @@ def as_played(config: Config) -> Config:
 
 
 def make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Clock:
-    """The clock of a run."""
+    """The clock of a run.
+
+    Raises:
+        InputError: a channel or selection of one's own cannot be built, or fails in the first round.
+    """
     method = method_of(config)
     server = method.server(config, images.shape, torch.device("cpu"))
     exchange = method.exchange
@@ -43,7 +47,9 @@ def make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Cl
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
         return exchange.partners(config, len(images), round, devices) if exchange else {}
 
-    return Clock(config, server.traffic(), count_work(config, server, images, shards), partners)
+    work = count_work(config, server, images, shards)
+    Clock(config, server.traffic(), work, partners).round(1)  # shows what is wrong before anything is started
+    return Clock(config, server.traffic(), work, partners)
 
 
 class FlopCounter(TorchDispatchMode):
