@@ -1,5 +1,6 @@
 """Writes docs/config.md from the config tree: every key, its default and what it means."""
 
+from inspect import cleandoc
 from pathlib import Path
 
 from raygan.config import Config, preset_names
@@ -16,10 +17,16 @@ def sections_of(annotation: object) -> list[type[Section]]:
 
 def shown(section: type[Section], name: str) -> str:
     field = section.model_fields[name]
-    if field.is_required():
-        return "(must be set)"
-    value = field.default
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return "(must be set)" if field.is_required() else written(field.default)
+
+
+def written(value: object) -> str:
+    """A value as it would be set."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple):
+        return written(value[0])  # one number stands for all devices
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def table(section: type[Section], prefix: str, skip: frozenset[str] = frozenset()) -> list[str]:
@@ -30,22 +37,27 @@ def table(section: type[Section], prefix: str, skip: frozenset[str] = frozenset(
     return ["| key | default | meaning |", "| --- | --- | --- |", *rows, ""] if rows else []
 
 
-def choices(section: type[Section], prefix: str, default: str) -> list[str]:
-    """The members of a union, each with the keys that only it has."""
+def choices(annotation: object, prefix: str, default: str) -> list[str]:
+    """The members of a union, each with the keys that only it has, then the keys that all have."""
+    members = sections_of(annotation)
+    same = [{(name, shown(member, name)) for name in member.model_fields} for member in members]
+    common = frozenset(name for name, _ in set.intersection(*same)) | {"name"}
     lines = []
-    for member in sections_of(section):
+    for member in members:
         name = getattr(member.model_fields["name"], "default", None)
         title = f"`{prefix}name: {name}`" if isinstance(name, str) else f"`{prefix}name: package.module:name`"
-        lines += [f"**{title}**{' (the default)' if name == default else ''}: {member.__doc__}", ""]
-        lines += table(member, prefix, frozenset({"name", "limit"}))
-    return lines
+        text = " ".join(cleandoc(member.__doc__ or "").split())
+        lines += [f"**{title}**{' (the default)' if name == default else ''}: {text}", ""]
+        lines += table(member, prefix, common)
+    shared = table(members[0], prefix, frozenset(members[0].model_fields) - common | {"name"})
+    return [*lines, "Whichever is chosen:", "", *shared] if shared else lines
 
 
 def page() -> str:
     lines = [
         "# Every key of the config",
         "",
-        "Written by `python scripts/config_reference.py` from `raygan/config/tree.py`; a test keeps it current.",
+        "Written by `python scripts/config_reference.py` from `raygan/config/`; a test keeps it current.",
         "",
         "A config is a YAML file or a preset "
         f"({', '.join(f'`{name}`' for name in preset_names())}); `key=value` words lie over it. The paper's abstract",
@@ -65,9 +77,7 @@ def page() -> str:
             continue
         lines += choices(field.annotation, f"{name}.", field.default.name)
         if name == "data":
-            limit = members[0].model_fields["limit"].description
             partition = members[0].model_fields["partition"]
-            lines += [f"Every data set also has `data.limit` (default `null`): {limit}", ""]
             lines += ["### data.partition", "", partition.description or "", ""]
             lines += choices(partition.annotation, "data.partition.", partition.default.name)
     return "\n".join(lines).rstrip() + "\n"

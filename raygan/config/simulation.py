@@ -1,6 +1,7 @@
 """What is simulated around the training: links, computing speeds, and who takes part in a round.
 
-Where a constant has no source beside it, it is ours.
+Where a constant has no source beside it, it is ours. The 3GPP figures are the usual ones of cell simulations, given
+from general knowledge: check the reports before you cite them. Antenna gains and wall losses are left out.
 """
 
 from typing import Annotated, Literal, Self
@@ -49,9 +50,9 @@ class Wireless(Links):
     radius_m: Positive = 500.0
     """Radius of the disc the devices are placed in, uniformly (m)."""
     min_distance_m: Positive = 35.0
-    """Nobody is nearer to the base station (m; 3GPP TR 36.814, table A.2.1.1-1, macro cell)."""
+    """Nobody is nearer to the base station (m; 3GPP TR 36.814, macro cell)."""
     path_loss_db_at_1km: NotNegative = 128.1
-    """Path loss at 1 km (dB; 3GPP TR 36.814, table A.2.1.1-1: 128.1 + 37.6 log10 of km, at 2 GHz)."""
+    """Path loss at 1 km (dB; 3GPP TR 36.814, macro cell: 128.1 + 37.6 log10 of km, at 2 GHz)."""
     path_loss_exponent: Positive = 3.76
     """Path loss grows with distance to this power (the same source)."""
     shadowing_db: NotNegative = 8.0
@@ -61,7 +62,7 @@ class Wireless(Links):
     device_power_dbm: float = 23.0
     """Transmit power of a device (dBm; 3GPP TR 36.101, power class 3)."""
     device_noise_figure_db: NotNegative = 9.0
-    """Noise figure of a device's receiver (dB; 3GPP TR 36.942, section 4.2.2)."""
+    """Noise figure of a device's receiver (dB; 3GPP TR 36.942)."""
     server_power_dbm: float = 46.0
     """Transmit power of the base station (dBm; 3GPP TR 36.942, 10 MHz carrier)."""
     server_noise_figure_db: NotNegative = 5.0
