@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -11,8 +12,8 @@ from PIL import Image
 from reproduce import Cell, Tree
 from scipy.stats import t as student_t
 
-from raygan.config import load_config
-from raygan.data import load_data, split
+from raygan.config import Config, load_config
+from raygan.data import ImageSet, load_data, split
 from raygan.engine.simulation import as_played, make_clock
 from raygan.report.curves import AXES, Run, cost_of, read_runs
 
@@ -53,15 +54,16 @@ def write_results(settings: Tree, cells: list[Cell], out: Path, page: Path) -> N
 
 
 def finished(settings: Tree, cells: Iterable[Cell], out: Path) -> Runs:
-    """The runs there are; a method that was run under the first split only stands under all of them."""
+    """The runs there are, at the first price; one that was run under the first split only stands under all of them."""
     runs: Runs = {}
+    words = next(iter(settings["prices"].values()))
     for cell in cells:
         folder = out / cell.name
         if (folder / "generator.safetensors").exists():
             splits = settings["studies"][cell.study]["splits"] if cell.method == "centralized" else [cell.split]
             for split_name in splits:
                 group = runs.setdefault((cell.study, cell.data, split_name), {})
-                group.setdefault(cell.method, {})[cell.seed] = read_runs([folder])[0]
+                group.setdefault(cell.method, {})[cell.seed] = repriced(read_runs([folder])[0], words)
     return runs
 
 
@@ -99,8 +101,8 @@ def shown(values: list[float]) -> str:
 
 def shown_ratio(values: list[float]) -> str:
     """Geometric mean and interval of ratios."""
-    if not values:
-        return "-"
+    if not values or not all(values):
+        return "0" if values else "-"  # a pooled method sends nothing
     centre, low, high = interval(values, log=True)
     return f"{centre:.2f}" if math.isnan(low) else f"{centre:.2f} [{low:.2f}, {high:.2f}]"
 
@@ -172,17 +174,22 @@ def price_table(settings: Tree, runs: Runs) -> list[str]:
 
 def repriced(run: Run, words: list[str]) -> Run:
     """The run as it would have been timed under `words`; training does not depend on the links as all take part."""
-    if not words:
-        return run
     config = as_played(load_config(run.folder.config, words))
     assert config.selection.name == "all"
     assert config.selection.deadline_s is None
-    images = load_data(config.data, config.seed)
-    clock = make_clock(config, images, split(images.labels, config.devices, config.data.partition, config.seed))
+    clock = make_clock(config, *dealt(config.model_dump_json(include={"data", "devices", "seed"})))
     lengths = [clock.round(round).phases.seconds for round in range(1, int(run.curve["round"].max()) + 1)]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     curve = run.curve.assign(sim_s=ends[run.curve["round"].to_numpy(int)])
     return Run(run.name, run.folder, run.config, curve)
+
+
+@lru_cache
+def dealt(of_config: str) -> tuple[ImageSet, list[np.ndarray]]:
+    """The data of a run and who holds what, by the part of its config that they depend on."""
+    config = Config.model_validate_json(of_config)
+    images = load_data(config.data, config.seed)
+    return images, split(images.labels, config.devices, config.data.partition, config.seed)
 
 
 def draw_curves(settings: Tree, runs: Runs, axis: str, path: Path) -> None:

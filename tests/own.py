@@ -39,6 +39,22 @@ class Generator(nn.Module):
         return self.layers(z).view(-1, *self.shape)
 
 
+class FrozenGenerator(Generator):
+    def __init__(self, shape, gan):
+        super().__init__(shape, gan)
+        self.layers[0].requires_grad_(False)
+
+
+class Frozen(nn.Module):
+    def __init__(self, shape, gan):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 8), nn.ReLU(), nn.Linear(8, 1))
+        self.layers[1].requires_grad_(False)
+
+    def forward(self, x):
+        return self.layers(x).flatten()
+
+
 quadratic = Loss(lambda real, fake: (real - 1).square().mean() + (fake + 1).square().mean(), lambda fake: -fake.mean())
 
 

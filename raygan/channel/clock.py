@@ -165,6 +165,8 @@ class Clock:
 
 def device_speeds(config: Config) -> np.ndarray:
     """Speed of each device, (K,) FLOP/s: as stated, times its own log-normal factor."""
-    factors = np.exp(config.compute.device_spread * stream(config.seed, Role.SPEED).standard_normal(config.devices))
-    speeds: np.ndarray = np.array(config.compute.device_flops) * factors
+    compute = config.compute
+    random = stream(config.seed if compute.seed is None else compute.seed, Role.SPEED)
+    factors = np.exp(compute.device_spread * random.standard_normal(config.devices))
+    speeds: np.ndarray = np.array(compute.device_flops) * factors
     return speeds

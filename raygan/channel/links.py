@@ -13,6 +13,7 @@ class Links(ABC):
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.seed = config.seed if config.channel.seed is None else config.channel.seed
 
     @abstractmethod
     def quality(self, round: int) -> np.ndarray:

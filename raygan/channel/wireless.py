@@ -23,7 +23,7 @@ class WirelessLinks(Links):
         cell = config.channel
         assert isinstance(cell, Wireless)
         self._cell = cell
-        random = stream(config.seed, Role.PLACEMENT)
+        random = stream(self.seed, Role.PLACEMENT)
         area = random.uniform(cell.min_distance_m**2, cell.radius_m**2, config.devices)
         self.distance_m = np.sqrt(area)
         shadowing = cell.shadowing_db * random.standard_normal(config.devices)
@@ -53,7 +53,7 @@ class WirelessLinks(Links):
 
     def _received(self, round: int) -> tuple[np.ndarray, np.ndarray]:
         """Received power over noise density (up, down) in this round's fading, (K,) Hz each."""
-        fading = stream(self.config.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
+        fading = stream(self.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
         return self._up * fading[0], self._down * fading[1]
 
 

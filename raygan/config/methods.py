@@ -34,5 +34,7 @@ class Mdgan(Section):
     """Fake batches per round, the paper's k (null: the natural logarithm of the number of devices, rounded up)."""
     swap_epochs: Positive | None = 1.0
     """Discriminators change places after so many passes over a shard of mean size (passes; null: never)."""
+    downlink: Literal["unicast", "broadcast"] = "unicast"
+    """Each device is sent its own two batches (the paper's count), or all k go to everyone at once (for the clock)."""
     swap_moments: Literal["travel", "stay", "reset"] = "travel"
-    """The discriminator optimiser's moments at a swap: go with it, stay on the device, or start again."""
+    """The discriminator optimiser's moments at a swap: sent with it, kept on the device, or started again."""

@@ -9,6 +9,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Options = dict[str, bool | int | float | str]
 NO_OPTIONS: Options = {}
 PerDevice = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, Tag, model_validator
 
 from raygan.components import CHANNELS, SELECTIONS, check_name
-from raygan.config.section import NO_OPTIONS, Count, NotNegative, Options, PerDevice, Positive, Section, named
+from raygan.config.section import NO_OPTIONS, Count, NotNegative, Options, PerDevice, Positive, Section, Seed, named
 
 # --- channel --------------------------------------------------------------------------------------
 
@@ -19,6 +19,8 @@ class Links(Section):
 
     bits_per_parameter: Count = 32
     """Bits of one value on the link, parameter or pixel (bits; only counted: training itself stays float32)."""
+    seed: Seed | None = None
+    """Seed of places, shadowing and fading: set it to keep one cell while `seed` varies (null: the run's `seed`)."""
 
 
 class NoChannel(Links):
@@ -104,6 +106,8 @@ class Compute(Section):
     """Each device's speed is multiplied once by exp(spread x a standard normal number) (0: as stated)."""
     server_flops: Positive = 100e9
     """Sustained speed of the server (FLOP/s)."""
+    seed: Seed | None = None
+    """Seed of the devices' factors (null: the run's `seed`)."""
 
 
 # --- selection ------------------------------------------------------------------------------------

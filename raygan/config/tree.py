@@ -12,7 +12,7 @@ from raygan.components import METHODS, check_name
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
-from raygan.config.section import Count, Positive, Section
+from raygan.config.section import Count, Positive, Section, Seed
 from raygan.config.simulation import All, Channel, Compute, Constant, NoChannel, Selection
 
 
@@ -76,8 +76,8 @@ class Config(Section):
     """Number of devices K."""
     rounds: Count = 800
     """Number of rounds."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Seed of every random stream."""
+    seed: Seed = 0
+    """Seed of every random stream (of the links' and the speeds' too, unless they have their own)."""
     batch_size: Count = 32
     """Real images per discriminator step on a device (images; a smaller shard gives all it has)."""
     generator_batch_size: Count = 64

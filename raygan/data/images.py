@@ -24,6 +24,10 @@ class ImageSet:
     labels: np.ndarray
     classes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        # Sums run in memory order, so the layout is part of the numbers: a loader's transposed views must not be.
+        object.__setattr__(self, "images", np.ascontiguousarray(self.images))
+
     def __len__(self) -> int:
         return len(self.images)
 

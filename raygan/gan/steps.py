@@ -110,8 +110,8 @@ def simultaneous_step(
     logits = discriminator.module(fake)
     d_loss = _discriminator_loss(networks, real, logits, fake.detach(), mix)
     g_loss = networks.loss.generator(logits)
-    d_loss.backward(inputs=list(discriminator.module.parameters()), retain_graph=True)
-    g_loss.backward(inputs=list(generator.module.parameters()))
+    d_loss.backward(inputs=_trained(discriminator), retain_graph=True)
+    g_loss.backward(inputs=_trained(generator))
     discriminator_optimizer.step()
     generator_optimizer.step()
     return d_loss.item(), g_loss.item()
@@ -149,12 +149,15 @@ def generator_step(networks: Networks, optimizer: FlatOptimizer, z: Tensor) -> f
     """
     generator, discriminator = networks.generator, networks.discriminator
     _zero_grad(generator)
-    discriminator.module.requires_grad_(False)
     loss = networks.loss.generator(discriminator.module(generator.module(z)))
-    loss.backward()
-    discriminator.module.requires_grad_(True)
+    loss.backward(inputs=_trained(generator))
     optimizer.step()
     return loss.item()
+
+
+def _trained(network: FlatModule) -> list[nn.Parameter]:
+    """The parameters that learn: all but those that a user's own network keeps frozen."""
+    return [parameter for parameter in network.module.parameters() if parameter.requires_grad]
 
 
 def _zero_grad(network: FlatModule) -> None:

@@ -63,7 +63,10 @@ class DeviceSide(ABC):
 
     @abstractmethod
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
-        """Answer `down` in `round`; returns what goes up and the state to keep. `down` is left unchanged."""
+        """Answer `down` in `round`; returns what goes up and the state to keep. `down` is left unchanged.
+
+        The clock counts its operations once, on as many samples as a batch has.
+        """
 
 
 class ServerSide(ABC):
@@ -89,7 +92,7 @@ class ServerSide(ABC):
 
     @abstractmethod
     def down(self, round: int) -> np.ndarray:
-        """The vector that goes to the devices at the start of `round`, (n,) float32, a copy. Changes no state."""
+        """The vector that goes to the devices at the start of `round`, (n,) float32, a copy. `state` stays."""
 
     @abstractmethod
     def meanwhile(self, round: int) -> Metrics:
@@ -100,7 +103,7 @@ class ServerSide(ABC):
         """Take in the means of the slots that got updates (one at least), then do the work that waited for them."""
 
     def update_ema(self, steps: int = 1) -> None:
-        """Move the average towards the generator as it is, parameters and buffers alike, as `steps` steps would."""
+        """Move the average towards the generator as it is, buffers too, as `steps` steps there would."""
         self.ema.lerp_(self.networks.generator.vector, 1 - self.config.gan.ema**steps)
 
     def generators(self) -> State:

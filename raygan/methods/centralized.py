@@ -5,15 +5,15 @@ nothing is sent, and it computes at the server's speed. A round is `device_steps
 `batch_size` real images, then `generator_steps` generator steps (alternating, arXiv 1406.2661, algorithm 1).
 """
 
+from collections.abc import Mapping
 from itertools import islice
 
 import numpy as np
-import torch
 
 from raygan.channel.traffic import NO_TRAFFIC, Traffic
-from raygan.config.tree import Config
+from raygan.gan.flat import array_of, tensor_of
 from raygan.gan.steps import discriminator_step, generate, generator_step
-from raygan.methods.base import Method, Shard, State, Update
+from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.fedgan import WholeGanDevice, WholeGanServer
 from raygan.methods.local import local_batches, mean
 from raygan.rng import Role, noise, stream
@@ -23,9 +23,11 @@ class CentralizedTrainer(WholeGanDevice):
     """Holds all samples and trains both networks."""
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
-        """Discriminator steps, then generator steps on the new discriminator."""
-        config = self.config
-        self.load(down, state)
+        """Discriminator steps, then generator steps on the new discriminator; the moving average goes along."""
+        config, generator = self.config, self.networks.generator
+        size = generator.vector.numel()
+        self.load(down[:-size], state)
+        ema = tensor_of(down[-size:]).to(self.torch_device)
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
         with local_batches(self, shard, round) as batches:
             d_losses = [
@@ -38,16 +40,29 @@ class CentralizedTrainer(WholeGanDevice):
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
                 g_losses.append(generator_step(self.networks, self.generator_optimizer, z))
+                ema.lerp_(generator.vector, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
-        return Update(shard.device, self.dump(), 1, metrics), self.moments()
+        return Update(shard.device, np.concatenate([self.dump(), array_of(ema)]), 1, metrics), self.moments()
 
 
 class CentralizedServer(WholeGanServer):
     """Takes over what the trainer made, for measuring and saving."""
 
-    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
-        super().__init__(config, shape, torch_device)
-        self.steps_per_round = config.generator_steps
+    @property
+    def update_size(self) -> int:
+        """Both networks, and the generator's moving average."""
+        return super().update_size + self.ema.numel()
+
+    def down(self, round: int) -> np.ndarray:
+        """Both networks, then the moving average."""
+        return np.concatenate([super().down(round), array_of(self.ema)])
+
+    def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
+        """Take over networks and moving average."""
+        size = self.ema.numel()
+        self.load(means[0].vector[:-size])
+        self.ema.copy_(tensor_of(means[0].vector[-size:]))
+        return {}
 
     def traffic(self) -> Traffic:
         """Nothing is sent."""

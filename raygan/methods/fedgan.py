@@ -69,10 +69,7 @@ class FedGANDevice(WholeGanDevice):
 
 
 class WholeGanServer(ServerSide):
-    """A server that only averages: the mean of both networks, buffers included, is the new global GAN."""
-
-    steps_per_round: int
-    """Generator steps behind one mean, for the moving average."""
+    """A server that trains nothing: what comes up, buffers included, is the new global GAN."""
 
     @property
     def update_size(self) -> int:
@@ -87,26 +84,26 @@ class WholeGanServer(ServerSide):
         """Nothing."""
         return {}
 
-    def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
-        """Take the mean over."""
-        generator, discriminator = _parts(self.networks, means[0].vector)
+    def load(self, both: np.ndarray) -> None:
+        """Take over both networks, laid out as in `down`."""
+        generator, discriminator = _parts(self.networks, both)
         self.networks.generator.load(generator)
         self.networks.discriminator.load(discriminator)
-        self.update_ema(self.steps_per_round)
-        return {}
 
 
 class FedGANServer(WholeGanServer):
-    """Averages every K local steps."""
-
-    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
-        super().__init__(config, shape, torch_device)
-        self.steps_per_round = config.device_steps
+    """Averages every K local steps. Its moving average sees the generator once a round, and decays by K steps."""
 
     def traffic(self) -> Traffic:
         """Both networks both ways."""
         both = self.networks.generator.num_parameters + self.networks.discriminator.num_parameters
         return Traffic(down=both, up=both, broadcast=True)
+
+    def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
+        """Take the mean over."""
+        self.load(means[0].vector)
+        self.update_ema(self.config.device_steps)
+        return {}
 
 
 def _joined(networks: Networks) -> np.ndarray:

@@ -1,9 +1,10 @@
 """MD-GAN (Hardy, Le Merrer, Sericola, arXiv 1811.03850, algorithm 1): one generator, a discriminator per device.
 
 Per round the server generates k batches of b = `batch_size` images. Device n gets two of them, X_g = X((n mod k) + 1)
-and X_d = X(((n+1) mod k) + 1), takes L = `device_steps` discriminator steps on its own samples and X_d, and sends up
-the gradient of its generator loss with respect to each image of X_g. The server carries the mean of these gradients
-through the generator. Every `mdgan.swap_epochs` passes over a shard, discriminators change places.
+and X_d = X(((n+1) mod k) + 1), takes L = `device_steps` discriminator steps on b samples of its own and X_d, the same
+ones L times, and sends up the gradient of its generator loss with respect to each image of X_g. The server carries the
+mean of these gradients through the generator. Every `mdgan.swap_epochs` passes over a shard, discriminators change
+places.
 
 Scale: a device's gradient is that of a mean over b images, so the server weighs each by 1/N, N the devices that took
 part, and not by 1/(N b) again. Swaps are random pairs, so that no discriminator is lost or doubled; with an odd
@@ -12,7 +13,6 @@ number one stays. What becomes of the optimiser's moments at a swap is not speci
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import islice
 
 import numpy as np
 import torch
@@ -52,9 +52,10 @@ class MDGANDevice(DeviceSide):
         slot = shard.device % self._batches
         generated, judged = self._batch(down, slot), self._batch(down, (shard.device + 1) % self._batches)
         with local_batches(self, shard, round) as batches:
+            batch = next(batches)
             d_losses = [
                 discriminator_step(self.networks, self._optimizer, batch.real, judged[: len(batch.real)], batch.mix)
-                for batch in islice(batches, self.config.device_steps)
+                for _ in range(self.config.device_steps)
             ]
             gradient, g_loss = feedback(self.networks, generated)
         update = Update(shard.device, array_of(gradient).ravel(), 1, {"d_loss": mean(d_losses), "g_loss": g_loss}, slot)
@@ -82,9 +83,12 @@ class MDGANServer(ServerSide):
         return self._values_per_batch
 
     def traffic(self) -> Traffic:
-        """Two batches down to each device, its own two; one batch of gradients up; a discriminator at a swap."""
-        batch = self._values_per_batch
-        return Traffic(down=2 * batch, up=batch, broadcast=False, swap=self.networks.discriminator.num_parameters)
+        """Two batches down to each device, or all to everyone; gradients of one up; a discriminator at a swap."""
+        batch, broadcast = self._values_per_batch, self.config.mdgan.downlink == "broadcast"
+        swapped = self.networks.discriminator.num_parameters
+        if self.config.mdgan.swap_moments == "travel":
+            swapped += FlatOptimizer(self.config.device_optimizer, self.networks.discriminator).vector.numel()
+        return Traffic(down=(self.slots if broadcast else 2) * batch, up=batch, broadcast=broadcast, swap=swapped)
 
     def down(self, round: int) -> np.ndarray:
         """All k batches, (k * b * d,), from which a device takes its two.
@@ -111,10 +115,12 @@ class MDGANServer(ServerSide):
         latents = self._latents(round)
 
         def judged() -> Iterator[tuple[Tensor, Tensor]]:
-            for slot, judgement in sorted(means.items()):
-                gradient = tensor_of(judgement.vector).to(self.torch_device) * (judgement.weight / total)
+            for slot, z in enumerate(latents):  # all of them, as in `down`: each forward pass moves buffers
                 with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
-                    yield self.networks.generator.module(latents[slot]), gradient.view(shape)
+                    images = self.networks.generator.module(z)
+                if slot in means:
+                    mean_feedback, weight = means[slot].vector, means[slot].weight
+                    yield images, tensor_of(mean_feedback).to(self.torch_device).view(shape) * (weight / total)
 
         feedback_step(self.networks, self._optimizer, judged())
         self.update_ema()

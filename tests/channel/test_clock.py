@@ -135,6 +135,15 @@ def test_speeds_spread_log_normally():
     assert np.array_equal(device_speeds(load_config(None, ["compute.device_flops=3e9"])), np.full(5, 3e9))
 
 
+def test_one_cell_can_be_kept_while_the_seed_varies():
+    words = ["channel.name=wireless", "compute.device_spread=1", "channel.bandwidth_hz=1e4"]
+    own, other = (clock(*words, f"seed={seed}").round(1).phases for seed in (0, 1))
+    assert own.up != other.up
+    assert own.device != other.device
+    kept = [clock(*words, "channel.seed=0", "compute.seed=0", f"seed={seed}").round(1).phases for seed in (0, 1)]
+    assert kept == [own, own]
+
+
 def test_nothing_sent_takes_no_time():
     phases = clock("channel.name=wireless", traffic=NO_TRAFFIC).round(1).phases
     assert (phases.down, phases.up, phases.average) == (0, 0, 0)

@@ -27,6 +27,15 @@ def test_the_uplink_is_the_shannon_rate_worked_out_by_hand():
     assert links.broadcast(7, np.array([0])) == pytest.approx(downlink, rel=1e-6)
 
 
+def test_noise_figures_are_the_receivers():
+    """The base station's takes 5 dB off the uplink, the device's 9 dB off the downlink."""
+    words = ["devices=3", "channel.shadowing_db=0"]
+    quiet, real = cell(*words, *PLAIN), cell(*words)
+    for direction, decibels in (("uplink", 5), ("downlink", 9)):
+        before, after = (2 ** (getattr(one, direction)(1, np.array([1])) / 10e6) - 1 for one in (quiet, real))
+        assert 10 * np.log10(before / after) == pytest.approx(decibels)
+
+
 def test_path_loss_grows_by_37_6_decibels_a_decade():
     near, far = (
         cell("devices=1", f"channel.radius_m={d}.0001", f"channel.min_distance_m={d}", *PLAIN) for d in (50, 500)

@@ -33,7 +33,12 @@ def clock_of(*words):
         (["method=averaged"], 4 * (G + D), 4 * D, 0),
         (["method=averaged", "schedule=parallel"], 4 * (G + D), 4 * D, 0),
         (["method=fedgan"], 4 * (G + D), 4 * (G + D), 0),
-        (["method=mdgan", "mdgan.swap_epochs=0.1"], 4 * 2 * 64 * 64 * 3, 4 * 64 * 64 * 3, 4 * D),
+        (
+            ["method=mdgan", "mdgan.swap_epochs=0.1", "mdgan.swap_moments=reset"],
+            4 * 2 * 64 * 64 * 3,
+            4 * 64 * 64 * 3,
+            4 * D,
+        ),
         (["method=averaged", "channel.bits_per_parameter=8"], G + D, D, 0),
     ],
 )

@@ -56,9 +56,11 @@ def test_it_is_a_dcgan_loop_bit_for_bit(d_steps, g_steps, norm):
     assert torch.equal(side.networks.discriminator.parameters.detach(), values(discriminator))
 
 
-def test_it_is_the_serial_schedule_with_one_device():
-    centralized = play(as_played(tiny("method=centralized")), [60], rounds=3)
-    serial = play(tiny("devices=1"), [60], rounds=3)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_it_is_the_serial_schedule_with_one_device(steps):
+    words = ["devices=1", f"generator_steps={steps}", "gan.ema=0.7"]
+    centralized = play(as_played(tiny("method=centralized", *words)), [60], rounds=3)
+    serial = play(tiny(*words), [60], rounds=3)
     parameters = centralized.networks.generator.num_parameters  # a device's fakes do not move the server's buffers
     assert torch.equal(centralized.networks.generator.parameters, serial.networks.generator.parameters)
     assert torch.equal(centralized.ema[:parameters], serial.ema[:parameters])

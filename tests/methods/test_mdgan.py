@@ -80,6 +80,34 @@ def test_the_discriminator_learns_from_the_next_batch_not_the_judged_one():
         assert np.array_equal(*states)
 
 
+def test_the_l_steps_of_a_round_see_the_same_samples(monkeypatch):
+    """Algorithm 1: b real images, then L discriminator steps on them and X_d."""
+    seen = []
+
+    def note(networks, optimizer, real, fake, mix):
+        seen.append((real.clone(), fake.clone()))
+        return 0.0
+
+    monkeypatch.setattr("raygan.methods.mdgan.discriminator_step", note)
+    host, server = parties(tiny("method=mdgan", "devices=1", "device_steps=3", NO_SWAP), [60])
+    host.round(1, server.down(1), [0])
+    assert len(seen) == 3
+    assert all(torch.equal(seen[0][part], later[part]) for later in seen[1:] for part in (0, 1))
+
+
+def test_feedback_is_applied_to_the_very_images_that_were_judged():
+    """Also where a batch got no judge, and generating moves buffers (spectral norm's power iteration)."""
+    config = tiny("method=mdgan", "mdgan.batches=2", "gan.generator_norm=spectral", NO_SWAP)
+    server = MDGAN.server(config, SHAPE, CPU)
+    sent = server.down(1).reshape(2, -1)
+    made = []
+    server.networks.generator.module.register_forward_hook(
+        lambda module, z, images: made.append(images.detach().clone())
+    )
+    server.finish(1, {1: Mean(np.zeros(server.update_size, np.float32), 1)})
+    assert np.array_equal(made[1].numpy().ravel(), sent[1])
+
+
 def test_each_device_keeps_its_own_discriminator():
     config = tiny("method=mdgan", NO_SWAP)
     host, server = parties(config, [20, 20, 20])
@@ -163,9 +191,14 @@ def test_swapped_discriminators_change_places():
 def test_traffic_is_two_batches_down_and_one_of_gradients_up():
     """The table of the field's message sizes: 64x64x3, b = 100, 4 bytes: 9.83 MB down, 4.92 MB up."""
     words = ["gan.latent=100", "gan.generator_width=64", "gan.discriminator_width=64", "gan.discriminator_norm=batch"]
-    server = MDGAN.server(tiny("method=mdgan", "batch_size=100", *words), (3, 64, 64), CPU)
+    words += ["method=mdgan", "batch_size=100", "devices=10"]
+    server = MDGAN.server(tiny(*words, "mdgan.swap_moments=stay"), (3, 64, 64), CPU)
     assert server.traffic() == Traffic(down=2_457_600, up=1_228_800, broadcast=False, swap=2_765_568)
     assert 4 * server.traffic().down / 1e6 == pytest.approx(9.83, abs=0.005)
+    travelling = MDGAN.server(tiny(*words), (3, 64, 64), CPU).traffic()
+    assert travelling.swap == 3 * 2_765_568 + 1, "Adam's two moments per parameter, and its count of steps"
+    to_all = MDGAN.server(tiny(*words, "mdgan.downlink=broadcast"), (3, 64, 64), CPU).traffic()
+    assert (to_all.down, to_all.broadcast) == (3 * 1_228_800, True), "k = 3 batches for ten devices"
 
 
 @pytest.mark.parametrize(("devices", "expected"), [(2, 1), (3, 2), (7, 2), (8, 3), (50, 4)])
