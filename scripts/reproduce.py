@@ -19,6 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 HERE = Path(__file__).parent
+MARKERS = ("<!-- written by scripts/reproduce.py: begin -->", "<!-- end -->")
 Tree = dict[str, Any]
 
 
@@ -82,10 +83,15 @@ def cells(settings: Tree) -> Iterator[Cell]:
                         yield Cell(study, data, split, method, seed, config)
 
 
+def is_finished(cell: Cell, out: Path) -> bool:
+    """Whether a cell has run to its end."""
+    return (out / cell.name / "generator.safetensors").exists()
+
+
 def play(cell: Cell, out: Path) -> str | None:
     """Run a cell, or go on with it; returns what went wrong, if anything did."""
     folder = out / cell.name
-    if (folder / "generator.safetensors").exists():
+    if is_finished(cell, out):
         return None
     settings = out / "configs" / f"{cell.name}.yaml"
     settings.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +99,9 @@ def play(cell: Cell, out: Path) -> str | None:
     resume = ["--resume"] if (folder / "config.yaml").exists() else []
     command = [sys.executable, "-m", "raygan.cli", "train", str(settings), "--out", str(folder), *resume]
     done = subprocess.run(command, capture_output=True, text=True)
-    return None if done.returncode == 0 else f"{cell.name}: {done.stderr.strip().splitlines()[-1]}"
+    if done.returncode == 0:
+        return None
+    return f"{cell.name}: {(done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]}"
 
 
 def main() -> int:
@@ -107,6 +115,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at the same time")
     arguments = parser.parse_args()
     settings = read(arguments.settings)
+    if arguments.page.exists() and not all(marker in arguments.page.read_text() for marker in MARKERS):
+        parser.error(f"--page: {arguments.page} lacks the lines {' and '.join(MARKERS)} that the tables go between")
     if arguments.cifar10:
         settings["data"]["cifar10"]["data"] |= {"name": "folder", "root": str(arguments.cifar10.resolve())}
     wanted = [cell for cell in cells(settings) if arguments.only in cell.name]
@@ -117,14 +127,13 @@ def main() -> int:
         ):
             print(f"{number}/{len(wanted)} {cell.name}{': failed' if failure else ''}", flush=True)
             failures += [failure] if failure else []
-    print(*failures, sep="\n")
-    if failures:
-        return 1
     from reproduction_report import write_results
 
-    write_results(settings, list(cells(settings)), arguments.out, arguments.page)
+    finished = [cell for cell in cells(settings) if is_finished(cell, arguments.out)]
+    write_results(settings, finished, arguments.out, arguments.page)
     print(f"wrote {arguments.page} and the figures in {arguments.page.with_suffix('')}")
-    return 0
+    print(*failures, sep="\n")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -9,15 +9,14 @@ from statistics import mean, stdev
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from reproduce import Cell, Tree
+from reproduce import MARKERS, Cell, Tree
 from scipy.stats import t as student_t
 
 from raygan.config import Config, load_config
 from raygan.data import ImageSet, load_data, split
 from raygan.engine.simulation import as_played, make_clock
-from raygan.report.curves import AXES, Run, cost_of, read_runs
+from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
 
-BEGIN, END = "<!-- written by scripts/reproduce.py: begin -->", "<!-- end -->"
 COLOURS = {
     "serial": "#4c78a8",
     "parallel": "#54a24b",
@@ -37,7 +36,7 @@ def write_results(settings: Tree, cells: list[Cell], out: Path, page: Path) -> N
     runs = finished(settings, cells, out)
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
-    lines = [f"{sum(len(seeds) for one in runs.values() for seeds in one.values())} runs, seeds {settings['seeds']}."]
+    lines = [f"{len(cells)} runs, seeds {', '.join(map(str, settings['seeds']))}."]
     for share in settings["targets"]:
         lines += ["", f"### To {share:.0%} of the untrained generator's FD-clf", "", *cost_table(settings, runs, share)]
     lines += ["", "### Where they end", "", *final_table(runs)]
@@ -48,23 +47,26 @@ def write_results(settings: Tree, cells: list[Cell], out: Path, page: Path) -> N
         lines += ["", f"![FD-clf against {UNITS[axis]}]({name})"]
     for method_group, path in draw_grids(runs, figures):
         lines += ["", f"![Samples: {method_group}]({figures.name}/{path.name})"]
-    text = page.read_text(encoding="utf-8") if page.exists() else f"{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN)
-    page.write_text(before + "\n".join([BEGIN, *lines, END]) + rest.split(END)[1], encoding="utf-8")
+    begin, end = MARKERS
+    text = page.read_text(encoding="utf-8") if page.exists() else f"{begin}\n{end}\n"
+    before, rest = text.split(begin)
+    page.write_text(before + "\n".join([begin, *lines, end]) + rest.split(end)[1], encoding="utf-8")
 
 
 def finished(settings: Tree, cells: Iterable[Cell], out: Path) -> Runs:
-    """The runs there are, at the first price; one that was run under the first split only stands under all of them."""
+    """The runs of `cells` at the first price; one run under the first split only stands under all of them."""
     runs: Runs = {}
     words = next(iter(settings["prices"].values()))
     for cell in cells:
-        folder = out / cell.name
-        if (folder / "generator.safetensors").exists():
-            splits = settings["studies"][cell.study]["splits"] if cell.method == "centralized" else [cell.split]
-            for split_name in splits:
-                group = runs.setdefault((cell.study, cell.data, split_name), {})
-                group.setdefault(cell.method, {})[cell.seed] = repriced(read_runs([folder])[0], words)
-    return runs
+        run = repriced(read_runs([out / cell.name])[0], words)
+        splits = settings["studies"][cell.study]["splits"] if cell.method == "centralized" else [cell.split]
+        for split_name in splits:
+            group = runs.setdefault((cell.study, cell.data, split_name), {})
+            group.setdefault(cell.method, {})[cell.seed] = run
+    for methods in runs.values():
+        check_same_yardstick([run for seeds in methods.values() for run in seeds.values()])
+    order = list(settings["methods"])
+    return {group: dict(sorted(runs[group].items(), key=lambda item: order.index(item[0]))) for group in runs}
 
 
 def costs(seeds: dict[int, Run], share: float) -> dict[int, dict[str, float]]:
@@ -135,8 +137,10 @@ def claim(method: str, baseline: str, seconds: list[float], reached: int, tried:
         return ""
     if reached < tried:
         return "no: not always reached" if reached else "no: never reached"
-    if len(seconds) < tried or len(seconds) < 2:
-        return "open: nothing to compare with"
+    if len(seconds) < tried:
+        return f"yes: {baseline} did not always reach it"
+    if len(seconds) < 2:
+        return "open: one seed only"
     _, low, high = interval(seconds, log=True)
     return "yes" if high < 1 else "no" if low > 1 else "open: the interval holds 1"
 
@@ -167,8 +171,12 @@ def price_table(settings: Tree, runs: Runs) -> list[str]:
                 if method in methods
             }
             base = costs(priced.get(baseline, {}), share)
-            found = [shown_ratio(ratios(costs(priced[method], share), base, "sim_s")) for method in others]
-            rows.append([*group, price, "; ".join(f"{m} {r}" for m, r in zip(others, found, strict=True))])
+            found = []
+            for method in others:
+                compared = ratios(costs(priced[method], share), base, "sim_s")
+                missing = f" ({len(compared)} of {len(priced[method])})" if len(compared) < len(priced[method]) else ""
+                found.append(f"{method} {shown_ratio(compared)}{missing}")
+            rows.append([*group, price, "; ".join(found)])
     return table(["study", "data", "split", "price", f"simulated s / {baseline} to the first target"], rows)
 
 
@@ -208,7 +216,7 @@ def draw_curves(settings: Tree, runs: Runs, axis: str, path: Path) -> None:
                 continue  # a pooled method sends nothing
             panel.plot(x, np.exp(np.log(values).mean(axis=0)), label=method, color=COLOURS[method], lw=1.6)
             panel.fill_between(x, values.min(axis=0), values.max(axis=0), color=COLOURS[method], alpha=0.18, lw=0)
-        first = max(float(run.curve["fd_clf"].iloc[0]) for seeds in methods.values() for run in seeds.values())
+        first = mean(float(run.curve["fd_clf"].iloc[0]) for seeds in methods.values() for run in seeds.values())
         for share in settings["targets"]:
             panel.axhline(share * first, color="black", lw=0.6, ls=":")
         panel.set(title=", ".join(group), yscale="log", xlabel=UNITS[axis], ylabel="FD-clf")

@@ -58,6 +58,13 @@ class Frozen(nn.Module):
 quadratic = Loss(lambda real, fake: (real - 1).square().mean() + (fake + 1).square().mean(), lambda fake: -fake.mean())
 
 
+def _fails(*logits):
+    raise RuntimeError("on purpose")
+
+
+fails = Loss(_fails, _fails)
+
+
 def not_a_network(shape, gan):
     return torch.zeros(3)
 
@@ -88,6 +95,11 @@ class FastLinks(NoLinks):
 class Evens(Selection):
     def choose(self, round, rates, random):
         return np.arange(0, self.devices, 2)
+
+
+class FirstTwo(Selection):
+    def choose(self, round, rates, random):
+        return np.array([0, 1])
 
 
 class Twice(Selection):

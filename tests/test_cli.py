@@ -156,6 +156,16 @@ WRONG = [
     ),
     (["train", "compute.device_flops=[]"], "compute.device_flops: 0 values for devices=5; give one, or one per device"),
     (["train", "compute.device_spread=-1"], "compute.device_spread: input should be greater than or equal to 0"),
+    (
+        ["train", "gan.loss=tests.own:fails"],
+        "before anything is started: RuntimeError: on purpose",
+    ),
+    (
+        ["train", "channel.name=tests.own:FastLinks"],
+        "before anything is started: KeyError: 'bps'",
+    ),
+    (["train", "channel.name=wireless", "channel.device_power_dbm=-5000"], "wireless gave the rates [0.0, 0.0"),
+    (["compare", "nowhere", "--out", "page.csv"], "--out: page.csv is to be a page; name it with the ending .html"),
     (["compare", "nowhere", "--out", "page.html"], "not a run folder"),
     (["evaluate", "nowhere", "gan.latent=9"], "gan.latent=9: only eval.* keys"),
     (["train", "nosuchpreset"], "nosuchpreset: neither a .yaml file nor a preset"),

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+import raygan
 from raygan.config import load_config
-from tests.helpers import TINY
+from raygan.report.curves import read_runs
+from tests.helpers import TINY, tiny
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -58,7 +60,19 @@ def test_ratios_are_taken_seed_by_seed_and_claims_are_careful(scripts):
     assert report.claim("serial", "fedgan", [1.5, 1.51, 1.49], 3, 3) == "no"
     assert report.claim("serial", "fedgan", [0.5, 0.9, 1.2], 3, 3) == "open: the interval holds 1"
     assert report.claim("serial", "fedgan", [0.5, 0.5], 2, 3) == "no: not always reached"
-    assert report.claim("serial", "fedgan", [0.5, 0.5], 3, 3) == "open: nothing to compare with"
+    assert report.claim("serial", "fedgan", [0.5, 0.5], 3, 3) == "yes: fedgan did not always reach it"
+    assert report.claim("serial", "fedgan", [0.5], 1, 1) == "open: one seed only"
+    assert report.shown_ratio([0.0, 0.0]) == "0", "a method that sends nothing"
+
+
+def test_a_run_costs_what_it_recorded_when_the_price_is_its_own(scripts, tmp_path):
+    _, report = scripts
+    for words in (["channel.name=wireless", "schedule=parallel"], ["method=centralized"]):
+        raygan.train(tiny(*words), tmp_path / words[0])
+        (run,) = read_runs([tmp_path / words[0]])
+        own, narrow = (report.repriced(run, price) for price in ([], ["channel.name=constant", "channel.uplink_bps=1"]))
+        assert own.curve["sim_s"].tolist() == pytest.approx(run.curve["sim_s"].tolist())
+        assert (narrow.curve["sim_s"].iloc[-1] > run.curve["sim_s"].iloc[-1]) == (words[0] != "method=centralized")
 
 
 @pytest.mark.slow
@@ -66,12 +80,19 @@ def test_a_small_grid_runs_resumes_and_is_written_up(tmp_path):
     settings = {
         "seeds": [0, 1],
         "baseline": "fedgan",
-        "targets": [2.0],  # reached at once
+        "targets": [0.99999],
         "base": tree_of(TINY) | {"channel": {"name": "wireless"}},
         "data": {"digits": {"data": {"name": "digits", "limit": 200}}},
         "splits": {"iid": {}},
-        "methods": {"serial": {"method": "averaged"}, "fedgan": {"method": "fedgan"}},
-        "studies": {"s": {"base": {}, "methods": {"serial": {}, "fedgan": {}}, "data": ["digits"], "splits": ["iid"]}},
+        "methods": {name: {"method": name} for name in ("averaged", "fedgan", "centralized")},
+        "studies": {
+            "s": {
+                "base": {"rounds": 30, "device_optimizer": {"lr": 1e-2}, "generator_optimizer": {"lr": 1e-2}},
+                "methods": {"averaged": {}, "fedgan": {}, "centralized": {}},
+                "data": ["digits"],
+                "splits": ["iid"],
+            }
+        },
         "prices": {"as run": [], "narrow": ["channel.bandwidth_hz=1e5"]},
     }
     YAML(typ="safe", pure=True).dump(settings, tmp_path / "grid.yaml")
@@ -85,12 +106,11 @@ def test_a_small_grid_runs_resumes_and_is_written_up(tmp_path):
         return {path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/generator.safetensors")}
 
     first = go()
-    assert len(first) == 4
-    unfinished = tmp_path / "runs" / "s-digits-iid-serial-seed_1"
+    assert len(first) == 6
+    unfinished = tmp_path / "runs" / "s-digits-iid-averaged-seed_1"
     before = (unfinished / "generator.safetensors").read_bytes()
     (unfinished / "generator.safetensors").unlink()
-    for path in (unfinished / "checkpoints").glob("*4"):
-        path.rename(path.with_name("aside"))  # as if it had been stopped after round 2
+    (unfinished / "checkpoints" / "round_000030").rename(tmp_path / "aside")  # as if stopped after round 28
     second = go()
     assert {name for name in first if first[name] != second[name]} == {unfinished.name}, "only what was missing"
     assert (unfinished / "generator.safetensors").read_bytes() == before
@@ -98,8 +118,16 @@ def test_a_small_grid_runs_resumes_and_is_written_up(tmp_path):
     assert text.startswith("above\n")
     assert text.endswith("<!-- end -->\nbelow\n")
     assert "old" not in text
-    assert "| s | digits | iid | serial | 2 of 2 |" in text
-    assert "| s | digits | iid | narrow | serial" in text
+    assert "6 runs, seeds 0, 1." in text
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| s |")]
+    costs = {row[3]: row for row in rows if len(row) == 11}
+    assert costs.keys() == {"averaged", "fedgan", "centralized"}
+    assert costs["averaged"][4] == "2 of 2"
+    assert "[" in costs["averaged"][9], "a ratio with its interval"
+    assert costs["centralized"][8] == "0", "nothing sent"
+    prices = {row[3]: row[4] for row in rows if len(row) == 5}
+    assert prices["as run"].startswith("averaged " + costs["averaged"][9])
+    assert prices["narrow"] != prices["as run"]
     assert len(list((tmp_path / "page").glob("*.png"))) == 4
 
 

@@ -11,7 +11,7 @@ from raygan.channel.traffic import Traffic
 from raygan.components import CHANNELS, SELECTIONS, build
 from raygan.config.simulation import Policy
 from raygan.config.tree import Config
-from raygan.errors import InputError
+from raygan.errors import RunError
 from raygan.rng import Role, stream
 
 Partners = Callable[[int, list[int]], Mapping[int, int]]
@@ -98,13 +98,13 @@ class Clock:
         """What `round` will be.
 
         Raises:
-            InputError: a selection of one's own does not choose among the devices.
+            RunError: a selection of one's own does not choose among the devices, or a rate is not above 0.
         """
         traffic, server_flops = self._traffic, self._config.compute.server_flops
         chosen = self._choose(round)
         down_s = self._seconds(traffic.down, self._downlink(round, chosen))
         device_s = self._compute_s[chosen]
-        up_s = self._seconds(traffic.up, self._links.uplink(round, chosen))
+        up_s = self._seconds(traffic.up, self._uplink(round, chosen))
         answer_s = down_s + device_s + up_s
         limit = self._config.selection.deadline_s or np.inf
         devices: list[int] = chosen[answer_s <= limit].tolist()
@@ -132,28 +132,42 @@ class Clock:
         )
 
     def _choose(self, round: int) -> np.ndarray:
+        name, devices = self._config.selection.name, self._config.devices
         random = stream(self._config.seed, Role.SELECTION, round=round)
-        chosen = np.sort(np.asarray(self._selection.choose(round, self._links.quality(round), random)))
-        known = len(chosen) > 0 and chosen[0] >= 0 and chosen[-1] < self._config.devices
-        if not known or len(np.unique(chosen)) != len(chosen):
-            raise InputError(
-                f"selection.name: {self._config.selection.name} chose {chosen.tolist()} in round {round}; different "
-                f"devices from 0 to {self._config.devices - 1} are needed, at least one"
+        quality = self._checked(self._links.quality(round), devices)
+        chosen = np.asarray(self._selection.choose(round, quality, random))
+        whole = chosen.ndim == 1 and len(chosen) > 0 and np.issubdtype(chosen.dtype, np.integer)
+        if not (whole and len(np.unique(chosen)) == len(chosen) and 0 <= chosen.min() <= chosen.max() < devices):
+            raise RunError(
+                f"selection.name: {name} chose {chosen.tolist()} in round {round}; different devices from 0 to "
+                f"{devices - 1} are needed, at least one"
             )
-        return chosen
+        return np.sort(chosen)
 
     def _downlink(self, round: int, chosen: np.ndarray) -> np.ndarray:
         if self._traffic.broadcast:
-            return np.full(len(chosen), self._links.broadcast(round, chosen))
-        return self._links.downlink(round, chosen)
+            return np.full(len(chosen), self._checked(np.array([self._links.broadcast(round, chosen)]), 1))
+        return self._checked(self._links.downlink(round, chosen), len(chosen))
+
+    def _uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
+        return self._checked(self._links.uplink(round, devices), len(devices))
+
+    def _checked(self, rates: np.ndarray, count: int) -> np.ndarray:
+        if np.shape(rates) != (count,) or not np.all(rates > 0):  # false for NaN too
+            raise RunError(
+                f"channel.name: {self._config.channel.name} gave the rates {np.ravel(rates)[:5].tolist()} (bit/s); "
+                f"{count} above 0 are needed"
+            )
+        return rates
 
     def _swap_s(self, round: int, partners: Mapping[int, int]) -> float:
         """Each giver sends to the base station, which passes it on to the receiver; all at the same time."""
         if not partners:
             return 0.0
-        up = self._seconds(self._traffic.swap, self._links.uplink(round, np.array(list(partners.values()))))
-        down = self._seconds(self._traffic.swap, self._links.downlink(round, np.array(list(partners))))
-        return float((up + down).max())
+        givers, receivers = np.array(list(partners.values())), np.array(list(partners))
+        up = self._seconds(self._traffic.swap, self._uplink(round, givers))
+        down = self._checked(self._links.downlink(round, receivers), len(receivers))
+        return float((up + self._seconds(self._traffic.swap, down)).max())
 
     def _bytes(self, values: int) -> int:
         return -(-values * self._config.channel.bits_per_parameter // 8)

@@ -49,8 +49,10 @@ class HostActor:
         self._host = Host(config, problem, shards, self._device)
 
     @ray.method(num_returns=2)
-    def round(self, round: int, down: np.ndarray, chosen: list[int]) -> tuple[Contribution, dict[int, Metrics]]:
-        """What goes up, and the devices' scalars, as two objects."""
+    def round(
+        self, round: int, down: np.ndarray, chosen: list[int], *exchanged: None
+    ) -> tuple[Contribution, dict[int, Metrics]]:
+        """What goes up, and the devices' scalars, as two objects; after the last round's exchange, if there was one."""
         return self._host.round(round, down, chosen)
 
     def hand_over(self, givers: list[int]) -> dict[int, State]:

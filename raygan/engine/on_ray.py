@@ -126,7 +126,10 @@ class RayExecutor(Executor):
         """Submit a round."""
         self._round = round
         hosts = self._by_host(devices)
-        started = [self._hosts[host].round.remote(round, self._down, numbers) for host, numbers in hosts.items()]
+        before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
+        started = [
+            self._hosts[host].round.remote(round, self._down, numbers, *before) for host, numbers in hosts.items()
+        ]
         self._down, played = self._server.round.remote(round, [update for update, _ in started])
         self._played = [played, *self._exchange(partners)]
         reports = [report for _, report in started]

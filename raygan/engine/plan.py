@@ -43,6 +43,8 @@ class Plan:
     """Per round, all devices (bytes, simulated)."""
     bytes_up: float
     """Per round, all devices (bytes, simulated)."""
+    bytes_swap: float
+    """Per round, between devices (bytes, simulated)."""
     round_s: float
     """Length of a round (simulated seconds)."""
     phases_s: dict[str, float]
@@ -76,6 +78,7 @@ def make_plan(config: Config) -> Plan:
         gpus=needs.total.get("GPU", 0) + config.eval.gpus if on_ray else 0,
         bytes_down=fmean(round.bytes_down for round in rounds),
         bytes_up=fmean(round.bytes_up for round in rounds),
+        bytes_swap=fmean(round.bytes_swap for round in rounds),
         round_s=fmean(round.phases.seconds for round in rounds),
         phases_s={name: fmean(one[name] for one in phases) for name in phases[0]},
         memory_mb=processes * PROCESS_MB + RECORDER_MB + images.images.nbytes // 2**20,
@@ -91,6 +94,8 @@ def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:
     low, middle, high = plan.shard_sizes
     fewest, usual, most = plan.classes_per_device
     phases = ", ".join(f"{name} {seconds:.3g}" for name, seconds in plan.phases_s.items() if seconds)
+    ways = {"down": plan.bytes_down, "up": plan.bytes_up, "between devices": plan.bytes_swap}
+    traffic = ", ".join(f"{count / 1e6:.2f} MB {way}" for way, count in ways.items() if count) or "nothing"
     schedule = f", {config.schedule} schedule" if method_of(config).scheduled else ""
     where = "inline, in one process"
     if config.engine.executor == "ray":
@@ -111,6 +116,6 @@ def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:
         ),
         ("processes", where),
         ("memory", f"about {plan.memory_mb / 1000:.1f} GB in all"),
-        ("traffic", f"{plan.bytes_down / 1e6:.2f} MB down and {plan.bytes_up / 1e6:.2f} MB up per round (simulated)"),
+        ("traffic", f"{traffic} per round (simulated)"),
         ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
     ]

@@ -1,5 +1,6 @@
 """From a config to the simulated clock: the method's own work counted, its traffic and exchanges asked for."""
 
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from raygan.config.tree import Config
 from raygan.data import ImageSet
 from raygan.engine.compute import threads
 from raygan.engine.parties import method_of
+from raygan.errors import InputError, RunError
 from raygan.methods.base import Mean, ServerSide, Shard
 
 
@@ -35,11 +37,26 @@ def as_played(config: Config) -> Config:
 
 
 def make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Clock:
-    """The clock of a run.
+    """The clock of a run, after its first round has been tried.
 
     Raises:
-        InputError: a channel or selection of one's own cannot be built, or fails in the first round.
+        InputError: a component of one's own cannot be built, or fails in the first round.
     """
+    try:
+        return _make_clock(config, images, shards)
+    except InputError:
+        raise
+    except RunError as error:
+        raise InputError(str(error)) from error
+    except Exception as error:  # whatever a user's own component raises
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"the first round fails before anything is started: {type(error).__name__}: {error} "
+            f"({where.filename}, line {where.lineno})"
+        ) from error
+
+
+def _make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Clock:
     method = method_of(config)
     server = method.server(config, images.shape, torch.device("cpu"))
     exchange = method.exchange

@@ -88,7 +88,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         if resume:
             folder.check_same_data(images.digest)
         start = _newest_checkpoint(folder, config, tell) if resume else None
-        tell(f"starting {played.devices} devices and a server")
+        tell(f"starting {played.devices} device{'s' if played.devices > 1 else ''} and a server")
         executor = _open(played, folder, images, shards, start)
     except BaseException:
         if not resume:

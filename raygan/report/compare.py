@@ -37,8 +37,11 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     `out` with the ending .csv, the curves to -curves.csv.
 
     Raises:
-        InputError: a folder is no run or not evaluated, runs that do not compare, or `out` cannot be written.
+        InputError: a folder is no run or not evaluated, runs that do not compare, or `out` is no page that can be
+            written.
     """
+    if out.suffix != ".html":
+        raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
     runs = read_runs(folders)
     metric = common_metric(runs, metric)
     target = hardest_common_target(runs, metric) if target is None else target

@@ -41,16 +41,26 @@ def read_runs(folders: list[Path]) -> list[Run]:
     """
     roots = [folder.resolve() for folder in folders]
     runs = [_read(root, name) for root, name in zip(roots, _names(roots), strict=True)]
-    for key in _SAME_YARDSTICK:
-        values = {run.name: run.curve[key].iloc[-1] if key in run.curve else None for run in runs}
-        if len(set(values.values())) > 1:
-            (first, mine), (second, other) = next(
-                (a, b) for a in values.items() for b in values.items() if a[1] != b[1]
-            )
-            raise InputError(
-                f"{second}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
-            )
+    check_same_yardstick(runs)
     return runs
+
+
+def check_same_yardstick(runs: list[Run]) -> None:
+    """Refuse to compare what was measured differently.
+
+    Raises:
+        InputError: runs, or parts of one run, with other sample counts or another classifier.
+    """
+    for key in _SAME_YARDSTICK:
+        values = [
+            (run.name, value) for run in runs for value in (run.curve[key].unique() if key in run.curve else [None])
+        ]
+        first, mine = values[0]
+        for name, other in values:
+            if other != mine:
+                raise InputError(
+                    f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
+                )
 
 
 def _read(root: Path, name: str) -> Run:
@@ -87,7 +97,7 @@ def common_metric(runs: list[Run], asked: str | None) -> str:
         InputError: a run lacks it.
     """
     for metric in [asked] if asked else METRICS:
-        if all(metric in run.curve for run in runs):
+        if all(metric in run.curve and _is_measured(run, metric) for run in runs):
             return metric
     known = sorted(set.intersection(*[{c for c in run.curve if _is_measured(run, c)} for run in runs]))
     wanted = asked or " or ".join(METRICS)
@@ -96,7 +106,8 @@ def common_metric(runs: list[Run], asked: str | None) -> str:
 
 def _is_measured(run: Run, column: str) -> bool:
     beside = {"round", "wall_s", "sim_s", "megabytes", "devices", "late", "eval_samples", "reference_images"}
-    return column not in beside and not column.startswith("bytes_") and pd.api.types.is_numeric_dtype(run.curve[column])
+    counted = column in beside or column.startswith("bytes_")
+    return not counted and bool(pd.api.types.is_numeric_dtype(run.curve[column]))
 
 
 def hardest_common_target(runs: list[Run], metric: str) -> float:

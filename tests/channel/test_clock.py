@@ -11,7 +11,7 @@ from raygan.channel.clock import Clock, Work, device_speeds
 from raygan.channel.traffic import NO_TRAFFIC, Traffic
 from raygan.components import CHANNELS
 from raygan.config import load_config
-from raygan.errors import InputError
+from raygan.errors import RunError
 
 NET = Traffic(down=3000, up=1000, broadcast=True)
 
@@ -154,8 +154,21 @@ def test_components_of_ones_own():
     one = clock(*words, "selection.name=tests.own:Evens").round(1)
     assert one.devices == [0, 2]
     assert one.phases.up == 32_000 / 1e6
-    with pytest.raises(InputError, match=r"tests.own:Twice chose \[1, 1\] in round 1; different devices from 0 to 3"):
+    with pytest.raises(RunError, match=r"tests.own:Twice chose \[1, 1\] in round 1; different devices from 0 to 3"):
         clock(*words, "selection.name=tests.own:Twice").round(1)
+
+
+@pytest.mark.parametrize("chosen", [[0.0, 1.0], [True, False], [], [-1], [4], [[0], [1]]], ids=str)
+def test_a_choice_must_be_device_numbers(chosen):
+    one = clock("devices=4")
+    one._selection.choose = lambda round, rates, random: np.array(chosen)
+    with pytest.raises(RunError, match="different devices from 0 to 3 are needed, at least one"):
+        one.round(1)
+
+
+def test_a_dead_link_is_named():
+    with pytest.raises(RunError, match=r"channel.name: wireless gave the rates \[0.0, .* 5 above 0 are needed"):
+        clock("channel.name=wireless", "channel.device_power_dbm=-5000").round(1)
 
 
 def test_every_channel_has_rates_above_zero():

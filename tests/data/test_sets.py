@@ -90,6 +90,15 @@ def test_folder_makes_a_class_of_each_sub_folder(tree):
     assert load("data.name=folder", f"data.root={tree}", "data.channels=1").shape == (1, 32, 32)
 
 
+def test_the_layout_in_memory_does_not_depend_on_the_cache(tree, tmp_path, monkeypatch):
+    """Convolutions sum in memory order: other strides, other last bits."""
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path / "cache"))
+    decoded, cached = (load("data.name=folder", f"data.root={tree}", *limit) for limit in ([], []))
+    assert decoded.images.flags.c_contiguous
+    assert decoded.images.strides == cached.images.strides
+    assert load("data.name=folder", f"data.root={tree}", "data.limit=4").images.flags.c_contiguous
+
+
 def test_folder_decodes_once_per_content(tree, monkeypatch):
     first = load("data.name=folder", f"data.root={tree}")
     decoded = []

@@ -27,8 +27,12 @@ RUNS = {
         *("schedule=parallel", "averaged.weights=shard", "channel.name=wireless"),
         *("selection.name=proportional_fair", "selection.count=2"),
     ],
+    "all switches": [
+        *("averaged.buffers=local", "averaged.optimizer_state=average", "averaged.upload=delta"),
+        *("gan.discriminator_norm=batch", "selection.name=uniform", "selection.count=3"),
+    ],
     "fedgan": ["method=fedgan", "device_steps=2"],
-    "mdgan, swaps": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.3"],
+    "mdgan, swaps": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.1"],
     "centralized": ["method=centralized"],
 }
 

@@ -121,7 +121,10 @@ def test_unselected_devices_do_no_work(tmp_path):
 def test_stragglers_miss_the_round_and_the_rest_are_averaged(tmp_path):
     """The slow device never answers in time: the run is that of the other two alone."""
     slow = ["compute.device_flops=[1e9, 1e9, 1e3]", "selection.deadline_s=10"]
-    rows = raygan.train(tiny(*slow), tmp_path / "run").rows
+    late = raygan.train(tiny(*slow), tmp_path / "run")
+    without = raygan.train(tiny("selection.name=tests.own:FirstTwo"), tmp_path / "without")
+    assert late.generator.read_bytes() == without.generator.read_bytes()
+    rows = late.rows
     assert [(row["devices"], row["late"]) for row in rows[1:]] == [(2, 1)] * 4
     assert all(row["phases_s"]["device"] == 10 for row in rows[1:])
 

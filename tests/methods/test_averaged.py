@@ -209,15 +209,6 @@ def test_buffers_averaged_local_or_reset():
     assert reset.side.update_size == local.side.update_size
 
 
-def test_only_vectors_and_scalars_go_up():
-    host, server = parties(tiny(), [20, 20, 20])
-    update, _ = Averaged.device(tiny(), SHAPE, CPU).update(host.devices[0].shard, 1, server.side.down(1), {})
-    assert update.vector.shape == (server.side.update_size,)
-    assert update.vector.dtype == np.float32
-    assert all(isinstance(value, float) for value in update.metrics.values())
-    assert set(vars(update)) == {"device", "vector", "weight", "metrics", "slot"}
-
-
 def test_traffic_is_both_networks_down_and_the_discriminator_up():
     gan = ["gan.latent=100", "gan.generator_width=64", "gan.discriminator_width=64", "gan.discriminator_norm=batch"]
     server = Averaged.server(tiny(*gan), (3, 64, 64), CPU)

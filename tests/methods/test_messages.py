@@ -1,0 +1,41 @@
+"""What leaves a device, whatever the method: one vector of the announced size, and scalars. Never its samples."""
+
+import numpy as np
+import pytest
+
+from raygan.components import METHODS
+from raygan.engine.parties import method_of
+from tests.helpers import tiny
+from tests.methods.parties import CPU, SHAPE, parties
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_a_vector_and_scalars_go_up(name):
+    config = tiny(f"method={name}")
+    host, server = parties(config, [20, 20, 20])
+    method = method_of(config)
+    for number, device in host.devices.items():
+        update, state = method.device(config, SHAPE, CPU).update(device.shard, 1, server.down(1), {})
+        assert set(vars(update)) == {"device", "vector", "weight", "metrics", "slot"}
+        assert update.device == number
+        assert update.vector.shape == (server.side.update_size,)
+        assert update.vector.dtype == np.float32
+        assert all(isinstance(value, float) for value in update.metrics.values())
+        assert 0 <= update.slot < server.side.slots
+        for sent in [update.vector, *(state.values() if method.exchange else [])]:
+            assert not holds_an_image_of(device.shard.samples, sent)
+
+
+def holds_an_image_of(samples, vector):
+    """Whether the beginning of an image stands somewhere in the vector, as pixels or scaled to [-1, 1]."""
+    windows = np.lib.stride_tricks.sliding_window_view(vector, 8)
+    beginnings = samples.reshape(len(samples), -1)[:, :8].astype(np.float32)
+    return any(np.isclose(windows, b).all(axis=1).any() for b in [*beginnings, *(beginnings / 127.5 - 1)])
+
+
+def test_an_image_that_was_sent_would_be_seen():
+    samples = np.random.default_rng(0).integers(256, size=(3, 1, 16, 16), dtype=np.uint8)
+    sent = np.random.default_rng(1).standard_normal(1000).astype(np.float32)
+    assert not holds_an_image_of(samples, sent)
+    sent[100 : 100 + 256] = samples[1].ravel() / np.float32(127.5) - 1
+    assert holds_an_image_of(samples, sent)
