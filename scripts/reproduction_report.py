@@ -17,13 +17,6 @@ from raygan.data import ImageSet, load_data, split
 from raygan.engine.simulation import as_played, make_clock
 from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
 
-COLOURS = {
-    "serial": "#4c78a8",
-    "parallel": "#54a24b",
-    "fedgan": "#f58518",
-    "mdgan": "#e45756",
-    "centralized": "#888888",
-}
 UNITS = {"round": "rounds", "megabytes": "MB", "sim_s": "simulated s"}
 Group = tuple[str, str, str]
 """Study, data set, split."""
@@ -214,8 +207,9 @@ def draw_curves(settings: Tree, runs: Runs, axis: str, path: Path) -> None:
             x = np.mean([curve[axis].to_numpy()[:length] for curve in curves], axis=0)
             if axis != "round" and x[-1] == 0:
                 continue  # a pooled method sends nothing
-            panel.plot(x, np.exp(np.log(values).mean(axis=0)), label=method, color=COLOURS[method], lw=1.6)
-            panel.fill_between(x, values.min(axis=0), values.max(axis=0), color=COLOURS[method], alpha=0.18, lw=0)
+            colour = f"C{list(settings['methods']).index(method)}"
+            panel.plot(x, np.exp(np.log(values).mean(axis=0)), label=method, color=colour, lw=1.6)
+            panel.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
         first = mean(float(run.curve["fd_clf"].iloc[0]) for seeds in methods.values() for run in seeds.values())
         for share in settings["targets"]:
             panel.axhline(share * first, color="black", lw=0.6, ls=":")

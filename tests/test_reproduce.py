@@ -97,7 +97,7 @@ def test_a_small_grid_runs_resumes_and_is_written_up(tmp_path):
     }
     YAML(typ="safe", pure=True).dump(settings, tmp_path / "grid.yaml")
     page = tmp_path / "page.md"
-    page.write_text("above\n<!-- written by scripts/reproduce.py: begin -->\nold\n<!-- end -->\nbelow\n")
+    page.write_text("above\n<!-- written by scripts/reproduce.py: begin -->\nstale text\n<!-- end -->\nbelow\n")
 
     def go():
         command = [sys.executable, str(SCRIPTS / "reproduce.py"), "--settings", "grid.yaml", "--out", "runs"]
@@ -117,7 +117,7 @@ def test_a_small_grid_runs_resumes_and_is_written_up(tmp_path):
     text = page.read_text()
     assert text.startswith("above\n")
     assert text.endswith("<!-- end -->\nbelow\n")
-    assert "old" not in text
+    assert "stale text" not in text
     assert "6 runs, seeds 0, 1." in text
     rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| s |")]
     costs = {row[3]: row for row in rows if len(row) == 11}
