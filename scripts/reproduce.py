@@ -10,82 +10,13 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
+from reproduction_cells import MARKERS, Cell, cells, is_finished, read, write
+from reproduction_report import write_results
 
 HERE = Path(__file__).parent
-MARKERS = ("<!-- written by scripts/reproduce.py: begin -->", "<!-- end -->")
-Tree = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run."""
-
-    study: str
-    data: str
-    split: str
-    method: str
-    seed: int
-    config: Tree
-
-    @property
-    def name(self) -> str:
-        """Its folder's."""
-        words = (self.study, self.data, self.split, self.method, f"seed {self.seed}")
-        return "-".join(word.replace(" ", "_") for word in words)
-
-
-def read(path: Path) -> Tree:
-    """A YAML file."""
-    return YAML(typ="safe", pure=True).load(path)
-
-
-def write(tree: Tree, path: Path) -> None:
-    """A YAML file."""
-    writer = YAML(typ="safe", pure=True)
-    writer.dump(tree, path)
-
-
-def laid_over(*trees: Tree) -> Tree:
-    """Trees merged, the later ones on top."""
-    merged: Tree = {}
-    for tree in trees:
-        for key, value in tree.items():
-            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-            merged[key] = laid_over(merged[key], value) if both else value
-    return merged
-
-
-def cells(settings: Tree) -> Iterator[Cell]:
-    """Every run; what does not depend on the split (a pooled method) is run under the first one only."""
-    for seed in settings["seeds"]:  # the first seed of everything, then the second, ...
-        for study, parts in settings["studies"].items():
-            for data in parts["data"]:
-                for split in parts["splits"]:
-                    for method, own in parts["methods"].items():
-                        if method == "centralized" and split != parts["splits"][0]:
-                            continue
-                        config = laid_over(
-                            settings["base"],
-                            settings["data"][data],
-                            settings["splits"][split],
-                            parts["base"],
-                            settings["methods"][method],
-                            own,
-                            {"seed": seed},
-                        )
-                        yield Cell(study, data, split, method, seed, config)
-
-
-def is_finished(cell: Cell, out: Path) -> bool:
-    """Whether a cell has run to its end."""
-    return (out / cell.name / "generator.safetensors").exists()
 
 
 def play(cell: Cell, out: Path) -> str | None:
@@ -127,8 +58,6 @@ def main() -> int:
         ):
             print(f"{number}/{len(wanted)} {cell.name}{': failed' if failure else ''}", flush=True)
             failures += [failure] if failure else []
-    from reproduction_report import write_results
-
     finished = [cell for cell in cells(settings) if is_finished(cell, arguments.out)]
     write_results(settings, finished, arguments.out, arguments.page)
     print(f"wrote {arguments.page} and the figures in {arguments.page.with_suffix('')}")

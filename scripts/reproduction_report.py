@@ -9,7 +9,7 @@ from statistics import mean, stdev
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from reproduce import MARKERS, Cell, Tree
+from reproduction_cells import MARKERS, Cell, Tree
 from scipy.stats import t as student_t
 
 from raygan.config import Config, load_config

@@ -19,19 +19,19 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 @pytest.fixture
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import reproduce
+    import reproduction_cells
     import reproduction_report
 
-    return reproduce, reproduction_report
+    return reproduction_cells, reproduction_report
 
 
 def test_every_cell_is_a_config_that_loads(scripts, tmp_path):
-    reproduce, _ = scripts
-    settings = reproduce.read(SCRIPTS / "reproduction.yaml")
-    cells = list(reproduce.cells(settings))
+    grid, _ = scripts
+    settings = grid.read(SCRIPTS / "reproduction.yaml")
+    cells = list(grid.cells(settings))
     assert len({cell.name for cell in cells}) == len(cells) >= 3 * 3 * 2 * 4
     for cell in cells:
-        reproduce.write(cell.config, tmp_path / "cell.yaml")
+        grid.write(cell.config, tmp_path / "cell.yaml")
         config = load_config(tmp_path / "cell.yaml")
         assert config.seed == cell.seed
         steps = config.rounds * config.device_steps
@@ -114,6 +114,10 @@ def test_a_small_grid_runs_resumes_and_is_written_up(tmp_path):
     second = go()
     assert {name for name in first if first[name] != second[name]} == {unfinished.name}, "only what was missing"
     assert (unfinished / "generator.safetensors").read_bytes() == before
+    settings["base"]["batch_size"] = 4
+    YAML(typ="safe", pure=True).dump(settings, tmp_path / "grid.yaml")
+    with pytest.raises(AssertionError, match="was run with another batch_size: move it away"):
+        go()
     text = page.read_text()
     assert text.startswith("above\n")
     assert text.endswith("<!-- end -->\nbelow\n")

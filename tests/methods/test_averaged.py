@@ -229,21 +229,6 @@ def test_the_moving_average_is_the_formula():
     assert server.side.generators()["ema"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_state_restores_bit_for_bit():
-    config = tiny("averaged.optimizer_state=average")
-    host, server = parties(config, [20, 40])
-    for round in range(1, 6):
-        if round == 3:
-            states, state = host.states(), server.side.state()
-            host, server = parties(config, [20, 40])
-            host.restore(states)
-            server.side.restore(state)
-        contribution, _ = host.round(round, server.side.down(round), host.devices)
-        server.round(round, [contribution])
-    straight = play(config, [20, 40], 5)
-    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
-
-
 @pytest.mark.parametrize("loss", ["minimax", "wgan_gp", "tests.own:quadratic"])
 def test_every_loss_trains(loss):
     side = play(tiny(f"gan.loss={loss}", "device_steps=2", "generator_steps=2"), [20, 20, 20], 2)

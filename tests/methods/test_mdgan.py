@@ -219,18 +219,3 @@ def test_a_swap_needs_two_devices(words):
 def test_shards_smaller_than_a_batch_train_under_every_loss(loss):
     side = play(tiny("method=mdgan", f"gan.loss={loss}", NO_SWAP), [3, 20, 37], 2)
     assert np.isfinite(side.networks.generator.dump()).all()
-
-
-def test_a_state_restores_bit_for_bit():
-    config = tiny("method=mdgan", NO_SWAP)
-    host, server = parties(config, [20, 40])
-    for round in range(1, 6):
-        if round == 3:
-            states, state = host.states(), server.side.state()
-            host, server = parties(config, [20, 40])
-            host.restore(states)
-            server.side.restore(state)
-        contribution, _ = host.round(round, server.down(round), host.devices)
-        server.round(round, [contribution])
-    straight = play(config, [20, 40], 5)
-    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())

@@ -1,12 +1,13 @@
-"""What leaves a device, whatever the method: one vector of the announced size, and scalars. Never its samples."""
+"""What holds whatever the method: what leaves a device, and that a state is the whole state."""
 
 import numpy as np
 import pytest
+import torch
 
 from raygan.components import METHODS
 from raygan.engine.parties import method_of
 from tests.helpers import tiny
-from tests.methods.parties import CPU, SHAPE, parties
+from tests.methods.parties import CPU, SHAPE, parties, play
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -39,3 +40,26 @@ def test_an_image_that_was_sent_would_be_seen():
     assert not holds_an_image_of(samples, sent)
     sent[100 : 100 + 256] = samples[1].ravel() / np.float32(127.5) - 1
     assert holds_an_image_of(samples, sent)
+
+
+STATES = {name: [f"method={name}"] for name in METHODS} | {
+    "averaged moments": ["averaged.optimizer_state=average"],
+    "local buffers": ["averaged.buffers=local", "gan.discriminator_norm=batch"],
+}
+
+
+@pytest.mark.parametrize("words", STATES.values(), ids=STATES)
+def test_a_state_restores_bit_for_bit(words):
+    config = tiny("mdgan.swap_epochs=null", *words)
+    host, server = parties(config, [20, 40])
+    for round in range(1, 6):
+        if round == 3:
+            states, state = host.states(), server.side.state()
+            host, server = parties(config, [20, 40])
+            host.restore(states)
+            server.side.restore(state)
+        contribution, _ = host.round(round, server.down(round), host.devices)
+        server.round(round, [contribution])
+    straight = play(config, [20, 40], 5)
+    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
+    assert torch.equal(server.side.ema, straight.ema)
