@@ -56,12 +56,13 @@ def test_ratios_are_taken_seed_by_seed_and_claims_are_careful(scripts):
     _, report = scripts
     mine = {0: {"sim_s": 1.0}, 1: {"sim_s": 3.0}, 2: {"sim_s": 5.0}}
     assert report.ratios(mine, {0: {"sim_s": 2.0}, 1: {"sim_s": 3.0}}, "sim_s") == [0.5, 1.0]
-    assert report.claim("serial", "fedgan", [0.5, 0.51, 0.49], 3, 3) == "yes"
-    assert report.claim("serial", "fedgan", [1.5, 1.51, 1.49], 3, 3) == "no"
-    assert report.claim("serial", "fedgan", [0.5, 0.9, 1.2], 3, 3) == "open: the interval holds 1"
-    assert report.claim("serial", "fedgan", [0.5, 0.5], 2, 3) == "no: not always reached"
-    assert report.claim("serial", "fedgan", [0.5, 0.5], 3, 3) == "yes: fedgan did not always reach it"
-    assert report.claim("serial", "fedgan", [0.5], 1, 1) == "open: one seed only"
+    assert report.claim([0.5, 0.51, 0.49], 3, 3, 3) == "yes"
+    assert report.claim([1.5, 1.51, 1.49], 3, 3, 3) == "no"
+    assert report.claim([0.5, 0.9, 1.2], 3, 3, 3) == "open: the interval holds 1"
+    assert report.claim([0.5, 0.5], 2, 3, 3) == "no: reached less often"
+    assert report.claim([], 2, 0, 3) == "yes: reached more often"
+    assert report.claim([], 0, 0, 3) == "open: both reached it in 0 of 3"
+    assert report.claim([0.5], 1, 1, 1) == "open: one seed only"
     assert report.shown_ratio([0.0, 0.0]) == "0", "a method that sends nothing"
 
 
