@@ -1,4 +1,4 @@
-"""The two kinds of failure a user sees as one line instead of a traceback."""
+"""The kinds of failure a user sees as one line instead of a traceback."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """The run itself failed: says what happened, what is kept and what to do (exit status 1)."""
+
+
+class ProcessLostError(RunError):
+    """A process of the run died: it can be started again."""

@@ -17,6 +17,7 @@ Row = dict[str, object]
 """One line of metrics.jsonl."""
 
 _VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
+_TAIL = 2**20  # bytes; far longer than a line
 _FREE = ("rounds", "checkpoint", "eval", "engine")  # may differ when a run is resumed ...
 _BOUND = {  # ... but these change numbers
     "engine.threads_per_device",
@@ -137,6 +138,15 @@ class RunFolder:
                 if number < len(lines):
                     raise InputError(f"{self.metrics}, line {number}: not JSON ({error})") from error
         return rows
+
+    def last_round(self) -> int:
+        """The round of the last whole line of metrics.jsonl; -1 if there is none."""
+        if not self.metrics.exists():
+            return -1
+        with self.metrics.open("rb") as file:
+            file.seek(max(0, self.metrics.stat().st_size - _TAIL))
+            lines = file.read().split(b"\n")[:-1]  # what follows the last line end is still being written
+        return int(json.loads(lines[-1])["round"]) if lines else -1
 
     def trim(self, last_round: int) -> None:
         """Drop the lines of metrics.jsonl and the pictures behind `last_round`."""

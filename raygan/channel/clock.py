@@ -94,6 +94,10 @@ class Clock:
         )
         self._compute_s = work.device / device_speeds(config)
 
+    def fresh(self) -> "Clock":
+        """The same clock before its first round."""
+        return Clock(self._config, self._traffic, self._work, self._partners)
+
     def round(self, round: int) -> SimulatedRound:
         """What `round` will be.
 

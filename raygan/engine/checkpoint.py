@@ -25,8 +25,8 @@ class Snapshot:
     devices: dict[int, State]
 
 
-def save_snapshot(folder: Path, snapshot: Snapshot, keep: int) -> None:
-    """Write `folder`/round_NNNNNN whole, then remove older ones: this one and the newest `keep` - 1 before it stay.
+def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
+    """Write `folder`/round_NNNNNN, whole or not at all.
 
     Raises:
         OSError: the disk is full or not writable; what was there before is as it was.
@@ -54,25 +54,39 @@ def save_snapshot(folder: Path, snapshot: Snapshot, keep: int) -> None:
         _flush(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    older = [path for path in _newest_first(folder) if _round_of(path) < snapshot.round]
-    for path in older[keep - 1 :]:
+
+
+def remove_old(folder: Path, keep: int, recorded: int) -> None:
+    """Keep the newest `keep` checkpoints not ahead of round `recorded`, and all that are ahead of it.
+
+    `recorded` is the last round that metrics.jsonl has a line of, which may wait for an evaluation: a run can go on
+    without a gap only from a checkpoint that is not ahead of it.
+    """
+    behind = [path for path in _newest_first(folder) if _round_of(path) <= recorded]
+    for path in behind[keep:]:
         shutil.rmtree(path)
 
 
-def newest(folder: Path) -> Path | None:
-    """The newest checkpoint's folder, whole or not."""
-    return next(iter(_newest_first(folder)), None)
+def newest(folder: Path, recorded: int) -> Path | None:
+    """The folder of the newest checkpoint, whole or not, that is not ahead of round `recorded`."""
+    return next((path for path in _newest_first(folder) if _round_of(path) <= recorded), None)
 
 
-def load_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
-    """The newest whole checkpoint below `folder`, or None; and a line for each newer one that is damaged."""
-    damaged: list[str] = []
+def load_newest(folder: Path, recorded: int) -> tuple[Snapshot | None, list[str]]:
+    """The newest whole checkpoint below `folder` not ahead of round `recorded`, or None.
+
+    Also a line for each newer one that was passed over.
+    """
+    passed_over: list[str] = []
     for path in _newest_first(folder):
+        if _round_of(path) > recorded:
+            passed_over.append(f"{path}: passed over, as metrics.jsonl ends before it (round {recorded})")
+            continue
         try:
-            return _load(path), damaged
+            return _load(path), passed_over
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{path}: damaged, passed over ({error})")
-    return None, damaged
+            passed_over.append(f"{path}: damaged, passed over ({error})")
+    return None, passed_over
 
 
 def _load(path: Path) -> Snapshot:

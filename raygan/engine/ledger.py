@@ -40,13 +40,19 @@ class _Entry:
 
 
 class Ledger:
-    """Keeps rounds in order: each row is written once its round and its evaluation are done."""
+    """Keeps rounds in order: each row is written once its round and its evaluation are done.
 
-    def __init__(self, folder: RunFolder, watchers: list[Watcher], wall_s: float) -> None:
+    It goes on behind the rows that the run folder has, the `last` round among them.
+    """
+
+    def __init__(self, folder: RunFolder, watchers: list[Watcher], last: int) -> None:
+        rows = folder.rows()
         self._folder = folder
         self._watchers = watchers
-        self._start = perf_counter() - wall_s
+        self._start = perf_counter() - (float(str(rows[-1]["wall_s"])) if rows else 0.0)
         self._entries: deque[_Entry] = deque()
+        self.completed = last
+        """The last round that is known to be over."""
 
     def add(
         self, round: int, playing: Pending[Metrics] | None, evaluation: Pending[Row] | None, simulated: Row
@@ -97,5 +103,6 @@ class Ledger:
         metrics = entry.playing.result() if entry.playing is not None else {}
         wall: Row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3)}
         entry.row = wall | entry.simulated | metrics
+        self.completed = entry.round
         for watcher in self._watchers:
             watcher.on_round(entry.row)

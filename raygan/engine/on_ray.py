@@ -21,7 +21,7 @@ from raygan.engine.checkpoint import Snapshot
 from raygan.engine.cluster import Needs, Resources, connect, needs_of, shortage
 from raygan.engine.executor import Executor, round_metrics
 from raygan.engine.parties import Problem
-from raygan.errors import InputError, RunError
+from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.methods.base import Metrics, Shard
 
 Result = TypeVar("Result")
@@ -110,10 +110,10 @@ class RayExecutor(Executor):
             if isinstance(cause, InputError | RunError):
                 raise type(cause)(str(cause)) from error
             if isinstance(cause, RayError):
-                raise RunError(_reason(cause, self._roles)) from error
+                raise ProcessLostError(_reason(cause, self._roles)) from error
             raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
         except RayError as error:
-            raise RunError(_reason(error, self._roles)) from error
+            raise ProcessLostError(_reason(error, self._roles)) from error
         return values
 
     def _restore(self, start: Snapshot) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
-from raygan.engine.checkpoint import Snapshot, save_snapshot
+from raygan.engine.checkpoint import Snapshot, remove_old, save_snapshot
 from raygan.engine.compute import threads
 from raygan.engine.evaluation import Evaluator, draw, sample_batches
 from raygan.engine.generator_file import save_generator
@@ -50,12 +50,17 @@ class Recorder:
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
-        save_snapshot(self._folder.checkpoints, snapshot, self._config.checkpoint.keep)
+        save_snapshot(self._folder.checkpoints, snapshot)
+        self._remove_old()
 
     def export(self, round: int, generators: State) -> None:
         """Write generator.safetensors, and to TensorBoard what it lacks."""
         self._tensorboard.update()
+        self._remove_old()
         save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
+
+    def _remove_old(self) -> None:
+        remove_old(self._folder.checkpoints, self._config.checkpoint.keep, self._folder.last_round())
 
     def _draw(self, round: int, network: FlatModule) -> None:
         config, rows = self._config, self._config.eval.grid

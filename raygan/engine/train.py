@@ -1,26 +1,31 @@
 """A whole run: data, executor, the round loop, what is left behind."""
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 
 import numpy as np
 
-from raygan.channel.clock import Clock, SimulatedRound
+from raygan.channel.clock import Clock
 from raygan.config.tree import Config
 from raygan.data import ImageSet, load_data, split
 from raygan.engine.checkpoint import Snapshot, load_newest, newest
 from raygan.engine.checks import check_weights
-from raygan.engine.executor import Done, Executor, Pending
-from raygan.engine.ledger import Ledger, Watcher
+from raygan.engine.executor import Executor
+from raygan.engine.ledger import Watcher
+from raygan.engine.rounds import Rounds
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, make_clock
-from raygan.errors import InputError, RunError
+from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.gan.steps import check_networks
 from raygan.run_folder import Row, RunFolder, check_same_run
+
+PATIENCE = 3
+"""Processes lost behind the same round before a run gives up."""
 
 
 @dataclass(frozen=True)
@@ -71,133 +76,100 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         check_same_run(folder.read_config(), config)
     else:
         folder.create(config)
-    observers = list(watchers)
-
-    def tell(text: str) -> None:
-        for watcher in observers:
-            watcher.on_phase(text)
-
     try:
-        check_weights(config)
-        played = as_played(config)
-        tell(f"loading {config.data.name}")
-        images = load_data(played.data, config.seed)
-        shards = split(images.labels, played.devices, played.data.partition, config.seed)
-        check_networks(played, images.shape, min(map(len, shards)))
-        clock = make_clock(played, images, shards)
-        if resume:
-            folder.check_same_data(images.digest)
-        start = _newest_checkpoint(folder, config, tell) if resume else None
-        tell(f"starting {played.devices} device{'s' if played.devices > 1 else ''} and a server")
-        executor = _open(played, folder, images, shards, start)
+        run = _prepare(config, folder, list(watchers), resume)
+        start = run.newest_checkpoint() if resume else None
+        executor = run.open(start)
     except BaseException:
         if not resume:
             folder.discard()
         raise
-    with closing(executor):
-        tell("training")
-        rounds = _Rounds(config, folder, executor, clock, observers)
-        return rounds.play(start.round if start is not None else 0, images.digest)
+    with _kept(folder), stop_wish() as wish:
+        played = _play(run, executor, start, wish)
+    return Result(folder.root, played, wish.signal if played < config.rounds else None)
 
 
-def _newest_checkpoint(folder: RunFolder, config: Config, tell: Callable[[str], None]) -> Snapshot | None:
-    start, damaged = load_newest(folder.checkpoints)
-    for line in damaged:
-        tell(line)
-    tell(f"going on after round {start.round}" if start is not None else "no whole checkpoint: starting again")
-    if start is not None and start.round >= config.rounds and folder.generator.exists():
-        raise InputError(
-            f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set rounds to go further"
-        )
-    return start
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same however often the processes of a run are started."""
+
+    config: Config
+    played: Config
+    folder: RunFolder
+    images: ImageSet
+    shards: list[np.ndarray]
+    clock: Clock
+    watchers: list[Watcher]
+
+    def tell(self, text: str) -> None:
+        """Say to everyone who watches what goes on."""
+        for watcher in self.watchers:
+            watcher.on_phase(text)
+
+    def newest_checkpoint(self) -> Snapshot | None:
+        """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
+        start, passed_over = load_newest(self.folder.checkpoints, self.folder.last_round())
+        for line in passed_over:
+            self.tell(line)
+        self.tell(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
+        if start is not None and start.round >= self.config.rounds and self.folder.generator.exists():
+            raise InputError(
+                f"--resume: {self.folder.root} has played {start.round} of {self.config.rounds} rounds; "
+                "set rounds to go further"
+            )
+        return start
+
+    def open(self, start: Snapshot | None) -> Executor:
+        """Start the processes, in the state of a checkpoint or as new."""
+        self.tell(f"starting {self.played.devices} device{'s' if self.played.devices > 1 else ''} and a server")
+        if self.config.engine.executor == "inline":
+            from raygan.engine.inline import InlineExecutor
+
+            return InlineExecutor(self.played, self.folder.root, self.images, self.shards, start)
+        from raygan.engine.on_ray import RayExecutor
+
+        return RayExecutor(self.played, self.folder.root, self.images, self.shards, start)
 
 
-def _open(
-    config: Config, folder: RunFolder, images: ImageSet, shards: list[np.ndarray], start: Snapshot | None
-) -> Executor:
-    if config.engine.executor == "inline":
-        from raygan.engine.inline import InlineExecutor
+def _prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume: bool) -> _Run:
+    """Load, deal and check everything before a process is started."""
+    check_weights(config)
+    played = as_played(config)
+    for watcher in watchers:
+        watcher.on_phase(f"loading {config.data.name}")
+    images = load_data(played.data, config.seed)
+    shards = split(images.labels, played.devices, played.data.partition, config.seed)
+    check_networks(played, images.shape, min(map(len, shards)))
+    clock = make_clock(played, images, shards)
+    if resume:
+        folder.check_same_data(images.digest)
+    return _Run(config, played, folder, images, shards, clock, watchers)
 
-        return InlineExecutor(config, folder.root, images, shards, start)
-    from raygan.engine.on_ray import RayExecutor
 
-    return RayExecutor(config, folder.root, images, shards, start)
-
-
-class _Rounds:
-    """The round loop: starts work, a few rounds ahead of what is finished, and never waits for weights."""
-
-    def __init__(
-        self, config: Config, folder: RunFolder, executor: Executor, clock: Clock, watchers: list[Watcher]
-    ) -> None:
-        self._config = config
-        self._folder = folder
-        self._executor = executor
-        self._clock = clock
-        self._sim_s = 0.0
-        self._watchers = watchers
-        self._saving: Pending[None] = Done(None)
-
-    def play(self, start: int, data_digest: str) -> Result:
-        """Play the rounds behind `start`."""
-        config, executor, folder = self._config, self._executor, self._folder
-        with _kept(folder), stop_wish() as wish:
-            folder.generator.unlink(missing_ok=True)
-            folder.write_config(config)
-            folder.write_environment({"data_digest": data_digest, **executor.facts()})
-            folder.trim(start if start else -1)
-            for round in range(1, start + 1):
-                self._simulate(round)
-            ledger = Ledger(folder, self._watchers, self._seconds_before())
+def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish) -> int:
+    """Play to the end; when a process is lost, start all anew from the newest checkpoint. Returns the last round."""
+    lost: Counter[int] = Counter()
+    folder = run.folder
+    folder.generator.unlink(missing_ok=True)
+    folder.write_config(run.config)
+    while True:
+        with closing(executor):
+            folder.write_environment({"data_digest": run.images.digest, **executor.facts()})
+            run.tell("training")
+            after = start.round if start is not None else 0
+            rounds = Rounds(run.config, folder, executor, run.clock.fresh(), run.watchers, after)
             try:
-                played = self._play_rounds(start, ledger, wish)
-                ledger.finish()
-            except BaseException:
-                ledger.rescue()
-                raise
-            self._saving.result()
-            executor.export().result()
-        return Result(folder.root, played, wish.signal if played < config.rounds else None)
-
-    def _play_rounds(self, start: int, ledger: Ledger, wish: StopWish) -> int:
-        """Returns the last round played; a checkpoint of it is under way."""
-        config, executor = self._config, self._executor
-        played = start
-        if start == 0:
-            ledger.add(0, None, executor.evaluate(), {"sim_s": 0.0})
-        while played < config.rounds and wish.signal is None:
-            played += 1
-            simulated, row = self._simulate(played)
-            playing = executor.play(played, simulated.devices, simulated.partners)
-            due = played % config.eval.every == 0 or played == config.rounds
-            ledger.add(played, playing, executor.evaluate() if due else None, row)
-            if played % config.checkpoint.every == 0:
-                self._save()
-        if played > start and played % config.checkpoint.every != 0:
-            self._save()
-        return played
-
-    def _save(self) -> None:
-        self._saving.result()
-        self._saving = self._executor.save()
-
-    def _simulate(self, round: int) -> tuple[SimulatedRound, Row]:
-        """A round as the clock has it, and what of it is recorded."""
-        simulated = self._clock.round(round)
-        self._sim_s += simulated.phases.seconds
-        return simulated, {
-            "sim_s": self._sim_s,
-            "phases_s": asdict(simulated.phases),
-            "devices": len(simulated.devices),
-            "late": simulated.late,
-            "bytes_down": simulated.bytes_down,
-            "bytes_up": simulated.bytes_up,
-            "bytes_swap": simulated.bytes_swap,
-        }
-
-    def _seconds_before(self) -> float:
-        rows = self._folder.rows()
-        return float(str(rows[-1]["wall_s"])) if rows else 0.0
+                return rounds.play(wish)
+            except ProcessLostError as error:
+                lost[rounds.completed] += 1
+                if lost[rounds.completed] == PATIENCE:
+                    raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
+                run.tell(f"{error}; starting again")
+        try:
+            start = run.newest_checkpoint()
+            executor = run.open(start)
+        except InputError as error:  # such as a cluster that has become too small
+            raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
 
 
 @contextmanager
@@ -208,7 +180,7 @@ def _kept(folder: RunFolder) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        saved = newest(folder.checkpoints)
+        saved = newest(folder.checkpoints, folder.last_round())
         kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
         what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
         with suppress(OSError):

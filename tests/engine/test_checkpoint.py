@@ -1,6 +1,6 @@
 import numpy as np
 
-from raygan.engine.checkpoint import Snapshot, load_newest, save_snapshot
+from raygan.engine.checkpoint import Snapshot, load_newest, newest, remove_old, save_snapshot
 
 
 def snapshot(round):
@@ -12,30 +12,47 @@ def names(folder):
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    save_snapshot(tmp_path, snapshot(7), keep=1)
-    loaded, damaged = load_newest(tmp_path)
-    assert (loaded.round, damaged) == (7, [])
+    save_snapshot(tmp_path, snapshot(7))
+    loaded, passed_over = load_newest(tmp_path, recorded=7)
+    assert (loaded.round, passed_over) == (7, [])
     assert loaded.server["generator"].tolist() == [7, 7, 7]
     assert loaded.devices[4]["optimizer"].tolist() == [1, 1]
 
 
 def test_rounds_are_ordered_as_numbers(tmp_path):
     for round in (999_999, 1_000_000):
-        save_snapshot(tmp_path, snapshot(round), keep=1)
+        save_snapshot(tmp_path, snapshot(round))
+    remove_old(tmp_path, keep=1, recorded=1_000_000)
     assert names(tmp_path) == ["round_1000000"]
 
 
 def test_a_new_checkpoint_outlives_damaged_newer_ones(tmp_path):
     for round in (10, 15):
-        save_snapshot(tmp_path, snapshot(round), keep=2)
+        save_snapshot(tmp_path, snapshot(round))
         (tmp_path / f"round_{round:06d}" / "manifest.json").write_text("{")
-    save_snapshot(tmp_path, snapshot(5), keep=2)
-    loaded, damaged = load_newest(tmp_path)
+    save_snapshot(tmp_path, snapshot(5))
+    remove_old(tmp_path, keep=2, recorded=5)
+    loaded, passed_over = load_newest(tmp_path, recorded=15)
     assert loaded.round == 5
-    assert len(damaged) == 2
+    assert len(passed_over) == 2
+
+
+def test_a_run_goes_on_from_where_its_rows_reach(tmp_path):
+    """Rows wait for evaluations, so checkpoints may be ahead of them; those that the rows reach must not be lost."""
+    for round in range(1, 7):
+        save_snapshot(tmp_path, snapshot(round))
+        remove_old(tmp_path, keep=2, recorded=3)
+    assert names(tmp_path) == [f"round_{round:06d}" for round in (2, 3, 4, 5, 6)]
+    loaded, passed_over = load_newest(tmp_path, recorded=3)
+    assert loaded.round == 3
+    assert ["metrics.jsonl ends before it" in line for line in passed_over] == [True] * 3
+    assert newest(tmp_path, recorded=3).name == "round_000003"
+    assert load_newest(tmp_path, recorded=-1)[0] is None
+    remove_old(tmp_path, keep=2, recorded=6)
+    assert names(tmp_path) == ["round_000005", "round_000006"]
 
 
 def test_leftovers_of_a_killed_save_are_swept(tmp_path):
     (tmp_path / ".round_000003.x1").mkdir()
-    save_snapshot(tmp_path, snapshot(3), keep=1)
+    save_snapshot(tmp_path, snapshot(3))
     assert names(tmp_path) == ["round_000003"]

@@ -1,9 +1,8 @@
 """Where things run never changes what they compute; and what passes through the driver."""
 
 import json
-import os
-import signal
 
+import psutil
 import pytest
 
 import raygan
@@ -72,27 +71,45 @@ def test_another_address_than_the_process_uses_is_refused(tmp_path, cluster):
         ray_run(tmp_path / "run", "engine.address=127.0.0.1:1")
 
 
-def test_a_dead_device_is_named_and_the_state_kept(tmp_path, cluster):
-    class Kill:
-        def on_phase(self, text):
-            pass
+class Killer:
+    """Kills (as the kernel would) the process of an actor when a round is over; so many times."""
 
-        def on_evaluation(self, round, metrics):
-            pass
+    def __init__(self, actor, round, times=1):
+        self.actor, self.round, self.times, self.said = actor, round, times, []
 
-        def on_round(self, row):
-            if row["round"] == 3:
-                processes = json.loads((tmp_path / "run" / "environment.json").read_text())["processes"]
-                os.kill(next(process["pid"] for process in processes if process["role"] == "device 1"), signal.SIGKILL)
+    def on_phase(self, text):
+        self.said.append(text)
 
-    config = tiny("engine.executor=ray", "devices=2", "rounds=10000", "checkpoint.every=1")
-    with pytest.raises(raygan.RunError, match=r"device 1: the process died .*the state is kept up to round_0"):
-        raygan.train(config, tmp_path / "run", watchers=[Kill()])
-    kept = len(raygan.run_folder.RunFolder(tmp_path / "run").rows())
-    resumed = raygan.train(tiny("devices=2", f"rounds={kept + 3}"), tmp_path / "run", resume=True)
-    assert resumed.round == kept + 3
-    undisturbed = raygan.train(tiny("devices=2", f"rounds={kept + 3}"), tmp_path / "undisturbed")
-    assert resumed.generator.read_bytes() == undisturbed.generator.read_bytes()
+    def on_evaluation(self, round, metrics):
+        pass
+
+    def on_round(self, row):
+        if row["round"] == self.round and self.times:
+            self.times -= 1
+            ours = psutil.Process().children(recursive=True)  # nobody else's Ray
+            victims = [process for process in ours if self.actor in " ".join(process.cmdline())]
+            assert victims
+            victims[0].kill()
+
+
+@pytest.mark.parametrize("actor", ["HostActor", "ServerActor", "RecorderActor"])
+def test_a_dead_process_is_replaced_and_the_numbers_stay(actor, tmp_path, cluster):
+    words = ["devices=2", "rounds=12", "checkpoint.every=2", "eval.every=2", "selection.name=round_robin"]
+    words += ["selection.count=1", "averaged.buffers=local", "gan.discriminator_norm=batch"]
+    killer = Killer(f"ray::{actor}", 5)
+    result = raygan.train(tiny("engine.executor=ray", *words), tmp_path / "run", watchers=[killer])
+    assert any("the process died" in line for line in killer.said)
+    assert killer.said[-1] == "training", "for the second time"
+    undisturbed = raygan.train(tiny(*words), tmp_path / "undisturbed")
+    assert result.generator.read_bytes() == undisturbed.generator.read_bytes()
+    assert [without_time(row) for row in result.rows] == [without_time(row) for row in undisturbed.rows]
+
+
+def test_what_dies_three_times_at_the_same_place_ends_the_run(tmp_path, cluster):
+    config = tiny("engine.executor=ray", "devices=1", "rounds=500", "checkpoint.every=500", "eval.every=500")
+    with pytest.raises(raygan.RunError, match=r"the process died.*it is the third time.*the traceback is in"):
+        raygan.train(config, tmp_path / "run", watchers=[Killer("ray::HostActor", 1, times=99)])
+    assert "ProcessLostError" in (tmp_path / "run" / "error.txt").read_text()
 
 
 def without_time(row):

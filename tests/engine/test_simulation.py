@@ -114,7 +114,7 @@ def test_unselected_devices_do_no_work(tmp_path):
     result = raygan.train(tiny(*words, "rounds=2"), tmp_path / "run")
     from raygan.engine.checkpoint import load_newest
 
-    snapshot, _ = load_newest(result.out / "checkpoints")
+    snapshot, _ = load_newest(result.out / "checkpoints", recorded=2)
     assert sorted(snapshot.devices) == [0, 1], "device 2 has had no turn, so it remembers nothing"
 
 
