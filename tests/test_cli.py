@@ -135,6 +135,7 @@ WRONG = [
     (["train", "method=tests.own:halves"], "method: tests.own:halves is a function"),
     (["train", "method=mdgan", "devices=1"], "mdgan.swap_epochs: discriminators can only change places between two"),
     (["train", "method=mdgan", "mdgan.batches=0"], "mdgan.batches: input should be greater than or equal to 1"),
+    (["train", "method=mdgan", "mdgan.batches=6"], "mdgan.batches: 6 is more than devices=5 can judge"),
     (["train", "mdgan.swap_moments=keep"], "mdgan.swap_moments: input should be 'travel', 'stay' or 'reset'"),
     (["train", "selection.name=uniform"], "selection.count: field required"),
     (["train", "selection.name=uniform", "selection.count=6"], "selection.count: 6 is more than devices=5"),

@@ -70,7 +70,7 @@ class MDGANServer(ServerSide):
     """Generates the batches and steps the generator along the devices' feedback."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
-        _check_swap(config)
+        _check(config)
         super().__init__(config, shape, torch_device)
         self._optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
         self.slots = number_of_batches(config)
@@ -142,7 +142,9 @@ class MDGANServer(ServerSide):
         self._optimizer.load(state["optimizer"])
 
 
-def _check_swap(config: Config) -> None:
+def _check(config: Config) -> None:
+    if number_of_batches(config) > config.devices:
+        raise InputError(f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge")
     together = getattr(config.selection, "count", None) or config.devices
     if config.mdgan.swap_epochs is not None and together < 2:
         raise InputError(

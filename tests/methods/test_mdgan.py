@@ -205,7 +205,7 @@ def test_traffic_is_two_batches_down_and_one_of_gradients_up():
 def test_k_is_the_logarithm_rounded_up(devices, expected):
     config = tiny("method=mdgan", f"devices={devices}")
     assert number_of_batches(config) == expected == math.ceil(math.log(devices))
-    assert number_of_batches(tiny("method=mdgan", "mdgan.batches=5")) == 5
+    assert number_of_batches(tiny("method=mdgan", "devices=5", "mdgan.batches=5")) == 5
 
 
 @pytest.mark.parametrize("words", [["devices=1"], ["selection.name=uniform", "selection.count=1"]])
