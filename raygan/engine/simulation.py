@@ -64,9 +64,9 @@ def _make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> C
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
         return exchange.partners(config, len(images), round, devices) if exchange else {}
 
-    work = count_work(config, server, images, shards)
-    Clock(config, server.traffic(), work, partners).round(1)  # shows what is wrong before anything is started
-    return Clock(config, server.traffic(), work, partners)
+    clock = Clock(config, server.traffic(), count_work(config, server, images, shards), partners)
+    clock.round(1)  # shows what is wrong before anything is started
+    return clock.fresh()
 
 
 class FlopCounter(TorchDispatchMode):
