@@ -92,6 +92,11 @@ class FastLinks(NoLinks):
         return np.full(len(devices), self.config.channel.options["bps"])
 
 
+class ListLinks(NoLinks):
+    def quality(self, round):
+        return [-1.0] * self.config.devices
+
+
 class Evens(Selection):
     def choose(self, round, rates, random):
         return np.arange(0, self.devices, 2)

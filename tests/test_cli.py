@@ -166,6 +166,7 @@ WRONG = [
         "before anything is started: KeyError: 'bps'",
     ),
     (["train", "channel.name=wireless", "channel.device_power_dbm=-5000"], "wireless gave the rates [0.0, 0.0"),
+    (["train", "channel.name=tests.own:ListLinks"], "ListLinks gave the rates [-1"),
     (["compare", "nowhere", "--out", "page.csv"], "--out: page.csv is to be a page; name it with the ending .html"),
     (["compare", "nowhere", "--out", "page.html"], "not a run folder"),
     (["evaluate", "nowhere", "gan.latent=9"], "gan.latent=9: only eval.* keys"),

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import raygan
+from tests.helpers import tiny
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -35,3 +38,13 @@ def test_the_config_reference_is_current():
 @pytest.mark.parametrize("script", ["demo.sh", "test.sh", "check.sh", "setup.sh"])
 def test_scripts_can_be_run(script):
     assert (ROOT / "scripts" / script).stat().st_mode & 0o100
+
+
+def test_the_components_of_ones_own_in_the_docs_work(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "methods.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = "channel.name=mine:DayAndNight channel.options.bps=1e7 selection.name=mine:Evens selection.options.step=2"
+    rows = raygan.train(tiny(*words.split(), "rounds=2"), tmp_path / "run").rows
+    assert [row["devices"] for row in rows[1:]] == [2, 2]
+    assert rows[1]["phases_s"]["up"] == pytest.approx(2 * rows[2]["phases_s"]["up"])

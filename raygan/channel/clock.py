@@ -157,6 +157,7 @@ class Clock:
         return self._checked(self._links.uplink(round, devices), len(devices))
 
     def _checked(self, rates: np.ndarray, count: int) -> np.ndarray:
+        rates = np.asarray(rates)
         if np.shape(rates) != (count,) or not np.all(rates > 0):  # false for NaN too
             raise RunError(
                 f"channel.name: {self._config.channel.name} gave the rates {np.ravel(rates)[:5].tolist()} (bit/s); "

@@ -189,7 +189,7 @@ def _nearest_key(path: list[str]) -> str:
     *parents, wrong = path
     known = dict(_all_keys(Config))
     if owners := known.get(".".join(path)):
-        return f"only {' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+        return f"only {', '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
     prefix = "".join(f"{parent}." for parent in parents)
     beside = [key.removeprefix(prefix) for key in known if key.startswith(prefix) and "." not in key[len(prefix) :]]
     if close := difflib.get_close_matches(wrong, beside, n=1, cutoff=0.6):

@@ -145,22 +145,28 @@ class MDGANServer(ServerSide):
 def _check(config: Config) -> None:
     if number_of_batches(config) > config.devices:
         raise InputError(f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge")
-    together = getattr(config.selection, "count", None) or config.devices
-    if config.mdgan.swap_epochs is not None and together < 2:
+    if config.mdgan.swap_epochs is not None and _together(config) < 2:
         raise InputError(
             "mdgan.swap_epochs: discriminators can only change places between two devices or more in a round, but "
-            f"there is {together}; set mdgan.swap_epochs=null, or more devices (selection.count)"
+            "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)"
         )
+
+
+def _together(config: Config) -> int:
+    """How many devices take part in a round."""
+    count: int | None = getattr(config.selection, "count", None)
+    return count or config.devices
 
 
 def swap_partners(config: Config, samples: int, round: int, devices: list[int]) -> dict[int, int]:
     """Random pairs of `devices` in a round that ends with a swap: receiver to giver; with an odd number one stays.
 
-    Swaps come every m E / b rounds (the paper's period), m the mean shard size, E `mdgan.swap_epochs`.
+    Swaps come every m E / b rounds in which a device takes part (the paper's period, rounded), m the mean shard size,
+    E `mdgan.swap_epochs`; where only some devices take part in a round, that is as many more rounds.
     """
     if config.mdgan.swap_epochs is None:
         return {}
-    period = config.mdgan.swap_epochs * samples / config.devices / config.batch_size
+    period = config.mdgan.swap_epochs * samples / _together(config) / config.batch_size
     if round % max(1, math.floor(period + 0.5)):
         return {}
     shuffled = stream(config.seed, Role.SWAP, round=round).permutation(devices).tolist()

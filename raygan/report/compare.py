@@ -1,6 +1,7 @@
 """Runs side by side: one self-contained HTML page and two CSV tables beside it."""
 
 import base64
+import math
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -44,7 +45,10 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
         raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
     runs = read_runs(folders)
     metric = common_metric(runs, metric)
+    if target is not None and not target > 0:
+        raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to")
     target = hardest_common_target(runs, metric) if target is None else target
+    notes = _notes(runs, metric, target)
     table = summary(runs, metric, target)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
     page = (
@@ -57,6 +61,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
             plotlyjs=get_plotlyjs(),
             charts=[_chart(runs, metric, axis, target) for axis in AXES],
             runs=[(run.name, run.label, _embedded(_picture(run))) for run in runs],
+            notes=notes,
             facts={"eval_samples": int(runs[0].curve["eval_samples"].iloc[-1])},
         )
     )
@@ -64,7 +69,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
         page=out,
         table=out.with_suffix(".csv"),
         curves=out.with_name(f"{out.stem}-curves.csv"),
-        text=table.to_string(index=False, na_rep="not reached", float_format="{:.4g}".format),
+        text="\n".join([table.to_string(index=False, na_rep="not reached", float_format="{:.4g}".format), *notes]),
     )
     contents = {
         done.page: page,
@@ -97,12 +102,26 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
                 "rounds": int(run.curve["round"].iloc[-1]),
                 f"last {metric}": float(run.curve[metric].iloc[-1]),
                 f"best {metric}": float(run.curve[metric].min()),
-                "rounds to target": cost.get("round"),
-                "MB to target": cost.get("megabytes"),
-                "simulated s to target": cost.get("sim_s"),
+                "rounds to target": cost.get("round", math.nan),
+                "MB to target": cost.get("megabytes", math.nan),
+                "simulated s to target": cost.get("sim_s", math.nan),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _notes(runs: list[Run], metric: str, target: float) -> list[str]:
+    """What a reader of the comparison must know."""
+    notes = []
+    settings = {run.config.model_dump_json(include={"channel", "compute"}) for run in runs}
+    if len(settings) > 1:
+        notes.append(
+            "The runs have different channels or computing speeds: their simulated seconds differ for that too."
+        )
+    stuck = [run.name for run in runs if float(run.curve[metric].iloc[0]) <= target]
+    if stuck:
+        notes.append(f"{', '.join(stuck)}: at the target before any training; give a lower --target.")
+    return notes
 
 
 def _chart(runs: list[Run], metric: str, axis: str, target: float) -> str:

@@ -10,8 +10,8 @@ from raygan.config import Config
 from raygan.errors import InputError
 from raygan.run_folder import Row, RunFolder
 
-METRICS = ("fd_clf", "reverse_kl")
-"""What runs are compared by unless something else is asked for: images, then 2-D mixtures. Lower is better."""
+METRICS = ("fd_clf", "reverse_kl", "fid", "fd_clf_raw", "reverse_kl_raw", "fid_raw")
+"""What runs can be compared by, lower is better; unless one is asked for, by the first that all have."""
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
 _SAME_YARDSTICK = ("eval_samples", "classifier", "reference_images")
@@ -59,8 +59,13 @@ def check_same_yardstick(runs: list[Run]) -> None:
         for name, other in values:
             if other != mine:
                 raise InputError(
-                    f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
+                    f"{name}: measured with {key} {_plain(other)}, but {first} with {_plain(mine)}: their distances do "
+                    "not compare"
                 )
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _read(root: Path, name: str) -> Run:
@@ -96,23 +101,18 @@ def common_metric(runs: list[Run], asked: str | None) -> str:
     Raises:
         InputError: a run lacks it.
     """
-    for metric in [asked] if asked else METRICS:
-        if all(metric in run.curve and _is_measured(run, metric) for run in runs):
-            return metric
-    known = sorted(set.intersection(*[{c for c in run.curve if _is_measured(run, c)} for run in runs]))
-    wanted = asked or " or ".join(METRICS)
+    known = [metric for metric in METRICS if all(metric in run.curve for run in runs)]
+    if asked in known or (known and asked is None):
+        return asked or known[0]
+    wanted = f"{asked} (lower is better)" if asked else " or ".join(METRICS)
     raise InputError(f"--metric: not every run has measured {wanted}; all have: {', '.join(known) or 'none'}")
 
 
-def _is_measured(run: Run, column: str) -> bool:
-    beside = {"round", "wall_s", "sim_s", "megabytes", "devices", "late", "eval_samples", "reference_images"}
-    counted = column in beside or column.startswith("bytes_")
-    return not counted and bool(pd.api.types.is_numeric_dtype(run.curve[column]))
-
-
 def hardest_common_target(runs: list[Run], metric: str) -> float:
-    """The lowest value that every run has reached."""
-    return max(float(run.curve[metric].min()) for run in runs)
+    """The lowest value that every run has reached by training."""
+    return max(
+        float(run.curve[metric].iloc[1:].min() if len(run.curve) > 1 else run.curve[metric].min()) for run in runs
+    )
 
 
 def cost_of(run: Run, metric: str, target: float) -> dict[str, float] | None:

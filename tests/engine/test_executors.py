@@ -124,8 +124,15 @@ def without_time(row):
     return {name: value for name, value in row.items() if name != "wall_s"}
 
 
-@pytest.mark.parametrize("method", [["method=averaged"], ["method=mdgan", "mdgan.swap_epochs=0.1"]], ids=str)
-def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(method, tmp_path, cluster, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "one_round"),
+    [
+        (["method=averaged"], 3_000_000),
+        (["method=mdgan", "mdgan.swap_epochs=0.1"], 5_000_000),  # two devices' states of 1.6 MB change places
+    ],
+    ids=["averaged", "mdgan"],
+)
+def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(method, one_round, tmp_path, cluster, monkeypatch):
     import ray
 
     fetched, used = [], []
@@ -147,7 +154,7 @@ def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(method, tmp_pa
     ray_run(tmp_path / "run", *words.split(), *method)
     assert len(fetched) > 150
     assert max(fetched) < 100_000
-    assert max(used[30:]) <= max(used[5:20]) + 3_000_000, "no more than one round's objects apart"
+    assert max(used[30:]) <= max(used[5:20]) + one_round, "no more than one round's objects apart"
 
 
 def store_bytes():

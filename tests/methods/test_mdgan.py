@@ -167,6 +167,9 @@ def test_swaps_come_every_m_e_over_b_rounds():
     assert rounds == [10, 20, 30, 40], "m = 40, E = 2, b = 8"
     assert len({str(swap_partners(config, 160, round, [0, 1, 2, 3])) for round in rounds}) > 1
     assert not swap_partners(tiny("method=mdgan", NO_SWAP), 160, 10, [0, 1])
+    half = tiny("method=mdgan", "devices=4", "mdgan.swap_epochs=2", "selection.name=uniform", "selection.count=2")
+    rounds = [round for round in range(1, 41) if swap_partners(half, 160, round, [0, 1])]
+    assert rounds == [20, 40], "a device takes part in every second round"
 
 
 @pytest.mark.parametrize(("switch", "moments"), [("travel", [2.0]), ("stay", [1.0]), ("reset", None)])

@@ -47,6 +47,7 @@ def test_the_cost_of_a_target_is_where_the_curve_first_comes_down_to_it(tmp_path
     assert pd.read_csv(compare([fast], tmp_path / "page.html", target=500).table)["rounds to target"].tolist() == [0]
     stricter = compare([fast, slow], tmp_path / "page.html", target=20.0)
     assert "not reached" in stricter.text
+    assert "None" not in compare([slow], tmp_path / "page.html", target=1.0).text
     assert "not reached" in stricter.page.read_text()
 
 
@@ -66,6 +67,19 @@ def test_real_runs_make_one_page_that_needs_nothing_else(tmp_path, capsys):
 def test_a_mixture_is_compared_by_its_own_metric(tmp_path):
     raygan.train(tiny("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp", "rounds=2"), tmp_path / "g")
     assert "best reverse_kl" in compare([tmp_path / "g"], tmp_path / "page.html").text
+
+
+def test_what_a_reader_must_know_is_said(tmp_path):
+    stuck = made(tmp_path / "stuck", [100.0, 120.0])
+    other = made(tmp_path / "other", [100.0, 50.0], "channel.name=wireless")
+    done = compare([stuck, other], tmp_path / "page.html")
+    for text in (done.text, done.page.read_text()):
+        assert "stuck, other: at the target before any training" in text, "120 is what both came to by training"
+        assert "different channels or computing speeds" in text
+    alone = compare([other], tmp_path / "page.html")
+    assert "target" in alone.text
+    assert "different channels" not in alone.text
+    assert "before any training" not in alone.text
 
 
 def test_names_are_as_long_as_they_must_be(tmp_path):
@@ -89,11 +103,18 @@ def test_what_does_not_compare_is_refused_in_one_line(tmp_path):
     mixed = made(tmp_path / "mixed", [3.0, 2.0], "rounds=7")
     lines = (mixed / "metrics.jsonl").read_text().replace('"eval_samples": 50', '"eval_samples": 51', 1)
     (mixed / "metrics.jsonl").write_text(lines)
-    assert "mixed: measured with eval_samples 50.0, but mixed with 51.0" in refused([mixed], out)
-    assert "--metric: not every run has measured classifier; all have" in refused([a], out, metric="classifier")
+    assert "mixed: measured with eval_samples 50, but mixed with 51:" in refused([mixed], out)
+    assert "--metric: not every run has measured classifier (lower is better); all have" in refused(
+        [a], out, metric="classifier"
+    )
     assert "not a run folder" in refused([tmp_path], out)
     assert "named twice" in refused([a, a], out)
-    assert "--metric: not every run has measured fid; all have: fd_clf" in refused([a], out, metric="fid")
+    assert "--metric: not every run has measured fid (lower is better); all have: fd_clf" in refused(
+        [a], out, metric="fid"
+    )
+    assert "--metric: not every run has measured d_loss" in refused([a], out, metric="d_loss")
+    for target in (float("nan"), -3.0):
+        assert "is not a value above 0 that fd_clf could come down to" in refused([a], out, target=target)
     started = tmp_path / "started"
     started.mkdir()
     (started / "config.yaml").write_text(dump_config(tiny()))
