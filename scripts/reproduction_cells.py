@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from raygan.config.load import check_config
+from raygan.engine.parties import method_of
 from raygan.run_folder import RunFolder
 
 MARKERS = ("<!-- written by scripts/reproduce.py: begin -->", "<!-- end -->")
@@ -61,8 +62,6 @@ def cells(settings: Tree) -> Iterator[Cell]:
             for data in parts["data"]:
                 for split in parts["splits"]:
                     for method, own in parts["methods"].items():
-                        if method == "centralized" and split != parts["splits"][0]:
-                            continue
                         config = laid_over(
                             settings["base"],
                             settings["data"][data],
@@ -72,7 +71,8 @@ def cells(settings: Tree) -> Iterator[Cell]:
                             own,
                             {"seed": seed},
                         )
-                        yield Cell(study, data, split, method, seed, config)
+                        if split == parts["splits"][0] or not method_of(check_config(config)).pooled:
+                            yield Cell(study, data, split, method, seed, config)
 
 
 def is_finished(cell: Cell, out: Path) -> bool:

@@ -14,6 +14,7 @@ from scipy.stats import t as student_t
 
 from raygan.config import Config, load_config
 from raygan.data import ImageSet, load_data, split
+from raygan.engine.parties import method_of
 from raygan.engine.simulation import as_played, make_clock
 from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
 
@@ -52,7 +53,7 @@ def finished(settings: Tree, cells: Iterable[Cell], out: Path) -> Runs:
     words = next(iter(settings["prices"].values()))
     for cell in cells:
         run = repriced(read_runs([out / cell.name])[0], words)
-        splits = settings["studies"][cell.study]["splits"] if cell.method == "centralized" else [cell.split]
+        splits = settings["studies"][cell.study]["splits"] if method_of(run.config).pooled else [cell.split]
         for split_name in splits:
             group = runs.setdefault((cell.study, cell.data, split_name), {})
             group.setdefault(cell.method, {})[cell.seed] = run
@@ -157,7 +158,8 @@ def price_table(settings: Tree, runs: Runs) -> list[str]:
     share, baseline = settings["targets"][0], settings["baseline"]
     rows = []
     for group, methods in runs.items():
-        others = [method for method in methods if method not in (baseline, "centralized")]
+        sends = {method: not method_of(next(iter(seeds.values())).config).pooled for method, seeds in methods.items()}
+        others = [method for method in methods if method != baseline and sends[method]]
         for price, words in settings["prices"].items():
             priced = {
                 method: {seed: repriced(run, words) for seed, run in methods[method].items()}

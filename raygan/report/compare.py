@@ -60,7 +60,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
             table=table.to_html(index=False, na_rep="not reached", float_format="{:.4g}".format, border=0, escape=True),
             plotlyjs=get_plotlyjs(),
             charts=[_chart(runs, metric, axis, target) for axis in AXES],
-            runs=[(run.name, run.label, _embedded(_picture(run))) for run in runs],
+            runs=[(run.name, _embedded(_picture(run))) for run in runs],
             notes=notes,
             facts={"eval_samples": int(runs[0].curve["eval_samples"].iloc[-1])},
         )
@@ -93,7 +93,8 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
         rows.append(
             {
                 "run": run.name,
-                "method": run.label,
+                "method": run.config.method,
+                "schedule (of averaged)": run.config.schedule,
                 "data": run.config.data.name,
                 "partition": run.config.data.partition.name,
                 "channel": run.config.channel.name,
@@ -130,7 +131,7 @@ def _chart(runs: list[Run], metric: str, axis: str, target: float) -> str:
         figure.add_scatter(
             x=run.curve[axis],
             y=run.curve[metric],
-            name=f"{run.label} ({run.name})",
+            name=run.name,
             mode="lines+markers",
             line={"color": _COLOURS[index % len(_COLOURS)]},
         )

@@ -27,11 +27,6 @@ class Run:
     curve: pd.DataFrame
     """A row per evaluation: round, megabytes and sim_s so far, and what was measured."""
 
-    @property
-    def label(self) -> str:
-        """The method, and its schedule where that is serial or parallel averaging."""
-        return self.config.method if self.config.method != "averaged" else self.config.schedule
-
 
 def read_runs(folders: list[Path]) -> list[Run]:
     """The runs in `folders`, named by as much of their paths as tells them apart.
