@@ -1,8 +1,8 @@
 """What each name in a config stands for.
 
-A new network, loss, data set, partition, method, channel or selection is its own file plus one line here. Any
-of them can also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing heavy is
-imported until `resolve` is called, so a config is checked without torch.
+A new network, loss, data set, partition, method, aggregator, channel or selection is its own file plus one line
+here. Any of them can also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing heavy
+is imported until `resolve` is called, so a config is checked without torch.
 """
 
 import difflib
@@ -46,6 +46,12 @@ PARTITIONS = {
     "dirichlet": "raygan.data.partition:dirichlet",
     "classes": "raygan.data.partition:classes",
     "quantity": "raygan.data.partition:quantity",
+}
+AGGREGATORS = {
+    "mean": "raygan.methods.aggregation:WeightedMean",
+    "median": "raygan.methods.aggregation:CoordinateMedian",
+    "trimmed_mean": "raygan.methods.aggregation:CoordinateTrimmedMean",
+    "clipped_mean": "raygan.methods.aggregation:NormClippedMean",
 }
 METHODS = {
     "averaged": "raygan.methods.averaged:Averaged",

@@ -11,3 +11,12 @@ class RunError(RuntimeError):
 
 class ProcessLostError(RunError):
     """A process of the run died: it can be started again."""
+
+    def __init__(self, message: str, actor: str | None = None) -> None:
+        super().__init__(message)
+        self.actor = actor
+        """Ray's id of the actor, if it was one's."""
+
+
+class BadUpdateError(RunError):
+    """A device's update cannot go into the average: the device can be left out of the round."""

@@ -15,7 +15,7 @@ from scipy.stats import t as student_t
 from raygan.config import Config, load_config
 from raygan.data import ImageSet, load_data, split
 from raygan.engine.parties import method_of
-from raygan.engine.simulation import as_played, make_clock
+from raygan.engine.simulation import as_played, try_out
 from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
 
 UNITS = {"round": "rounds", "megabytes": "MB", "sim_s": "simulated s"}
@@ -181,7 +181,7 @@ def repriced(run: Run, words: list[str]) -> Run:
     config = as_played(load_config(run.folder.config, words))
     assert config.selection.name == "all"
     assert config.selection.deadline_s is None
-    clock = make_clock(config, *dealt(config.model_dump_json(include={"data", "devices", "seed"})))
+    _, clock = try_out(config, *dealt(config.model_dump_json(include={"data", "devices", "seed"})))
     lengths = [clock.round(round).phases.seconds for round in range(1, int(run.curve["round"].max()) + 1)]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     curve = run.curve.assign(sim_s=ends[run.curve["round"].to_numpy(int)])

@@ -1,5 +1,9 @@
 """Components that a user might bring along, named in tests by import path."""
 
+import os
+import signal
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -8,6 +12,8 @@ from raygan.channel.links import NoLinks
 from raygan.channel.selection import Selection
 from raygan.data import ImageSet
 from raygan.gan.losses import Loss
+from raygan.methods.averaged import AveragedDevice, AveragedServer
+from raygan.methods.base import Method
 
 
 def halves(labels, devices, partition, random):
@@ -114,3 +120,53 @@ class Twice(Selection):
 
 def blank_64(data, seed):
     return ImageSet(np.zeros((12, 3, 64, 64), np.uint8), np.arange(12) % 2, ("a", "b"))
+
+
+class Poisoner(AveragedDevice):
+    """From round 2 on, device 0 sends something else than its discriminator."""
+
+    def update(self, shard, round, down, state):
+        update, state = super().update(shard, round, down, state)
+        return (self.poisoned(update) if shard.device == 0 and round > 1 else update), state
+
+
+class SendsNaN(Poisoner):
+    def poisoned(self, update):
+        return replace(update, vector=np.full_like(update.vector, np.nan))
+
+
+class SendsTooMuch(Poisoner):
+    def poisoned(self, update):
+        return replace(update, vector=np.append(update.vector, np.float32(1)))
+
+
+class LosesItsLoss(Poisoner):
+    def poisoned(self, update):
+        return replace(update, metrics={"d_loss": float("inf")})
+
+
+class SendsFarOff(Poisoner):
+    def poisoned(self, update):
+        return replace(update, vector=-1e5 * update.vector)
+
+
+class Raises(Poisoner):
+    def poisoned(self, update):
+        raise RuntimeError("on purpose")
+
+
+class Dies(AveragedDevice):
+    """From round 7 on, device 0 takes its whole process with it."""
+
+    def update(self, shard, round, down, state):
+        if shard.device == 0 and round >= 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().update(shard, round, down, state)
+
+
+sends_nan = Method(SendsNaN, AveragedServer)
+sends_too_much = Method(SendsTooMuch, AveragedServer)
+loses_its_loss = Method(LosesItsLoss, AveragedServer)
+sends_far_off = Method(SendsFarOff, AveragedServer)
+dies = Method(Dies, AveragedServer)
+raises = Method(Raises, AveragedServer)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from raygan.components import METHODS, check_name
+from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
@@ -37,6 +38,12 @@ class Engine(Section):
     """Ray cluster to join, `auto` or host:port (null: the process's own, $RAY_ADDRESS, or one started for the run)."""
     ready_timeout_s: Positive = 300.0
     """How long all actors together may take to start (seconds)."""
+    on_device_failure: Literal["replay", "drop"] = "replay"
+    """A device's process dies. `replay`: all goes on from the last checkpoint, to the same numbers. `drop`: its devices
+    miss the rounds under way and come back as the last checkpoint has them (the numbers depend on when it died)."""
+    on_bad_update: Literal["stop", "drop"] = "stop"
+    """An update is not finite or has the wrong shape. `stop`: the run ends, its state saved; `drop`: the device misses
+    the round."""
 
 
 class Eval(Section):
@@ -100,6 +107,8 @@ class Config(Section):
     """Switches of `method: fedgan`."""
     mdgan: Mdgan = Mdgan()
     """Switches of `method: mdgan`."""
+    aggregation: Aggregation = Plain()
+    """What the server makes of the updates: their mean, or what a few bad devices cannot move far."""
     channel: Channel = NoChannel()
     """The simulated links between devices and server."""
     compute: Compute = Compute()
@@ -118,6 +127,12 @@ class Config(Section):
         count = getattr(self.selection, "count", None)
         if count is not None and count > self.devices:
             raise ValueError(f"selection.count: {count} is more than devices={self.devices}")
+        together = count or self.devices
+        if isinstance(self.aggregation, TrimmedMean) and 2 * self.aggregation.trim >= together:
+            raise ValueError(
+                f"aggregation.trim: {self.aggregation.trim} at either end leaves nothing of the {together} devices "
+                f"of a round; at most {(together - 1) // 2}"
+            )
         lists = {"compute.device_flops": self.compute.device_flops}
         if isinstance(self.channel, Constant):
             lists |= {f"channel.{name}": getattr(self.channel, name) for name in ("uplink_bps", "downlink_bps")}

@@ -11,14 +11,20 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import ObjectLostError, RayActorError
 
 from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.compute import torch_device
-from raygan.engine.parties import Contribution, Host, Problem, Server
-from raygan.methods.base import Metrics, Shard, State
+from raygan.engine.contributions import Contribution, Problem, Report
+from raygan.engine.parties import Host, Server
+from raygan.methods.base import Shard, State
 
 Facts = dict[str, object]
+ByHost = dict[tuple[int, ...], "ray.ObjectRef[Any]"]
+"""References to what each host has made, by the numbers of its devices."""
+LOST = (RayActorError, ObjectLostError)
+"""A process died with what it had made or was about to make."""
 
 
 def _see_modules_in(folder: str) -> None:
@@ -51,7 +57,7 @@ class HostActor:
     @ray.method(num_returns=2)
     def round(
         self, round: int, down: np.ndarray, chosen: list[int], *exchanged: None
-    ) -> tuple[Contribution, dict[int, Metrics]]:
+    ) -> tuple[list[Contribution], Report]:
         """What goes up, and the devices' scalars, as two objects; after the last round's exchange, if there was one."""
         return self._host.round(round, down, chosen)
 
@@ -86,6 +92,7 @@ class ServerActor:
     def __init__(self, config: Config, problem: Problem, folder: str) -> None:
         _see_modules_in(folder)
         self._device = torch_device(config.engine.server_gpus)
+        self._drops = config.engine.on_device_failure == "drop"
         self._server = Server(config, problem, self._device)
 
     def down(self, round: int) -> np.ndarray:
@@ -93,10 +100,25 @@ class ServerActor:
         return self._server.down(round)
 
     @ray.method(num_returns=2)
-    def round(self, round: int, contributions: list["ray.ObjectRef[Contribution]"]) -> tuple[np.ndarray, Metrics]:
+    def round(self, round: int, contributions: ByHost) -> tuple[np.ndarray, Report]:
         """Play a round on references, taken in as they arrive; returns what goes down next, and scalars."""
-        metrics = self._server.round(round, _as_they_arrive(contributions))
-        return self._server.down(round + 1), metrics
+        lost: dict[int, str] = {}
+        report = self._server.round(round, self._as_they_arrive(contributions, lost))
+        report.dropped.update(lost)
+        return self._server.down(round + 1), report
+
+    def _as_they_arrive(self, contributions: ByHost, lost: dict[int, str]) -> Iterator[list[Contribution]]:
+        """What is there, one after the other; notes whose is `lost` where that does not end the run."""
+        devices = {ref: numbers for numbers, ref in contributions.items()}
+        pending = list(devices)
+        while pending:
+            (arrived,), pending = ray.wait(pending, num_returns=1)
+            try:
+                yield ray.get(arrived)
+            except LOST as error:
+                if not self._drops:
+                    raise
+                lost.update(dict.fromkeys(devices[arrived], f"its process died: {type(error).__name__}"))
 
     def generators(self, *played: object) -> State:
         """For an evaluation or the final file, once the last round has been `played`."""
@@ -127,6 +149,7 @@ class RecorderActor:
 
         _see_modules_in(folder)
         os.nice(19)
+        self._drops = config.engine.on_device_failure == "drop"
         self._computes_on = str(torch_device(config.eval.gpus))
         self._recorder = Recorder(config, root, load_data(config.data, config.seed), first_round)
 
@@ -139,20 +162,26 @@ class RecorderActor:
         return self._recorder.evaluate(round, generators)
 
     @ray.method(concurrency_group="files")
-    def save(self, round: int, server: State, *hosts: dict[int, State]) -> None:
-        """Write a checkpoint."""
-        devices = {number: state for states in hosts for number, state in states.items()}
+    def save(self, round: int, server: State, hosts: ByHost) -> None:
+        """Write a checkpoint. Devices whose process died are saved as the last one has them, if that may be."""
+        devices: dict[int, State] = {}
+        for numbers, states in hosts.items():
+            try:
+                devices |= ray.get(states)
+            except LOST:
+                if not self._drops:
+                    raise
+                devices |= self._recorder.saved_states(numbers)
         self._recorder.save(Snapshot(round, server, devices))
+
+    @ray.method(concurrency_group="files")
+    def saved_states(self, devices: tuple[int, ...]) -> dict[int, State]:
+        """As the last checkpoint has these devices."""
+        return self._recorder.saved_states(devices)
 
     def export(self, round: int, generators: State) -> None:
         """Write generator.safetensors."""
         self._recorder.export(round, generators)
-
-
-def _as_they_arrive(pending: list["ray.ObjectRef[Contribution]"]) -> Iterator[Contribution]:
-    while pending:
-        done, pending = ray.wait(pending, num_returns=1)
-        yield ray.get(done[0])
 
 
 def _copied(state: State) -> State:

@@ -56,6 +56,8 @@ def connect(config: Config, needs: Needs) -> bool:
     A Ray that is started here has as many logical CPUs as the run asks for: it is a simulation on one
     machine, whose actors take turns on the cores there are. Returns whether the connection is ours to end.
 
+    Ray logs the traceback of every failure that nobody has asked for yet; each reaches the user as our own error.
+
     Raises:
         InputError: no cluster at `engine.address`, or this machine lacks the GPUs.
     """
@@ -70,14 +72,14 @@ def connect(config: Config, needs: Needs) -> bool:
     if address is not None:
         _check_address(address)
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         except (ConnectionError, ValueError, RuntimeError) as error:
             first_line = str(error).splitlines()[0]
             raise InputError(f"engine.address: no Ray cluster at {address!r}: {first_line}") from error
         return True
     # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
     cpus = max(os.cpu_count() or 1, math.ceil(needs.total["CPU"]))
-    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
     if problem := shortage(needs):
         ray.shutdown()
         raise InputError(problem)

@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from raygan.engine.contributions import Report
 from raygan.methods.base import Metrics
+
+PATIENCE = 3
+"""Losses of a process at the same point before a run gives up."""
 
 Result = TypeVar("Result")
 ResultCo = TypeVar("ResultCo", covariant=True)
@@ -36,18 +40,31 @@ class Done(Generic[Result]):
         return True
 
 
-def round_metrics(devices: dict[int, Metrics], server: Metrics) -> Metrics:
-    """A round's scalars: every device metric's mean in the devices' order, and the server's."""
-    ordered = [devices[number] for number in sorted(devices)]
-    names = ordered[0] if ordered else {}
-    return {name: sum(metrics[name] for metrics in ordered) / len(ordered) for name in names} | server
+@dataclass(frozen=True)
+class Played:
+    """What came of a round."""
+
+    metrics: Metrics
+    dropped: dict[int, str]
+    """Devices that were to take part and are not in the average, with the reason."""
+
+
+def played(reports: Sequence[Report]) -> Played:
+    """Put the hosts' reports and then the server's together: device metrics are means over those in the average."""
+    dropped = {number: report.dropped[number] for report in reversed(reports) for number in report.dropped}
+    devices = {number: report.devices[number] for report in reports for number in report.devices}
+    counted = [devices[number] for number in sorted(devices.keys() - dropped.keys())]
+    names = counted[0] if counted else {}
+    means = {name: sum(metrics[name] for metrics in counted) / len(counted) for name in names}
+    server = {name: value for report in reports for name, value in report.server.items()}
+    return Played(means | server, dict(sorted(dropped.items())))
 
 
 class Executor(ABC):
     """Runs rounds in order. Nothing it hands to its caller is larger than a few scalars per device."""
 
     @abstractmethod
-    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Pending[Metrics]:
+    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Pending[Played]:
         """Start a round of these devices, after which each key of `partners` takes over what its value remembers.
 
         The result has `d_loss`, `g_loss` and what else the method measures; nothing of devices if there were none.

@@ -11,21 +11,27 @@ import torch
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.executor import Done, Executor, round_metrics
-from raygan.engine.parties import Host, Problem, Server
+from raygan.engine.contributions import Problem
+from raygan.engine.executor import Done, Executor, Played, played
+from raygan.engine.parties import Host, Server
 from raygan.engine.recorder import Recorder
-from raygan.methods.base import Metrics, Shard
+from raygan.methods.base import Shard
 
 
 class InlineExecutor(Executor):
     """Plays rounds in the calling thread. Its results are those of every other executor, bit for bit."""
 
     def __init__(
-        self, config: Config, root: Path, images: ImageSet, shards: list[np.ndarray], start: Snapshot | None
+        self,
+        config: Config,
+        root: Path,
+        images: ImageSet,
+        shards: list[np.ndarray],
+        problem: Problem,
+        start: Snapshot | None,
     ) -> None:
         self._round = start.round if start is not None else 0
         cpu = torch.device("cpu")
-        problem = Problem(images.shape, len(images))
         parts = [Shard(device, images.images[indices]) for device, indices in enumerate(shards)]
         self._host = Host(config, problem, parts, cpu)
         self._server = Server(config, problem, cpu)
@@ -34,13 +40,13 @@ class InlineExecutor(Executor):
             self._server.side.restore(start.server)
             self._host.restore(start.devices)
 
-    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Done[Metrics]:
+    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Done[Played]:
         """Play a round."""
-        contribution, metrics = self._host.round(round, self._server.down(round), devices)
-        server = self._server.round(round, [contribution])
+        contributions, report = self._host.round(round, self._server.down(round), devices)
+        server = self._server.round(round, [contributions])
         self._host.take_over(partners, self._host.hand_over(partners.values()))
         self._round = round
-        return Done(round_metrics(metrics, server))
+        return Done(played([report, server]))
 
     def evaluate(self) -> Done[dict[str, object]]:
         """Measure and draw."""

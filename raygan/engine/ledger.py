@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
-from raygan.engine.executor import Pending
+from raygan.engine.executor import Pending, Played
 from raygan.errors import InputError, RunError
-from raygan.methods.base import Metrics
 from raygan.run_folder import Row, RunFolder
 
 IN_FLIGHT = 2
@@ -23,6 +22,9 @@ class Watcher(Protocol):
     def on_phase(self, text: str) -> None:
         """Something other than rounds goes on, or the rounds begin."""
 
+    def on_event(self, text: str) -> None:
+        """Something happened that one should know of afterwards, such as the loss of a process."""
+
     def on_round(self, row: Row) -> None:
         """A round is over. On evaluation rounds the measurements follow later."""
 
@@ -33,7 +35,7 @@ class Watcher(Protocol):
 @dataclass
 class _Entry:
     round: int
-    playing: Pending[Metrics] | None
+    playing: Pending[Played] | None
     evaluation: Pending[Row] | None
     simulated: Row
     row: Row | None = None
@@ -51,12 +53,11 @@ class Ledger:
         self._watchers = watchers
         self._start = perf_counter() - (float(str(rows[-1]["wall_s"])) if rows else 0.0)
         self._entries: deque[_Entry] = deque()
+        self._missing: set[int] = set()
         self.completed = last
         """The last round that is known to be over."""
 
-    def add(
-        self, round: int, playing: Pending[Metrics] | None, evaluation: Pending[Row] | None, simulated: Row
-    ) -> None:
+    def add(self, round: int, playing: Pending[Played] | None, evaluation: Pending[Row] | None, simulated: Row) -> None:
         """Note a round that was started, and wait until no more than `IN_FLIGHT` rounds are under way."""
         self._entries.append(_Entry(round, playing, evaluation, simulated))
         self._settle(IN_FLIGHT, BEHIND)
@@ -100,9 +101,19 @@ class Ledger:
             self._entries.popleft()
 
     def _complete(self, entry: _Entry) -> None:
-        metrics = entry.playing.result() if entry.playing is not None else {}
-        wall: Row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3)}
-        entry.row = wall | entry.simulated | metrics
+        outcome = entry.playing.result() if entry.playing is not None else None
+        entry.row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3), **entry.simulated}
+        if outcome is not None:
+            entry.row["dropped"] = {str(number): reason for number, reason in outcome.dropped.items()}
+            entry.row |= outcome.metrics
+            self._tell_of_dropped(entry.round, outcome.dropped)
         self.completed = entry.round
         for watcher in self._watchers:
             watcher.on_round(entry.row)
+
+    def _tell_of_dropped(self, round: int, dropped: dict[int, str]) -> None:
+        """Of devices that were not missing in the round before."""
+        for number in dropped.keys() - self._missing:
+            for watcher in self._watchers:
+                watcher.on_event(f"round {round} goes on without device {number} ({dropped[number]})")
+        self._missing = set(dropped)

@@ -5,64 +5,53 @@ scalars. The server's call is queued with the references of that round's updates
 next, so rounds chain on the cluster without the driver in between.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.engine.actors import HostActor, RecorderActor, ServerActor
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.cluster import Needs, Resources, connect, needs_of, shortage
-from raygan.engine.executor import Executor, round_metrics
-from raygan.engine.parties import Problem
+from raygan.engine.cluster import Resources, connect, needs_of, shortage
+from raygan.engine.contributions import Problem, Report
+from raygan.engine.executor import PATIENCE, Executor, Played, played
+from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
-from raygan.methods.base import Metrics, Shard
-
-Result = TypeVar("Result")
-
-
-class RayPending(Generic[Result]):
-    """Work under way on the cluster."""
-
-    def __init__(
-        self, refs: list[Any], combine: Callable[[list[Any]], Result], fetch: Callable[[list[Any]], list[Any]]
-    ) -> None:
-        self._refs = refs
-        self._combine = combine
-        self._fetch = fetch
-
-    def result(self) -> Result:
-        """Wait for it; what went wrong on the cluster is raised as it was there."""
-        return self._combine(self._fetch(self._refs))
-
-    def done(self) -> bool:
-        """Whether all of it is."""
-        return not ray.wait(self._refs, num_returns=len(self._refs), timeout=0)[1]
+from raygan.methods.base import Shard
 
 
 class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
     def __init__(
-        self, config: Config, root: Path, images: ImageSet, shards: list[np.ndarray], start: Snapshot | None
+        self,
+        config: Config,
+        root: Path,
+        images: ImageSet,
+        shards: list[np.ndarray],
+        problem: Problem,
+        start: Snapshot | None,
     ) -> None:
         self._config = config
+        self._images = images
+        self._shards = shards
+        self._problem = problem
+        self._drops = config.engine.on_device_failure == "drop"
         self._round = start.round if start is not None else 0
         self._played: list[Any] = []
         self._actors: list[Any] = []
-        self._roles: dict[str, str] = {}
-        needs = needs_of(config)
-        self._ours = connect(config, needs)
+        self._fetch = Fetcher()
+        self._needs = needs_of(config)
+        self._ours = connect(config, self._needs)
         try:
-            self._place(root, images, shards, needs)
-            self._facts = self._wait_until_ready(needs)
-            self._roles |= {str(facts["actor"]): str(facts["role"]) for facts in self._facts}
+            self._place(root)
+            recorder = [self._recorder] if "GPU" in self._needs.recorder else []  # else it is not waited for:
+            self._facts = self._wait_until_ready([self._server, *self._hosts, *recorder])  # it has more to import
             if start is not None:
                 self._restore(start)
             self._down = self._server.down.remote(self._round + 1)
@@ -70,51 +59,43 @@ class RayExecutor(Executor):
             self.close()
             raise
 
-    def _place(self, root: Path, images: ImageSet, shards: list[np.ndarray], needs: Needs) -> None:
-        config, folder = self._config, str(Path.cwd())
+    def _place(self, root: Path) -> None:
+        config, needs, folder = self._config, self._needs, str(Path.cwd())
         first_round = self._round + 1 if self._round else 0
-        problem = Problem(images.shape, len(images))
-        server_class, host_class = _actor(ServerActor), _actor(HostActor)
         recorder_class = _actor(RecorderActor, concurrency_groups={"files": 1})
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = recorder_class.options(**_asks(needs.recorder), scheduling_strategy=here)
         self._recorder = options.remote(config, root, first_round, folder)
         self._actors.append(self._recorder)  # first: it can only be placed on this node
-        self._server = server_class.options(**_asks(needs.server)).remote(config, problem, folder)
+        self._server = _actor(ServerActor).options(**_asks(needs.server)).remote(config, self._problem, folder)
         self._actors.append(self._server)
-        self._hosts = []
-        for first in range(0, config.devices, config.engine.devices_per_actor):
-            numbers = range(first, min(first + config.engine.devices_per_actor, config.devices))
-            held = ray.put([Shard(number, images.images[shards[number]]) for number in numbers])
-            options = host_class.options(**_asks(needs.per_host), scheduling_strategy="SPREAD")
-            self._hosts.append(options.remote(config, problem, held, folder))
-        self._actors += self._hosts
+        self._hosts = [self._start_host(host) for host in range(needs.hosts)]
+        self._lost = [0] * needs.hosts
+        """How often each host was lost since it was last heard of."""
 
-    def _wait_until_ready(self, needs: Needs) -> list[dict[str, object]]:
-        """Wait for server and devices, and for the recorder if it needs a GPU (it has more to import)."""
+    def _start_host(self, host: int) -> Any:
+        shards = [Shard(number, self._images.images[self._shards[number]]) for number in self._devices_of(host)]
+        options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy="SPREAD")
+        actor = options.remote(self._config, self._problem, ray.put(shards), str(Path.cwd()))
+        self._actors.append(actor)
+        return actor
+
+    def _devices_of(self, host: int) -> tuple[int, ...]:
+        together = self._config.engine.devices_per_actor
+        return tuple(range(host * together, min((host + 1) * together, self._config.devices)))
+
+    def _wait_until_ready(self, actors: list[Any]) -> list[dict[str, object]]:
         timeout = self._config.engine.ready_timeout_s
-        recorder = [self._recorder] if "GPU" in needs.recorder else []
-        refs = [actor.facts.remote() for actor in [self._server, *self._hosts, *recorder]]
+        refs = [actor.facts.remote() for actor in actors]
         _, late = ray.wait(refs, num_returns=len(refs), timeout=timeout)
         if late:
-            reason = shortage(needs) or "the cluster is large enough, but busy or slow: raise engine.ready_timeout_s"
+            reason = (
+                shortage(self._needs) or "the cluster is large enough, but busy or slow: raise engine.ready_timeout_s"
+            )
             raise InputError(f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s; {reason}")
-        return self._fetch(refs)
-
-    def _fetch(self, refs: list[Any]) -> list[Any]:
-        """Results, or the first failure as one of our errors: what happened, and in which process."""
-        try:
-            values: list[Any] = ray.get(refs)
-        except RayTaskError as error:
-            cause = _first_cause(error)
-            if isinstance(cause, InputError | RunError):
-                raise type(cause)(str(cause)) from error
-            if isinstance(cause, RayError):
-                raise ProcessLostError(_reason(cause, self._roles)) from error
-            raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
-        except RayError as error:
-            raise ProcessLostError(_reason(error, self._roles)) from error
-        return values
+        facts = self._fetch(refs)
+        self._fetch.roles.update({str(one["actor"]): str(one["role"]) for one in facts})
+        return facts
 
     def _restore(self, start: Snapshot) -> None:
         devices = ray.put(start.devices)
@@ -122,18 +103,61 @@ class RayExecutor(Executor):
             [self._server.restore.remote(start.server), *[host.restore.remote(devices) for host in self._hosts]]
         )
 
-    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> RayPending[Metrics]:
+    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> RayPending[Played]:
         """Submit a round."""
         self._round = round
-        hosts = self._by_host(devices)
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
-        started = [
-            self._hosts[host].round.remote(round, self._down, numbers, *before) for host, numbers in hosts.items()
-        ]
-        self._down, played = self._server.round.remote(round, [update for update, _ in started])
-        self._played = [played, *self._exchange(partners)]
-        reports = [report for _, report in started]
-        return RayPending([*reports, *self._played], _combine_reports(len(reports)), self._fetch)
+        updates, reports = {}, {}
+        for host, numbers in self._by_host(devices).items():
+            actor = self._hosts[host]
+            updates[tuple(numbers)], report = actor.round.remote(round, self._down, numbers, *before)
+            reports[host, tuple(numbers), actor] = report
+        self._down, server = self._server.round.remote(round, updates)
+        exchanged = self._exchange(partners)
+        self._played = [server] if self._drops else [server, *exchanged]
+
+        def combine() -> Played:
+            of_hosts = [self._report_of(*whose, report) for whose, report in reports.items()]
+            return played([*of_hosts, *self._fetch([server]), *self._outcomes(exchanged)])
+
+        return RayPending([*reports.values(), server, *exchanged], combine)
+
+    def _report_of(self, host: int, numbers: Iterable[int], actor: Any, report: Any) -> Report:
+        """A host's; where its loss does not end the try, what there is to say of that, and it is replaced."""
+        try:
+            arrived: Report = self._fetch([report])[0]
+        except ProcessLostError as error:
+            if not self._drops or error.actor != actor._actor_id.hex():
+                raise
+            if self._hosts[host] is actor:  # not yet replaced, for a round before this one
+                self._replace(host, error)
+            return Report(dropped=dict.fromkeys(numbers, str(error)))
+        self._lost[host] = 0
+        return arrived
+
+    def _replace(self, host: int, error: ProcessLostError) -> None:
+        """Start a lost host again, its devices as the last checkpoint has them."""
+        self._lost[host] += 1
+        if self._lost[host] == PATIENCE:
+            raise RunError(f"{error}; it is the third time in a row") from error
+        numbers = self._devices_of(host)
+        self._actors.remove(self._hosts[host])
+        self._hosts[host] = self._start_host(host)
+        try:
+            self._wait_until_ready([self._hosts[host]])
+        except InputError as shortage:
+            raise RunError(f"{error}; it could not be started again: {shortage}") from shortage
+        self._fetch([self._hosts[host].restore.remote(self._recorder.saved_states.remote(numbers))])
+
+    def _outcomes(self, exchanged: list[Any]) -> list[Report]:
+        """Nothing, if exchanges went well or were missed for the loss of a process, which a round's report tells."""
+        for done in exchanged:
+            try:
+                self._fetch([done])
+            except ProcessLostError:
+                if not self._drops:
+                    raise
+        return []
 
     def _exchange(self, partners: Mapping[int, int]) -> list[Any]:
         """Move states from actor to actor; the references tell when it is done."""
@@ -162,18 +186,21 @@ class RayExecutor(Executor):
     def evaluate(self) -> RayPending[dict[str, object]]:
         """Submit a measurement."""
         generators = self._server.generators.remote(*self._played)
-        return RayPending([self._recorder.evaluate.remote(self._round, generators)], _only, self._fetch)
+        return self._pending(self._recorder.evaluate.remote(self._round, generators))
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""
-        states = [actor.states.remote(*self._played) for actor in self._hosts]
+        states = {self._devices_of(host): actor.states.remote(*self._played) for host, actor in enumerate(self._hosts)}
         server = self._server.state.remote(*self._played)
-        return RayPending([self._recorder.save.remote(self._round, server, *states)], _only, self._fetch)
+        return self._pending(self._recorder.save.remote(self._round, server, states))
 
     def export(self) -> RayPending[None]:
         """Submit the writing of generator.safetensors."""
         generators = self._server.generators.remote(*self._played)
-        return RayPending([self._recorder.export.remote(self._round, generators)], _only, self._fetch)
+        return self._pending(self._recorder.export.remote(self._round, generators))
+
+    def _pending(self, ref: Any) -> RayPending[Any]:
+        return RayPending([ref], lambda: self._fetch([ref])[0])
 
     def facts(self) -> dict[str, object]:
         """Where each actor is, and the cluster."""
@@ -194,35 +221,3 @@ def _actor(plain: type, **options: Any) -> Any:
 
 def _asks(resources: Resources) -> dict[str, float]:
     return {"num_cpus": resources["CPU"], "num_gpus": resources.get("GPU", 0.0)}
-
-
-def _combine_reports(hosts: int) -> Callable[[list[Any]], Metrics]:
-    """For the reports of so many hosts, then the server's; what is behind them was only waited for."""
-
-    def combine(reports: list[Any]) -> Metrics:
-        devices = {number: metrics for host in reports[:hosts] for number, metrics in host.items()}
-        return round_metrics(devices, reports[hosts])
-
-    return combine
-
-
-def _only(values: list[Any]) -> Any:
-    return values[0]
-
-
-def _reason(error: RayError, roles: dict[str, str]) -> str:
-    """One line of Ray's own words, and which of our processes it is about."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    if not isinstance(error, RayActorError):
-        return f"Ray: {lines[0]}"
-    role = roles.get(str(error.actor_id), "the recorder")
-    if error.actor_init_failed:
-        return f"{role}: could not start: {lines[-1]}"
-    return f"{role}: the process died (killed, or out of memory?): {lines[0]}"
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """What was raised first, however many actors passed it on."""
-    while isinstance(error, RayTaskError):
-        error = error.cause
-    return error

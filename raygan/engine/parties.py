@@ -1,8 +1,7 @@
 """The parties of a round as plain classes: devices, the host they share, the server. No Ray here."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,78 +9,10 @@ import torch
 from raygan.components import METHODS, resolve
 from raygan.config.tree import Config
 from raygan.engine.compute import threads
-from raygan.errors import InputError, RunError
-from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
-from raygan.methods.exact_sum import LARGEST, ExactSum
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What every party knows of the data: the shape of a sample, and bounds of the average."""
-
-    shape: tuple[int, ...]
-    num_samples: int
-
-    def sum(self, config: Config, size: int) -> ExactSum:
-        """An empty sum for one round's updates; the same grids everywhere."""
-        heaviest = max(self.num_samples, config.devices * config.batch_size)
-        return ExactSum(size, terms=config.devices, total_weight=heaviest)
-
-
-class Sums:
-    """One exact sum per slot that has got an update."""
-
-    def __init__(self, config: Config, problem: Problem, size: int) -> None:
-        self._config = config
-        self._problem = problem
-        self._size = size
-        self._sums: dict[int, ExactSum] = {}
-
-    def slot(self, slot: int) -> ExactSum:
-        """The sum of a slot, empty at first."""
-        if slot not in self._sums:
-            self._sums[slot] = self._problem.sum(self._config, self._size)
-        return self._sums[slot]
-
-    def partial(self) -> "Partial":
-        """As they stand, to be sent up."""
-        return Partial({slot: (total.pieces, total.weight) for slot, total in self._sums.items()})
-
-    def means(self) -> dict[int, Mean]:
-        """The mean of each slot."""
-        return {slot: Mean(total.mean(), total.weight) for slot, total in self._sums.items()}
-
-
-class Contribution(Protocol):
-    """What a host sends up: one device's update, or the exact partial sums of several."""
-
-    def into(self, sums: Sums) -> None:
-        """Add it to the server's sums."""
-
-
-@dataclass(frozen=True)
-class Single:
-    """One device's update, (n,) float32."""
-
-    vector: np.ndarray
-    weight: int
-    slot: int
-
-    def into(self, sums: Sums) -> None:
-        """Add it to the server's sum."""
-        sums.slot(self.slot).add(self.vector, self.weight)
-
-
-@dataclass(frozen=True)
-class Partial:
-    """The pieces of several devices' sums, float64, and their weight, by slot."""
-
-    slots: dict[int, tuple[list[np.ndarray], int]]
-
-    def into(self, sums: Sums) -> None:
-        """Add them to the server's sums."""
-        for slot, (pieces, weight) in self.slots.items():
-            sums.slot(slot).merge(pieces, weight)
+from raygan.engine.contributions import Contribution, Partial, Problem, Report, Single, Slots
+from raygan.errors import BadUpdateError, InputError, RunError
+from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.exact_sum import LARGEST
 
 
 def method_of(config: Config) -> Method:
@@ -99,25 +30,47 @@ def method_of(config: Config) -> Method:
 class Device:
     """One device: its shard, and what it remembers between rounds."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, problem: Problem) -> None:
         self.shard = shard
         self.state: State = {}
+        self._problem = problem
 
     def update(self, side: DeviceSide, round: int, down: np.ndarray) -> Update:
         """Take part in a round.
 
         Raises:
-            RunError: the update has diverged; names device and round, and the state is as before.
+            BadUpdateError: the update is not finite or does not fit; names device and round, the state is as before.
+            RunError: what the device's own code raised, with device and round.
         """
-        update, state = side.update(self.shard, round, down, self.state)
-        largest = np.abs([np.abs(update.vector).max(), *update.metrics.values()]).max()
-        if not largest < LARGEST:  # also true of NaN
-            raise RunError(
-                f"round {round}, device {self.shard.device}: the update has diverged (a value of magnitude "
-                f"{largest:.3g}, losses {update.metrics}); try a smaller device_optimizer.lr or another gan.loss"
-            )
+        where = f"round {round}, device {self.shard.device}"
+        with _named(where):
+            update, state = side.update(self.shard, round, down, self.state)
+        try:
+            self._problem.check(update.vector, update.weight, update.slot)
+        except ValueError as error:
+            raise BadUpdateError(f"{where}: the update does not fit: {error}") from error
+        except FloatingPointError as error:
+            raise BadUpdateError(_diverged(where, str(error), update.metrics)) from error
+        if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
+            raise BadUpdateError(_diverged(where, "a loss is not finite, or too large", update.metrics))
         self.state = state
         return update
+
+
+def _diverged(where: str, how: str, losses: Metrics) -> str:
+    advice = "try a smaller device_optimizer.lr or another gan.loss"
+    return f"{where}: the update has diverged ({how}; losses {losses}); {advice}"
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Say of an exception where in the run it came up."""
+    try:
+        yield
+    except (InputError, RunError):
+        raise
+    except Exception as error:
+        raise RunError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 class Host:
@@ -129,21 +82,26 @@ class Host:
         method = method_of(config)
         self._side: DeviceSide = method.device(config, problem.shape, device)
         self._exchange = method.exchange
-        self.devices = {shard.device: Device(shard) for shard in shards}
+        self.devices = {shard.device: Device(shard, problem) for shard in shards}
 
-    def round(self, round: int, down: np.ndarray, chosen: Iterable[int]) -> tuple[Contribution, dict[int, Metrics]]:
-        """Let the `chosen` ones of its devices work; returns what goes up and each one's scalars."""
-        metrics: dict[int, Metrics] = {}
-        sums: Sums | None = None
+    def round(self, round: int, down: np.ndarray, chosen: Iterable[int]) -> tuple[list[Contribution], Report]:
+        """Let the `chosen` ones of its devices work; returns what goes up, and their scalars."""
+        report, slots, senders = Report(), Slots(self._config, self._problem), dict[int, list[int]]()
         with threads(self._config.engine.threads_per_device):
             for number in chosen:
-                update = self.devices[number].update(self._side, round, down)
-                metrics[number] = update.metrics
+                try:
+                    update = self.devices[number].update(self._side, round, down)
+                except BadUpdateError as error:
+                    if self._config.engine.on_bad_update == "stop":
+                        raise
+                    report.dropped[number] = str(error)
+                    continue
+                report.devices[number] = update.metrics
                 if len(self.devices) == 1:
-                    return Single(update.vector, update.weight, update.slot), metrics
-                sums = sums or Sums(self._config, self._problem, len(update.vector))
-                sums.slot(update.slot).add(update.vector, update.weight)
-        return sums.partial() if sums else Partial({}), metrics
+                    return [Single(number, update.vector, update.weight, update.slot)], report
+                slots.slot(update.slot).add(number, update.vector, update.weight)
+                senders.setdefault(update.slot, []).append(number)
+        return [Partial(devices, slots.slot(slot).part(), slot) for slot, devices in senders.items()], report
 
     def hand_over(self, givers: Iterable[int]) -> dict[int, State]:
         """What these devices remember, for an exchange."""
@@ -179,24 +137,39 @@ class Server:
         with threads(self._config.engine.server_threads):
             return self.side.down(round)
 
-    def round(self, round: int, contributions: Iterable[Contribution]) -> Metrics:
-        """One round: the work that waits for nobody, the sums of what comes in, the work that waited.
+    def round(self, round: int, contributions: Iterable[Sequence[Contribution]]) -> Report:
+        """One round: the work that waits for nobody, the hosts' contributions as they come in, the work that waited.
 
         If nothing comes in, nothing is averaged and the work that waits for it is left out.
 
         Raises:
-            RunError: the generator or its loss is not finite.
+            BadUpdateError: a contribution is not finite or does not fit.
+            RunError: the generator or its loss is not finite; or what the server's own code raised.
         """
+        where, report = f"round {round}, server", Report()
         with threads(self._config.engine.server_threads):
-            metrics = self.side.meanwhile(round)
-            sums = Sums(self._config, self._problem, self.side.update_size)
-            for contribution in contributions:
-                contribution.into(sums)
-            if means := sums.means():
-                metrics = metrics | self.side.finish(round, means)
-        if not (np.isfinite(list(metrics.values())).all() and self.side.networks.generator.vector.isfinite().all()):
+            with _named(where):
+                report.server.update(self.side.meanwhile(round))
+            slots = Slots(self._config, self._problem)
+            for of_host in contributions:
+                for contribution in of_host:
+                    self._take_in(contribution, slots, report, where)
+            with _named(where):
+                if means := slots.means(lambda: self.side.reference(round)):
+                    report.server.update(self.side.finish(round, means))
+        finite = np.isfinite(list(report.server.values())).all()
+        if not (finite and self.side.networks.generator.vector.isfinite().all()):
             raise RunError(
-                f"round {round}, server: the generator has diverged (losses {metrics}); "
-                "try a smaller generator_optimizer.lr"
+                f"{where}: the generator has diverged (losses {report.server}); try a smaller generator_optimizer.lr"
             )
-        return metrics
+        return report
+
+    def _take_in(self, contribution: Contribution, slots: Slots, report: Report, where: str) -> None:
+        try:
+            contribution.into(slots, self._problem)
+        except (ValueError, FloatingPointError) as error:
+            devices = ", ".join(map(str, contribution.devices))
+            reason = f"{where}: what came up from device {devices} is no good update: {error}"
+            if self._config.engine.on_bad_update == "stop":
+                raise BadUpdateError(reason) from error
+            report.dropped.update(dict.fromkeys(contribution.devices, reason))

@@ -10,7 +10,7 @@ from raygan.config.tree import Config
 from raygan.data import load_data, split
 from raygan.engine.cluster import needs_of
 from raygan.engine.parties import method_of
-from raygan.engine.simulation import as_played, make_clock
+from raygan.engine.simulation import as_played, try_out
 from raygan.gan.steps import build_networks
 
 PROCESS_MB = 420
@@ -59,7 +59,7 @@ def make_plan(config: Config) -> Plan:
     images = load_data(config.data, config.seed)
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
     networks = build_networks(config, images.shape, torch.device("cpu"))
-    clock = make_clock(config, images, shards)
+    _, clock = try_out(config, images, shards)
     rounds = [clock.round(round) for round in range(1, min(config.rounds, SIMULATED_ROUNDS) + 1)]
     phases = [asdict(round.phases) for round in rounds]
     needs = needs_of(config)

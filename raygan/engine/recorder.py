@@ -1,12 +1,14 @@
 """The recorder: measures, draws and saves, on the machine the run was started on, beside the training."""
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
-from raygan.engine.checkpoint import Snapshot, remove_old, save_snapshot
+from raygan.engine.checkpoint import Snapshot, load_newest, remove_old, save_snapshot
 from raygan.engine.compute import threads
 from raygan.engine.evaluation import Evaluator, draw, sample_batches
 from raygan.engine.generator_file import save_generator
@@ -52,6 +54,11 @@ class Recorder:
         """Write a checkpoint."""
         save_snapshot(self._folder.checkpoints, snapshot)
         self._remove_old()
+
+    def saved_states(self, devices: Iterable[int]) -> dict[int, State]:
+        """What these devices remembered at the newest whole checkpoint; nothing, if there is none."""
+        snapshot, _ = load_newest(self._folder.checkpoints, sys.maxsize)
+        return {number: snapshot.devices.get(number, {}) for number in devices} if snapshot is not None else {}
 
     def export(self, round: int, generators: State) -> None:
         """Write generator.safetensors, and to TensorBoard what it lacks."""

@@ -10,11 +10,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from raygan.channel.clock import Clock, Work
+from raygan.config.aggregation import Plain
 from raygan.config.data import Iid
 from raygan.config.simulation import All, Compute, NoChannel
 from raygan.config.tree import Config
 from raygan.data import ImageSet
 from raygan.engine.compute import threads
+from raygan.engine.contributions import Problem
 from raygan.engine.parties import method_of
 from raygan.errors import InputError, RunError
 from raygan.methods.base import Mean, ServerSide, Shard
@@ -28,6 +30,7 @@ def as_played(config: Config) -> Config:
     return config.model_copy(
         update={
             "devices": 1,
+            "aggregation": Plain(),
             "data": config.data.model_copy(update={"partition": Iid()}),
             "channel": NoChannel(bits_per_parameter=config.channel.bits_per_parameter),
             "compute": Compute(device_flops=(server,), server_flops=server),
@@ -36,14 +39,14 @@ def as_played(config: Config) -> Config:
     )
 
 
-def make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Clock:
-    """The clock of a run, after its first round has been tried.
+def try_out(config: Config, images: ImageSet, shards: list[np.ndarray]) -> tuple[Problem, Clock]:
+    """What every party must know, and the clock of a run, after its first round has been tried.
 
     Raises:
         InputError: a component of one's own cannot be built, or fails in the first round.
     """
     try:
-        return _make_clock(config, images, shards)
+        return _try_out(config, images, shards)
     except InputError:
         raise
     except RunError as error:
@@ -56,17 +59,19 @@ def make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Cl
         ) from error
 
 
-def _make_clock(config: Config, images: ImageSet, shards: list[np.ndarray]) -> Clock:
+def _try_out(config: Config, images: ImageSet, shards: list[np.ndarray]) -> tuple[Problem, Clock]:
     method = method_of(config)
     server = method.server(config, images.shape, torch.device("cpu"))
+    problem = Problem(images.shape, len(images), server.update_size, server.slots)
+    problem.aggregator(config)  # shows whether it can be built
     exchange = method.exchange
 
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
         return exchange.partners(config, len(images), round, devices) if exchange else {}
 
     clock = Clock(config, server.traffic(), count_work(config, server, images, shards), partners)
-    clock.round(1)  # shows what is wrong before anything is started
-    return clock.fresh()
+    clock.round(1)  # likewise
+    return problem, clock.fresh()
 
 
 class FlopCounter(TorchDispatchMode):

@@ -15,17 +15,15 @@ from raygan.config.tree import Config
 from raygan.data import ImageSet, load_data, split
 from raygan.engine.checkpoint import Snapshot, load_newest, newest
 from raygan.engine.checks import check_weights
-from raygan.engine.executor import Executor
+from raygan.engine.contributions import Problem
+from raygan.engine.executor import PATIENCE, Executor
 from raygan.engine.ledger import Watcher
 from raygan.engine.rounds import Rounds
 from raygan.engine.signals import StopWish, stop_wish
-from raygan.engine.simulation import as_played, make_clock
+from raygan.engine.simulation import as_played, try_out
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.gan.steps import check_networks
 from raygan.run_folder import Row, RunFolder, check_same_run
-
-PATIENCE = 3
-"""Processes lost behind the same round before a run gives up."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,7 @@ class _Run:
     folder: RunFolder
     images: ImageSet
     shards: list[np.ndarray]
+    problem: Problem
     clock: Clock
     watchers: list[Watcher]
 
@@ -106,12 +105,17 @@ class _Run:
         for watcher in self.watchers:
             watcher.on_phase(text)
 
+    def report(self, text: str) -> None:
+        """Say to everyone who watches what happened."""
+        for watcher in self.watchers:
+            watcher.on_event(text)
+
     def newest_checkpoint(self) -> Snapshot | None:
         """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
         start, passed_over = load_newest(self.folder.checkpoints, self.folder.last_round())
         for line in passed_over:
-            self.tell(line)
-        self.tell(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
+            self.report(line)
+        self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
         if start is not None and start.round >= self.config.rounds and self.folder.generator.exists():
             raise InputError(
                 f"--resume: {self.folder.root} has played {start.round} of {self.config.rounds} rounds; "
@@ -125,10 +129,10 @@ class _Run:
         if self.config.engine.executor == "inline":
             from raygan.engine.inline import InlineExecutor
 
-            return InlineExecutor(self.played, self.folder.root, self.images, self.shards, start)
+            return InlineExecutor(self.played, self.folder.root, self.images, self.shards, self.problem, start)
         from raygan.engine.on_ray import RayExecutor
 
-        return RayExecutor(self.played, self.folder.root, self.images, self.shards, start)
+        return RayExecutor(self.played, self.folder.root, self.images, self.shards, self.problem, start)
 
 
 def _prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume: bool) -> _Run:
@@ -140,10 +144,10 @@ def _prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume:
     images = load_data(played.data, config.seed)
     shards = split(images.labels, played.devices, played.data.partition, config.seed)
     check_networks(played, images.shape, min(map(len, shards)))
-    clock = make_clock(played, images, shards)
+    problem, clock = try_out(played, images, shards)
     if resume:
         folder.check_same_data(images.digest)
-    return _Run(config, played, folder, images, shards, clock, watchers)
+    return _Run(config, played, folder, images, shards, problem, clock, watchers)
 
 
 def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish) -> int:
@@ -164,7 +168,7 @@ def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish)
                 lost[rounds.completed] += 1
                 if lost[rounds.completed] == PATIENCE:
                     raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
-                run.tell(f"{error}; starting again")
+                run.report(f"{error}; starting again")
         try:
             start = run.newest_checkpoint()
             executor = run.open(start)

@@ -118,6 +118,10 @@ class AveragedServer(ServerSide):
         self._sent = np.concatenate([discriminator, self._moments])
         return np.concatenate([self.networks.generator.dump(), self._sent])
 
+    def reference(self, round: int) -> np.ndarray:
+        """What went down to be trained; nought where only the difference to it comes up."""
+        return self._sent if self.config.averaged.upload == "weights" else super().reference(round)
+
     def meanwhile(self, round: int) -> Metrics:
         """Parallel schedule: the generator steps on the discriminator of the round before."""
         return self._generator_steps(round) if self.config.schedule == "parallel" else {}

@@ -39,7 +39,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Mean:
-    """The weighted mean of the updates of one slot, (update_size,) float32, and the sum of their weights."""
+    """What the config's aggregator made of the updates of one slot, (update_size,) float32, and their weights' sum."""
 
     vector: np.ndarray
     weight: int
@@ -93,6 +93,10 @@ class ServerSide(ABC):
     @abstractmethod
     def down(self, round: int) -> np.ndarray:
         """The vector that goes to the devices at the start of `round`, (n,) float32, a copy. `state` stays."""
+
+    def reference(self, round: int) -> np.ndarray:
+        """The update of a device that would do nothing, (update_size,) float32: nought, if updates are differences."""
+        return np.zeros(self.update_size, np.float32)
 
     @abstractmethod
     def meanwhile(self, round: int) -> Metrics:

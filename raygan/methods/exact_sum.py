@@ -6,13 +6,27 @@ for reproducible sums: Demmel and Nguyen, ARITH 2013.) Partial sums made anywher
 and the mean of one vector is that vector.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
 LARGEST = 2.0**32
 """Magnitude from which a value is refused: weights that large mean that training has diverged."""
 _MANTISSA = 52  # float64's, one bit kept in hand for the carry of rounding to nearest
+
+
+def check_vector(vector: np.ndarray, size: int) -> None:
+    """Refuse what cannot be an update of `size` values.
+
+    Raises:
+        ValueError: the wrong shape or type.
+        FloatingPointError: a value that is not finite, or not below `LARGEST`.
+    """
+    if vector.shape != (size,) or vector.dtype != np.float32:
+        raise ValueError(f"expected ({size},) float32, got {vector.shape} {vector.dtype}")
+    largest = np.abs(vector).max(initial=0)
+    if not largest < LARGEST:  # also true of NaN
+        raise FloatingPointError(f"it holds a value of magnitude {largest:.3g}")
 
 
 class ExactSum:
@@ -35,14 +49,10 @@ class ExactSum:
         """Add `weight` times `vector`, a (size,) float32 array.
 
         Raises:
-            ValueError: the wrong shape or type, or more weight than was announced.
-            FloatingPointError: a value that is not finite, or not below `LARGEST`.
+            ValueError, FloatingPointError: see `check_vector`.
+            ValueError: more weight than was announced.
         """
-        if vector.shape != (self._size,) or vector.dtype != np.float32:
-            raise ValueError(f"expected ({self._size},) float32, got {vector.shape} {vector.dtype}")
-        largest = np.abs(vector).max(initial=0)
-        if not largest < LARGEST:  # also true of NaN
-            raise FloatingPointError(f"holds a value of magnitude {largest:.3g}")
+        check_vector(vector, self._size)
         self._weigh(weight)
         rest, piece = self._rest, self._piece
         np.multiply(vector, float(weight), out=rest, dtype=np.float64)
@@ -55,12 +65,14 @@ class ExactSum:
             np.add(self._level(level), piece, out=self._level(level))
             level += 1
 
-    def merge(self, pieces: Iterable[np.ndarray], weight: int) -> None:
+    def merge(self, pieces: Sequence[np.ndarray], weight: int) -> None:
         """Add the `pieces` and `weight` of another sum with the same bounds.
 
         Raises:
-            ValueError: more weight than was announced.
+            ValueError: pieces that no such sum has, or more weight than was announced; nothing has been added.
         """
+        if any(piece.shape != (self._size,) or not np.isfinite(piece).all() for piece in pieces):
+            raise ValueError(f"expected finite pieces of ({self._size},)")
         self._weigh(weight)
         for level, piece in enumerate(pieces):
             np.add(self._level(level), piece, out=self._level(level))
@@ -84,9 +96,10 @@ class ExactSum:
         return (total / self.weight).astype(np.float32)
 
     def _weigh(self, weight: int) -> None:
-        self.weight += weight
-        if self.weight > self._total_weight:
-            raise ValueError(f"weights add up to {self.weight}, but at most {self._total_weight} were announced")
+        together = self.weight + weight
+        if together > self._total_weight:
+            raise ValueError(f"weights add up to {together}, but at most {self._total_weight} were announced")
+        self.weight = together
 
     def _level(self, level: int) -> np.ndarray:
         while len(self._pieces) <= level:

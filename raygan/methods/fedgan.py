@@ -80,6 +80,10 @@ class WholeGanServer(ServerSide):
         """Both networks."""
         return _joined(self.networks)
 
+    def reference(self, round: int) -> np.ndarray:
+        """What went down."""
+        return self.down(round)
+
     def meanwhile(self, round: int) -> Metrics:
         """Nothing."""
         return {}

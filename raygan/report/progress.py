@@ -48,6 +48,10 @@ class ProgressDisplay:
         if not self._live:
             self._console.print(text, highlight=False, markup=False)
 
+    def on_event(self, text: str) -> None:
+        """Let it stand above the progress."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def on_round(self, row: Row) -> None:
         """Move on."""
         round = int(str(row["round"]))

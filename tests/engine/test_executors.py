@@ -85,6 +85,8 @@ class Killer:
     def on_phase(self, text):
         self.said.append(text)
 
+    on_event = on_phase
+
     def on_evaluation(self, round, metrics):
         pass
 
@@ -111,6 +113,50 @@ def test_a_dead_process_is_replaced_and_the_numbers_stay(actor, tmp_path, cluste
     assert [without_time(row) for row in result.rows] == [without_time(row) for row in undisturbed.rows]
 
 
+class SeveralKillers(Killer):
+    """One after the other."""
+
+    def __init__(self, *killers):
+        super().__init__("", 0)
+        self.killers = killers
+
+    def on_round(self, row):
+        for killer in self.killers:
+            killer.on_round(row)
+
+
+@pytest.mark.parametrize("method", slow_but_for(RUNS, "mdgan, swaps"))
+def test_a_lost_device_may_be_left_out_until_it_is_back(method, tmp_path, cluster):
+    words = ["engine.on_device_failure=drop", "rounds=40", "checkpoint.every=2", "eval.every=20", *RUNS[method]]
+    killers = SeveralKillers(Killer("ray::HostActor", 5), Killer("ray::HostActor", 25))
+    devices = 1 if method == "centralized" else 3
+    result = raygan.train(tiny("engine.executor=ray", *words), tmp_path / "run", watchers=[killers])
+    told = " ".join(killers.said)
+    assert "device 0: the process died" in told
+    assert "starting again" not in told, "the run went on"
+    rows = result.rows
+    assert [row["round"] for row in rows] == list(range(41))
+    dropped = [row["round"] for row in rows[1:] if row["dropped"]]
+    assert 2 <= len(dropped) <= 8, "the rounds under way at each loss"
+    assert all(
+        "the process died" in reason or "its process died" in reason
+        for row in rows[1:]
+        for reason in row["dropped"].values()
+    )
+    assert all(0 < len(rows[round]["dropped"]) <= max(1, devices - 1) for round in dropped)
+    assert "d_loss" in rows[-1]
+    assert not rows[-1]["dropped"]
+
+
+def test_leaving_out_changes_nothing_where_nobody_is_lost(tmp_path, cluster):
+    words = ["engine.on_device_failure=drop", "engine.on_bad_update=drop", *RUNS["mdgan, swaps"]]
+    on_ray = ray_run(tmp_path / "ray", *words)
+    assert (
+        on_ray.generator.read_bytes()
+        == raygan.train(tiny(*RUNS["mdgan, swaps"]), tmp_path / "run").generator.read_bytes()
+    )
+
+
 @pytest.mark.slow
 def test_what_dies_three_times_at_the_same_place_ends_the_run(tmp_path, cluster):
     config = tiny("engine.executor=ray", "devices=1", "rounds=500", "checkpoint.every=500", "eval.every=500")
@@ -118,6 +164,15 @@ def test_what_dies_three_times_at_the_same_place_ends_the_run(tmp_path, cluster)
         raygan.train(config, tmp_path / "run", watchers=[Killer("ray::HostActor", 1, times=99)])
     assert len(raygan.run_folder.RunFolder(tmp_path / "run").rows()) >= 1, "what was done is kept"
     assert "ProcessLostError" in (tmp_path / "run" / "error.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["replay", "drop"])
+def test_a_device_that_always_dies_ends_the_run_under_either_policy(policy, tmp_path, cluster):
+    words = ["method=tests.own:dies", "devices=2", "rounds=50", "checkpoint.every=2"]
+    with pytest.raises(raygan.RunError, match=r"device 0: the process died.*third time.*state is kept up to round_"):
+        ray_run(tmp_path / "run", f"engine.on_device_failure={policy}", *words)
+    assert "ActorDiedError" in (tmp_path / "run" / "error.txt").read_text()
 
 
 def without_time(row):

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from raygan.engine.parties import Host, Problem, Server
+from raygan.engine.parties import Host, Server
 from raygan.methods.base import Shard
 from tests.helpers import tiny
+from tests.methods.parties import problem_of
 
 IMAGES = np.random.default_rng(0).integers(256, size=(30, 1, 16, 16), dtype=np.uint8)
 
@@ -12,7 +13,7 @@ IMAGES = np.random.default_rng(0).integers(256, size=(30, 1, 16, 16), dtype=np.u
 @pytest.mark.parametrize(("schedule", "before_the_devices"), [("parallel", True), ("serial", False)])
 def test_when_the_generator_steps(schedule, before_the_devices):
     config = tiny(f"schedule={schedule}", "devices=1")
-    problem = Problem((1, 16, 16), 30)
+    problem = problem_of(config, 30)
     host = Host(config, problem, [Shard(0, IMAGES)], torch.device("cpu"))
     server = Server(config, problem, torch.device("cpu"))
     start = server.side.networks.generator.dump()

@@ -24,6 +24,8 @@ class Watch:
     def on_phase(self, text):
         self.phases.append(text)
 
+    on_event = on_phase
+
     def on_round(self, row):
         self.rounds.append(row["round"])
         self.act(row["round"])

@@ -8,7 +8,7 @@ import pytest
 import raygan
 from raygan.config import load_config
 from raygan.data import load_data, split
-from raygan.engine.simulation import as_played, count_work, make_clock
+from raygan.engine.simulation import as_played, count_work, try_out
 from raygan.methods.averaged import Averaged
 from tests.helpers import tiny
 
@@ -24,7 +24,7 @@ G, D = 3_576_704, 2_765_568
 def clock_of(*words):
     config = as_played(load_config(None, list(words)))
     images = load_data(config.data, config.seed)
-    return make_clock(config, images, split(images.labels, config.devices, config.data.partition, config.seed))
+    return try_out(config, images, split(images.labels, config.devices, config.data.partition, config.seed))[1]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import torch
 
-from raygan.engine.parties import Host, Problem, Server
+from raygan.engine.contributions import Problem
+from raygan.engine.parties import Host, Server, method_of
 from raygan.methods.base import Shard
 
 CPU = torch.device("cpu")
@@ -17,8 +18,14 @@ def parties(config, sizes):
     """A host and a server over shards of the given sizes, cut one after the other from IMAGES."""
     ends = np.cumsum([0, *sizes])
     shards = [Shard(device, IMAGES[start:end]) for device, (start, end) in enumerate(itertools.pairwise(ends))]
-    problem = Problem(SHAPE, int(ends[-1]))
+    problem = problem_of(config, int(ends[-1]))
     return Host(config, problem, shards, CPU), Server(config, problem, CPU)
+
+
+def problem_of(config, samples):
+    """What every party knows."""
+    side = method_of(config).server(config, SHAPE, CPU)
+    return Problem(SHAPE, samples, side.update_size, side.slots)
 
 
 def play(config, sizes, rounds):

@@ -8,14 +8,15 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.engine.compute import threads
-from raygan.engine.parties import Host, Partial, Problem, Single
+from raygan.engine.contributions import Partial, Single
+from raygan.engine.parties import Host
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
 from raygan.gan.losses import non_saturating
 from raygan.methods.averaged import Averaged
 from raygan.rng import Role, noise, stream, torch_seeded
 from tests.helpers import tiny
-from tests.methods.parties import CPU, IMAGES, SHAPE, parties, play, values
+from tests.methods.parties import CPU, IMAGES, SHAPE, parties, play, problem_of, values
 
 
 def by_hand(config, rounds, simultaneous):
@@ -128,12 +129,12 @@ def test_single_updates_and_a_packed_partial_sum_agree_bit_for_bit():
     packed, server = parties(config, [3, 20, 37])
     down = server.side.down(1)
     partial, _ = packed.round(1, down, packed.devices)
-    assert isinstance(partial, Partial)
+    assert [type(part) for part in partial] == [Partial]
     singles = []
     for device in (2, 0, 1):
-        lone = Host(config, Problem(SHAPE, 60), [packed.devices[device].shard], CPU)
+        lone = Host(config, problem_of(config, 60), [packed.devices[device].shard], CPU)
         single, _ = lone.round(1, down, lone.devices)
-        assert isinstance(single, Single)
+        assert [type(one) for one in single] == [Single]
         singles.append(single)
     server.round(1, [partial])
     _, other = parties(config, [3, 20, 37])

@@ -112,12 +112,12 @@ def test_each_device_keeps_its_own_discriminator():
     config = tiny("method=mdgan", NO_SWAP)
     host, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, metrics = host.round(round, server.down(round), host.devices)
+        contribution, report = host.round(round, server.down(round), host.devices)
         server.round(round, [contribution])
     first, second = (host.devices[device].state for device in (0, 1))
     assert not np.array_equal(first["discriminator"], second["discriminator"])
     assert first["optimizer"][-1] == 2
-    assert set(metrics[0]) == {"d_loss", "g_loss"}
+    assert set(report.devices[0]) == {"d_loss", "g_loss"}
 
 
 def test_sending_down_changes_nothing():

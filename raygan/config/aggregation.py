@@ -1,0 +1,57 @@
+"""What the server makes of a round's updates."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, Tag
+
+from raygan.components import AGGREGATORS, check_name
+from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, named
+
+
+class Plain(Section):
+    """The weighted mean, exact whatever the order. One bad update moves it as far as it likes."""
+
+    name: Literal["mean"] = "mean"
+
+
+class Median(Section):
+    """The median of each value (Yin et al., arXiv 1803.01498). Every device counts once, whatever its weight."""
+
+    name: Literal["median"] = "median"
+
+
+class TrimmedMean(Section):
+    """The mean of each value without its extremes (the same source). Every device counts once."""
+
+    name: Literal["trimmed_mean"] = "trimmed_mean"
+    trim: Count = 1
+    """Devices left out at either end, for each value: as many bad ones are withstood (fewer if few took part)."""
+
+
+class ClippedMean(Section):
+    """The weighted mean of updates that are scaled down to a largest norm (Sun et al., arXiv 1911.07963).
+
+    What is scaled is the difference to what came down (of `mdgan`: the feedback itself).
+    """
+
+    name: Literal["clipped_mean"] = "clipped_mean"
+    max_norm: Positive | None = None
+    """Largest L2 norm (null: the median of the round's norms, which is ours)."""
+
+
+class OwnAggregation(Section):
+    """Your own: `name` is an import path to a `raygan.methods.aggregation.Aggregator` class."""
+
+    name: Annotated[str, AfterValidator(lambda name: check_name(AGGREGATORS, name))]
+    options: Options = NO_OPTIONS
+    """Free settings your class reads."""
+
+
+Aggregation = Annotated[
+    Annotated[Plain, Tag("<mean>")]
+    | Annotated[Median, Tag("<median>")]
+    | Annotated[TrimmedMean, Tag("<trimmed_mean>")]
+    | Annotated[ClippedMean, Tag("<clipped_mean>")]
+    | Annotated[OwnAggregation, Tag("<own>")],
+    Field(discriminator=named("mean", AGGREGATORS)),
+]

@@ -1,0 +1,112 @@
+"""What goes up from the devices, put together on the way: an update, or an aggregator's part of several."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from raygan.components import AGGREGATORS, build
+from raygan.config.tree import Config
+from raygan.methods.aggregation import Aggregator
+from raygan.methods.base import Mean, Metrics
+from raygan.methods.exact_sum import check_vector
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every party knows beforehand: the shape of a sample, and what updates look like."""
+
+    shape: tuple[int, ...]
+    num_samples: int
+    update_size: int
+    slots: int
+
+    def aggregator(self, config: Config) -> Aggregator[Any, Any]:
+        """An empty one for one slot's updates of one round; the same bounds everywhere."""
+        heaviest = max(self.num_samples, config.devices * config.batch_size)
+        arguments = (config.aggregation, self.update_size, config.devices, heaviest)
+        return build(AGGREGATORS, config.aggregation.name, "aggregation.name", Aggregator, *arguments)  # type: ignore[type-abstract]
+
+    def check(self, vector: np.ndarray, weight: int, slot: int) -> None:
+        """Refuse what cannot be a device's update.
+
+        Raises:
+            ValueError: it has another shape or type, no weight, or no such slot.
+            FloatingPointError: it is not finite, or has diverged.
+        """
+        check_vector(vector, self.update_size)
+        if not (weight >= 1 and 0 <= slot < self.slots):
+            raise ValueError(f"its weight is {weight} (1 at least), its slot {slot} (of {self.slots})")
+
+
+class Slots:
+    """An aggregator for each slot that has got an update."""
+
+    def __init__(self, config: Config, problem: Problem) -> None:
+        self._config = config
+        self._problem = problem
+        self._slots: dict[int, Aggregator[Any, Any]] = {}
+
+    def slot(self, slot: int) -> Aggregator[Any, Any]:
+        """That of a slot, empty at first."""
+        if slot not in self._slots:
+            self._slots[slot] = self._problem.aggregator(self._config)
+        return self._slots[slot]
+
+    def means(self, reference: Callable[[], np.ndarray]) -> dict[int, Mean]:
+        """What each slot came to."""
+        return {slot: Mean(filled.result(reference), filled.weight) for slot, filled in self._slots.items()}
+
+
+class Contribution(Protocol):
+    """What a host sends up for one slot: one device's update, or the part of several."""
+
+    @property
+    def devices(self) -> list[int]:
+        """Whose it is."""
+
+    def into(self, slots: Slots, problem: Problem) -> None:
+        """Put it to the server's; raises ValueError or FloatingPointError if it is bad, and nothing has changed."""
+
+
+@dataclass(frozen=True)
+class Single:
+    """One device's update, (n,) float32."""
+
+    device: int
+    vector: np.ndarray
+    weight: int
+    slot: int
+
+    @property
+    def devices(self) -> list[int]:
+        """That one."""
+        return [self.device]
+
+    def into(self, slots: Slots, problem: Problem) -> None:
+        """Add it."""
+        problem.check(self.vector, self.weight, self.slot)
+        slots.slot(self.slot).add(self.device, self.vector, self.weight)
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What an aggregator made of several devices' updates."""
+
+    devices: list[int]
+    part: Any
+    slot: int
+
+    def into(self, slots: Slots, problem: Problem) -> None:
+        """Merge it."""
+        slots.slot(self.slot).merge(self.part)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A round's scalars: by device, and the server's. And who was left out, with the reason."""
+
+    devices: dict[int, Metrics] = field(default_factory=dict)
+    server: Metrics = field(default_factory=dict)
+    dropped: dict[int, str] = field(default_factory=dict)

@@ -1,0 +1,76 @@
+"""What comes back from the cluster: values, or the first failure as one of our errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from raygan.errors import InputError, ProcessLostError, RunError
+
+Result = TypeVar("Result")
+Fetch = Callable[[list[Any]], list[Any]]
+
+
+@dataclass(frozen=True)
+class RayPending(Generic[Result]):
+    """Work under way on the cluster."""
+
+    refs: list[Any]
+    combine: Callable[[], Result]
+    """Makes the result; waits for what it needs, and raises what went wrong on the cluster as it was there."""
+
+    def result(self) -> Result:
+        """Wait for it."""
+        return self.combine()
+
+    def done(self) -> bool:
+        """Whether all of it is."""
+        return not ray.wait(self.refs, num_returns=len(self.refs), timeout=0)[1]
+
+
+class Fetcher:
+    """Gets values, and says of a failure what happened in which of our processes."""
+
+    def __init__(self) -> None:
+        self.roles: dict[str, str] = {}
+        """Who is who, by Ray's id of the actor. Who is not there is the recorder, which is not waited for."""
+
+    def __call__(self, refs: list[Any]) -> list[Any]:
+        """Wait for values.
+
+        Raises:
+            InputError, RunError: as it was raised there, or around what was raised there.
+            ProcessLostError: the process that was to make a value died.
+        """
+        try:
+            values: list[Any] = ray.get(refs)
+        except RayTaskError as error:
+            cause = _first_cause(error)
+            if isinstance(cause, InputError | RunError):
+                raise type(cause)(str(cause)) from error
+            if isinstance(cause, RayError):
+                raise self._lost(cause) from error
+            raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
+        except RayError as error:
+            raise self._lost(error) from error
+        return values
+
+    def _lost(self, error: RayError) -> ProcessLostError:
+        """One line of Ray's own words, and which of our processes it is about."""
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        if not isinstance(error, RayActorError):
+            return ProcessLostError(f"Ray: {lines[0]}")
+        actor = str(error.actor_id)
+        role = self.roles.get(actor, "the recorder")
+        if error.actor_init_failed:
+            return ProcessLostError(f"{role}: could not start: {lines[-1]}", actor)
+        return ProcessLostError(f"{role}: the process died (killed, or out of memory?): {lines[0]}", actor)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What was raised first, however many actors passed it on."""
+    while isinstance(error, RayTaskError):
+        error = error.cause
+    return error

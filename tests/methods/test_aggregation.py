@@ -1,0 +1,205 @@
+"""Robust aggregation: closed forms, and the bounds that f bad updates of n must not break."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raygan.config import load_config
+from raygan.engine.contributions import Problem, Slots
+from tests.helpers import tiny
+from tests.methods.parties import play
+
+NAMES = ["mean", "median", "trimmed_mean", "clipped_mean"]
+
+
+def slots(size, devices, *words):
+    config = load_config(None, [f"devices={devices}", *words])
+    return Slots(config, Problem((1,), 1000, size, 1))
+
+
+def combine(vectors, *words, weights=None, reference=0.0):
+    """What the aggregator of a config makes of (n, size) updates."""
+    vectors = np.asarray(vectors, np.float32)
+    aggregator = slots(vectors.shape[1], max(len(vectors), 3), *words).slot(0)
+    for device, vector in enumerate(vectors):
+        aggregator.add(device, vector, 1 if weights is None else weights[device])
+    return aggregator.result(lambda: np.full(vectors.shape[1], reference, np.float32))
+
+
+UPDATES = [[0, 1], [1, 5], [2, 3], [5, 4], [100, -100]]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["aggregation.name=mean"], [21.6, -17.4]),
+        (["aggregation.name=median"], [2, 3]),
+        (["aggregation.name=trimmed_mean"], [8 / 3, 8 / 3]),
+        (["aggregation.name=trimmed_mean", "aggregation.trim=2"], [2, 3]),
+    ],
+    ids=str,
+)
+def test_closed_forms(words, expected):
+    assert combine(UPDATES, *words).tolist() == pytest.approx(expected)
+
+
+def test_an_even_number_has_its_median_in_the_middle():
+    assert combine([[0], [1], [4], [9]], "aggregation.name=median").tolist() == [2.5]
+
+
+def test_a_median_counts_every_device_once_whatever_its_weight():
+    assert combine([[0], [1], [2]], "aggregation.name=median", weights=[1, 1, 900]).tolist() == [1]
+
+
+def test_a_trimmed_mean_of_fewer_devices_trims_less():
+    assert combine([[0], [4]], "aggregation.name=trimmed_mean").tolist() == [2]
+    assert combine([[7]], "aggregation.name=trimmed_mean").tolist() == [7]
+
+
+def test_clipping_scales_the_difference_to_what_came_down():
+    words = ["aggregation.name=clipped_mean", "aggregation.max_norm=5"]
+    vectors = [[10 + 3, 10 + 4], [10 + 30, 10 + 40]]  # norms 5 and 50 away from (10, 10)
+    assert combine(vectors, *words, reference=10).tolist() == pytest.approx([13, 14])
+    assert combine(vectors, *words, weights=[1, 3], reference=10).tolist() == pytest.approx([13, 14])
+    opposite = [[10 + 3, 10 + 4], [10 - 30, 10 - 40]]
+    assert combine(opposite, *words, reference=10).tolist() == pytest.approx([10, 10])
+    assert combine(opposite, *words, weights=[3, 1], reference=10).tolist() == pytest.approx([11.5, 12])
+
+
+def test_the_largest_norm_is_the_rounds_median_if_none_is_named():
+    vectors = [[1], [3], [1000]]
+    assert combine(vectors, "aggregation.name=clipped_mean").tolist() == pytest.approx([(1 + 3 + 3) / 3])
+
+
+def test_devices_that_did_not_move_are_not_a_division_by_nought():
+    assert combine([[2], [2], [2]], "aggregation.name=clipped_mean", reference=2).tolist() == [2]
+
+
+@st.composite
+def poisoned(draw):
+    """(honest (n - f, d), bad (f, d)) with f < n / 2."""
+    n = draw(st.integers(3, 11))
+    f = draw(st.integers(1, (n - 1) // 2))
+    size = draw(st.integers(1, 4))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    honest = random.standard_normal((n - f, size)) * draw(st.sampled_from([0.0, 1e-3, 1.0, 50.0])) + 3
+    attack = draw(st.sampled_from(["far", "flipped", "just outside", "scattered"]))
+    bad = {
+        "far": np.full((f, size), 1e9),
+        "flipped": -honest[:1].repeat(f, 0) * 1e3,
+        "just outside": honest.max(axis=0, keepdims=True).repeat(f, 0) + 1e-3,
+        "scattered": random.standard_normal((f, size)) * 1e6,
+    }[attack]
+    return honest.astype(np.float32), bad.astype(np.float32)
+
+
+def kappa(name, n, f):
+    """Allouah et al., arXiv 2302.01772, for the coordinate-wise median and trimmed mean."""
+    ratio = f / (n - 2 * f)
+    return 4 * (1 + ratio) ** 2 if name == "median" else 6 * ratio * (1 + ratio)
+
+
+@pytest.mark.parametrize("name", ["median", "trimmed_mean"])
+@given(case=poisoned())
+def test_f_poisoned_devices_move_a_robust_average_no_further_than_the_bound(name, case):
+    honest, bad = case
+    f, n = len(bad), len(honest) + len(bad)
+    words = [f"aggregation.name={name}", *([f"aggregation.trim={f}"] if name == "trimmed_mean" else [])]
+    result = combine(np.concatenate([bad, honest]), *words)
+    slack = 1e-5 * np.abs(honest).max()
+    assert (result >= honest.min(axis=0) - slack).all()
+    assert (result <= honest.max(axis=0) + slack).all()
+    mean = honest.mean(axis=0, dtype=np.float64)
+    spread = np.square(honest - mean).sum(axis=1).mean()
+    assert np.square(result - mean).sum() <= kappa(name, n, f) * spread + slack**2
+
+
+@given(case=poisoned())
+def test_poisoned_devices_move_a_clipped_mean_no_further_than_its_norm(case):
+    honest, bad = case
+    f, n = len(bad), len(honest) + len(bad)
+    clipped = ["aggregation.name=clipped_mean", "aggregation.max_norm=0.5"]
+    attacked = combine(np.concatenate([bad, honest]), *clipped, reference=3)
+    benign = combine(np.concatenate([honest[:1].repeat(f, 0), honest]), *clipped, reference=3)
+    assert np.linalg.norm(attacked - benign) <= 2 * 0.5 * f / n + 1e-5
+
+
+def test_one_poisoned_device_moves_a_mean_as_far_as_it_likes():
+    honest = np.full((10, 1), 3, np.float32)
+    assert combine([*honest, [1e6]], "aggregation.name=mean") > 90_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(seed=st.integers(0, 2**32))
+def test_order_and_grouping_change_no_bit(name, seed):
+    random = np.random.default_rng(seed)
+    vectors = random.standard_normal((7, 5)).astype(np.float32)
+    weights = [int(weight) for weight in random.integers(1, 9, 7)]
+    words = [f"aggregation.name={name}"]
+    expected = combine(vectors, *words, weights=weights)
+    total = slots(5, 7, *words)
+    for group in np.array_split(random.permutation(7), 3):
+        part = slots(5, 7, *words).slot(0)
+        for device in group:
+            part.add(int(device), vectors[device], weights[device])
+        total.slot(0).merge(part.part())
+    assert np.array_equal(total.slot(0).result(lambda: np.zeros(5, np.float32)), expected)
+    assert total.slot(0).weight == sum(weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (np.array([1, np.nan], np.float32), "magnitude nan"),
+        (np.array([1, np.inf], np.float32), "magnitude inf"),
+        (np.array([1, 2, 3], np.float32), r"expected \(2,\) float32, got \(3,\)"),
+        (np.array([1, 2], np.float64), "got .* float64"),
+    ],
+)
+def test_what_is_no_update_is_refused(name, bad, complaint):
+    aggregator = slots(2, 3, f"aggregation.name={name}").slot(0)
+    with pytest.raises((ValueError, FloatingPointError), match=complaint):
+        aggregator.add(0, bad, 1)
+    assert aggregator.weight == 0
+
+
+METHODS = {
+    "averaged": [],
+    "deltas": ["averaged.upload=delta"],
+    "averaged moments": ["averaged.optimizer_state=average"],
+    "fedgan": ["method=fedgan"],
+    "mdgan": ["method=mdgan", "mdgan.batches=1", "mdgan.swap_epochs=null"],
+}
+
+
+@pytest.mark.parametrize("words", METHODS.values(), ids=METHODS)
+def test_every_method_trains_the_same_on_equal_updates_however_they_are_put_together(words):
+    """Three equal devices: any robust average of their equal updates is that update."""
+    states = {}
+    for name in NAMES:
+        config = tiny("devices=3", f"aggregation.name={name}", *words)
+        states[name] = play_equal(config)
+    for name in NAMES[1:]:
+        for key, array in states["mean"].items():
+            np.testing.assert_allclose(states[name][key], array, rtol=1e-5, atol=1e-6, err_msg=f"{name} {key}")
+
+
+def play_equal(config):
+    from raygan.engine.contributions import Single
+    from tests.methods.parties import parties
+
+    host, server = parties(config, [20, 20, 20])
+    for round in (1, 2):
+        down = server.down(round)
+        update = host.devices[0].update(host._side, round, down)
+        copies = [Single(device, update.vector, update.weight, update.slot) for device in range(3)]
+        server.round(round, [copies])
+    return server.side.state()
+
+
+def test_a_single_device_trains_the_same_under_every_aggregator_but_clipping():
+    sides = [play(tiny("devices=1", f"aggregation.name={name}"), [60], 3) for name in ("mean", "median")]
+    left, right = (side.networks.discriminator.dump() for side in sides)
+    assert np.array_equal(left, right)
