@@ -66,7 +66,7 @@ class Fetcher:
         role = self.roles.get(actor, "the recorder")
         if error.actor_init_failed:
             return ProcessLostError(f"{role}: could not start: {lines[-1]}", actor)
-        return ProcessLostError(f"{role}: the process died (killed, or out of memory?): {lines[0]}", actor)
+        return ProcessLostError(f"{role}: the process died (killed, or out of memory?): {lines[0].rstrip('.')}", actor)
 
 
 def _first_cause(error: BaseException) -> BaseException:

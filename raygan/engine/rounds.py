@@ -41,7 +41,7 @@ class Rounds:
         try:
             played = self._play_rounds(wish)
             self._ledger.finish()
-        except BaseException:
+        except Exception:  # who presses Ctrl-C twice does not want to wait for evaluations
             self._ledger.rescue()
             raise
         self._saving.result()

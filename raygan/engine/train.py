@@ -75,7 +75,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
     else:
         folder.create(config)
     try:
-        run = _prepare(config, folder, list(watchers), resume)
+        run = prepare(config, folder, list(watchers), resume)
         start = run.newest_checkpoint() if resume else None
         executor = run.open(start)
     except BaseException:
@@ -88,7 +88,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """What stays the same however often the processes of a run are started."""
 
     config: Config
@@ -135,7 +135,7 @@ class _Run:
         return RayExecutor(self.played, self.folder.root, self.images, self.shards, self.problem, start)
 
 
-def _prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume: bool) -> _Run:
+def prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume: bool) -> Run:
     """Load, deal and check everything before a process is started."""
     check_weights(config)
     played = as_played(config)
@@ -147,10 +147,10 @@ def _prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume:
     problem, clock = try_out(played, images, shards)
     if resume:
         folder.check_same_data(images.digest)
-    return _Run(config, played, folder, images, shards, problem, clock, watchers)
+    return Run(config, played, folder, images, shards, problem, clock, watchers)
 
 
-def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish) -> int:
+def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) -> int:
     """Play to the end; when a process is lost, start all anew from the newest checkpoint. Returns the last round."""
     lost: Counter[int] = Counter()
     folder = run.folder
