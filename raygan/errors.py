@@ -11,3 +11,7 @@ class RunError(RuntimeError):
 
 class ProcessLostError(RunError):
     """A process of the run died: it can be started again."""
+
+
+class StorageError(RunError):
+    """What the run has done cannot be sent to where it is kept."""

@@ -18,11 +18,13 @@ from raygan.engine.checks import check_weights
 from raygan.engine.executor import Executor
 from raygan.engine.ledger import Watcher
 from raygan.engine.rounds import Rounds
+from raygan.engine.saving import Saving
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, make_clock
-from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.errors import InputError, ProcessLostError, RunError, StorageError
 from raygan.gan.steps import check_networks
 from raygan.run_folder import Row, RunFolder, check_same_run
+from raygan.storage import Store, store_at
 
 PATIENCE = 3
 """Processes lost behind the same round before a run gives up."""
@@ -33,11 +35,13 @@ class Result:
     """What a run came to."""
 
     out: Path
-    """The run folder."""
+    """The run folder; of a run at a URI, the copy on this machine."""
     round: int
     """The last round played."""
     stopped_by: Signals | None
     """The signal that ended the run early, if one did."""
+    uri: str | None = None
+    """Where the run folder is kept, if not on this machine."""
 
     @property
     def generator(self) -> Path:
@@ -62,7 +66,7 @@ class Result:
 
 
 def train(config: Config, out: str | Path, *, resume: bool = False, watchers: Iterable[Watcher] = ()) -> Result:
-    """Train as `config` says, into the run folder `out`.
+    """Train as `config` says, into the run folder `out`: a path, or a URI such as s3://bucket/runs/x.
 
     Ctrl-C or SIGTERM ends the run after the round, its state saved; `resume` goes on from the newest whole
     checkpoint in `out`.
@@ -71,22 +75,13 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         InputError: config, data or folder are wrong; nothing has been changed.
         RunError: the run failed; what was done is kept.
     """
-    folder = RunFolder(Path(out).resolve())
-    if resume:
-        check_same_run(folder.read_config(), config)
-    else:
-        folder.create(config)
-    try:
-        run = _prepare(config, folder, list(watchers), resume)
-        start = run.newest_checkpoint() if resume else None
-        executor = run.open(start)
-    except BaseException:
-        if not resume:
-            folder.discard()
-        raise
-    with _kept(folder), stop_wish() as wish:
+    store = store_at(out)
+    with store.named():
+        run, start, executor = _begin(config, store, list(watchers), resume)
+    with _kept(store), stop_wish() as wish:
         played = _play(run, executor, start, wish)
-    return Result(folder.root, played, wish.signal if played < config.rounds else None)
+        store.push()
+    return Result(store.local, played, wish.signal if played < config.rounds else None, store.uri)
 
 
 @dataclass(frozen=True)
@@ -95,6 +90,7 @@ class _Run:
 
     config: Config
     played: Config
+    store: Store
     folder: RunFolder
     images: ImageSet
     shards: list[np.ndarray]
@@ -131,7 +127,31 @@ class _Run:
         return RayExecutor(self.played, self.folder.root, self.images, self.shards, start)
 
 
-def _prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume: bool) -> _Run:
+def _begin(
+    config: Config, store: Store, watchers: list[Watcher], resume: bool
+) -> tuple[_Run, Snapshot | None, Executor]:
+    """Everything up to the first round; a new run that does not get there leaves nothing."""
+    folder = RunFolder(store.local)
+    if resume:
+        store.pull()
+        check_same_run(folder.read_config(), config)
+    else:
+        store.clear()
+        folder.create(config)
+    try:
+        store.claim()
+        run = _prepare(config, store, folder, watchers, resume)
+        start = run.newest_checkpoint() if resume else None
+        return run, start, run.open(start)
+    except BaseException:
+        if not resume:
+            folder.discard()
+            with suppress(StorageError):
+                store.push()
+        raise
+
+
+def _prepare(config: Config, store: Store, folder: RunFolder, watchers: list[Watcher], resume: bool) -> _Run:
     """Load, deal and check everything before a process is started."""
     check_weights(config)
     played = as_played(config)
@@ -143,7 +163,7 @@ def _prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume:
     clock = make_clock(played, images, shards)
     if resume:
         folder.check_same_data(images.digest)
-    return _Run(config, played, folder, images, shards, clock, watchers)
+    return _Run(config, played, store, folder, images, shards, clock, watchers)
 
 
 def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish) -> int:
@@ -153,11 +173,11 @@ def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish)
     folder.generator.unlink(missing_ok=True)
     folder.write_config(run.config)
     while True:
-        with closing(executor):
+        with closing(Saving(run.store, run.tell)) as saving, closing(executor):
             folder.write_environment({"data_digest": run.images.digest, **executor.facts()})
             run.tell("training")
             after = start.round if start is not None else 0
-            rounds = Rounds(run.config, folder, executor, run.clock.fresh(), run.watchers, after)
+            rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:
                 return rounds.play(wish)
             except ProcessLostError as error:
@@ -173,16 +193,24 @@ def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish)
 
 
 @contextmanager
-def _kept(folder: RunFolder) -> Iterator[None]:
+def _kept(store: Store) -> Iterator[None]:
     """Say of a failure what is kept and how to go on; the traceback goes to error.txt."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
+        folder = RunFolder(store.local)
         saved = newest(folder.checkpoints, folder.last_round())
         kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
         what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
         with suppress(OSError):
             folder.error.write_text(traceback.format_exc(), encoding="utf-8")
-        raise RunError(f"{what} ({kept}; the traceback is in {folder.error})") from error
+        traced = f"{store.uri}/error.txt" if store.uri else folder.error
+        try:
+            store.push()
+        except StorageError as unsent:
+            what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
+            kept = f"all is kept in {folder.root}; --resume goes on from what had been sent"
+            traced = folder.error
+        raise RunError(f"{what} ({kept}; the traceback is in {traced})") from error
