@@ -20,6 +20,7 @@ Stamp = tuple[int, int]
 """Size and time of change: a file whose stamp is another has changed."""
 
 _BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec has the others
+_PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # a file is there when all of it is
 _METRICS = "metrics.jsonl"
 
 
@@ -81,13 +82,13 @@ class Remote(Store):
 
     Stores of objects cannot rename a folder. So that what is there can be resumed at every moment, a checkpoint's
     manifest goes up behind its files, metrics.jsonl behind everything that its lines speak of, and only then does
-    anything go away.
+    anything go away. (HDFS replaces a file in two steps; between them it is missing.)
     """
 
     def __init__(self, uri: str) -> None:
         self.uri: str = uri.rstrip("/")
         digest = hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
-        super().__init__(cache_folder("runs") / f"{re.split('[:/]+', self.uri)[-1]}-{digest}")
+        super().__init__(cache_folder("runs") / f"{_words(self.uri)[-1]}-{digest}")
         with _reaching(self.uri, "reached", InputError):
             self._files, self._root = _resolve(self.uri)
         self._there: dict[str, Stamp | None] = {}
@@ -142,11 +143,11 @@ class Remote(Store):
         Raises:
             StorageError: it cannot be written; what is there can be resumed nevertheless.
         """
-        frozen = self._freeze_metrics()  # before the rest is listed: no line without the picture that belongs to it
-        here = self._here()
-        if _METRICS in here:
-            here[_METRICS] = _stamp(frozen)
         with _reaching(self.uri, "written", StorageError):
+            frozen = self._freeze_metrics()  # before the rest is listed: no line without the picture that goes with it
+            here = self._here()
+            if _METRICS in here:
+                here[_METRICS] = _stamp(frozen)
             for name in sorted(here, key=_turn):
                 if self._there.get(name) != here[name]:
                     self._send(frozen if name == _METRICS else self.local / name, name)
@@ -187,7 +188,8 @@ class Remote(Store):
 
         target = PurePosixPath(self._root, name)
         # A half-written checkpoint is known by its checksums; any other file must be there whole or not at all.
-        landing = target if name.startswith("checkpoints/") else target.with_name(f".{target.name}")
+        whole = name.startswith("checkpoints/") or self._files.type_name in _PUT_AT_ONCE
+        landing = target if whole else target.with_name(f".{target.name}")
         if str(PurePosixPath(name).parent) not in _folders(self._there):
             self._files.create_dir(str(target.parent), recursive=True)
         self._there[name] = None  # from here on there may be a part of it
@@ -223,7 +225,7 @@ def opened(where: str | Path, *names: str) -> Iterator[Path]:
         return
     remote = Remote(str(where))
     with tempfile.TemporaryDirectory(prefix="raygan-") as scratch:
-        local = Path(scratch).resolve().joinpath(*re.split("[:/]+", remote.uri))  # named as the URI, for comparisons
+        local = Path(scratch).resolve().joinpath(*_words(remote.uri))  # named as the URI, for comparisons
         remote.fetch(names, local)
         with _naming(local, remote.uri):
             yield local
@@ -267,6 +269,11 @@ def _resolve(uri: str) -> tuple["FileSystem", str]:
     files, path = fsspec.url_to_fs(uri)
     files.invalidate_cache()  # fsspec gives the same object to everyone in this process, with what it saw before
     return PyFileSystem(FSSpecHandler(files)), path
+
+
+def _words(uri: str) -> list[str]:
+    """What a URI is made of, without options behind a question mark."""
+    return re.split("[:/]+", uri.partition("?")[0])
 
 
 def _stamp(path: Path) -> Stamp:

@@ -206,7 +206,7 @@ def _kept(store: Store) -> Iterator[None]:
         what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
         with suppress(OSError):
             folder.error.write_text(traceback.format_exc(), encoding="utf-8")
-        traced = f"{store.uri}/error.txt" if store.uri else folder.error
+        traced = f"error.txt at {store.uri}" if store.uri else folder.error
         try:
             store.push()
         except StorageError as unsent:
