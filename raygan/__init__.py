@@ -12,7 +12,7 @@ from raygan.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from raygan.engine.ledger import Watcher
-    from raygan.engine.train import Result
+    from raygan.engine.result import Result
 
 __all__ = ["Config", "InputError", "RunError", "load_config", "preset_names", "train"]
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,13 @@ from rich.text import Text
 
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError
+from raygan.storage import opened
 
 if TYPE_CHECKING:
-    from raygan.engine.train import Result
+    from raygan.engine.result import Result
 
+_TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
+_CURVES = ("config.yaml", "metrics.jsonl", "samples")
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -28,19 +32,21 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-METHOD-DATE-TIME]")
+@click.option("--out", help="Run folder, or a URI such as s3://bucket/x.  [default: runs/NAME-METHOD-DATE-TIME]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out from its newest checkpoint.")
-def train(words: tuple[str, ...], out: Path | None, resume: bool) -> int:
+def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     """Train a GAN. CONFIG is a YAML file or a preset's name; KEY=VALUE sets any key by its dotted path."""
     source, overrides = _config_words(words)
     if resume and out is None:
         raise InputError("--resume: say which run with --out DIR")
     if resume and out is not None and source is None:
-        source = str(out / "config.yaml")
-        if not Path(source).is_file():
-            raise InputError(f"--resume: {out} is not a run folder (it has no config.yaml)")
-    config = load_config(source, overrides)
-    out = out or _new_folder(source, config)
+        with opened(out, "config.yaml") as folder:
+            if not (folder / "config.yaml").is_file():
+                raise InputError(f"--resume: {out} is not a run folder (it has no config.yaml)")
+            config = load_config(folder / "config.yaml", overrides)
+    else:
+        config = load_config(source, overrides)
+    out = out or str(_new_folder(source, config))
     from raygan.engine.train import train as run
     from raygan.report.progress import ProgressDisplay
 
@@ -48,7 +54,7 @@ def train(words: tuple[str, ...], out: Path | None, resume: bool) -> int:
     with ProgressDisplay(config.rounds, console) as display:
         result = run(config, out, resume=resume, watchers=[display])
     if result.stopped_by is not None:
-        where = _shown(result.out)
+        where = result.uri or _shown(result.out)
         console.print(f"Interrupted after round {result.round}; the state is saved. Go on with:", highlight=False)
         console.print(
             f"  raygan train --out {shlex.quote(str(where))} --resume", highlight=False, markup=False, soft_wrap=True
@@ -71,9 +77,9 @@ def plan(words: tuple[str, ...]) -> int:
 
 
 @cli.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("where", metavar="DIR")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-def evaluate(folder: Path, overrides: tuple[str, ...]) -> int:
+def evaluate(where: str, overrides: tuple[str, ...]) -> int:
     """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys.
 
     A network of your own is named again: gan.generator=mypackage.nets:Generator.
@@ -82,42 +88,46 @@ def evaluate(folder: Path, overrides: tuple[str, ...]) -> int:
     for word in settings:
         if not word.startswith("eval."):
             raise InputError(f"{word}: only eval.* keys (and gan.generator) can be set for a finished run")
-    config = load_config(_config_of(folder), settings)
-    from raygan.engine.evaluation import evaluate_run
+    with opened(where, *_TRAINED) as folder:
+        config = load_config(_config_of(folder), settings)
+        from raygan.engine.evaluation import evaluate_run
 
-    click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
+        click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
     return DONE
 
 
 @cli.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("where", metavar="DIR")
 @click.argument("overrides", nargs=-1, metavar="[gan.generator=PACKAGE.MODULE:NAME]")
 @click.option("--count", type=click.IntRange(min=1), required=True, help="How many samples.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture to write (PNG).")
 @click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
-def sample(folder: Path, overrides: tuple[str, ...], count: int, out: Path, raw: bool) -> int:
+def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: bool) -> int:
     """Draw samples of a finished run's generator. A network of your own is named again."""
     own, settings = _own_network(overrides)
     if settings:
         raise InputError(f"{settings[0]}: only gan.generator can be given")
-    config = load_config(_config_of(folder))
-    from raygan.engine.evaluation import draw_samples
+    with opened(where, *_TRAINED) as folder:
+        config = load_config(_config_of(folder))
+        from raygan.engine.evaluation import draw_samples
 
-    draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
+        draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
     click.echo(out)
     return DONE
 
 
 @cli.command()
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("places", metavar="DIR...", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The page to write (HTML).")
 @click.option("--metric", help="What to compare by, lower is better.  [default: fd_clf, or reverse_kl for mixtures]")
 @click.option("--target", type=float, help="Value to be reached.  [default: the lowest that every run has reached]")
-def compare(folders: tuple[Path, ...], out: Path, metric: str | None, target: float | None) -> int:
+def compare(places: tuple[str, ...], out: Path, metric: str | None, target: float | None) -> int:
     """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""
     from raygan.report.compare import compare as write_comparison
 
-    done = write_comparison(list(folders), out, metric, target)
+    with ExitStack() as stack:
+        folders = [stack.enter_context(opened(where, *_CURVES)) for where in places]
+        done = write_comparison(folders, out, metric, target)
     click.echo(done.text)
     click.echo(f"{done.page} (open it in a browser), {done.table}, {done.curves}")
     return DONE
@@ -186,7 +196,7 @@ def _summarise(result: "Result", console: Console) -> None:
         first, last = evaluations[0], evaluations[-1]
         console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
         console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
-    console.print(f"  run folder: {_shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"  run folder: {result.uri or _shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
     if result.picture is not None:
         console.print("  open this picture:", Text(str(_shown(result.picture)), style="bold"), soft_wrap=True)
 

@@ -20,3 +20,7 @@ class ProcessLostError(RunError):
 
 class BadUpdateError(RunError):
     """A device's update cannot go into the average: the device can be left out of the round."""
+
+
+class StorageError(RunError):
+    """What the run has done cannot be sent to where it is kept."""

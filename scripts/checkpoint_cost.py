@@ -20,7 +20,7 @@ from raygan.config import load_config
 from raygan.engine.executor import Done, Executor, Pending
 from raygan.engine.ledger import IN_FLIGHT
 from raygan.engine.train import Run, prepare
-from raygan.run_folder import RunFolder
+from raygan.storage import store_at
 
 
 class Player:
@@ -76,10 +76,9 @@ def main() -> None:
     config = load_config(sources[0], [word for word in asked.words if "=" in word])
     root = Path(tempfile.mkdtemp(prefix="raygan-checkpoint-cost-"))
     try:
-        folder = RunFolder(root / "run")
-        folder.create(config)
-        taken = measure(prepare(config, folder, [], resume=False), asked.every, asked.block, asked.pairs)
-        size = sum(path.stat().st_size for path in sorted(folder.checkpoints.iterdir())[-1].iterdir())
+        run = prepare(config, store_at(root), [], resume=False)
+        taken = measure(run, asked.every, asked.block, asked.pairs)
+        size = sum(path.stat().st_size for path in sorted(run.folder.checkpoints.iterdir())[-1].iterdir())
     finally:
         shutil.rmtree(root)
     with_them, without = (sum(seconds) for seconds in zip(*taken, strict=True))

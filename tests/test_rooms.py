@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raygan"
 FREE = {"config", "errors", "components", "rng"}
-FILES = {"files", "run_folder"}
+FILES = {"files", "run_folder", "storage"}
 MAY_USE = {
     "config": {"errors", "components"},
     "gan": FREE,
@@ -60,7 +60,7 @@ HEAVY = {"torch", "torchvision", "torchmetrics", "matplotlib", "sklearn", "tenso
 
 
 def test_importing_raygan_is_cheap():
-    assert not loaded_after("import raygan, raygan.cli") & HEAVY
+    assert not loaded_after("import raygan, raygan.cli") & (HEAVY | {"pyarrow", "fsspec"})
 
 
 def test_a_device_process_imports_torch_and_nothing_heavier():

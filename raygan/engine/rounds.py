@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 from raygan.channel.clock import Clock, SimulatedRound
 from raygan.config.tree import Config
-from raygan.engine.executor import Done, Executor, Pending
+from raygan.engine.executor import Executor
 from raygan.engine.ledger import Ledger, Watcher
+from raygan.engine.saving import Saving
 from raygan.engine.signals import StopWish
 from raygan.run_folder import Row, RunFolder
 
@@ -14,15 +15,22 @@ class Rounds:
     """One try at the rounds of a run: on one executor, behind the round `start` that it was restored to."""
 
     def __init__(
-        self, config: Config, folder: RunFolder, executor: Executor, clock: Clock, watchers: list[Watcher], start: int
+        self,
+        config: Config,
+        folder: RunFolder,
+        executor: Executor,
+        saving: Saving,
+        clock: Clock,
+        watchers: list[Watcher],
+        start: int,
     ) -> None:
         self._config = config
         self._folder = folder
         self._executor = executor
+        self._saving = saving
         self._clock = clock
         self._start = start
         self._sim_s = 0.0
-        self._saving: Pending[None] = Done(None)
         folder.trim(start if start else -1)
         self._ledger = Ledger(folder, watchers, start)
         for round in range(1, start + 1):
@@ -44,7 +52,7 @@ class Rounds:
         except Exception:  # who presses Ctrl-C twice does not want to wait for evaluations
             self._ledger.rescue()
             raise
-        self._saving.result()
+        self._saving.finish()
         self._executor.export().result()
         return played
 
@@ -60,15 +68,12 @@ class Rounds:
             playing = executor.play(played, simulated.devices, simulated.partners)
             due = played % config.eval.every == 0 or played == config.rounds
             ledger.add(played, playing, executor.evaluate() if due else None, row)
+            self._saving.move_on()
             if played % config.checkpoint.every == 0:
-                self._save()
+                self._saving.begin(executor.save)
         if played > self._start and played % config.checkpoint.every != 0:
-            self._save()
+            self._saving.begin(executor.save)
         return played
-
-    def _save(self) -> None:
-        self._saving.result()
-        self._saving = self._executor.save()
 
     def _simulate(self, round: int) -> tuple[SimulatedRound, Row]:
         """A round as the clock has it, and what of it is recorded."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import Signals
 
 import numpy as np
 
@@ -18,49 +17,19 @@ from raygan.engine.checks import check_weights
 from raygan.engine.contributions import Problem
 from raygan.engine.executor import PATIENCE, Executor
 from raygan.engine.ledger import Watcher
+from raygan.engine.result import Result
 from raygan.engine.rounds import Rounds
+from raygan.engine.saving import Saving
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, try_out
-from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.errors import InputError, ProcessLostError, RunError, StorageError
 from raygan.gan.steps import check_networks
-from raygan.run_folder import Row, RunFolder, check_same_run
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run came to."""
-
-    out: Path
-    """The run folder."""
-    round: int
-    """The last round played."""
-    stopped_by: Signals | None
-    """The signal that ended the run early, if one did."""
-
-    @property
-    def generator(self) -> Path:
-        """The trained generator's file."""
-        return RunFolder(self.out).generator
-
-    @property
-    def rows(self) -> list[Row]:
-        """The lines of metrics.jsonl."""
-        return RunFolder(self.out).rows()
-
-    @property
-    def evaluations(self) -> list[Row]:
-        """The lines of the rounds that were evaluated, round 0 first."""
-        evaluated = {path.stem for path in RunFolder(self.out).samples.glob("round_*.png")}
-        return [row for row in self.rows if f"round_{row['round']:06d}" in evaluated]
-
-    @property
-    def picture(self) -> Path | None:
-        """The newest sample grid."""
-        return max(RunFolder(self.out).samples.glob("round_*.png"), default=None)
+from raygan.run_folder import RunFolder, check_same_run
+from raygan.storage import Store, store_at
 
 
 def train(config: Config, out: str | Path, *, resume: bool = False, watchers: Iterable[Watcher] = ()) -> Result:
-    """Train as `config` says, into the run folder `out`.
+    """Train as `config` says, into the run folder `out`: a path, or a URI such as s3://bucket/runs/x.
 
     Ctrl-C or SIGTERM ends the run after the round, its state saved; `resume` goes on from the newest whole
     checkpoint in `out`.
@@ -69,22 +38,13 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
         InputError: config, data or folder are wrong; nothing has been changed.
         RunError: the run failed; what was done is kept.
     """
-    folder = RunFolder(Path(out).resolve())
-    if resume:
-        check_same_run(folder.read_config(), config)
-    else:
-        folder.create(config)
-    try:
-        run = prepare(config, folder, list(watchers), resume)
-        start = run.newest_checkpoint() if resume else None
-        executor = run.open(start)
-    except BaseException:
-        if not resume:
-            folder.discard()
-        raise
-    with _kept(folder), stop_wish() as wish:
+    store = store_at(out)
+    with store.named():
+        run, start, executor = _begin(config, store, list(watchers), resume)
+    with _kept(store), stop_wish() as wish:
         played = _play(run, executor, start, wish)
-    return Result(folder.root, played, wish.signal if played < config.rounds else None)
+        store.push()
+    return Result(store.local, played, wish.signal if played < config.rounds else None, store.uri)
 
 
 @dataclass(frozen=True)
@@ -93,6 +53,7 @@ class Run:
 
     config: Config
     played: Config
+    store: Store
     folder: RunFolder
     images: ImageSet
     shards: list[np.ndarray]
@@ -135,7 +96,31 @@ class Run:
         return RayExecutor(self.played, self.folder.root, self.images, self.shards, self.problem, start)
 
 
-def prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume: bool) -> Run:
+def _begin(
+    config: Config, store: Store, watchers: list[Watcher], resume: bool
+) -> tuple[Run, Snapshot | None, Executor]:
+    """Everything up to the first round; a new run that does not get there leaves nothing."""
+    folder = RunFolder(store.local)
+    if resume:
+        store.pull()
+        check_same_run(folder.read_config(), config)
+    else:
+        store.clear()
+        folder.create(config)
+    try:
+        store.claim()
+        run = prepare(config, store, watchers, resume)
+        start = run.newest_checkpoint() if resume else None
+        return run, start, run.open(start)
+    except BaseException:
+        if not resume:
+            folder.discard()
+            with suppress(StorageError):
+                store.push()
+        raise
+
+
+def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
     """Load, deal and check everything before a process is started."""
     check_weights(config)
     played = as_played(config)
@@ -146,8 +131,8 @@ def prepare(config: Config, folder: RunFolder, watchers: list[Watcher], resume: 
     check_networks(played, images.shape, min(map(len, shards)))
     problem, clock = try_out(played, images, shards)
     if resume:
-        folder.check_same_data(images.digest)
-    return Run(config, played, folder, images, shards, problem, clock, watchers)
+        RunFolder(store.local).check_same_data(images.digest)
+    return Run(config, played, store, RunFolder(store.local), images, shards, problem, clock, watchers)
 
 
 def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) -> int:
@@ -157,11 +142,11 @@ def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) 
     folder.generator.unlink(missing_ok=True)
     folder.write_config(run.config)
     while True:
-        with closing(executor):
+        with closing(Saving(run.store, run.report)) as saving, closing(executor):
             folder.write_environment({"data_digest": run.images.digest, **executor.facts()})
             run.tell("training")
             after = start.round if start is not None else 0
-            rounds = Rounds(run.config, folder, executor, run.clock.fresh(), run.watchers, after)
+            rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:
                 return rounds.play(wish)
             except ProcessLostError as error:
@@ -177,16 +162,26 @@ def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) 
 
 
 @contextmanager
-def _kept(folder: RunFolder) -> Iterator[None]:
+def _kept(store: Store) -> Iterator[None]:
     """Say of a failure what is kept and how to go on; the traceback goes to error.txt."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
+        folder = RunFolder(store.local)
         saved = newest(folder.checkpoints, folder.last_round())
         kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
         what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-        with suppress(OSError):
+        traced = f"; the traceback is in {f'error.txt at {store.uri}' if store.uri else folder.error}"
+        try:
             folder.error.write_text(traceback.format_exc(), encoding="utf-8")
-        raise RunError(f"{what} ({kept}; the traceback is in {folder.error})") from error
+        except OSError:  # the disk is full, as a rule
+            traced = ""
+        try:
+            store.push()
+        except StorageError as unsent:
+            what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
+            kept = f"all is kept in {folder.root}; --resume goes on from what had been sent"
+            traced = f"; the traceback is in {folder.error}"
+        raise RunError(f"{what} ({kept}{traced})") from error

@@ -1,0 +1,69 @@
+"""Checkpoints on their way: to the run folder, and from there to where it is kept."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from raygan.engine.executor import Pending
+from raygan.errors import StorageError
+from raygan.storage import Store
+
+PATIENCE = 3
+"""Failures in a row to send a run folder before the run ends."""
+
+
+class Saving:
+    """One checkpoint at a time is written and then sent, both beside the rounds.
+
+    What could not be sent goes with the next checkpoint, a few times.
+    """
+
+    def __init__(self, store: Store, report: Callable[[str], None]) -> None:
+        self._store = store
+        self._report = report
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Pending[None] | None = None
+        self._sending: Future[None] | None = None
+        self._failures = 0
+
+    def begin(self, save: Callable[[], Pending[None]]) -> None:
+        """Start the next checkpoint, once the one before has been sent."""
+        self.finish()
+        self._writing = save()
+
+    def move_on(self) -> None:
+        """Begin to send what has been written; to be called now and then.
+
+        Raises:
+            StorageError: it could not be sent for too long.
+        """
+        self._advance(wait=False)
+
+    def finish(self) -> None:
+        """Wait until everything has been written and sent.
+
+        Raises:
+            StorageError: it could not be sent for too long.
+        """
+        self._advance(wait=True)
+
+    def close(self) -> None:
+        """Wait for what is being sent, whatever becomes of it."""
+        self._thread.shutdown()
+
+    def _advance(self, wait: bool) -> None:
+        if self._writing is not None and (wait or self._writing.done()):
+            self._writing.result()
+            self._writing, self._sending = None, self._thread.submit(self._store.push)
+        if self._sending is not None and (wait or self._sending.done()):
+            sending, self._sending = self._sending, None
+            self._note(sending)
+
+    def _note(self, sent: Future[None]) -> None:
+        try:
+            sent.result()
+            self._failures = 0
+        except StorageError as error:
+            self._failures += 1
+            if self._failures == PATIENCE:
+                raise
+            self._report(f"{error}; trying again after the next checkpoint")
