@@ -14,7 +14,7 @@ from rich.text import Text
 
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError
-from raygan.storage import opened
+from raygan.storage import is_uri, opened
 
 if TYPE_CHECKING:
     from raygan.engine.result import Result
@@ -51,14 +51,16 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     from raygan.report.progress import ProgressDisplay
 
     console = Console()
-    with ProgressDisplay(config.rounds, console) as display:
-        result = run(config, out, resume=resume, watchers=[display])
+    try:
+        with ProgressDisplay(config.rounds, console) as display:
+            result = run(config, out, resume=resume, watchers=[display])
+    except KeyboardInterrupt:
+        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # else it had not yet begun
+            _say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", out, console)
+        raise
     if result.stopped_by is not None:
-        where = result.uri or _shown(result.out)
-        console.print(f"Interrupted after round {result.round}; the state is saved. Go on with:", highlight=False)
-        console.print(
-            f"  raygan train --out {shlex.quote(str(where))} --resume", highlight=False, markup=False, soft_wrap=True
-        )
+        done = f"Interrupted after round {result.round}; the state is saved."
+        _say_how_to_go_on(done, result.uri or _shown(result.out), console)
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else 143
     _summarise(result, console)
     return DONE
@@ -186,6 +188,12 @@ def _config_of(folder: Path) -> str:
 def _new_folder(source: str | None, config: Config) -> Path:
     name = Path(source).stem if source else config.data.name
     return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
+
+
+def _say_how_to_go_on(done: str, where: str | Path, console: Console) -> None:
+    console.print(f"{done} Go on with:", highlight=False)
+    command = f"  raygan train --out {shlex.quote(str(where))} --resume"
+    console.print(command, highlight=False, markup=False, soft_wrap=True)
 
 
 def _summarise(result: "Result", console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -155,6 +156,14 @@ class Raises(Poisoner):
         raise RuntimeError("on purpose")
 
 
+class Sleeps(AveragedDevice):
+    """As long as the environment says, which changes no number."""
+
+    def update(self, shard, round, down, state):
+        time.sleep(float(os.environ.get("OWN_SLEEP", "0")))
+        return super().update(shard, round, down, state)
+
+
 class Dies(AveragedDevice):
     """From round 7 on, device 0 takes its whole process with it."""
 
@@ -168,5 +177,6 @@ sends_nan = Method(SendsNaN, AveragedServer)
 sends_too_much = Method(SendsTooMuch, AveragedServer)
 loses_its_loss = Method(LosesItsLoss, AveragedServer)
 sends_far_off = Method(SendsFarOff, AveragedServer)
+sleeps = Method(Sleeps, AveragedServer)
 dies = Method(Dies, AveragedServer)
 raises = Method(Raises, AveragedServer)

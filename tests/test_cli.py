@@ -238,6 +238,44 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
     assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
+def test_a_second_ctrl_c_leaves_at_once_and_the_last_checkpoint_is_intact(executor, tmp_path):
+    words = [*TINY, f"engine.executor={executor}", "devices=2", "checkpoint.every=1", "eval.every=1000"]
+    words += ["method=tests.own:sleeps"]
+    process = subprocess.Popen(
+        [*COMMAND, "train", *words, "rounds=1000", "--out", str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OWN_SLEEP": "2"},  # so that both come within a round
+    )
+    wait_for(lambda: sorted((tmp_path / "run" / "checkpoints").glob("round_*/manifest.json")), process)
+    before = descendants(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1.2)  # Ray looks for signals once a second
+    os.killpg(process.pid, signal.SIGINT)
+    text, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (130, "raygan: interrupted")
+    assert "Interrupted at once; the last checkpoint is intact. Go on with:" in text
+    wait_for(lambda: not [pid for pid in before if Path(f"/proc/{pid}").exists()])
+    assert not list((tmp_path / "run").rglob(".*")), "no half file"
+    saved = max(int(path.name[6:]) for path in (tmp_path / "run" / "checkpoints").glob("round_*"))
+    end = f"rounds={saved + 2}"
+    assert run(["train", "--out", str(tmp_path / "run"), "--resume", end, "engine.executor=inline"]) == 0
+    assert run(["train", *words, end, "engine.executor=inline", "--out", str(tmp_path / "undisturbed")]) == 0
+    resumed, undisturbed = (tmp_path / name / "generator.safetensors" for name in ("run", "undisturbed"))
+    assert resumed.read_bytes() == undisturbed.read_bytes()
+
+
+def wait_for(condition, process=None):
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None
+        time.sleep(0.05)
+
+
 def descendants(pid: int) -> list[int]:
     import psutil
 
