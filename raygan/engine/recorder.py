@@ -1,5 +1,6 @@
 """The recorder: measures, draws and saves, on the machine the run was started on, beside the training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from raygan.methods.base import State
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
-from raygan.run_folder import RunFolder
+from raygan.run_folder import RunFolder, lasting
 
 
 class Recorder:
@@ -28,6 +29,7 @@ class Recorder:
     def __init__(self, config: Config, root: Path, images: ImageSet, first_round: int) -> None:
         self._config = config
         self._folder = RunFolder(root)
+        self._settings = lasting(self._folder.read_config())  # `config` is as played, which may differ
         self._images = images
         self._evaluator: Evaluator | None = None
         self._tensorboard = TensorBoardMirror(root, first_round)
@@ -50,7 +52,7 @@ class Recorder:
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
-        save_snapshot(self._folder.checkpoints, snapshot)
+        save_snapshot(self._folder.checkpoints, replace(snapshot, settings=self._settings))
         self._remove_old()
 
     def export(self, round: int, generators: State) -> None:

@@ -22,7 +22,7 @@ from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, make_clock
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.gan.steps import check_networks
-from raygan.run_folder import Row, RunFolder, check_same_run
+from raygan.run_folder import Row, RunFolder, check_same_run, lasting
 
 PATIENCE = 3
 """Processes lost behind the same round before a run gives up."""
@@ -73,7 +73,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: It
     """
     folder = RunFolder(Path(out).resolve())
     if resume:
-        check_same_run(folder.read_config(), config)
+        check_same_run(lasting(folder.read_config()), config)
     else:
         folder.create(config)
     try:
@@ -108,10 +108,12 @@ class _Run:
 
     def newest_checkpoint(self) -> Snapshot | None:
         """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
-        start, passed_over = load_newest(self.folder.checkpoints, self.folder.last_round())
+        start, passed_over = load_newest(self.folder.checkpoints, len(self.folder.rows()) - 1)
         for line in passed_over:
             self.tell(line)
         self.tell(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
+        if start is not None:
+            check_same_run(start.settings, self.config)  # config.yaml may have been changed since
         if start is not None and start.round >= self.config.rounds and self.folder.generator.exists():
             raise InputError(
                 f"--resume: {self.folder.root} has played {start.round} of {self.config.rounds} rounds; "
