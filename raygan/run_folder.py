@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class RunFolder:
         self.generator = root / "generator.safetensors"
         self.tensorboard = root / "tensorboard"
         self.error = root / "error.txt"
-        self._was_there = True
+        self._made: list[Path] = []
 
     def picture(self, round: int) -> Path:
         """The sample grid of a round."""
@@ -59,7 +60,7 @@ class RunFolder:
             if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
                 hint = "add --resume to go on with it, or " if self.config.exists() else ""
                 raise InputError(f"--out: {self.root} exists and is not empty; {hint}name another folder")
-            self._was_there = self.root.exists()
+            self._made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
             self.root.mkdir(parents=True, exist_ok=True)
             self.write_config(config)
         except OSError as error:
@@ -69,8 +70,9 @@ class RunFolder:
         """Undo `create`, for a run that never began."""
         for path in self.root.iterdir():  # empty before `create`, so all of it is ours
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if not self._was_there:
-            self.root.rmdir()
+        with suppress(OSError):  # another run may have begun beside it
+            for folder in self._made:
+                folder.rmdir()
 
     def write_config(self, config: Config) -> None:
         """Write the whole config as run."""
