@@ -14,10 +14,17 @@ from raygan import Config, InputError, RunError, load_config
 from raygan.run_folder import RunFolder
 from tests.engine.kills import Death, points
 
-SMALL = """
-    engine.executor=inline batch_size=4 generator_batch_size=4 gan.latent=3 gan.generator_width=4
-    gan.discriminator_width=4 eval.samples=8 eval.grid=1 eval.classifier_epochs=1
-""".split()
+SMALL = [
+    "engine.executor=inline",
+    "batch_size=4",
+    "generator_batch_size=4",
+    "gan.latent=3",
+    "gan.generator_width=4",
+    "gan.discriminator_width=4",
+    "eval.samples=8",
+    "eval.grid=1",
+    "eval.classifier_epochs=1",
+]
 DATA = [
     "data.limit=40",
     "data.name=gaussians data.samples=60 data.modes=3 gan.generator=mlp gan.discriminator=mlp",
