@@ -13,6 +13,7 @@ from rich.text import Text
 
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError
+from raygan.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from raygan.engine.train import Result
@@ -36,10 +37,9 @@ def train(words: tuple[str, ...], out: Path | None, resume: bool) -> int:
     if resume and out is None:
         raise InputError("--resume: say which run with --out DIR")
     if resume and out is not None and source is None:
-        source = str(out / "config.yaml")
-        if not Path(source).is_file():
-            raise InputError(f"--resume: {out} is not a run folder (it has no config.yaml)")
-    config = load_config(source, overrides)
+        config = RunFolder(out).read_config(overrides)
+    else:
+        config = load_config(source, overrides)
     out = out or _new_folder(source, config)
     from raygan.engine.train import train as run
     from raygan.report.progress import ProgressDisplay
@@ -82,7 +82,7 @@ def evaluate(folder: Path, overrides: tuple[str, ...]) -> int:
     for word in settings:
         if not word.startswith("eval."):
             raise InputError(f"{word}: only eval.* keys (and gan.generator) can be set for a finished run")
-    config = load_config(_config_of(folder), settings)
+    config = RunFolder(folder).read_config(settings)
     from raygan.engine.evaluation import evaluate_run
 
     click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
@@ -100,7 +100,7 @@ def sample(folder: Path, overrides: tuple[str, ...], count: int, out: Path, raw:
     own, settings = _own_network(overrides)
     if settings:
         raise InputError(f"{settings[0]}: only gan.generator can be given")
-    config = load_config(_config_of(folder))
+    config = RunFolder(folder).read_config()
     from raygan.engine.evaluation import draw_samples
 
     draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
@@ -164,13 +164,6 @@ def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
         stray = sources[-1]
         raise InputError(f"{stray}: not of the form key=value (a config file or preset comes first, and only one)")
     return (sources[0] if sources else None), [word for word in words if "=" in word]
-
-
-def _config_of(folder: Path) -> str:
-    config = folder / "config.yaml"
-    if not config.is_file():
-        raise InputError(f"{folder}: not a run folder (it has no config.yaml)")
-    return str(config)
 
 
 def _new_folder(source: str | None, config: Config) -> Path:

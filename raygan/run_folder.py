@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -78,15 +78,21 @@ class RunFolder:
         """Write the whole config as run."""
         write_whole(self.config, lambda aside: aside.write_text(dump_config(config), encoding="utf-8"))
 
-    def read_config(self) -> Config:
-        """The config the run was started with.
+    def read_config(self, overrides: Iterable[str] = ()) -> Config:
+        """The config the run was started with, below `key=value` words.
 
         Raises:
-            InputError: the folder is not a run folder.
+            InputError: the folder is not a run folder, or its config.yaml is damaged; or a word is wrong.
         """
         if not self.config.is_file():
             raise InputError(f"{self.root}: not a run folder (it has no config.yaml)")
-        return load_config(self.config)
+        try:
+            config = load_config(self.config)
+        except InputError as error:
+            if str(self.config) in str(error):
+                raise
+            raise InputError(f"{self.config}: {error}") from error
+        return load_config(self.config, overrides) if overrides else config
 
     def write_environment(self, facts: Mapping[str, object]) -> None:
         """Write versions, machine, git commit and `facts`."""
@@ -146,8 +152,12 @@ class RunFolder:
             row = json.loads(line)
         except ValueError as error:
             raise InputError(f"{where}: not JSON ({error})") from error
-        if not (isinstance(row, dict) and row.get("round") == round and isinstance(row.get("wall_s"), float | int)):
-            raise InputError(f"{where}: not the line of round {round}, with round and wall_s, that raygan wrote")
+        if not (
+            isinstance(row, dict)
+            and row.get("round") == round
+            and all(isinstance(row.get(key), float | int) for key in ("wall_s", "sim_s"))
+        ):
+            raise InputError(f"{where}: not the line of round {round}, with wall_s and sim_s, that raygan wrote")
         return row
 
     def last_round(self) -> int:
