@@ -26,7 +26,7 @@ SMALL = [
     "eval.classifier_epochs=1",
 ]
 DATA = [
-    "data.limit=40",
+    "data.name=tests.own:stripes data.options.width=2",  # 40 images
     "data.name=gaussians data.samples=60 data.modes=3 gan.generator=mlp gan.discriminator=mlp",
 ]
 CHOICES = {
