@@ -79,7 +79,7 @@ def test_wrong_input_is_one_line_with_the_key(words, message):
         ("- 1\n- 2\n", "holds a list"),
         ("a: [", "not valid YAML"),
         ("seed: 0x" + "f" * 5000, "seed: a number of 20000 bits is too large"),
-        ("gan: &a {options: {x: *a}}", r"gan: holds more than 1,000,000 values, or itself \(by & and \*\)"),
+        ("gan: &a {options: {x: *a}}", r"gan: holds more than 100,000 values, or itself \(by & and \*\)"),
         ("!!python/object/apply:os.system ['true']\n", "not valid YAML"),
     ],
 )

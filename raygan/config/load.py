@@ -19,7 +19,7 @@ from raygan.errors import InputError
 
 Tree = dict[str, Any]
 _PRESETS = files("raygan.config") / "presets"
-_MOST_VALUES = 1_000_000  # a list may have one per device; a few lines of YAML aliases can say more than memory holds
+_MOST_VALUES = 100_000  # a list may have one per device; a few lines of YAML aliases can say more than memory holds
 _LONGEST_PATH = 2000  # characters; a section that holds itself has a path without end
 _MOST_BITS = 1024  # as many as a float has
 
