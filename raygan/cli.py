@@ -14,6 +14,7 @@ from rich.text import Text
 
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError
+from raygan.run_folder import RunFolder
 from raygan.storage import is_uri, opened
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         raise InputError("--resume: say which run with --out DIR")
     if resume and out is not None and source is None:
         with opened(out, "config.yaml") as folder:
-            if not (folder / "config.yaml").is_file():
-                raise InputError(f"--resume: {out} is not a run folder (it has no config.yaml)")
-            config = load_config(folder / "config.yaml", overrides)
+            config = RunFolder(folder).read_config(overrides)
     else:
         config = load_config(source, overrides)
     out = out or str(_new_folder(source, config))
@@ -91,7 +90,7 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
         if not word.startswith("eval."):
             raise InputError(f"{word}: only eval.* keys (and gan.generator) can be set for a finished run")
     with opened(where, *_TRAINED) as folder:
-        config = load_config(_config_of(folder), settings)
+        config = RunFolder(folder).read_config(settings)
         from raygan.engine.evaluation import evaluate_run
 
         click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
@@ -110,7 +109,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
     if settings:
         raise InputError(f"{settings[0]}: only gan.generator can be given")
     with opened(where, *_TRAINED) as folder:
-        config = load_config(_config_of(folder))
+        config = RunFolder(folder).read_config()
         from raygan.engine.evaluation import draw_samples
 
         draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
@@ -176,13 +175,6 @@ def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
         stray = sources[-1]
         raise InputError(f"{stray}: not of the form key=value (a config file or preset comes first, and only one)")
     return (sources[0] if sources else None), [word for word in words if "=" in word]
-
-
-def _config_of(folder: Path) -> str:
-    config = folder / "config.yaml"
-    if not config.is_file():
-        raise InputError(f"{folder}: not a run folder (it has no config.yaml)")
-    return str(config)
 
 
 def _new_folder(source: str | None, config: Config) -> Path:

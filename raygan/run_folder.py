@@ -5,7 +5,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from raygan.files import write_whole
 
 Row = dict[str, object]
 """One line of metrics.jsonl."""
+
+FlatConfig = Mapping[str, object]
+"""Keys of a config by their whole dotted paths, with plain values."""
 
 _VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
 _TAIL = 2**20  # bytes; far longer than a line
@@ -40,7 +44,7 @@ class RunFolder:
         self.generator = root / "generator.safetensors"
         self.tensorboard = root / "tensorboard"
         self.error = root / "error.txt"
-        self._was_there = True
+        self._made: list[Path] = []
 
     def picture(self, round: int) -> Path:
         """The sample grid of a round."""
@@ -56,7 +60,7 @@ class RunFolder:
             if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
                 hint = "add --resume to go on with it, or " if self.config.exists() else ""
                 raise InputError(f"--out: {self.root} exists and is not empty; {hint}name another folder")
-            self._was_there = self.root.exists()
+            self._made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
             self.root.mkdir(parents=True, exist_ok=True)
             self.write_config(config)
         except OSError as error:
@@ -66,22 +70,29 @@ class RunFolder:
         """Undo `create`, for a run that never began."""
         for path in self.root.iterdir():  # empty before `create`, so all of it is ours
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if not self._was_there:
-            self.root.rmdir()
+        with suppress(OSError):  # another run may have begun beside it
+            for folder in self._made:
+                folder.rmdir()
 
     def write_config(self, config: Config) -> None:
         """Write the whole config as run."""
         write_whole(self.config, lambda aside: aside.write_text(dump_config(config), encoding="utf-8"))
 
-    def read_config(self) -> Config:
-        """The config the run was started with.
+    def read_config(self, overrides: Iterable[str] = ()) -> Config:
+        """The config the run was started with, below `key=value` words.
 
         Raises:
-            InputError: the folder is not a run folder.
+            InputError: the folder is not a run folder, or its config.yaml is damaged; or a word is wrong.
         """
         if not self.config.is_file():
             raise InputError(f"{self.root}: not a run folder (it has no config.yaml)")
-        return load_config(self.config)
+        try:
+            config = load_config(self.config)
+        except InputError as error:
+            if str(self.config) in str(error):
+                raise
+            raise InputError(f"{self.config}: {error}") from error
+        return load_config(self.config, overrides) if overrides else config
 
     def write_environment(self, facts: Mapping[str, object]) -> None:
         """Write versions, machine, git commit and `facts`."""
@@ -106,7 +117,7 @@ class RunFolder:
             return
         try:
             before = json.loads(self.environment.read_text(encoding="utf-8"))["data_digest"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
             ) from error
@@ -122,22 +133,32 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[Row]:
-        """The lines of metrics.jsonl.
+        """The whole lines of metrics.jsonl, one per round from 0; what follows the last line end is left out.
 
         Raises:
-            InputError: a line that is not JSON, other than a last one cut short.
+            InputError: a line that is not what `append` wrote.
         """
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines()
-        rows: list[Row] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                if number < len(lines):
-                    raise InputError(f"{self.metrics}, line {number}: not JSON ({error})") from error
-        return rows
+        try:
+            lines = self.metrics.read_bytes().split(b"\n")[:-1]
+        except OSError as error:
+            raise InputError(f"{self.metrics}: cannot be read: {error.strerror or error}") from error
+        return [self._row(round, line) for round, line in enumerate(lines)]
+
+    def _row(self, round: int, line: bytes) -> Row:
+        where = f"{self.metrics}, line {round + 1}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{where}: not JSON ({error})") from error
+        if not (
+            isinstance(row, dict)
+            and row.get("round") == round
+            and all(isinstance(row.get(key), float | int) for key in ("wall_s", "sim_s"))
+        ):
+            raise InputError(f"{where}: not the line of round {round}, with wall_s and sim_s, that raygan wrote")
+        return row
 
     def last_round(self) -> int:
         """The round of the last whole line of metrics.jsonl; -1 if there is none."""
@@ -151,28 +172,33 @@ class RunFolder:
     def trim(self, last_round: int) -> None:
         """Drop the lines of metrics.jsonl and the pictures behind `last_round`."""
         for path in self.samples.glob("round_*.png"):
-            if int(path.stem.removeprefix("round_")) > last_round:
+            number = path.stem.removeprefix("round_")
+            if number.isdecimal() and int(number) > last_round:
                 path.unlink()
-        kept = [row for row in self.rows() if isinstance(row["round"], int) and row["round"] <= last_round]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
+        text = "".join(json.dumps(row) + "\n" for row in self.rows()[: last_round + 1])
         write_whole(self.metrics, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
-def check_same_run(before: Config, now: Config) -> None:
-    """Refuse to resume with a config that would change the numbers.
+def lasting(config: Config) -> FlatConfig:
+    """The keys that a run's numbers depend on, which stay as they are when it is resumed."""
+    flat = _flatten(config.model_dump(mode="json"))
+    return {key: value for key, value in flat.items() if key in _BOUND or key.split(".")[0] not in _FREE}
+
+
+def check_same_run(before: FlatConfig, config: Config) -> None:
+    """Refuse to resume with a config that would change the numbers; `before` are the `lasting` keys of the run.
 
     Raises:
         InputError: names the keys that differ.
     """
-    old, new = _flatten(before.model_dump(mode="json")), _flatten(now.model_dump(mode="json"))
-    differ = sorted(
-        key
-        for key in old.keys() | new.keys()
-        if old.get(key) != new.get(key) and (key in _BOUND or key.split(".")[0] not in _FREE)
-    )
+    now = lasting(config)
+    differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if differ:
-        changes = ", ".join(f"{key} ({old.get(key)} before, {new.get(key)} now)" for key in differ)
-        raise InputError(f"--resume: the run was started with other values of {changes}; start a new run for them")
+        changes = ", ".join(f"{key} ({before.get(key)} before, {now.get(key)} now)" for key in differ)
+        raise InputError(
+            f"--resume: the run was started with other values of {changes}; put them back, in config.yaml too, or "
+            "start a new run for them"
+        )
 
 
 def _flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -20,6 +20,7 @@ from raygan.config import load_config
 from raygan.engine.executor import Done, Executor, Pending
 from raygan.engine.ledger import IN_FLIGHT
 from raygan.engine.train import Run, prepare
+from raygan.run_folder import RunFolder
 from raygan.storage import store_at
 
 
@@ -76,7 +77,9 @@ def main() -> None:
     config = load_config(sources[0], [word for word in asked.words if "=" in word])
     root = Path(tempfile.mkdtemp(prefix="raygan-checkpoint-cost-"))
     try:
-        run = prepare(config, store_at(root), [], resume=False)
+        store = store_at(root)
+        RunFolder(store.local).create(config)
+        run = prepare(config, store, [], resume=False)
         taken = measure(run, asked.every, asked.block, asked.pairs)
         size = sum(path.stat().st_size for path in sorted(run.folder.checkpoints.iterdir())[-1].iterdir())
     finally:

@@ -176,7 +176,7 @@ WRONG = [
     (["train", "--out", full], "exists and is not empty"),
     (["train", "--out", not_writable], "cannot be written"),
     (["train", "--resume"], "--resume: say which run with --out DIR"),
-    (["train", "--resume", "--out", "nowhere"], "nowhere is not a run folder"),
+    (["train", "--resume", "--out", "nowhere"], "nowhere: not a run folder (it has no config.yaml)"),
     (["train", "--ot", "x"], "No such option '--ot'. Did you mean '--out'?"),
     (["trian"], "No such command 'trian'. Did you mean 'train'?"),
     (["evaluate", "nowhere"], "nowhere: not a run folder"),

@@ -78,6 +78,8 @@ def test_wrong_input_is_one_line_with_the_key(words, message):
         ("devices: 3\ndevices: 4\n", "not valid YAML"),
         ("- 1\n- 2\n", "holds a list"),
         ("a: [", "not valid YAML"),
+        ("seed: 0x" + "f" * 5000, "seed: a number of 20000 bits is too large"),
+        ("gan: &a {options: {x: *a}}", r"gan: holds more than 100,000 values, or itself \(by & and \*\)"),
         ("!!python/object/apply:os.system ['true']\n", "not valid YAML"),
     ],
 )
@@ -132,6 +134,9 @@ def test_any_words_give_a_config_or_one_line(pairs):
 def test_a_files_section_given_as_a_word_is_refused_with_its_key(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("data: digits\n")
+    with pytest.raises(InputError, match="data: is a section"):
+        load_config(path, ["data.limit=100"])
+    path.write_text("data: []\n")
     with pytest.raises(InputError, match="data: is a section"):
         load_config(path, ["data.limit=100"])
     path.write_text("data:\n")

@@ -250,7 +250,7 @@ WRONG = [
     (["train", "--out", no_folder], "/file/run: cannot be "),
     (["train", "--out", not_empty], "exists and is not empty; name another folder"),
     (["train", "--out", another_run], "exists and is not empty; add --resume"),
-    (["train", "--resume", "--out", "memory://b/x"], "--resume: memory://b/x is not a run folder (it has no config"),
+    (["train", "--resume", "--out", "memory://b/x"], "memory://b/x: not a run folder (it has no config"),
     (["train", "digits", "--resume", "--out", "memory://b/x"], "memory://b/x: not a run folder (it has no config.yaml"),
     (["evaluate", "memory://b/x"], "memory://b/x: not a run folder"),
     (["compare", "memory://b/x", "--out", "x.html"], "memory://b/x: not a run folder"),

@@ -19,6 +19,9 @@ from raygan.errors import InputError
 
 Tree = dict[str, Any]
 _PRESETS = files("raygan.config") / "presets"
+_MOST_VALUES = 100_000  # a list may have one per device; a few lines of YAML aliases can say more than memory holds
+_LONGEST_PATH = 2000  # characters; a section that holds itself has a path without end
+_MOST_BITS = 1024  # as many as a float has
 
 
 def preset_names() -> list[str]:
@@ -49,8 +52,7 @@ def check_config(tree: Mapping[str, Any]) -> Config:
     Raises:
         InputError: names the first wrong key by its whole path, and the nearest right name.
     """
-    if (stray := _stray_key(tree)) is not None:
-        raise InputError(f"{stray}: unknown key; keys are words")
+    _check_plain(tree)
     try:
         return Config.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as error:
@@ -78,17 +80,35 @@ def _parse(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def _stray_key(tree: object) -> object | None:
-    """The first key of a tree that is not a string (YAML has numbers and dates as keys), if there is one."""
-    if isinstance(tree, list):
-        return next((stray for item in tree if (stray := _stray_key(item)) is not None), None)
-    if not isinstance(tree, Mapping):
-        return None
-    for key, value in tree.items():
-        stray = _stray_key(value) if isinstance(key, str) else repr(key)
-        if stray is not None:
-            return stray
-    return None
+def _check_plain(tree: Mapping[str, Any]) -> None:
+    """Refuse what YAML can say and a config cannot: keys that are no words, endless numbers, values without end.
+
+    Raises:
+        InputError: names the key.
+    """
+    todo: list[tuple[str, object]] = [("", tree)]
+    for _ in range(_MOST_VALUES):
+        if not todo:
+            return
+        path, value = todo.pop()
+        if len(path) > _LONGEST_PATH:
+            break
+        if isinstance(value, Mapping):
+            stray = [key for key in value if not isinstance(key, str)]
+            if stray:
+                raise InputError(f"{path}{stray[0]!r}: unknown key; keys are words")
+            todo += [(f"{path}{key}.", below) for key, below in value.items()]
+        elif isinstance(value, list):
+            todo += [(path, below) for below in value]
+        elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise InputError(f"{path.removesuffix('.')}: a number of {value.bit_length()} bits is too large")
+    raise InputError(f"{path.split('.')[0]}: holds more than {_MOST_VALUES:,} values, or itself (by & and *)")
+
+
+def _short(value: object) -> str:
+    """`repr(value)`, cut off where a line would no longer be one."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
 
 def _read(source: str) -> Tree:
@@ -118,7 +138,7 @@ def _parse_override(word: str) -> Tree:
     try:
         value: Any = _parse(text) if text else ""
     except ValueError as error:
-        raise InputError(f"{key}: {text!r} is not a YAML value: {error}") from error
+        raise InputError(f"{key}: {_short(text)} is not a YAML value: {error}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
@@ -131,9 +151,9 @@ def _merge(below: Tree, above: Tree, section: type[Section]) -> Tree:
         field = section.model_fields.get(key)
         choices = _sections(field.annotation) if field else []
         if isinstance(value, dict) and choices and field is not None:
-            old = below.get(key) or {}
+            old = {} if below.get(key) is None else below[key]
             if not isinstance(old, dict):
-                raise InputError(f"{key}: is a section: set one of the keys in it, got {old!r}")
+                raise InputError(f"{key}: is a section: set one of the keys in it, got {_short(old)}")
             before = old.get("name", getattr(field.default, "name", None))
             name = value.get("name", before)
             chosen = _choose(choices, name)
@@ -173,13 +193,13 @@ def _explain(error: ValidationError) -> str:
         message = f"unknown key; {_nearest_key(path)}"
     elif first["type"] == "union_tag_invalid":
         known = first["ctx"]["expected_tags"].replace("<", "").replace(">", "")
-        message = f"{first['input'].get('name')!r} is not known; known: {known}"
+        message = f"{_short(first['input'].get('name'))} is not known; known: {known}"
     elif first["type"] == "union_tag_not_found":
-        message = f"is a section with a name: set {key}.name, got {first['input']!r}"
+        message = f"is a section with a name: set {key}.name, got {_short(first['input'])}"
     elif first["type"] == "model_type":
-        message = f"is a section: set one of the keys in it, got {first['input']!r}"
+        message = f"is a section: set one of the keys in it, got {_short(first['input'])}"
     elif first["type"] not in ("value_error", "missing"):
-        message += f", got {first['input']!r}"
+        message += f", got {_short(first['input'])}"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return f"{key}: {message}{more}" if key else message + more
 

@@ -5,15 +5,17 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from raygan.methods.base import State
+from raygan.run_folder import FlatConfig
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Snapshot:
     round: int
     server: State
     devices: dict[int, State]
+    settings: FlatConfig = field(default_factory=dict)
+    """What of the config the numbers depend on."""
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
@@ -43,7 +47,8 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
         save_file(snapshot.server, aside / "server.safetensors")
         save_file(tensors, aside / "devices.safetensors")
         sums = {path.name: _checksum(path) for path in sorted(aside.iterdir())}
-        manifest = {"format": _FORMAT, "round": snapshot.round, "checksums": sums}
+        manifest = {"format": _FORMAT, "round": snapshot.round, "settings": snapshot.settings, "checksums": sums}
+        manifest["own_checksum"] = _own_checksum(manifest)
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         for path in [*aside.iterdir(), aside]:
             _flush(path)
@@ -93,6 +98,10 @@ def _load(path: Path) -> Snapshot:
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     if manifest["format"] != _FORMAT:
         raise ValueError(f"format {manifest['format']}, this raygan reads {_FORMAT}")
+    if _own_checksum(manifest) != manifest["own_checksum"]:
+        raise ValueError("manifest.json does not match its own checksum")
+    if manifest["round"] != _round_of(path):
+        raise ValueError(f"it holds round {manifest['round']}")
     for name in ("server.safetensors", "devices.safetensors"):
         if _checksum(path / name) != manifest["checksums"][name]:
             raise ValueError(f"{name} does not match its checksum")
@@ -100,15 +109,21 @@ def _load(path: Path) -> Snapshot:
     for key, array in load_file(path / "devices.safetensors").items():
         number, _, name = key.partition("/")
         devices.setdefault(int(number), {})[name] = array
-    return Snapshot(int(manifest["round"]), load_file(path / "server.safetensors"), devices)
+    return Snapshot(manifest["round"], load_file(path / "server.safetensors"), devices, manifest["settings"])
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.glob("round_*") if path.name[6:].isdigit()), key=_round_of, reverse=True)
+    found = [path for path in folder.glob("round_*") if path.is_dir() and path.name[6:].isdecimal()]
+    return sorted(found, key=_round_of, reverse=True)
 
 
 def _round_of(path: Path) -> int:
     return int(path.name.removeprefix("round_"))
+
+
+def _own_checksum(manifest: Mapping[str, object]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "own_checksum"}
+    return hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _checksum(path: Path) -> str:

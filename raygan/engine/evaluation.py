@@ -118,13 +118,16 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, obj
     """Measure the generator in a run folder as `config.eval` says: averaged, raw, and what both depend on.
 
     Raises:
-        InputError: the run has no generator yet, or the data is not there.
+        InputError: the run has no generator yet, or one of another config, or the data is not there.
     """
     check_weights(config)
     path = RunFolder(folder).generator
     trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
+    images = load_data(config.data, config.seed)
+    if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
+        raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
     with threads(1):
-        evaluator = Evaluator(config, load_data(config.data, config.seed))
+        evaluator = Evaluator(config, images)
         measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
     return {"round": trained["ema"].round, **measured, **evaluator.about}
 

@@ -1,6 +1,8 @@
 """generator.safetensors: the trained generator, raw and averaged, with what it takes to rebuild it."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +20,7 @@ from raygan.gan.flat import FlatModule, array_of
 from raygan.gan.steps import build_generator
 from raygan.methods.base import State
 
-_FORMAT = 1
+_FORMAT = 2
 Weights = Literal["raw", "ema"]
 
 
@@ -41,9 +43,23 @@ def save_generator(path: Path, generators: State, gan: Gan, shape: tuple[int, ..
         for name, tensor in network.named(torch.tensor(vector)).items()
     }
     about = {"format": _FORMAT, "gan": gan.model_dump(mode="json"), "shape": shape, "round": round}
-    # One metadata entry: safetensors writes several in no fixed order.
-    metadata = {"raygan": json.dumps(about, sort_keys=True)}
-    write_whole(path, lambda aside: save_file(tensors, aside, metadata))
+    write_whole(path, lambda aside: save_file(tensors, aside, sealed(about, tensors)))
+
+
+def sealed(about: Mapping[str, object], tensors: State) -> dict[str, str]:
+    """The file's metadata: what is said `about` the tensors, and a checksum of both.
+
+    One entry: safetensors writes several in no fixed order.
+    """
+    return {"raygan": json.dumps({**about, "checksum": _checksum(about, tensors)}, sort_keys=True)}
+
+
+def _checksum(about: Mapping[str, object], tensors: State) -> str:
+    hasher = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16)
+    for name in sorted(tensors):
+        hasher.update(name.encode())
+        hasher.update(np.ascontiguousarray(tensors[name]).data)
+    return hasher.hexdigest()
 
 
 def load_generator(path: Path, weights: Weights = "ema", own: str | None = None) -> Trained:
@@ -60,6 +76,10 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["raygan"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if about["format"] != _FORMAT:
+            raise ValueError(f"format {about['format']}, this raygan reads {_FORMAT}")
+        if about.pop("checksum") != _checksum(about, arrays):
+            raise ValueError("it does not match its checksum")
         gan = Gan.model_validate_json(json.dumps(about["gan"]))
         shape = tuple(int(side) for side in about["shape"])
         if gan.generator not in GENERATORS and gan.generator != own:

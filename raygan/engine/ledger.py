@@ -97,7 +97,11 @@ class Ledger:
                 row |= metrics
                 for watcher in self._watchers:
                     watcher.on_evaluation(entry.round, metrics)
-            self._folder.append(row)
+            try:
+                self._folder.append(row)
+            except BaseException:
+                self._entries.clear()  # the line may be there, or half of it: none may follow
+                raise
             self._entries.popleft()
 
     def _complete(self, entry: _Entry) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.data import load_data, split
+from raygan.engine.checks import check_weights
 from raygan.engine.cluster import needs_of
 from raygan.engine.parties import method_of
 from raygan.engine.simulation import as_played, try_out
@@ -55,6 +56,7 @@ class Plan:
 
 def make_plan(config: Config) -> Plan:
     """Work a run's sizes out from its config and data; simulated means are over the first rounds."""
+    check_weights(config)
     config = as_played(config)
     images = load_data(config.data, config.seed)
     shards = split(images.labels, config.devices, config.data.partition, config.seed)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from raygan.methods.base import State
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
-from raygan.run_folder import RunFolder
+from raygan.run_folder import RunFolder, lasting
 
 
 class Recorder:
@@ -30,6 +31,7 @@ class Recorder:
     def __init__(self, config: Config, root: Path, images: ImageSet, first_round: int) -> None:
         self._config = config
         self._folder = RunFolder(root)
+        self._settings = lasting(self._folder.read_config())  # `config` is as played, which may differ
         self._images = images
         self._evaluator: Evaluator | None = None
         self._tensorboard = TensorBoardMirror(root, first_round)
@@ -52,7 +54,7 @@ class Recorder:
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
-        save_snapshot(self._folder.checkpoints, snapshot)
+        save_snapshot(self._folder.checkpoints, replace(snapshot, settings=self._settings))
         self._remove_old()
 
     def saved_states(self, devices: Iterable[int]) -> dict[int, State]:

@@ -24,7 +24,7 @@ from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, try_out
 from raygan.errors import InputError, ProcessLostError, RunError, StorageError
 from raygan.gan.steps import check_networks
-from raygan.run_folder import RunFolder, check_same_run
+from raygan.run_folder import RunFolder, check_same_run, lasting
 from raygan.storage import Store, store_at
 
 
@@ -73,10 +73,12 @@ class Run:
 
     def newest_checkpoint(self) -> Snapshot | None:
         """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
-        start, passed_over = load_newest(self.folder.checkpoints, self.folder.last_round())
+        start, passed_over = load_newest(self.folder.checkpoints, len(self.folder.rows()) - 1)
         for line in passed_over:
             self.report(line)
         self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
+        if start is not None:
+            check_same_run(start.settings, self.config)  # config.yaml may have been changed since
         if start is not None and start.round >= self.config.rounds and self.folder.generator.exists():
             raise InputError(
                 f"--resume: {self.folder.root} has played {start.round} of {self.config.rounds} rounds; "
@@ -103,7 +105,7 @@ def _begin(
     folder = RunFolder(store.local)
     if resume:
         store.pull()
-        check_same_run(folder.read_config(), config)
+        check_same_run(lasting(folder.read_config()), config)
     else:
         store.clear()
         folder.create(config)

@@ -157,7 +157,7 @@ def _chart(runs: list[Run], metric: str, axis: str, target: float) -> str:
 
 
 def _picture(run: Run) -> Path | None:
-    return max(run.folder.samples.glob("round_*.png"), default=None)
+    return max((path for path in run.folder.samples.glob("round_*.png") if path.is_file()), default=None)
 
 
 def _embedded(picture: Path | None) -> str | None:

@@ -15,6 +15,7 @@ METRICS = ("fd_clf", "reverse_kl", "fid", "fd_clf_raw", "reverse_kl_raw", "fid_r
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
 _SAME_YARDSTICK = ("eval_samples", "classifier", "reference_images")
+_NUMBERS = ("round", "sim_s", "bytes_up", "bytes_down", "bytes_swap", "eval_samples", "reference_images", *METRICS)
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,15 @@ def check_same_yardstick(runs: list[Run]) -> None:
     """
     for key in _SAME_YARDSTICK:
         values = [
-            (run.name, value) for run in runs for value in (run.curve[key].unique() if key in run.curve else [None])
+            (run.name, value)
+            for run in runs
+            for value in (run.curve[key].map(_plain).unique() if key in run.curve else ["None"])
         ]
         first, mine = values[0]
         for name, other in values:
             if other != mine:
                 raise InputError(
-                    f"{name}: measured with {key} {_plain(other)}, but {first} with {_plain(mine)}: their distances do "
-                    "not compare"
+                    f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
                 )
 
 
@@ -66,7 +68,12 @@ def _plain(value: object) -> str:
 def _read(root: Path, name: str) -> Run:
     folder = RunFolder(root)
     config = folder.read_config()
-    curve = _curve(folder.rows())
+    try:
+        curve = _curve(folder.rows())
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder.metrics}: holds something other than numbers: {error}") from error
     if curve.empty:
         raise InputError(f"{root}: has no evaluation yet (metrics.jsonl)")
     return Run(name, folder, config, curve)
@@ -76,6 +83,8 @@ def _curve(rows: list[Row]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     if "eval_samples" not in table:
         return pd.DataFrame()
+    for column in table.columns.intersection(_NUMBERS):
+        table[column] = pd.to_numeric(table[column])
     sent = table.reindex(columns=["bytes_up", "bytes_down", "bytes_swap"]).fillna(0).cumsum()
     table["megabytes"] = sent.sum(axis=1) / 1e6
     return table[table["eval_samples"].notna()].reset_index(drop=True)

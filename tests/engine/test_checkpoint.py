@@ -56,3 +56,16 @@ def test_leftovers_of_a_killed_save_are_swept(tmp_path):
     (tmp_path / ".round_000003.x1").mkdir()
     save_snapshot(tmp_path, snapshot(3))
     assert names(tmp_path) == ["round_000003"]
+
+
+def test_a_manifest_says_itself_whether_it_is_whole(tmp_path):
+    save_snapshot(tmp_path, snapshot(1))
+    manifest = tmp_path / "round_000001" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"round": 1', '"round": 3'))
+    assert "does not match its own checksum" in load_newest(tmp_path, recorded=9)[1][0]
+
+
+def test_a_checkpoint_under_another_rounds_name_is_passed_over(tmp_path):
+    save_snapshot(tmp_path, snapshot(1))
+    (tmp_path / "round_000001").rename(tmp_path / "round_000002")
+    assert "it holds round 1" in load_newest(tmp_path, recorded=9)[1][0]

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import raygan
-from raygan.engine.generator_file import load_generator
+from raygan.engine.generator_file import load_generator, sealed
 from tests.helpers import tiny
 
 
@@ -91,7 +91,7 @@ def test_the_generator_file_rebuilds_both_generators(finished):
     assert raw.shape == (1, 16, 16)
     assert raw.round == 4
     with safe_open(finished.generator, "numpy") as file:
-        assert set(json.loads(file.metadata()["raygan"])) == {"format", "gan", "shape", "round"}
+        assert set(json.loads(file.metadata()["raygan"])) == {"format", "gan", "shape", "round", "checksum"}
 
 
 def test_the_grid_is_a_picture(finished):
@@ -150,6 +150,20 @@ def test_resuming_with_other_numbers_is_refused_by_key(finished, tmp_path):
     with pytest.raises(raygan.InputError, match=r"batch_size \(8 before, 9 now\)"):
         raygan.train(tiny("batch_size=9"), tmp_path / "run", resume=True)
     raygan.train(tiny("engine.devices_per_actor=3"), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("method", ["averaged", "centralized"])
+def test_a_config_altered_in_the_run_folder_is_not_believed(tmp_path, method):
+    raygan.train(tiny("rounds=2", f"method={method}", "selection.deadline_s=9"), tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    asked = path.read_text()
+    path.write_text(asked.replace("lr: 0.002", "lr: 0.006", 1))
+    before = sorted(file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file())
+    with pytest.raises(raygan.InputError, match=r"other values of device_optimizer\.lr \(0\.002 before, 0\.006 now\)"):
+        raygan.train(raygan.load_config(path, ["rounds=4"]), tmp_path / "run", resume=True)
+    assert sorted(file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()) == before
+    path.write_text(asked)
+    assert raygan.train(raygan.load_config(path, ["rounds=4"]), tmp_path / "run", resume=True).round == 4
 
 
 def test_resuming_on_other_data_is_refused(tmp_path):
@@ -243,17 +257,27 @@ def test_an_empty_out_folder_of_the_users_survives_a_wrong_config(tmp_path):
     assert not any((tmp_path / "mine").iterdir())
 
 
+def test_a_flipped_bit_in_a_generators_tensors_is_noticed(finished, tmp_path):
+    content = bytearray(finished.generator.read_bytes())
+    content[-1] ^= 1
+    damaged = tmp_path / "generator.safetensors"
+    damaged.write_bytes(content)
+    with pytest.raises(raygan.InputError, match=r"generator\.safetensors: does not match its checksum"):
+        load_generator(damaged)
+
+
 def test_a_generator_file_that_names_foreign_code_is_not_followed(finished, tmp_path):
     from safetensors.numpy import load_file, save_file
 
     about = {
-        "format": 1,
+        "format": 2,
         "gan": tiny("gan.generator=tests.own:touches").gan.model_dump(mode="json"),
         "shape": [1, 16, 16],
         "round": 4,
     }
     crafted = tmp_path / "generator.safetensors"
-    save_file(load_file(finished.generator), crafted, {"raygan": json.dumps(about)})
+    tensors = load_file(finished.generator)
+    save_file(tensors, crafted, sealed(about, tensors))
     with pytest.raises(raygan.InputError, match=r"if you trust that code, add gan\.generator=tests\.own:touches"):
         load_generator(crafted)
     with pytest.raises(raygan.InputError, match="is a function"):
