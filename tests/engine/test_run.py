@@ -262,7 +262,7 @@ def test_a_flipped_bit_in_a_generators_tensors_is_noticed(finished, tmp_path):
     content[-1] ^= 1
     damaged = tmp_path / "generator.safetensors"
     damaged.write_bytes(content)
-    with pytest.raises(raygan.InputError, match=r"generator\.safetensors: does not match its checksum"):
+    with pytest.raises(raygan.InputError, match=r"generator\.safetensors: .*does not match its checksum"):
         load_generator(damaged)
 
 
