@@ -43,7 +43,7 @@ def test_a_wrong_config_is_one_line_that_names_it(seed, tmp_path, monkeypatch, c
     random = np.random.default_rng(seed)
     bad = bad_config(random, inputs)
     command = [["plan"], ["train", "--out", "run"], ["train"]][random.integers(3)]
-    executor = ["engine.executor=inline"] if not any("engine" in word for word in bad.words) else []
+    executor = ["engine.executor=inline"] if not any("engine" in name for name in bad.names) else []
     before = everything_in(inputs)
     with within(60):
         assert run([*command, *bad.words[:1], *executor, *bad.words[1:]]) == 2

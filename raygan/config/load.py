@@ -105,6 +105,11 @@ def _check_plain(tree: Mapping[str, Any]) -> None:
     raise InputError(f"{path.split('.')[0]}: holds more than {_MOST_VALUES:,} values, or itself (by & and *)")
 
 
+def _shown(key: str) -> str:
+    """A key as it is, or quoted if it would break the line."""
+    return key if key.isprintable() else repr(key)
+
+
 def _short(value: object) -> str:
     """`repr(value)`, cut off where a line would no longer be one."""
     text = repr(value)
@@ -185,7 +190,7 @@ def _explain(error: ValidationError) -> str:
     """The first of pydantic's complaints as one line that names the key."""
     details = error.errors(include_url=False)
     first = details[0]
-    path = [str(part) for part in first["loc"] if not str(part).startswith("<")]
+    path = [_shown(str(part)) for part in first["loc"] if not str(part).startswith("<")]
     key = ".".join(path)
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
