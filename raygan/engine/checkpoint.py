@@ -96,11 +96,13 @@ def _load(path: Path) -> Snapshot:
     for name in ("server.safetensors", "devices.safetensors"):
         if _checksum(path / name) != manifest["checksums"][name]:
             raise ValueError(f"{name} does not match its checksum")
+    if manifest["round"] != _round_of(path):
+        raise ValueError(f"manifest.json is of round {manifest['round']}")
     devices: dict[int, State] = {}
     for key, array in load_file(path / "devices.safetensors").items():
         number, _, name = key.partition("/")
         devices.setdefault(int(number), {})[name] = array
-    return Snapshot(int(manifest["round"]), load_file(path / "server.safetensors"), devices)
+    return Snapshot(manifest["round"], load_file(path / "server.safetensors"), devices)
 
 
 def _newest_first(folder: Path) -> list[Path]:

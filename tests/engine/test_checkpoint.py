@@ -56,3 +56,14 @@ def test_leftovers_of_a_killed_save_are_swept(tmp_path):
     (tmp_path / ".round_000003.x1").mkdir()
     save_snapshot(tmp_path, snapshot(3))
     assert names(tmp_path) == ["round_000003"]
+
+
+def test_a_manifest_of_another_round_is_damage(tmp_path):
+    """A single bit makes one digit another."""
+    for round in (10, 15):
+        save_snapshot(tmp_path, snapshot(round))
+    manifest = tmp_path / "round_000015" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"round": 15', '"round": 14'))
+    loaded, passed_over = load_newest(tmp_path, recorded=15)
+    assert loaded.round == 10
+    assert "round_000015: damaged, passed over" in passed_over[0]
