@@ -66,6 +66,8 @@ def connect(config: Config, needs: Needs) -> bool:
                 f"engine.address: {config.engine.address}, but this process already uses the Ray at {here}"
             )
         return False
+    # A failure is ours to report, in one line; Ray would log each result that a failed run never fetches.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     address = config.engine.address or os.environ.get("RAY_ADDRESS")
     if address is not None:
         _check_address(address)
