@@ -165,11 +165,23 @@ def _play(run: _Run, executor: Executor, start: Snapshot | None, wish: StopWish)
                 if lost[rounds.completed] == PATIENCE:
                     raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
                 run.tell(f"{error}; starting again")
+        start, executor = _start_again(run)
+
+
+def _start_again(run: _Run) -> tuple[Snapshot | None, Executor]:
+    """From the newest checkpoint; when that fails as well, tried as often as other losses.
+
+    Ray places processes on a machine that is gone until it has noticed, and then they are lost, too.
+    """
+    for _ in range(PATIENCE - 1):
         try:
             start = run.newest_checkpoint()
-            executor = run.open(start)
+            return start, run.open(start)
+        except ProcessLostError as error:
+            run.tell(f"{error}; starting again")
         except InputError as error:  # such as a cluster that has become too small
             raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
+    raise RunError(f"a process was lost, and so were those that were started again, {PATIENCE - 1} times")
 
 
 @contextmanager

@@ -233,6 +233,36 @@ def test_a_run_that_failed_behind_its_last_round_can_be_finished(finished, tmp_p
         raygan.train(tiny(), tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_process_may_be_lost_while_the_run_is_started_again(times, finished, tmp_path, monkeypatch):
+    from raygan.engine.inline import InlineExecutor
+    from raygan.errors import ProcessLostError
+
+    class Machine(InlineExecutor):
+        """Gone once, in round 3; it takes the cluster some `times` to notice."""
+
+        lost_at, starts = [3], 0
+
+        def __init__(self, *args):
+            Machine.starts += 1
+            if 2 <= Machine.starts < 2 + times:
+                raise ProcessLostError("device 0: the node is gone")
+            super().__init__(*args)
+
+        def play(self, round, *args):
+            if round in self.lost_at:
+                self.lost_at.remove(round)
+                raise ProcessLostError("device 0: the node is gone")
+            return super().play(round, *args)
+
+    monkeypatch.setattr("raygan.engine.inline.InlineExecutor", Machine)
+    if times == 1:
+        assert same_generator(raygan.train(tiny(), tmp_path / "run"), finished)
+    else:
+        with pytest.raises(raygan.RunError, match=r"so were those that were started again, 2 times .*round_000002"):
+            raygan.train(tiny(), tmp_path / "run")
+
+
 def test_an_empty_out_folder_of_the_users_survives_a_wrong_config(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(raygan.InputError):
