@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors import safe_open
 
 import raygan
 from raygan.engine.generator_file import load_generator
+from raygan.run_folder import RunFolder
 from tests.helpers import tiny
 
 
@@ -261,6 +264,35 @@ def test_a_process_may_be_lost_while_the_run_is_started_again(times, finished, t
     else:
         with pytest.raises(raygan.RunError, match=r"so were those that were started again, 2 times .*round_000002"):
             raygan.train(tiny(), tmp_path / "run")
+
+
+def test_a_full_disk_cuts_no_line_off(tmp_path):
+    """A limit on the size of files stands for a full disk: both take part of what is written."""
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from raygan.run_folder import RunFolder
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+folder = RunFolder(Path(sys.argv[1]))
+try:
+    for round in range(100):
+        folder.append({"round": round})
+except OSError:
+    print(round)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    rows = RunFolder(tmp_path).rows()
+    assert (tmp_path / "metrics.jsonl").read_text().endswith("}\n")
+    assert len(rows) == int(done.stdout) > 0
+
+
+def test_what_a_killed_run_had_half_written_is_swept(tmp_path):
+    raygan.train(tiny("rounds=2"), tmp_path / "run")
+    half = tmp_path / "run" / ".generator.safetensors.x1.safetensors"
+    half.touch()
+    raygan.train(tiny("rounds=3"), tmp_path / "run", resume=True)
+    assert not half.exists()
 
 
 def test_an_empty_out_folder_of_the_users_survives_a_wrong_config(tmp_path):
