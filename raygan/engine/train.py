@@ -3,7 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -21,6 +21,7 @@ from raygan.engine.rounds import Rounds
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, make_clock
 from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.files import write_whole
 from raygan.gan.steps import check_networks
 from raygan.run_folder import Row, RunFolder, check_same_run
 
@@ -195,6 +196,9 @@ def _kept(folder: RunFolder) -> Iterator[None]:
         saved = newest(folder.checkpoints, folder.last_round())
         kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
         what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-        with suppress(OSError):
-            folder.error.write_text(traceback.format_exc(), encoding="utf-8")
-        raise RunError(f"{what} ({kept}; the traceback is in {folder.error})") from error
+        try:
+            write_whole(folder.error, lambda aside: aside.write_text(traceback.format_exc(), encoding="utf-8"))
+            where = f"the traceback is in {folder.error}"
+        except OSError:  # a full disk, such as may have ended the run
+            where = f"the traceback could not be written to {folder.error}"
+        raise RunError(f"{what} ({kept}; {where})") from error
