@@ -108,14 +108,16 @@ def lost_node(cluster: LocalCluster) -> Fault:
             raise MissedError("no node held an actor")
         victim, behind = random.choice(holding), len(run.said())
         if random.random() < 0.5:
-            os.kill(cluster.raylet_of(victim), signal.SIGKILL)
+            cluster.kill_raylet(victim)
         else:
             cluster.remove(victim)
-        run.wait_for_line("starting again", behind=behind)
-        run.left += wait_until_gone(lambda: cluster.processes_of(victim), AGENTS_GONE_S)
-        if victim in cluster.nodes:  # nothing is left to kill, but the cluster is to forget it
-            cluster.remove(victim)
-        cluster.add_node()
+        try:
+            run.wait_for_line("starting again", behind=behind)
+        finally:
+            run.left |= wait_until_gone(lambda: cluster.processes_of(victim), AGENTS_GONE_S)
+            if victim in cluster.nodes:  # nothing is left to kill, but the cluster is to forget it
+                cluster.remove(victim)
+            cluster.add_node()
 
     return strike
 

@@ -56,7 +56,7 @@ def judge(kind: str, run: Run, undisturbed: RunFolder) -> Outcome:
         run.injected,
         other_generator=not generator.exists() or generator.read_bytes() != expected,
         other_metrics=_lines(run.folder) != _lines(undisturbed),
-        left=(*run.left, *run.half_files()),
+        left=(*sorted(run.left), *run.half_files()),
     )
 
 

@@ -46,7 +46,7 @@ class Run:
         self.out, self.err = logs / f"{folder.name}.out", logs / f"{folder.name}.err"
         self.injected = 0
         """Faults that hit."""
-        self.left: list[str] = []
+        self.left: set[str] = set()
         """Processes that stayed when the command was over."""
         self.allowed_complaints = 0
         """Lines that belong on stderr."""
@@ -121,7 +121,7 @@ class Run:
             status = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired as error:
             raise LostError(f"no end in {PATIENCE_S:g} s") from error
-        self.left += wait_until_gone(
+        self.left |= wait_until_gone(
             lambda: [one for one in self._processes() if not title_of(one).startswith(AGENTS)], GONE_S
         )
         if status == 0 != expected:
@@ -137,7 +137,7 @@ class Run:
 
     def wait_for_agents(self) -> None:
         """Wait until even Ray's agents are gone, those of earlier starts among them."""
-        self.left += wait_until_gone(self._processes, AGENTS_GONE_S)
+        self.left |= wait_until_gone(self._processes, AGENTS_GONE_S)
 
     def half_files(self) -> list[str]:
         """What was being written aside and never got its name."""
@@ -172,12 +172,12 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def wait_until_gone(find: Callable[[], list[psutil.Process]], patience_s: float) -> list[str]:
+def wait_until_gone(find: Callable[[], list[psutil.Process]], patience_s: float) -> set[str]:
     """Wait, with some patience, until no process is found; says of those that stay what they are."""
     deadline = time.monotonic() + patience_s
     while (found := find()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return [f"process {process.pid} {title_of(process).strip()[:80]}" for process in found]
+    return {f"process {process.pid} {title_of(process).strip()[:80]}" for process in found}
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:

@@ -122,10 +122,11 @@ class LocalCluster:
         """Kill all processes of a node."""
         self._cluster.remove_node(self.nodes[node_id], allow_graceful=False)
 
-    def raylet_of(self, node_id: str) -> int:
-        """The process that holds a node together."""
-        processes = self.nodes[node_id].all_processes
-        return int(processes["raylet"][0].process.pid)
+    def kill_raylet(self, node_id: str) -> None:
+        """Kill the process that holds a node together; the others end as they notice."""
+        raylet = self.nodes[node_id].all_processes["raylet"][0].process
+        raylet.kill()
+        raylet.wait()  # it is this script's child: one that is not waited for still seems alive to its workers
 
     def close(self) -> None:
         """End all of it."""
