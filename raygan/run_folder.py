@@ -128,9 +128,16 @@ class RunFolder:
             )
 
     def append(self, row: Row) -> None:
-        """Add a line to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Add a line to metrics.jsonl, whole or not at all: a full disk would take part of one."""
+        line = (json.dumps(row) + "\n").encode()
+        with self.metrics.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(end)
+                raise
 
     def rows(self) -> list[Row]:
         """The whole lines of metrics.jsonl, one per round from 0; what follows the last line end is left out.
@@ -170,7 +177,10 @@ class RunFolder:
         return int(json.loads(lines[-1])["round"]) if lines else -1
 
     def trim(self, last_round: int) -> None:
-        """Drop the lines of metrics.jsonl and the pictures behind `last_round`."""
+        """Drop the lines of metrics.jsonl and the pictures behind `last_round`, and files that were half written."""
+        for whole in (self.config, self.environment, self.metrics, self.generator):
+            for half in self.root.glob(f".{whole.name}.*"):
+                half.unlink()
         for path in self.samples.glob("round_*.png"):
             number = path.stem.removeprefix("round_")
             if number.isdecimal() and int(number) > last_round:

@@ -105,6 +105,8 @@ def _load(path: Path) -> Snapshot:
     for name in ("server.safetensors", "devices.safetensors"):
         if _checksum(path / name) != manifest["checksums"][name]:
             raise ValueError(f"{name} does not match its checksum")
+    if manifest["round"] != _round_of(path):
+        raise ValueError(f"manifest.json is of round {manifest['round']}")
     devices: dict[int, State] = {}
     for key, array in load_file(path / "devices.safetensors").items():
         number, _, name = key.partition("/")

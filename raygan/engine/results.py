@@ -52,7 +52,7 @@ class Fetcher:
                 raise type(cause)(str(cause)) from error
             if isinstance(cause, RayError):
                 raise self._lost(cause) from error
-            raise RunError(f"{type(cause).__name__} in {error.function_name}: {cause}") from error
+            raise RunError(f"{type(cause).__name__}: {cause}") from error
         except RayError as error:
             raise self._lost(error) from error
         return values

@@ -23,6 +23,7 @@ from raygan.engine.saving import Saving
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.engine.simulation import as_played, try_out
 from raygan.errors import InputError, ProcessLostError, RunError, StorageError
+from raygan.files import write_whole
 from raygan.gan.steps import check_networks
 from raygan.run_folder import RunFolder, check_same_run, lasting
 from raygan.storage import Store, store_at
@@ -156,11 +157,23 @@ def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) 
                 if lost[rounds.completed] == PATIENCE:
                     raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
                 run.report(f"{error}; starting again")
+        start, executor = _start_again(run)
+
+
+def _start_again(run: Run) -> tuple[Snapshot | None, Executor]:
+    """From the newest checkpoint; when that fails as well, tried as often as other losses.
+
+    Ray places processes on a machine that is gone until it has noticed, and then they are lost, too.
+    """
+    for _ in range(PATIENCE - 1):
         try:
             start = run.newest_checkpoint()
-            executor = run.open(start)
+            return start, run.open(start)
+        except ProcessLostError as error:
+            run.report(f"{error}; starting again")
         except InputError as error:  # such as a cluster that has become too small
             raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
+    raise RunError(f"a process was lost, and so were those that were started again, {PATIENCE - 1} times")
 
 
 @contextmanager
@@ -175,15 +188,15 @@ def _kept(store: Store) -> Iterator[None]:
         saved = newest(folder.checkpoints, folder.last_round())
         kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
         what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-        traced = f"; the traceback is in {f'error.txt at {store.uri}' if store.uri else folder.error}"
+        where = f"the traceback is in {f'error.txt at {store.uri}' if store.uri else folder.error}"
         try:
-            folder.error.write_text(traceback.format_exc(), encoding="utf-8")
-        except OSError:  # the disk is full, as a rule
-            traced = ""
+            write_whole(folder.error, lambda aside: aside.write_text(traceback.format_exc(), encoding="utf-8"))
+        except OSError:  # a full disk, such as may have ended the run
+            where = f"the traceback could not be written to {folder.error}"
         try:
             store.push()
         except StorageError as unsent:
             what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
             kept = f"all is kept in {folder.root}; --resume goes on from what had been sent"
-            traced = f"; the traceback is in {folder.error}"
-        raise RunError(f"{what} ({kept}{traced})") from error
+            where = f"the traceback is in {folder.error}"
+        raise RunError(f"{what} ({kept}; {where})") from error

@@ -46,7 +46,7 @@ class ProgressDisplay:
         """Show what is going on before and after the rounds."""
         self._progress.update(self._task, description=text)
         if not self._live:
-            self._console.print(text, highlight=False, markup=False)
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def on_event(self, text: str) -> None:
         """Let it stand above the progress."""

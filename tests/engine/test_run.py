@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors import safe_open
 
 import raygan
 from raygan.engine.generator_file import load_generator, sealed
+from raygan.run_folder import RunFolder
 from tests.helpers import tiny
 
 
@@ -247,6 +250,65 @@ def test_a_run_that_failed_behind_its_last_round_can_be_finished(finished, tmp_p
     assert same_generator(raygan.train(tiny(), tmp_path / "run", resume=True), finished)
     with pytest.raises(raygan.InputError, match="has played 4 of 4 rounds"):
         raygan.train(tiny(), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_process_may_be_lost_while_the_run_is_started_again(times, finished, tmp_path, monkeypatch):
+    from raygan.engine.inline import InlineExecutor
+    from raygan.errors import ProcessLostError
+
+    class Machine(InlineExecutor):
+        """Gone once, in round 3; it takes the cluster some `times` to notice."""
+
+        lost_at, starts = [3], 0
+
+        def __init__(self, *args):
+            Machine.starts += 1
+            if 2 <= Machine.starts < 2 + times:
+                raise ProcessLostError("device 0: the node is gone")
+            super().__init__(*args)
+
+        def play(self, round, *args):
+            if round in self.lost_at:
+                self.lost_at.remove(round)
+                raise ProcessLostError("device 0: the node is gone")
+            return super().play(round, *args)
+
+    monkeypatch.setattr("raygan.engine.inline.InlineExecutor", Machine)
+    if times == 1:
+        assert same_generator(raygan.train(tiny(), tmp_path / "run"), finished)
+    else:
+        with pytest.raises(raygan.RunError, match=r"so were those that were started again, 2 times .*round_000002"):
+            raygan.train(tiny(), tmp_path / "run")
+
+
+def test_a_full_disk_cuts_no_line_off(tmp_path):
+    """A limit on the size of files stands for a full disk: both take part of what is written."""
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from raygan.run_folder import RunFolder
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+folder = RunFolder(Path(sys.argv[1]))
+try:
+    for round in range(100):
+        folder.append({"round": round, "wall_s": 0.0, "sim_s": 0.0})
+except OSError:
+    print(round)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    rows = RunFolder(tmp_path).rows()
+    assert (tmp_path / "metrics.jsonl").read_text().endswith("}\n")
+    assert len(rows) == int(done.stdout) > 0
+
+
+def test_what_a_killed_run_had_half_written_is_swept(tmp_path):
+    raygan.train(tiny("rounds=2"), tmp_path / "run")
+    half = tmp_path / "run" / ".generator.safetensors.x1.safetensors"
+    half.touch()
+    raygan.train(tiny("rounds=3"), tmp_path / "run", resume=True)
+    assert not half.exists()
 
 
 def test_an_empty_out_folder_of_the_users_survives_a_wrong_config(tmp_path):
