@@ -5,7 +5,7 @@ A device's process imports torch and nothing heavier, so the recorder's imports 
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ def _facts(role: str, computes_on: str) -> Facts:
     }
 
 
+def host_role(devices: Collection[int]) -> str:
+    """What a host is called."""
+    return f"device{'s' if len(devices) > 1 else ''} {', '.join(map(str, devices))}"
+
+
 class HostActor:
     """A `Host`: one device by default, or several that take turns."""
 
@@ -80,10 +85,7 @@ class HostActor:
 
     def facts(self) -> Facts:
         """Where this actor is and what it was granted."""
-        return _facts(
-            f"device{'s' if len(self._host.devices) > 1 else ''} {', '.join(map(str, self._host.devices))}",
-            str(self._device),
-        )
+        return _facts(host_role(self._host.devices), str(self._device))
 
 
 class ServerActor:

@@ -6,6 +6,8 @@ next, so rounds chain on the cluster without the driver in between.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
-from raygan.engine.actors import HostActor, RecorderActor, ServerActor
+from raygan.engine.actors import HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.cluster import Resources, connect, needs_of, shortage
 from raygan.engine.contributions import Problem, Report
@@ -23,6 +25,16 @@ from raygan.engine.executor import PATIENCE, Executor, Played, played
 from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.methods.base import Shard
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A round asked of a host."""
+
+    host: int
+    actor: Any
+    devices: list[int]
+    report: Any
 
 
 class RayExecutor(Executor):
@@ -65,10 +77,10 @@ class RayExecutor(Executor):
         recorder_class = _actor(RecorderActor, concurrency_groups={"files": 1})
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = recorder_class.options(**_asks(needs.recorder), scheduling_strategy=here)
-        self._recorder = options.remote(config, root, first_round, folder)
-        self._actors.append(self._recorder)  # first: it can only be placed on this node
-        self._server = _actor(ServerActor).options(**_asks(needs.server)).remote(config, self._problem, folder)
-        self._actors.append(self._server)
+        # First, as it can only be placed on this node:
+        self._recorder = self._own(options.remote(config, root, first_round, folder), "the recorder")
+        server = _actor(ServerActor).options(**_asks(needs.server)).remote(config, self._problem, folder)
+        self._server = self._own(server, "server")
         self._hosts = [self._start_host(host) for host in range(needs.hosts)]
         self._lost = [0] * needs.hosts
         """How often each host was lost since it was last heard of."""
@@ -77,7 +89,11 @@ class RayExecutor(Executor):
         shards = [Shard(number, self._images.images[self._shards[number]]) for number in self._devices_of(host)]
         options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy="SPREAD")
         actor = options.remote(self._config, self._problem, ray.put(shards), str(Path.cwd()))
+        return self._own(actor, host_role(self._devices_of(host)))
+
+    def _own(self, actor: Any, role: str) -> Any:
         self._actors.append(actor)
+        self._fetch.roles[_id(actor)] = role
         return actor
 
     def _devices_of(self, host: int) -> tuple[int, ...]:
@@ -93,9 +109,7 @@ class RayExecutor(Executor):
                 shortage(self._needs) or "the cluster is large enough, but busy or slow: raise engine.ready_timeout_s"
             )
             raise InputError(f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s; {reason}")
-        facts = self._fetch(refs)
-        self._fetch.roles.update({str(one["actor"]): str(one["role"]) for one in facts})
-        return facts
+        return self._fetch(refs)
 
     def _restore(self, start: Snapshot) -> None:
         devices = ray.put(start.devices)
@@ -107,33 +121,40 @@ class RayExecutor(Executor):
         """Submit a round."""
         self._round = round
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
-        updates, reports = {}, {}
+        updates, calls = {}, []
         for host, numbers in self._by_host(devices).items():
-            actor = self._hosts[host]
-            updates[tuple(numbers)], report = actor.round.remote(round, self._down, numbers, *before)
-            reports[host, tuple(numbers), actor] = report
+            update, report = self._hosts[host].round.remote(round, self._down, numbers, *before)
+            updates[tuple(numbers)] = update
+            calls.append(_Call(host, self._hosts[host], numbers, report))
         self._down, server = self._server.round.remote(round, updates)
         exchanged = self._exchange(partners)
         self._played = [server] if self._drops else [server, *exchanged]
+        refs = [*(call.report for call in calls), server, *exchanged]
+        if self._drops:
+            return RayPending(refs, lambda: self._what_is_left(calls, server, exchanged))
+        return RayPending(refs, lambda: played(self._fetch(refs)[: len(calls) + 1]))
 
-        def combine() -> Played:
-            of_hosts = [self._report_of(*whose, report) for whose, report in reports.items()]
-            return played([*of_hosts, *self._fetch([server]), *self._outcomes(exchanged)])
+    def _what_is_left(self, calls: list["_Call"], server: Any, exchanged: list[Any]) -> Played:
+        """What came of a round without the hosts that were lost in it."""
+        reports = [self._report_of(call) for call in calls]
+        reports += self._fetch([server])
+        for ref in exchanged:
+            with suppress(ProcessLostError):  # a round's report tells of it; the partner keeps what it has
+                self._fetch([ref])
+        return played(reports)
 
-        return RayPending([*reports.values(), server, *exchanged], combine)
-
-    def _report_of(self, host: int, numbers: Iterable[int], actor: Any, report: Any) -> Report:
-        """A host's; where its loss does not end the try, what there is to say of that, and it is replaced."""
+    def _report_of(self, call: "_Call") -> Report:
+        """A host's report; if it was lost, what there is to say of that, and it is replaced."""
         try:
-            arrived: Report = self._fetch([report])[0]
+            report: Report = self._fetch([call.report])[0]
         except ProcessLostError as error:
-            if not self._drops or error.actor != actor._actor_id.hex():
+            if error.actor != _id(call.actor):
                 raise
-            if self._hosts[host] is actor:  # not yet replaced, for a round before this one
-                self._replace(host, error)
-            return Report(dropped=dict.fromkeys(numbers, str(error)))
-        self._lost[host] = 0
-        return arrived
+            if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
+                self._replace(call.host, error)
+            return Report(dropped=dict.fromkeys(call.devices, str(error)))
+        self._lost[call.host] = 0
+        return report
 
     def _replace(self, host: int, error: ProcessLostError) -> None:
         """Start a lost host again, its devices as the last checkpoint has them."""
@@ -148,16 +169,6 @@ class RayExecutor(Executor):
         except InputError as shortage:
             raise RunError(f"{error}; it could not be started again: {shortage}") from shortage
         self._fetch([self._hosts[host].restore.remote(self._recorder.saved_states.remote(numbers))])
-
-    def _outcomes(self, exchanged: list[Any]) -> list[Report]:
-        """Nothing, if exchanges went well or were missed for the loss of a process, which a round's report tells."""
-        for done in exchanged:
-            try:
-                self._fetch([done])
-            except ProcessLostError:
-                if not self._drops:
-                    raise
-        return []
 
     def _exchange(self, partners: Mapping[int, int]) -> list[Any]:
         """Move states from actor to actor; the references tell when it is done."""
@@ -217,6 +228,11 @@ class RayExecutor(Executor):
 def _actor(plain: type, **options: Any) -> Any:
     with_options: Any = ray.remote
     return with_options(**options)(plain) if options else with_options(plain)
+
+
+def _id(actor: Any) -> str:
+    """As Ray's errors name it."""
+    return str(actor._actor_id.hex())
 
 
 def _asks(resources: Resources) -> dict[str, float]:

@@ -35,7 +35,7 @@ class Fetcher:
 
     def __init__(self) -> None:
         self.roles: dict[str, str] = {}
-        """Who is who, by Ray's id of the actor. Who is not there is the recorder, which is not waited for."""
+        """Who is who, by Ray's id of the actor."""
 
     def __call__(self, refs: list[Any]) -> list[Any]:
         """Wait for values.
@@ -63,7 +63,7 @@ class Fetcher:
         if not isinstance(error, RayActorError):
             return ProcessLostError(f"Ray: {lines[0]}")
         actor = str(error.actor_id)
-        role = self.roles.get(actor, "the recorder")
+        role = self.roles.get(actor, "an actor")
         if error.actor_init_failed:
             return ProcessLostError(f"{role}: could not start: {lines[-1]}", actor)
         return ProcessLostError(f"{role}: the process died (killed, or out of memory?): {lines[0].rstrip('.')}", actor)

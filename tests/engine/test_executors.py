@@ -166,6 +166,20 @@ def test_what_dies_three_times_at_the_same_place_ends_the_run(tmp_path, cluster)
     assert "ProcessLostError" in (tmp_path / "run" / "error.txt").read_text()
 
 
+FAILURES = {
+    "method=tests.own:raises": (r"round 2, device 0: RuntimeError: on purpose \(", "in poisoned"),
+    "gan.generator=tests.own:FailsInEvaluation": (r"^OSError: \[Errno 28\] No space left on device \(", "in evaluate"),
+}
+
+
+@pytest.mark.parametrize("word", slow_but_for(FAILURES, "gan.generator=tests.own:FailsInEvaluation"))
+def test_what_is_raised_in_a_process_is_one_line_and_its_traceback_is_kept(word, tmp_path, cluster):
+    line, traced = FAILURES[word]
+    with pytest.raises(raygan.RunError, match=line):
+        ray_run(tmp_path / "run", word)
+    assert traced in (tmp_path / "run" / "error.txt").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["replay", "drop"])
 def test_a_device_that_always_dies_ends_the_run_under_either_policy(policy, tmp_path, cluster):
