@@ -33,7 +33,9 @@ def table(section: type[Section], prefix: str, skip: frozenset[str] = frozenset(
     rows = []
     for name, field in section.model_fields.items():
         if name not in skip and not sections_of(field.annotation):
-            rows.append(f"| `{prefix}{name}` | `{shown(section, name)}` | {field.description or ''} |")
+            rows.append(
+                f"| `{prefix}{name}` | `{shown(section, name)}` | {' '.join((field.description or '').split())} |"
+            )
     return ["| key | default | meaning |", "| --- | --- | --- |", *rows, ""] if rows else []
 
 

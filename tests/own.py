@@ -13,6 +13,7 @@ from raygan.channel.links import NoLinks
 from raygan.channel.selection import Selection
 from raygan.data import ImageSet
 from raygan.gan.losses import Loss
+from raygan.methods.aggregation import Gathering
 from raygan.methods.averaged import AveragedDevice, AveragedServer
 from raygan.methods.base import Method
 
@@ -124,6 +125,13 @@ class FirstTwo(Selection):
 class Twice(Selection):
     def choose(self, round, rates, random):
         return np.array([1, 1])
+
+
+class Nearest(Gathering):
+    """The update nearest to the mean of all."""
+
+    def combine(self, vectors, weights, reference):
+        return vectors[np.linalg.norm(vectors - vectors.mean(axis=0), axis=1).argmin()]
 
 
 def blank_64(data, seed):

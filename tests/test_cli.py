@@ -150,6 +150,16 @@ WRONG = [
     (["train", "channel.name=constant", "channel.uplink_bps=-1"], "channel.uplink_bps.0: input should be greater than"),
     (["train", "channel.name=constant", "channel.uplink_bps=[1e6,1e6]"], "channel.uplink_bps: 2 values for devices=5"),
     (["train", "channel.name=wireless", "channel.radius_m=10"], "min_distance_m=35 must be below radius_m=10"),
+    (["train", "aggregation.name=krum"], "aggregation.name: 'krum' is not known; known: mean, median, trimmed_mean"),
+    (["train", "aggregation.name=tests.own:halves"], "aggregation.name: tests.own:halves is a function, but a class"),
+    (["train", "aggregation.trim=1"], "aggregation.trim: unknown key; only aggregation.name=trimmed_mean has it"),
+    (
+        ["train", "aggregation.name=trimmed_mean", "aggregation.trim=3"],
+        "aggregation.trim: 3 at either end leaves nothing of the 5 devices of a round; at most 2",
+    ),
+    (["train", "aggregation.name=clipped_mean", "aggregation.max_norm=0"], "aggregation.max_norm: input should be gre"),
+    (["train", "engine.on_bad_update=ignore"], "engine.on_bad_update: input should be 'stop' or 'drop'"),
+    (["train", "engine.on_device_failure=stop"], "engine.on_device_failure: input should be 'replay' or 'drop'"),
     (["train", "channel.bits_per_parameter=0"], "channel.bits_per_parameter: input should be greater than or equal"),
     (
         ["train", "compute.device_flops=[1e9, 0, 1e9, 1e9, 1e9]"],

@@ -34,7 +34,11 @@ def everything_in(folder):
     return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("seed", range(500))
+def seeds(count, by_default):
+    return [pytest.param(seed, marks=[] if seed < by_default else pytest.mark.slow) for seed in range(count)]
+
+
+@pytest.mark.parametrize("seed", seeds(500, by_default=120))
 def test_a_wrong_config_is_one_line_that_names_it(seed, tmp_path, monkeypatch, capsys):
     inputs, work = tmp_path / "inputs", tmp_path / "work"
     inputs.mkdir()
@@ -98,10 +102,6 @@ READ = {
     "compare": {"config.yaml", "metrics.jsonl"},
 }
 """What a command cannot do without. Of checkpoints, there is always another one, or the beginning."""
-
-
-def seeds(count, by_default):
-    return [pytest.param(seed, marks=[] if seed < by_default else pytest.mark.slow) for seed in range(count)]
 
 
 @pytest.mark.parametrize("seed", seeds(200, by_default=30))

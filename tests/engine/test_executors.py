@@ -32,6 +32,7 @@ RUNS = {
     ],
     "fedgan": ["method=fedgan", "device_steps=2"],
     "mdgan, swaps": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
+    "robust": ["aggregation.name=clipped_mean", "averaged.weights=shard", "averaged.upload=delta"],
     "centralized": ["method=centralized"],
 }
 

@@ -165,6 +165,10 @@ def test_what_is_no_update_is_refused(name, bad, complaint):
     assert aggregator.weight == 0
 
 
+def test_a_rule_of_ones_own_is_one_function():
+    assert combine([[0], [5], [11]], "aggregation.name=tests.own:Nearest").tolist() == [5]
+
+
 METHODS = {
     "averaged": [],
     "deltas": ["averaged.upload=delta"],
