@@ -149,6 +149,7 @@ def test_a_lost_device_may_be_left_out_until_it_is_back(method, tmp_path, cluste
     assert not rows[-1]["dropped"]
 
 
+@pytest.mark.slow
 def test_leaving_out_changes_nothing_where_nobody_is_lost(tmp_path, cluster):
     words = ["engine.on_device_failure=drop", "engine.on_bad_update=drop", *RUNS["mdgan, swaps"]]
     on_ray = ray_run(tmp_path / "ray", *words)
