@@ -3,9 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from raygan.engine.contributions import Report
+import numpy as np
+
+from raygan.config.tree import Config
+from raygan.data.images import ImageSet
+from raygan.engine.contributions import Problem, Report
 from raygan.methods.base import Metrics
 
 PATIENCE = 3
@@ -58,6 +63,20 @@ def played(reports: Sequence[Report]) -> Played:
     means = {name: sum(metrics[name] for metrics in counted) / len(counted) for name in names}
     server = {name: value for report in reports for name, value in report.server.items()}
     return Played(means | server, dict(sorted(dropped.items())))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the processes of a run are started with, however often that is."""
+
+    config: Config
+    """As played."""
+    root: Path
+    """The run folder."""
+    images: ImageSet
+    shards: list[np.ndarray]
+    """Each device's samples, as indices."""
+    problem: Problem
 
 
 class Executor(ABC):

@@ -3,16 +3,11 @@
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
 import torch
 
-from raygan.config.tree import Config
-from raygan.data.images import ImageSet
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.contributions import Problem
-from raygan.engine.executor import Done, Executor, Played, played
+from raygan.engine.executor import Done, Executor, Played, Setup, played
 from raygan.engine.parties import Host, Server
 from raygan.engine.recorder import Recorder
 from raygan.methods.base import Shard
@@ -21,21 +16,14 @@ from raygan.methods.base import Shard
 class InlineExecutor(Executor):
     """Plays rounds in the calling thread. Its results are those of every other executor, bit for bit."""
 
-    def __init__(
-        self,
-        config: Config,
-        root: Path,
-        images: ImageSet,
-        shards: list[np.ndarray],
-        problem: Problem,
-        start: Snapshot | None,
-    ) -> None:
+    def __init__(self, setup: Setup, start: Snapshot | None) -> None:
+        config, images, problem = setup.config, setup.images, setup.problem
         self._round = start.round if start is not None else 0
         cpu = torch.device("cpu")
-        parts = [Shard(device, images.images[indices]) for device, indices in enumerate(shards)]
+        parts = [Shard(device, images.images[indices]) for device, indices in enumerate(setup.shards)]
         self._host = Host(config, problem, parts, cpu)
         self._server = Server(config, problem, cpu)
-        self._recorder = Recorder(config, root, images, self._round + 1 if self._round else 0)
+        self._recorder = Recorder(config, setup.root, images, self._round + 1 if self._round else 0)
         if start is not None:
             self._server.side.restore(start.server)
             self._host.restore(start.devices)

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raygan.config.tree import Config
-from raygan.data.images import ImageSet
 from raygan.engine.actors import HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.cluster import Resources, connect, needs_of, shortage
-from raygan.engine.contributions import Problem, Report
-from raygan.engine.executor import PATIENCE, Executor, Played, played
+from raygan.engine.contributions import Report
+from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.methods.base import Shard
@@ -40,19 +37,10 @@ class _Call:
 class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
-    def __init__(
-        self,
-        config: Config,
-        root: Path,
-        images: ImageSet,
-        shards: list[np.ndarray],
-        problem: Problem,
-        start: Snapshot | None,
-    ) -> None:
+    def __init__(self, setup: Setup, start: Snapshot | None) -> None:
+        config = setup.config
         self._config = config
-        self._images = images
-        self._shards = shards
-        self._problem = problem
+        self._setup = setup
         self._drops = config.engine.on_device_failure == "drop"
         self._round = start.round if start is not None else 0
         self._played: list[Any] = []
@@ -61,7 +49,7 @@ class RayExecutor(Executor):
         self._needs = needs_of(config)
         self._ours = connect(config, self._needs)
         try:
-            self._place(root)
+            self._place()
             recorder = [self._recorder] if "GPU" in self._needs.recorder else []  # else it is not waited for:
             self._facts = self._wait_until_ready([self._server, *self._hosts, *recorder])  # it has more to import
             if start is not None:
@@ -71,24 +59,25 @@ class RayExecutor(Executor):
             self.close()
             raise
 
-    def _place(self, root: Path) -> None:
+    def _place(self) -> None:
         config, needs, folder = self._config, self._needs, str(Path.cwd())
         first_round = self._round + 1 if self._round else 0
         recorder_class = _actor(RecorderActor, concurrency_groups={"files": 1})
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = recorder_class.options(**_asks(needs.recorder), scheduling_strategy=here)
         # First, as it can only be placed on this node:
-        self._recorder = self._own(options.remote(config, root, first_round, folder), "the recorder")
-        server = _actor(ServerActor).options(**_asks(needs.server)).remote(config, self._problem, folder)
+        self._recorder = self._own(options.remote(config, self._setup.root, first_round, folder), "the recorder")
+        server = _actor(ServerActor).options(**_asks(needs.server)).remote(config, self._setup.problem, folder)
         self._server = self._own(server, "server")
         self._hosts = [self._start_host(host) for host in range(needs.hosts)]
         self._lost = [0] * needs.hosts
         """How often each host was lost since it was last heard of."""
 
     def _start_host(self, host: int) -> Any:
-        shards = [Shard(number, self._images.images[self._shards[number]]) for number in self._devices_of(host)]
+        images, indices = self._setup.images.images, self._setup.shards
+        shards = [Shard(number, images[indices[number]]) for number in self._devices_of(host)]
         options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy="SPREAD")
-        actor = options.remote(self._config, self._problem, ray.put(shards), str(Path.cwd()))
+        actor = options.remote(self._config, self._setup.problem, ray.put(shards), str(Path.cwd()))
         return self._own(actor, host_role(self._devices_of(host)))
 
     def _own(self, actor: Any, role: str) -> Any:

@@ -7,15 +7,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from raygan.channel.clock import Clock
 from raygan.config.tree import Config
-from raygan.data import ImageSet, load_data, split
+from raygan.data import load_data, split
 from raygan.engine.checkpoint import Snapshot, load_newest, newest
 from raygan.engine.checks import check_weights
-from raygan.engine.contributions import Problem
-from raygan.engine.executor import PATIENCE, Executor
+from raygan.engine.executor import PATIENCE, Executor, Setup
 from raygan.engine.ledger import Watcher
 from raygan.engine.result import Result
 from raygan.engine.rounds import Rounds
@@ -53,12 +50,10 @@ class Run:
     """What stays the same however often the processes of a run are started."""
 
     config: Config
-    played: Config
+    """As the user has it."""
     store: Store
     folder: RunFolder
-    images: ImageSet
-    shards: list[np.ndarray]
-    problem: Problem
+    setup: Setup
     clock: Clock
     watchers: list[Watcher]
 
@@ -89,14 +84,16 @@ class Run:
 
     def open(self, start: Snapshot | None) -> Executor:
         """Start the processes, in the state of a checkpoint or as new."""
-        self.tell(f"starting {self.played.devices} device{'s' if self.played.devices > 1 else ''} and a server")
+        self.tell(
+            f"starting {self.setup.config.devices} device{'s' if self.setup.config.devices > 1 else ''} and a server"
+        )
         if self.config.engine.executor == "inline":
             from raygan.engine.inline import InlineExecutor
 
-            return InlineExecutor(self.played, self.folder.root, self.images, self.shards, self.problem, start)
+            return InlineExecutor(self.setup, start)
         from raygan.engine.on_ray import RayExecutor
 
-        return RayExecutor(self.played, self.folder.root, self.images, self.shards, self.problem, start)
+        return RayExecutor(self.setup, start)
 
 
 def _begin(
@@ -133,9 +130,10 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     shards = split(images.labels, played.devices, played.data.partition, config.seed)
     check_networks(played, images.shape, min(map(len, shards)))
     problem, clock = try_out(played, images, shards)
+    folder = RunFolder(store.local)
     if resume:
-        RunFolder(store.local).check_same_data(images.digest)
-    return Run(config, played, store, RunFolder(store.local), images, shards, problem, clock, watchers)
+        folder.check_same_data(images.digest)
+    return Run(config, store, folder, Setup(played, folder.root, images, shards, problem), clock, watchers)
 
 
 def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) -> int:
@@ -146,7 +144,7 @@ def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) 
     folder.write_config(run.config)
     while True:
         with closing(Saving(run.store, run.report)) as saving, closing(executor):
-            folder.write_environment({"data_digest": run.images.digest, **executor.facts()})
+            folder.write_environment({"data_digest": run.setup.images.digest, **executor.facts()})
             run.tell("training")
             after = start.round if start is not None else 0
             rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
