@@ -1,9 +1,11 @@
 """Files written whole or not at all, and the cache of what need not be made twice."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -23,6 +25,18 @@ def cache_folder(name: str) -> Path:
     except OSError as error:
         raise InputError(f"RAYGAN_CACHE: the cache folder {folder} cannot be made: {error.strerror}") from error
     return folder
+
+
+def load_json(text: str | bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from raygan.config import Config, dump_config, load_config
 from raygan.errors import InputError
-from raygan.files import write_whole
+from raygan.files import load_json, write_whole
 
 Row = dict[str, object]
 """One line of metrics.jsonl."""
@@ -23,7 +23,7 @@ FlatConfig = Mapping[str, object]
 _VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
 _TAIL = 2**20  # bytes; far longer than a line
 _FREE = ("rounds", "checkpoint", "eval", "engine")  # may differ when a run is resumed ...
-_BOUND = {  # ... but these change numbers
+_BOUND = {  # ... but these change numbers (what a policy leaves out ends a run under another, so they may differ)
     "engine.threads_per_device",
     "engine.server_threads",
     "engine.gpus_per_device",
@@ -116,7 +116,7 @@ class RunFolder:
         if not self.environment.exists():
             return
         try:
-            before = json.loads(self.environment.read_text(encoding="utf-8"))["data_digest"]
+            before = load_json(self.environment.read_bytes())["data_digest"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
@@ -156,7 +156,7 @@ class RunFolder:
     def _row(self, round: int, line: bytes) -> Row:
         where = f"{self.metrics}, line {round + 1}"
         try:
-            row = json.loads(line)
+            row = load_json(line)
         except ValueError as error:
             raise InputError(f"{where}: not JSON ({error})") from error
         if not (

@@ -22,6 +22,7 @@ Stamp = tuple[int, int]
 _BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec has the others
 _PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # a file is there when all of it is
 _METRICS = "metrics.jsonl"
+_UNSENT = ".unsent"  # says that the local copy is ahead of what is at the URI
 
 
 def is_uri(where: str | Path) -> bool:
@@ -94,7 +95,7 @@ class Remote(Store):
         self._there: dict[str, Stamp | None] = {}
 
     def pull(self) -> None:
-        """Replace the local copy by what is there.
+        """Replace the local copy by what is there; one that was not sent to the end is put aside.
 
         Raises:
             InputError: it cannot be read.
@@ -102,6 +103,8 @@ class Remote(Store):
         fresh = Path(tempfile.mkdtemp(prefix=".", dir=self.local.parent))
         try:
             self.fetch(self._names(), fresh)
+            if (self.local / _UNSENT).exists():
+                self.local.rename(tempfile.mkdtemp(prefix=f"{self.local.name}-unsent-", dir=self.local.parent))
             shutil.rmtree(self.local, ignore_errors=True)
             fresh.rename(self.local)
         finally:
@@ -143,7 +146,10 @@ class Remote(Store):
         Raises:
             StorageError: it cannot be written; what is there can be resumed nevertheless.
         """
+        unsent = self.local / _UNSENT
         with _reaching(self.uri, "written", StorageError):
+            if self.local.exists():
+                unsent.touch()
             frozen = self._freeze_metrics()  # before the rest is listed: no line without the picture that goes with it
             here = self._here()
             if _METRICS in here:
@@ -153,6 +159,7 @@ class Remote(Store):
                     self._send(frozen if name == _METRICS else self.local / name, name)
                     self._there[name] = here[name]
             self._remove(self._there.keys() - here.keys(), _folders(here))
+        unsent.unlink(missing_ok=True)
 
     @contextmanager
     def named(self) -> Iterator[None]:

@@ -8,7 +8,20 @@ import numpy as np
 from ruamel.yaml import YAML
 
 Random = np.random.Generator
-OTHER_JSON = ["[]", "[1, 2]", "{}", "3", "-1.5", "null", "true", '"text"', '{"round": {}}', "1" * 5000, "NaN"]
+OTHER_JSON = [
+    "[]",
+    "[1, 2]",
+    "{}",
+    "3",
+    "-1.5",
+    "null",
+    "true",
+    '"text"',
+    '{"round": {}}',
+    "1" * 5000,
+    "NaN",
+    "[" * 200_000,
+]
 
 
 def truncate(path: Path, random: Random) -> None:

@@ -16,6 +16,7 @@ from raygan.gan.losses import Loss
 from raygan.methods.aggregation import Gathering
 from raygan.methods.averaged import AveragedDevice, AveragedServer
 from raygan.methods.base import Method
+from raygan.methods.mdgan import MDGAN, MDGANDevice, MDGANServer
 
 
 def halves(labels, devices, partition, random):
@@ -188,6 +189,23 @@ class Dies(AveragedDevice):
         return super().update(shard, round, down, state)
 
 
+class WeighsAll(AveragedDevice):
+    def update(self, shard, round, down, state):
+        update, state = super().update(shard, round, down, state)
+        return replace(update, weight=150), state
+
+
+class MDGANSendsNaN(MDGANDevice):
+    """In the first round only."""
+
+    def update(self, shard, round, down, state):
+        update, state = super().update(shard, round, down, state)
+        bad = shard.device == 0 and round == 1
+        return replace(update, vector=update.vector * (np.nan if bad else 1)), state
+
+
+weighs_all = Method(WeighsAll, AveragedServer)
+mdgan_sends_nan = Method(MDGANSendsNaN, MDGANServer, exchange=MDGAN.exchange)
 sends_nan = Method(SendsNaN, AveragedServer)
 sends_too_much = Method(SendsTooMuch, AveragedServer)
 loses_its_loss = Method(LosesItsLoss, AveragedServer)

@@ -136,6 +136,10 @@ WRONG = [
     (["train", "method=mdgan", "devices=1"], "mdgan.swap_epochs: discriminators can only change places between two"),
     (["train", "method=mdgan", "mdgan.batches=0"], "mdgan.batches: input should be greater than or equal to 1"),
     (["train", "method=mdgan", "mdgan.batches=6"], "mdgan.batches: 6 is more than devices=5 can judge"),
+    (
+        ["train", "method=mdgan", "aggregation.name=trimmed_mean"],
+        "aggregation.trim: 1 at either end leaves nothing of the 2 devices that judge a batch; lower it, or mdgan.bat",
+    ),
     (["train", "mdgan.swap_moments=keep"], "mdgan.swap_moments: input should be 'travel', 'stay' or 'reset'"),
     (["train", "selection.name=uniform"], "selection.count: field required"),
     (["train", "selection.name=uniform", "selection.count=6"], "selection.count: 6 is more than devices=5"),

@@ -211,8 +211,10 @@ def test_a_lasting_failure_ends_the_run_and_loses_nothing(finished, cache, seen,
     assert 0 < kept.last_round() < 20, "the third failure in a row, not the last of all"
     assert "the net is down" in kept.error.read_text()
     monkeypatch.setattr(seen, "before", staticmethod(lambda path: None))
-    lose_the_machine(cache)
+    done = kept.last_round()
     resumed = raygan.train(tiny("checkpoint.every=1", "eval.every=40"), "seen://run", resume=True)
+    (aside,) = kept.root.parent.glob(f"{kept.root.name}-unsent-*")
+    assert RunFolder(aside).last_round() == done, "what could not be sent is put aside, not dropped"
     assert same_generator(resumed, finished)
 
 

@@ -18,7 +18,8 @@ from raygan.config.simulation import All, Channel, Compute, Constant, NoChannel,
 
 
 class Engine(Section):
-    """Where the work runs. Only the thread counts, and whether a party computes on a GPU, change a run's numbers."""
+    """Where the work runs. A run's numbers depend on the thread counts, on whether a party computes on a GPU, and on
+    what is left out where something fails; on nothing else here."""
 
     executor: Literal["ray", "inline"] = "ray"
     """`ray`: actors; `inline`: this process, no Ray."""

@@ -11,20 +11,18 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import ObjectLostError, RayActorError
 
 from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.compute import torch_device
 from raygan.engine.contributions import Contribution, Problem, Report
 from raygan.engine.parties import Host, Server
+from raygan.engine.results import LOST
 from raygan.methods.base import Shard, State
 
 Facts = dict[str, object]
 ByHost = dict[tuple[int, ...], "ray.ObjectRef[Any]"]
 """References to what each host has made, by the numbers of its devices."""
-LOST = (RayActorError, ObjectLostError)
-"""A process died with what it had made or was about to make."""
 
 
 def _see_modules_in(folder: str) -> None:
@@ -70,10 +68,9 @@ class HostActor:
         """For an exchange."""
         return self._host.hand_over(givers)
 
-    def take_over(self, partners: dict[int, int], *given: dict[int, State]) -> None:
-        """From other actors, or this one. What comes out of the object store is shared, so it is copied."""
-        states = {number: state for states in given for number, state in states.items()}
-        self._host.take_over(partners, {giver: _copied(states[giver]) for giver in partners.values()})
+    def take_over(self, partners: dict[int, int], given: dict[int, State]) -> None:
+        """From another actor, or this one. What comes out of the object store is shared, so it is copied."""
+        self._host.take_over(partners, {giver: _copied(given[giver]) for giver in partners.values()})
 
     def states(self, *played: object) -> dict[int, State]:
         """For a checkpoint, once the last round has been `played`."""

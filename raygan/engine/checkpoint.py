@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from raygan.files import load_json
 from raygan.methods.base import State
 from raygan.run_folder import FlatConfig
 
@@ -95,7 +96,7 @@ def load_newest(folder: Path, recorded: int) -> tuple[Snapshot | None, list[str]
 
 
 def _load(path: Path) -> Snapshot:
-    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest = load_json((path / "manifest.json").read_bytes())
     if manifest["format"] != _FORMAT:
         raise ValueError(f"format {manifest['format']}, this raygan reads {_FORMAT}")
     if _own_checksum(manifest) != manifest["own_checksum"]:
@@ -105,8 +106,6 @@ def _load(path: Path) -> Snapshot:
     for name in ("server.safetensors", "devices.safetensors"):
         if _checksum(path / name) != manifest["checksums"][name]:
             raise ValueError(f"{name} does not match its checksum")
-    if manifest["round"] != _round_of(path):
-        raise ValueError(f"manifest.json is of round {manifest['round']}")
     devices: dict[int, State] = {}
     for key, array in load_file(path / "devices.safetensors").items():
         number, _, name = key.partition("/")

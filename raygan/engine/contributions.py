@@ -36,8 +36,8 @@ class Problem:
             FloatingPointError: it is not finite, or has diverged.
         """
         check_vector(vector, self.update_size)
-        if not (weight >= 1 and 0 <= slot < self.slots):
-            raise ValueError(f"its weight is {weight} (1 at least), its slot {slot} (of {self.slots})")
+        if not (1 <= weight <= self.num_samples and 0 <= slot < self.slots):
+            raise ValueError(f"its weight is {weight} (1 to {self.num_samples}), its slot {slot} (of {self.slots})")
 
 
 class Slots:
@@ -56,7 +56,7 @@ class Slots:
 
     def means(self, reference: Callable[[], np.ndarray]) -> dict[int, Mean]:
         """What each slot came to."""
-        return {slot: Mean(filled.result(reference), filled.weight) for slot, filled in self._slots.items()}
+        return {slot: Mean(some.result(reference), some.weight) for slot, some in self._slots.items() if some.weight}
 
 
 class Contribution(Protocol):
@@ -100,6 +100,8 @@ class Partial:
 
     def into(self, slots: Slots, problem: Problem) -> None:
         """Merge it."""
+        if not 0 <= self.slot < problem.slots:
+            raise ValueError(f"its slot is {self.slot} (of {problem.slots})")
         slots.slot(self.slot).merge(self.part)
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from raygan.components import GENERATORS
 from raygan.config.gan import Gan
 from raygan.errors import InputError
-from raygan.files import write_whole
+from raygan.files import load_json, write_whole
 from raygan.gan.flat import FlatModule, array_of
 from raygan.gan.steps import build_generator
 from raygan.methods.base import State
@@ -74,7 +74,7 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
         raise InputError(f"{path}: not there; a finished `raygan train --out {path.parent}` writes it")
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads(file.metadata()["raygan"])
+            about = load_json(file.metadata()["raygan"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if about["format"] != _FORMAT:
             raise ValueError(f"format {about['format']}, this raygan reads {_FORMAT}")

@@ -12,6 +12,8 @@ from raygan.run_folder import Row, RunFolder
 
 IN_FLIGHT = 2
 """Rounds started ahead of the one whose result is awaited, so that no process waits for the driver."""
+ALONE = 10
+"""Rounds in a row in which nobody's update counts, before a run ends."""
 BEHIND = 8
 """Evaluations that may be unfinished before training waits for the oldest."""
 
@@ -54,6 +56,7 @@ class Ledger:
         self._start = perf_counter() - (float(str(rows[-1]["wall_s"])) if rows else 0.0)
         self._entries: deque[_Entry] = deque()
         self._missing: set[int] = set()
+        self._alone = 0
         self.completed = last
         """The last round that is known to be over."""
 
@@ -111,6 +114,7 @@ class Ledger:
             entry.row["dropped"] = {str(number): reason for number, reason in outcome.dropped.items()}
             entry.row |= outcome.metrics
             self._tell_of_dropped(entry.round, outcome.dropped)
+            self._check_that_someone_counts(entry, outcome)
         self.completed = entry.round
         for watcher in self._watchers:
             watcher.on_round(entry.row)
@@ -121,3 +125,10 @@ class Ledger:
             for watcher in self._watchers:
                 watcher.on_event(f"round {round} goes on without device {number} ({dropped[number]})")
         self._missing = set(dropped)
+
+    def _check_that_someone_counts(self, entry: _Entry, outcome: Played) -> None:
+        devices = int(str(entry.simulated["devices"]))
+        self._alone = self._alone + 1 if 0 < devices <= len(outcome.dropped) else 0
+        if self._alone == ALONE:
+            reason = next(iter(outcome.dropped.values()))
+            raise RunError(f"round {entry.round}: nobody's update has counted for {ALONE} rounds in a row: {reason}")

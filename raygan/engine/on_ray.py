@@ -117,27 +117,28 @@ class RayExecutor(Executor):
             calls.append(_Call(host, self._hosts[host], numbers, report))
         self._down, server = self._server.round.remote(round, updates)
         exchanged = self._exchange(partners)
-        self._played = [server] if self._drops else [server, *exchanged]
-        refs = [*(call.report for call in calls), server, *exchanged]
+        reports = [call.report for call in calls]
         if self._drops:
-            return RayPending(refs, lambda: self._what_is_left(calls, server, exchanged))
+            for ref in exchanged:  # now, so that a failure that is no loss is in no checkpoint
+                with suppress(ProcessLostError):  # a round's report tells of it; the partner keeps what it has
+                    self._fetch([ref])
+            self._played = [server]
+            return RayPending([*reports, server], lambda: self._what_is_left(calls, server))
+        self._played = [server, *exchanged]
+        refs = [*reports, *self._played]
         return RayPending(refs, lambda: played(self._fetch(refs)[: len(calls) + 1]))
 
-    def _what_is_left(self, calls: list["_Call"], server: Any, exchanged: list[Any]) -> Played:
+    def _what_is_left(self, calls: list["_Call"], server: Any) -> Played:
         """What came of a round without the hosts that were lost in it."""
-        reports = [self._report_of(call) for call in calls]
-        reports += self._fetch([server])
-        for ref in exchanged:
-            with suppress(ProcessLostError):  # a round's report tells of it; the partner keeps what it has
-                self._fetch([ref])
-        return played(reports)
+        (of_server,) = self._fetch([server])  # first: when the server is lost, so is the round
+        return played([*map(self._report_of, calls), of_server])
 
     def _report_of(self, call: "_Call") -> Report:
         """A host's report; if it was lost, what there is to say of that, and it is replaced."""
         try:
             report: Report = self._fetch([call.report])[0]
         except ProcessLostError as error:
-            if error.actor != _id(call.actor):
+            if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
                 raise
             if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
                 self._replace(call.host, error)
@@ -148,7 +149,7 @@ class RayExecutor(Executor):
     def _replace(self, host: int, error: ProcessLostError) -> None:
         """Start a lost host again, its devices as the last checkpoint has them."""
         self._lost[host] += 1
-        if self._lost[host] == PATIENCE:
+        if self._lost[host] >= PATIENCE:
             raise RunError(f"{error}; it is the third time in a row") from error
         numbers = self._devices_of(host)
         self._actors.remove(self._hosts[host])
@@ -168,9 +169,9 @@ class RayExecutor(Executor):
         done = []
         for host, receivers in self._by_host(partners).items():
             wanted = {receiver: partners[receiver] for receiver in receivers}
-            done.append(
-                self._hosts[host].take_over.remote(wanted, *[given[giver] for giver in self._by_host(wanted.values())])
-            )
+            for giver, givers in self._by_host(wanted.values()).items():  # apart, so that one's loss is not another's
+                theirs = {receiver: number for receiver, number in wanted.items() if number in givers}
+                done.append(self._hosts[host].take_over.remote(theirs, given[giver]))
         return done
 
     def _by_host(self, devices: Iterable[int]) -> dict[int, list[int]]:

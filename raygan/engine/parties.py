@@ -12,7 +12,7 @@ from raygan.engine.compute import threads
 from raygan.engine.contributions import Contribution, Partial, Problem, Report, Single, Slots
 from raygan.errors import BadUpdateError, InputError, RunError
 from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
-from raygan.methods.exact_sum import LARGEST
+from raygan.methods.exact_sum import LARGEST, OverweightError
 
 
 def method_of(config: Config) -> Method:
@@ -99,7 +99,8 @@ class Host:
                 report.devices[number] = update.metrics
                 if len(self.devices) == 1:
                     return [Single(number, update.vector, update.weight, update.slot)], report
-                slots.slot(update.slot).add(number, update.vector, update.weight)
+                with _named(f"round {round}"):
+                    slots.slot(update.slot).add(number, update.vector, update.weight)
                 senders.setdefault(update.slot, []).append(number)
         return [Partial(devices, slots.slot(slot).part(), slot) for slot, devices in senders.items()], report
 
@@ -112,7 +113,8 @@ class Host:
         for receiver, giver in partners.items():
             assert self._exchange is not None  # who has partners has an exchange
             device = self.devices[receiver]
-            device.state = self._exchange.merge(self._config, device.state, given[giver])
+            with _named(f"device {receiver}, taking over from {giver}"):
+                device.state = self._exchange.merge(self._config, device.state, given[giver])
 
     def states(self) -> dict[int, State]:
         """What every device remembers."""
@@ -167,6 +169,8 @@ class Server:
     def _take_in(self, contribution: Contribution, slots: Slots, report: Report, where: str) -> None:
         try:
             contribution.into(slots, self._problem)
+        except OverweightError as error:
+            raise RunError(f"{where}: {error}") from error
         except (ValueError, FloatingPointError) as error:
             devices = ", ".join(map(str, contribution.devices))
             reason = f"{where}: what came up from device {devices} is no good update: {error}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from raygan.errors import InputError, ProcessLostError, RunError
 
@@ -13,17 +13,27 @@ Result = TypeVar("Result")
 Fetch = Callable[[list[Any]], list[Any]]
 
 
-@dataclass(frozen=True)
+LOST = (RayActorError, ObjectLostError, OutOfMemoryError, NodeDiedError)
+"""A process died, with what it had made or was about to make."""
+
+
+@dataclass
 class RayPending(Generic[Result]):
     """Work under way on the cluster."""
 
     refs: list[Any]
     combine: Callable[[], Result]
     """Makes the result; waits for what it needs, and raises what went wrong on the cluster as it was there."""
+    failure: Exception | None = None
 
     def result(self) -> Result:
-        """Wait for it."""
-        return self.combine()
+        """Wait for it. What failed once is not tried again: a lost process may have been replaced meanwhile."""
+        if self.failure is None:
+            try:
+                return self.combine()
+            except Exception as error:
+                self.failure = error
+        raise self.failure
 
     def done(self) -> bool:
         """Whether all of it is."""

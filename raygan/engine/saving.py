@@ -1,7 +1,10 @@
 """Checkpoints on their way: to the run folder, and from there to where it is kept."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
+from types import TracebackType
+from typing import Self
 
 from raygan.engine.executor import Pending
 from raygan.errors import StorageError
@@ -20,7 +23,6 @@ class Saving:
     def __init__(self, store: Store, report: Callable[[str], None]) -> None:
         self._store = store
         self._report = report
-        self._thread = ThreadPoolExecutor(1)
         self._writing: Pending[None] | None = None
         self._sending: Future[None] | None = None
         self._failures = 0
@@ -46,17 +48,37 @@ class Saving:
         """
         self._advance(wait=True)
 
-    def close(self) -> None:
-        """Wait for what is being sent, whatever becomes of it."""
-        self._thread.shutdown()
+    def __enter__(self) -> Self:
+        """Nothing is begun."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Wait for what is being sent, whatever becomes of it; but not for who pressed Ctrl-C twice."""
+        if self._sending is not None and not isinstance(error, KeyboardInterrupt):
+            self._sending.exception()
 
     def _advance(self, wait: bool) -> None:
         if self._writing is not None and (wait or self._writing.done()):
             self._writing.result()
-            self._writing, self._sending = None, self._thread.submit(self._store.push)
+            self._writing, self._sending = None, self._send()
         if self._sending is not None and (wait or self._sending.done()):
             sending, self._sending = self._sending, None
             self._note(sending)
+
+    def _send(self) -> "Future[None]":
+        """In a thread that does not keep the command from ending."""
+        sending: Future[None] = Future()
+
+        def push() -> None:
+            try:
+                self._store.push()
+            except Exception as error:
+                sending.set_exception(error)
+            else:
+                sending.set_result(None)
+
+        Thread(target=push, daemon=True).start()
+        return sending
 
     def _note(self, sent: Future[None]) -> None:
         try:

@@ -75,11 +75,6 @@ class Run:
         self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
         if start is not None:
             check_same_run(start.settings, self.config)  # config.yaml may have been changed since
-        if start is not None and start.round >= self.config.rounds and self.folder.generator.exists():
-            raise InputError(
-                f"--resume: {self.folder.root} has played {start.round} of {self.config.rounds} rounds; "
-                "set rounds to go further"
-            )
         return start
 
     def open(self, start: Snapshot | None) -> Executor:
@@ -111,6 +106,10 @@ def _begin(
         store.claim()
         run = prepare(config, store, watchers, resume)
         start = run.newest_checkpoint() if resume else None
+        if start is not None and start.round >= config.rounds and folder.generator.exists():
+            raise InputError(
+                f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set rounds to go further"
+            )
         return run, start, run.open(start)
     except BaseException:
         if not resume:
@@ -140,10 +139,10 @@ def _play(run: Run, executor: Executor, start: Snapshot | None, wish: StopWish) 
     """Play to the end; when a process is lost, start all anew from the newest checkpoint. Returns the last round."""
     lost: Counter[int] = Counter()
     folder = run.folder
-    folder.generator.unlink(missing_ok=True)
-    folder.write_config(run.config)
     while True:
-        with closing(Saving(run.store, run.report)) as saving, closing(executor):
+        with closing(executor), Saving(run.store, run.report) as saving:
+            folder.generator.unlink(missing_ok=True)
+            folder.write_config(run.config)
             folder.write_environment({"data_digest": run.setup.images.digest, **executor.facts()})
             run.tell("training")
             after = start.round if start is not None else 0
@@ -195,6 +194,6 @@ def _kept(store: Store) -> Iterator[None]:
             store.push()
         except StorageError as unsent:
             what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
-            kept = f"all is kept in {folder.root}; --resume goes on from what had been sent"
+            kept = f"all is kept in {folder.root}; --resume goes on from what had been sent, and puts this aside"
             where = f"the traceback is in {folder.error}"
         raise RunError(f"{what} ({kept}; {where})") from error

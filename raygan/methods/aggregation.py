@@ -3,19 +3,20 @@
 The bounds, for f bad updates of n, f < n/2 (from general knowledge: check the sources before you cite them):
 `median` and `trimmed_mean` (with trim >= f) stay, value by value, between the smallest and the largest good update, and
 at a squared distance from the good ones' mean of at most kappa times their mean squared distance from it, kappa =
-4 (1 + f/(n-2f))^2 and 6 f/(n-2f) (1 + f/(n-2f)) (Allouah et al., arXiv 2302.01772, for trim = f). `clipped_mean` moves
-by at most 2 c f/n when f updates of equal weight are replaced by any others, c the largest norm.
+4 (1 + f/(n-2f))^2 and 6 f/(n-2f) (1 + f/(n-2f)) (Allouah et al., arXiv 2302.01772, for trim = f). `clipped_mean` with
+a stated largest norm c moves by at most 2 c f/n when f updates of equal weight are replaced by any others; with the
+median norm for c, the norm of what it moves by is at most the largest good one's.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from raygan.config.aggregation import ClippedMean, TrimmedMean
 from raygan.config.section import Section
-from raygan.methods.exact_sum import ExactSum, check_vector
+from raygan.methods.exact_sum import ExactSum, OverweightError, check_vector
 
 Settings = TypeVar("Settings", bound=Section)
 Part = TypeVar("Part")
@@ -94,13 +95,18 @@ class WeightedMean(Aggregator[Section, ExactPart]):
 
 
 GatheredPart = dict[int, tuple[np.ndarray, int]]
+_BLOCK = 2**16  # columns that are looked at together, for the sake of memory
 
 
 class Gathering(Aggregator[Settings, GatheredPart]):
-    """Keeps every update until all are in, as a robust rule must: K times the memory of one."""
+    """Keeps every update until all are in, as a robust rule must: n times the memory of one.
+
+    A rule of one's own overrides `combine`, and is handed them stacked: as much again.
+    """
 
     def __init__(self, settings: Settings, size: int, devices: int, heaviest: int) -> None:
         super().__init__(settings, size, devices, heaviest)
+        self._heaviest = heaviest
         self._updates: GatheredPart = {}
 
     @property
@@ -110,8 +116,7 @@ class Gathering(Aggregator[Settings, GatheredPart]):
 
     def add(self, device: int, vector: np.ndarray, weight: int) -> None:
         """Keep it."""
-        check_vector(vector, self.size)
-        self._updates[device] = (vector, weight)
+        self.merge({device: (vector, weight)})
 
     def part(self) -> GatheredPart:
         """All of them, by device."""
@@ -121,48 +126,83 @@ class Gathering(Aggregator[Settings, GatheredPart]):
         """Keep them too."""
         for vector, _ in part.values():
             check_vector(vector, self.size)
+        together = self.weight + sum(weight for _, weight in part.values())
+        if together > self._heaviest:
+            raise OverweightError(f"weights add up to {together}, but at most {self._heaviest} were announced")
         self._updates |= part
 
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
         """The rule's, on the updates in the devices' order."""
+        vectors, weights = self._ordered()
+        return self.combine(np.stack(vectors), weights, reference)
+
+    def combine(self, vectors: np.ndarray, weights: list[int], reference: Callable[[], np.ndarray]) -> np.ndarray:
+        """The rule: from (n, size) float32 and n whole weights, n at least 1, to (size,) float32."""
+        raise NotImplementedError
+
+    def _ordered(self) -> tuple[list[np.ndarray], list[int]]:
         ordered = [self._updates[device] for device in sorted(self._updates)]
-        vectors = np.stack([vector for vector, _ in ordered])
-        return self.combine(vectors, [weight for _, weight in ordered], reference)
+        return [vector for vector, _ in ordered], [weight for _, weight in ordered]
+
+    def _blocks(self, vectors: list[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
+        """Columns of the stacked updates, (n, up to _BLOCK), a few at a time, and which they are."""
+        for start in range(0, self.size, _BLOCK):
+            columns = slice(start, start + _BLOCK)
+            yield columns, np.stack([vector[columns] for vector in vectors])
+
+
+class ValueByValue(Gathering[Settings]):
+    """A rule that looks at each value apart."""
+
+    def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
+        """Block by block."""
+        vectors, _ = self._ordered()
+        result = np.empty(self.size, np.float32)
+        for columns, block in self._blocks(vectors):
+            result[columns] = self.middle(block)
+        return result
 
     @abstractmethod
-    def combine(self, vectors: np.ndarray, weights: list[int], reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """From (n, size) float32 and n whole weights, n at least 1, to (size,) float32."""
+    def middle(self, values: np.ndarray) -> np.ndarray:
+        """From (n, m) float32 to (m,)."""
 
 
-class CoordinateMedian(Gathering[Section]):
+class CoordinateMedian(ValueByValue[Section]):
     """Half of the devices may be bad."""
 
-    def combine(self, vectors: np.ndarray, weights: list[int], reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """The median of each column; of an even number, halfway between the two in the middle."""
-        median: np.ndarray = np.median(vectors.astype(np.float64), axis=0)
-        return median.astype(np.float32)
+    def middle(self, values: np.ndarray) -> np.ndarray:
+        """The median; of an even number, halfway between the two in the middle."""
+        median: np.ndarray = np.median(values.astype(np.float64), axis=0)
+        return median
 
 
-class CoordinateTrimmedMean(Gathering[TrimmedMean]):
+class CoordinateTrimmedMean(ValueByValue[TrimmedMean]):
     """`trim` devices may be bad."""
 
-    def combine(self, vectors: np.ndarray, weights: list[int], reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """The mean of what is left of each column."""
-        trim = min(self.settings.trim, (len(vectors) - 1) // 2)
-        kept = np.sort(vectors, axis=0)[trim : len(vectors) - trim]
+    def middle(self, values: np.ndarray) -> np.ndarray:
+        """The mean of what is left."""
+        trim = min(self.settings.trim, (len(values) - 1) // 2)
+        kept = np.sort(values, axis=0)[trim : len(values) - trim]
         mean: np.ndarray = kept.mean(axis=0, dtype=np.float64)
-        return mean.astype(np.float32)
+        return mean
 
 
 class NormClippedMean(Gathering[ClippedMean]):
     """Bad devices move the result, but no further than the norm allows."""
 
-    def combine(self, vectors: np.ndarray, weights: list[int], reference: Callable[[], np.ndarray]) -> np.ndarray:
+    def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
         """The reference, moved by the mean of the clipped differences to it."""
-        start = reference().astype(np.float64)
-        moves = vectors - start
-        norms = np.sqrt(np.square(moves).sum(axis=1))
+        vectors, weights = self._ordered()
+        start = reference()
+        squares = np.zeros(len(vectors))
+        for columns, block in self._blocks(vectors):
+            squares += np.square(block - start[columns].astype(np.float64)).sum(axis=1)
+        norms = np.sqrt(squares)
         largest = self.settings.max_norm or float(np.median(norms))
         scales = np.minimum(1, largest / np.maximum(norms, np.finfo(np.float64).tiny))
-        mean: np.ndarray = start + np.average(moves * scales[:, None], axis=0, weights=weights)
-        return mean.astype(np.float32)
+        shares = scales * weights / sum(weights)
+        result = np.empty(self.size, np.float32)
+        for columns, block in self._blocks(vectors):
+            middle = start[columns].astype(np.float64)
+            result[columns] = middle + (shares[:, None] * (block - middle)).sum(axis=0)
+        return result

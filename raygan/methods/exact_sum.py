@@ -15,6 +15,10 @@ LARGEST = 2.0**32
 _MANTISSA = 52  # float64's, one bit kept in hand for the carry of rounding to nearest
 
 
+class OverweightError(ValueError):
+    """The weights of a round add up to more than was announced: nobody's update alone is to blame."""
+
+
 def check_vector(vector: np.ndarray, size: int) -> None:
     """Refuse what cannot be an update of `size` values.
 
@@ -50,7 +54,7 @@ class ExactSum:
 
         Raises:
             ValueError, FloatingPointError: see `check_vector`.
-            ValueError: more weight than was announced.
+            OverweightError: more weight than was announced.
         """
         check_vector(vector, self._size)
         self._weigh(weight)
@@ -69,7 +73,8 @@ class ExactSum:
         """Add the `pieces` and `weight` of another sum with the same bounds.
 
         Raises:
-            ValueError: pieces that no such sum has, or more weight than was announced; nothing has been added.
+            ValueError: pieces that no such sum has; nothing has been added.
+            OverweightError: more weight than was announced.
         """
         if any(piece.shape != (self._size,) or not np.isfinite(piece).all() for piece in pieces):
             raise ValueError(f"expected finite pieces of ({self._size},)")
@@ -98,7 +103,7 @@ class ExactSum:
     def _weigh(self, weight: int) -> None:
         together = self.weight + weight
         if together > self._total_weight:
-            raise ValueError(f"weights add up to {together}, but at most {self._total_weight} were announced")
+            raise OverweightError(f"weights add up to {together}, but at most {self._total_weight} were announced")
         self.weight = together
 
     def _level(self, level: int) -> np.ndarray:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from raygan.channel.traffic import Traffic
+from raygan.config.aggregation import TrimmedMean
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.flat import array_of, tensor_of
@@ -143,6 +144,12 @@ class MDGANServer(ServerSide):
 
 
 def _check(config: Config) -> None:
+    judges = _together(config) // number_of_batches(config)
+    if isinstance(config.aggregation, TrimmedMean) and 2 * config.aggregation.trim >= judges:
+        raise InputError(
+            f"aggregation.trim: {config.aggregation.trim} at either end leaves nothing of the {judges} devices that "
+            "judge a batch; lower it, or mdgan.batches"
+        )
     if number_of_batches(config) > config.devices:
         raise InputError(f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge")
     if config.mdgan.swap_epochs is not None and _together(config) < 2:
@@ -176,9 +183,9 @@ def swap_partners(config: Config, samples: int, round: int, devices: list[int]) 
 
 def merge(config: Config, own: State, given: State) -> State:
     """The partner's discriminator, with the moments that `mdgan.swap_moments` says."""
-    merged = {"discriminator": given["discriminator"]}
     source = {"travel": given, "stay": own, "reset": {}}[config.mdgan.swap_moments]
-    return merged | {name: array for name, array in source.items() if name == "optimizer"}
+    parts = {"discriminator": given, "optimizer": source}
+    return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is as at first
 
 
 MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=merge))

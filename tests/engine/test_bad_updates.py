@@ -1,5 +1,7 @@
 """What happens to updates that are not finite, do not fit, or come from a device that means no good."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -68,18 +70,56 @@ def test_the_server_looks_again_at_what_comes_up(aggregation):
     """As if a value had been changed on the way."""
     host, server = parties(tiny(f"aggregation.name={aggregation}"), [20, 20, 20])
     (partial,), _ = host.round(1, server.down(1), host.devices)
-    assert isinstance(partial, Partial)
-    changed = partial.part[0][0] if aggregation == "mean" else partial.part[1][0]
-    changed[5] = np.inf
+    damage(partial, aggregation)
     with pytest.raises(BadUpdateError, match="round 1, server: what came up from device 0, 1, 2 is no good update"):
         server.round(1, [[partial]])
 
 
-@pytest.mark.parametrize("harm", [{"slot": 1}, {"slot": -1}, {"weight": 0}])
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_a_round_of_which_nothing_is_left_averages_nothing(aggregation):
+    host, server = parties(tiny(f"aggregation.name={aggregation}", "engine.on_bad_update=drop"), [20, 20, 20])
+    before = server.side.networks.discriminator.dump()
+    (partial,), _ = host.round(1, server.down(1), host.devices)
+    damage(partial, aggregation)
+    report = server.round(1, [[partial], [replace(partial, slot=1)]])
+    assert (list(report.dropped), report.server) == ([0, 1, 2], {})
+    assert np.array_equal(server.side.networks.discriminator.dump(), before)
+
+
+def damage(partial, aggregation):
+    assert isinstance(partial, Partial)
+    changed = partial.part[0][0] if aggregation == "mean" else partial.part[1][0]
+    changed[5] = np.inf
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "clipped_mean"])
+@pytest.mark.parametrize("packing", [1, 3])
+def test_weights_beyond_what_a_method_may_give_are_nobodys_bad_update(aggregation, packing, tmp_path):
+    words = [f"aggregation.name={aggregation}", f"engine.devices_per_actor={packing}", "engine.on_bad_update=drop"]
+    with pytest.raises(raygan.RunError, match=r"round 1.*: weights add up to \d+, but at most 200 were announced"):
+        raygan.train(tiny("method=tests.own:weighs_all", *words), tmp_path / "run")
+
+
+def test_discriminators_change_places_with_a_device_that_has_not_trained_yet(tmp_path):
+    words = ["method=tests.own:mdgan_sends_nan", "mdgan.swap_epochs=0.1", "mdgan.batches=1", "devices=2"]
+    result = raygan.train(tiny(*words, "engine.on_bad_update=drop"), tmp_path / "run")
+    assert list(result.rows[1]["dropped"]) == ["0"]
+    assert result.rows[1]["bytes_swap"] > 0
+    assert not result.rows[-1]["dropped"]
+
+
+def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
+    words = ["method=tests.own:sends_nan", "devices=1", "rounds=40", "checkpoint.every=1", "engine.on_bad_update=drop"]
+    with pytest.raises(raygan.RunError, match=r"round 11: nobody's update has counted for 10 rounds .*diverged"):
+        raygan.train(tiny(*words), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").last_round() >= 11
+
+
+@pytest.mark.parametrize("harm", [{"slot": 1}, {"slot": -1}, {"weight": 0}, {"weight": 61}])
 def test_a_slot_or_weight_that_is_none_is_refused(harm):
     host, server = parties(tiny(), [20, 20, 20])
     good = vars(single_of(host, 0, server.down(1)))
-    with pytest.raises(BadUpdateError, match=r"its weight is \d \(1 at least\), its slot -?\d \(of 1\)"):
+    with pytest.raises(BadUpdateError, match=r"its weight is \d+ \(1 to 60\), its slot -?\d \(of 1\)"):
         server.round(1, [[Single(**(good | harm))]])
 
 

@@ -282,6 +282,25 @@ def test_a_process_may_be_lost_while_the_run_is_started_again(times, finished, t
             raygan.train(tiny(), tmp_path / "run")
 
 
+def test_a_process_may_be_lost_when_all_is_done(finished, tmp_path, monkeypatch):
+    from raygan.engine.inline import InlineExecutor
+    from raygan.errors import ProcessLostError
+
+    class Machine(InlineExecutor):
+        """Gone once, when generator.safetensors has been written."""
+
+        lost = [True]
+
+        def export(self):
+            done = super().export()
+            if self.lost.pop() if self.lost else False:
+                raise ProcessLostError("the recorder: the node is gone")
+            return done
+
+    monkeypatch.setattr("raygan.engine.inline.InlineExecutor", Machine)
+    assert same_generator(raygan.train(tiny(), tmp_path / "run"), finished)
+
+
 def test_a_full_disk_cuts_no_line_off(tmp_path):
     """A limit on the size of files stands for a full disk: both take part of what is written."""
     script = """

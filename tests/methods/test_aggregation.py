@@ -125,6 +125,23 @@ def test_poisoned_devices_move_a_clipped_mean_no_further_than_its_norm(case):
     assert np.linalg.norm(attacked - benign) <= 2 * 0.5 * f / n + 1e-5
 
 
+@given(case=poisoned())
+def test_with_the_median_norm_for_the_largest_no_step_is_longer_than_the_longest_good_one(case):
+    honest, bad = case
+    result = combine(np.concatenate([bad, honest]), "aggregation.name=clipped_mean", reference=3)
+    assert np.linalg.norm(result - 3) <= np.linalg.norm(honest - np.float32(3), axis=1).max() * (1 + 1e-5) + 1e-5
+
+
+def test_large_updates_are_looked_at_in_blocks_of_values():
+    vectors = np.random.default_rng(0).standard_normal((5, 2**16 + 3)).astype(np.float32)
+    assert np.array_equal(combine(vectors, "aggregation.name=median"), np.median(vectors, axis=0))
+    largest = "aggregation.max_norm=100"
+    scales = np.minimum(1, 100 / np.linalg.norm(vectors.astype(np.float64), axis=1))
+    np.testing.assert_allclose(
+        combine(vectors, "aggregation.name=clipped_mean", largest), scales @ vectors / 5, rtol=1e-5, atol=1e-7
+    )
+
+
 def test_one_poisoned_device_moves_a_mean_as_far_as_it_likes():
     honest = np.full((10, 1), 3, np.float32)
     assert combine([*honest, [1e6]], "aggregation.name=mean") > 90_000
