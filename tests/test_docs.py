@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,22 @@ def test_scripts_can_be_run(script):
     assert (ROOT / "scripts" / script).stat().st_mode & 0o100
 
 
+def code_of(page, folder, monkeypatch):
+    """Make the one block of Python of a page a module `mine`."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+    (folder / "mine.py").write_text(code)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+
 def test_the_components_of_ones_own_in_the_docs_work(tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "methods.md").read_text(), flags=re.DOTALL)
-    (tmp_path / "mine.py").write_text(code)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    code_of("methods.md", tmp_path, monkeypatch)
     words = "channel.name=mine:DayAndNight channel.options.bps=1e7 selection.name=mine:Evens selection.options.step=2"
     rows = raygan.train(tiny(*words.split(), "rounds=2"), tmp_path / "run").rows
     assert [row["devices"] for row in rows[1:]] == [2, 2]
     assert rows[1]["phases_s"]["up"] == pytest.approx(2 * rows[2]["phases_s"]["up"])
+
+
+def test_the_aggregator_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
+    code_of("robustness.md", tmp_path, monkeypatch)
+    raygan.train(tiny("aggregation.name=mine:Nearest", "rounds=2"), tmp_path / "run")
