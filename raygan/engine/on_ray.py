@@ -153,6 +153,7 @@ class RayExecutor(Executor):
             raise RunError(f"{error}; it is the third time in a row") from error
         numbers = self._devices_of(host)
         self._actors.remove(self._hosts[host])
+        ray.kill(self._hosts[host])  # it may be only what it had made that was lost
         self._hosts[host] = self._start_host(host)
         try:
             self._wait_until_ready([self._hosts[host]])
