@@ -26,3 +26,26 @@ TINY = [
 def tiny(*words: str) -> Config:
     """A run of a second on 200 digits."""
     return load_config(None, [*TINY, *words])
+
+
+class Watch:
+    """Counts what it is told, and calls `act` when a round is over."""
+
+    def __init__(self, act=lambda round: None):
+        self.rounds, self.evaluated, self.phases, self.act = [], [], [], act
+
+    def on_phase(self, text):
+        self.phases.append(text)
+
+    on_event = on_phase
+
+    def on_round(self, row):
+        self.rounds.append(row["round"])
+        self.act(row["round"])
+
+    def on_evaluation(self, round, metrics):
+        self.evaluated.append(round)
+
+
+def same_generator(left, right):
+    return left.generator.read_bytes() == right.generator.read_bytes()

@@ -15,8 +15,7 @@ from raygan.cli import run
 from raygan.engine.checkpoint import load_newest
 from raygan.run_folder import RunFolder
 from raygan.storage import Remote, opened
-from tests.engine.test_run import Watch
-from tests.helpers import TINY, tiny
+from tests.helpers import TINY, Watch, same_generator, tiny
 
 
 class Seen(MemoryFileSystem):
@@ -77,10 +76,6 @@ def finished(tmp_path_factory, cache):
 def names(folder: Path) -> set[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     return {name for name in found if not name.startswith(("tensorboard/", "."))}
-
-
-def same_generator(left, right) -> bool:
-    return left.generator.read_bytes() == right.generator.read_bytes()
 
 
 def lose_the_machine(cache: Path) -> None:
