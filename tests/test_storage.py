@@ -328,6 +328,7 @@ def test_two_runs_of_the_same_name_are_told_apart_in_a_comparison(finished, tmp_
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_run_on_ray_whose_machine_is_lost_goes_on_elsewhere(finished, cache, cluster, tmp_path):
     uri = f"file://{tmp_path}/run"
     on_ray = ("engine.executor=ray", "checkpoint.every=1", "engine.devices_per_actor=2")

@@ -175,7 +175,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("word", slow_but_for(FAILURES, "gan.generator=tests.own:FailsInEvaluation"))
+@pytest.mark.parametrize("word", slow_but_for(FAILURES))
 def test_what_is_raised_in_a_process_is_one_line_and_its_traceback_is_kept(word, tmp_path, cluster):
     line, traced = FAILURES[word]
     with pytest.raises(raygan.RunError, match=line):
