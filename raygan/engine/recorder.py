@@ -1,6 +1,5 @@
 """The recorder: measures, draws and saves, on the machine the run was started on, beside the training."""
 
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ class Recorder:
         self._folder = RunFolder(root)
         self._settings = lasting(self._folder.read_config())  # `config` is as played, which may differ
         self._images = images
+        self._saved = max(first_round - 1, 0)
         self._evaluator: Evaluator | None = None
         self._tensorboard = TensorBoardMirror(root, first_round)
 
@@ -55,11 +55,15 @@ class Recorder:
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
         save_snapshot(self._folder.checkpoints, replace(snapshot, settings=self._settings))
+        self._saved = snapshot.round
         self._remove_old()
 
     def saved_states(self, devices: Iterable[int]) -> dict[int, State]:
-        """What these devices remembered at the newest whole checkpoint; nothing, if there is none."""
-        snapshot, _ = load_newest(self._folder.checkpoints, sys.maxsize)
+        """What these devices remembered at the newest whole checkpoint; nothing, if there is none.
+
+        One of a later round, left by a try that went on differently before it was resumed, is not of this one.
+        """
+        snapshot, _ = load_newest(self._folder.checkpoints, self._saved)
         return {number: snapshot.devices.get(number, {}) for number in devices} if snapshot is not None else {}
 
     def export(self, round: int, generators: State) -> None:

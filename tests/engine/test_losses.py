@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import raygan
+from raygan.data import load_data
+from raygan.engine.checkpoint import Snapshot, save_snapshot
+from raygan.engine.recorder import Recorder
 from raygan.run_folder import RunFolder
 from tests.helpers import Watch, same_generator, tiny
 
@@ -204,3 +207,16 @@ def test_what_a_killed_run_had_half_written_is_swept(tmp_path):
     half.touch()
     raygan.train(tiny("rounds=3"), tmp_path / "run", resume=True)
     assert not half.exists()
+
+
+def test_a_lost_device_does_not_come_back_from_a_later_round_of_an_earlier_try(tmp_path):
+    folder, config = RunFolder(tmp_path / "run"), tiny("data.limit=60")
+    folder.create(config)
+    images = load_data(config.data, config.seed)
+    for round in (4, 8):
+        save_snapshot(folder.checkpoints, Snapshot(round, {}, {1: {"optimizer": np.full(2, round, np.float32)}}))
+    recorder = Recorder(config, folder.root, images, first_round=5)
+    assert recorder.saved_states([1])[1]["optimizer"].tolist() == [4, 4]
+    recorder.save(Snapshot(6, {}, {1: {"optimizer": np.full(2, 6, np.float32)}}))
+    assert recorder.saved_states([0, 1]) == {0: {}, 1: {"optimizer": pytest.approx([6, 6])}}
+    assert Recorder(config, folder.root, images, first_round=0).saved_states([1]) == {}
