@@ -11,7 +11,8 @@ class FlatModule:
     """A network laid over one contiguous float32 vector: parameters first, then floating-point buffers.
 
     `parameters` is a single leaf that any torch optimiser takes; its `.grad` is laid out likewise, so
-    loading, sending and stepping are each one operation however many layers there are. Integer buffers
+    loading, sending and stepping are each one operation however many layers there are. Within the vector a
+    tensor's values lie as the module has them in memory (`channels_last`, say). Integer buffers
     (BatchNorm's count of batches) stay with the module: with a fixed momentum nothing depends on them.
     """
 
@@ -54,9 +55,12 @@ class FlatModule:
 
 
 def cut(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Views of a vector, one after the other, shaped as the tensors `like`."""
+    """Views of a vector, one after the other, shaped and laid out in memory as the tensors `like`."""
     pieces = torch.split(vector, [tensor.numel() for tensor in like])
-    return [piece.view_as(tensor) for piece, tensor in zip(pieces, like, strict=True)]
+    return [
+        piece.as_strided(tensor.size(), torch.empty_like(tensor, device="meta").stride())
+        for piece, tensor in zip(pieces, like, strict=True)
+    ]
 
 
 def tensor_of(array: np.ndarray) -> Tensor:
@@ -69,6 +73,6 @@ def tensor_of(array: np.ndarray) -> Tensor:
 
 
 def array_of(tensor: Tensor) -> np.ndarray:
-    """A new numpy array holding a copy of `tensor`."""
+    """A new numpy array, contiguous, holding a copy of `tensor`."""
     array: np.ndarray = tensor.detach().cpu().numpy()
     return array.copy()
