@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raygan.engine.actors import HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.cluster import Resources, connect, needs_of, shortage
-from raygan.engine.contributions import Report
+from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
@@ -126,23 +126,28 @@ class RayExecutor(Executor):
             return RayPending([*reports, server], lambda: self._what_is_left(calls, server))
         self._played = [server, *exchanged]
         refs = [*reports, *self._played]
-        return RayPending(refs, lambda: played(self._fetch(refs)[: len(calls) + 1]))
+        return RayPending(refs, lambda: self._whole(refs, len(calls)))
+
+    def _whole(self, refs: list[Any], hosts: int) -> Played:
+        """What came of a round in which nobody was lost."""
+        values = self._fetch(refs)
+        return played(values[:hosts], values[hosts])
 
     def _what_is_left(self, calls: list["_Call"], server: Any) -> Played:
         """What came of a round without the hosts that were lost in it."""
         (of_server,) = self._fetch([server])  # first: when the server is lost, so is the round
-        return played([*map(self._report_of, calls), of_server])
+        return played([self._report_of(call) for call in calls], of_server)
 
-    def _report_of(self, call: "_Call") -> Report:
+    def _report_of(self, call: "_Call") -> HostReport:
         """A host's report; if it was lost, what there is to say of that, and it is replaced."""
         try:
-            report: Report = self._fetch([call.report])[0]
+            report: HostReport = self._fetch([call.report])[0]
         except ProcessLostError as error:
             if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
                 raise
             if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
                 self._replace(call.host, error)
-            return Report(dropped=dict.fromkeys(call.devices, str(error)))
+            return HostReport(dropped=dict.fromkeys(call.devices, str(error)))
         self._lost[call.host] = 0
         return report
 

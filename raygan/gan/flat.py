@@ -41,7 +41,7 @@ class FlatModule:
     def load(self, vector: np.ndarray) -> None:
         """Copy a (size,) float32 vector in. The array (a shared, read-only one as a rule) is not kept."""
         with torch.no_grad():
-            self.vector.copy_(tensor_of(vector))
+            fill(self.vector, vector)
 
     def dump(self) -> np.ndarray:
         """The vector as a new (size,) float32 array."""
@@ -66,10 +66,18 @@ def cut(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 def tensor_of(array: np.ndarray) -> Tensor:
     """A new tensor holding a copy of `array`.
 
-    The one place where an array from the object store becomes a tensor: such an array is shared by every
-    reader, and a tensor over its memory would write through to all of them.
+    With `fill` the one place where an array from the object store becomes a tensor: such an array is shared by
+    every reader, and a tensor over its memory would write through to all of them.
     """
     return torch.tensor(array)
+
+
+def fill(tensor: Tensor, array: np.ndarray) -> None:
+    """Copy an array of the same shape, such as one that may only be read, into a tensor."""
+    if tensor.device.type == "cpu":
+        np.copyto(tensor.numpy(), array)
+    else:
+        tensor.copy_(tensor_of(array))
 
 
 def array_of(tensor: Tensor) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from raygan.config.gan import Optimizer, Sgd
-from raygan.gan.flat import FlatModule, array_of, cut, tensor_of
+from raygan.gan.flat import FlatModule, array_of, cut, fill
 
 
 class FlatOptimizer:
@@ -34,7 +34,7 @@ class FlatOptimizer:
         if vector is None:
             self.vector.zero_()
         else:
-            self.vector.copy_(tensor_of(vector))
+            fill(self.vector, vector)
 
     def dump(self) -> np.ndarray:
         """The state as a new float32 array."""
