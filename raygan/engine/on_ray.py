@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygan.engine.actors import HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.cluster import Resources, connect, needs_of, shortage
+from raygan.engine.cluster import Connection, Resources, needs_of, shortage
 from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.results import Fetcher, RayPending
@@ -37,7 +37,7 @@ class _Call:
 class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
-    def __init__(self, setup: Setup, start: Snapshot | None) -> None:
+    def __init__(self, setup: Setup, start: Snapshot | None, connection: Connection) -> None:
         config = setup.config
         self._config = config
         self._setup = setup
@@ -47,8 +47,10 @@ class RayExecutor(Executor):
         self._actors: list[Any] = []
         self._fetch = Fetcher()
         self._needs = needs_of(config)
-        self._ours = connect(config, self._needs)
+        self._connection = connection
         try:
+            if connection.started and (problem := shortage(self._needs)):
+                raise InputError(problem)
             self._place()
             recorder = [self._recorder] if "GPU" in self._needs.recorder else []  # else it is not waited for:
             self._facts = self._wait_until_ready([self._server, *self._hosts, *recorder])  # it has more to import
@@ -214,11 +216,10 @@ class RayExecutor(Executor):
         return {"processes": self._facts, "cluster": ray.cluster_resources()}
 
     def close(self) -> None:
-        """End our actors, and Ray if it is ours."""
+        """End our actors, and the connection."""
         for actor in self._actors:
             ray.kill(actor)
-        if self._ours:
-            ray.shutdown()
+        self._connection.close()
 
 
 def _actor(plain: type, **options: Any) -> Any:
