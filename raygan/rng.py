@@ -45,15 +45,21 @@ def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.
 
 @contextmanager
 def torch_seeded(seed: int, role: Role, device: int = 0, round: int = 0) -> Iterator[None]:
-    """Seed torch's global CPU stream inside the block and give it back afterwards as it was.
+    """Seed torch's global streams inside the block and give the CPU's back afterwards as it was.
 
     For what only draws from the global stream: weight initialisers, and dropout in a user's own networks.
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(seed, role, device, round).integers(2**63)))
+    number = int(stream(seed, role, device, round).integers(2**63))
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # torch.manual_seed notes a stack trace for each accelerator that is not
+        torch.cuda.manual_seed(number)
+    try:
         yield
+    finally:
+        torch.set_rng_state(before)
 
 
 def noise(random: np.random.Generator, count: int, latent: int, device: "torch.device") -> "torch.Tensor":

@@ -61,7 +61,7 @@ def judge(kind: str, run: Run, undisturbed: RunFolder) -> Outcome:
 
 
 def _lines(folder: RunFolder) -> list[str]:
-    return [json.dumps(row | {"wall_s": None}) for row in folder.rows()]
+    return [json.dumps(row | {"wall_s": None, "spent_s": None}) for row in folder.rows()]
 
 
 def passed(outcomes: Iterable[Outcome], kinds: Iterable[str], each: int) -> bool:

@@ -19,7 +19,7 @@ from time import perf_counter
 from raygan.config import load_config
 from raygan.engine.executor import Done, Executor, Pending
 from raygan.engine.ledger import IN_FLIGHT
-from raygan.engine.train import Run, prepare
+from raygan.engine.run import Run, prepare
 from raygan.run_folder import RunFolder
 from raygan.storage import store_at
 

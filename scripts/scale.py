@@ -30,7 +30,7 @@ import ray
 from raygan.config import Config, load_config
 from raygan.engine.executor import Executor, Pending
 from raygan.engine.ledger import IN_FLIGHT
-from raygan.engine.train import Run, prepare
+from raygan.engine.run import Run, prepare
 from raygan.run_folder import RunFolder
 from raygan.storage import store_at
 

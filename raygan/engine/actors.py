@@ -15,7 +15,7 @@ import ray
 from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.compute import torch_device
-from raygan.engine.contributions import Contribution, Problem, Report
+from raygan.engine.contributions import Contribution, HostReport, Problem, ServerReport
 from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server
 from raygan.engine.results import LOST
@@ -64,7 +64,7 @@ class HostActor:
     @ray.method(num_returns=2)
     def round(
         self, round: int, down: np.ndarray, chosen: list[int], *exchanged: None
-    ) -> tuple[list[Contribution], Report]:
+    ) -> tuple[list[Contribution], HostReport]:
         """What goes up, and the devices' scalars, as two objects; after the last round's exchange, if there was one."""
         return self._host.round(round, down, chosen)
 
@@ -103,7 +103,7 @@ class ServerActor:
         return self._server.down(round)
 
     @ray.method(num_returns=2)
-    def round(self, round: int, contributions: ByHost) -> tuple[np.ndarray, Report]:
+    def round(self, round: int, contributions: ByHost) -> tuple[np.ndarray, ServerReport]:
         """Play a round on references, taken in as they arrive; returns what goes down next, and scalars."""
         lost: dict[int, str] = {}
         report = self._server.round(round, self._as_they_arrive(contributions, lost))

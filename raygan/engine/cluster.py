@@ -13,6 +13,7 @@ from raygan.config.tree import Config
 from raygan.errors import InputError
 
 Resources = Mapping[str, float]
+_QUIET = logging.CRITICAL
 
 
 @dataclass(frozen=True)
@@ -50,40 +51,50 @@ def _resources(cpus: float, gpus: float) -> Resources:
     return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
 
 
-def connect(config: Config, needs: Needs) -> bool:
-    """Use the process's Ray, join the cluster at `engine.address` or $RAY_ADDRESS, or start one on this machine.
+class Connection:
+    """The process's own Ray, the cluster at `engine.address` or $RAY_ADDRESS, or one started on this machine.
 
     A Ray that is started here has as many logical CPUs as the run asks for: it is a simulation on one
-    machine, whose actors take turns on the cores there are. Returns whether the connection is ours to end.
+    machine, whose actors take turns on the cores there are.
 
     Ray logs the traceback of every failure that nobody has asked for yet; each reaches the user as our own error.
-
-    Raises:
-        InputError: no cluster at `engine.address`, or this machine lacks the GPUs.
     """
-    if ray.is_initialized():
-        here = ray.get_runtime_context().gcs_address
-        if config.engine.address not in (None, "auto", here):
-            raise InputError(
-                f"engine.address: {config.engine.address}, but this process already uses the Ray at {here}"
-            )
-        return False
-    address = config.engine.address or os.environ.get("RAY_ADDRESS")
-    if address is not None:
-        _check_address(address)
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            first_line = str(error).splitlines()[0]
-            raise InputError(f"engine.address: no Ray cluster at {address!r}: {first_line}") from error
-        return True
-    # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
-    cpus = max(os.cpu_count() or 1, math.ceil(needs.total["CPU"]))
-    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
-    if problem := shortage(needs):
-        ray.shutdown()
-        raise InputError(problem)
-    return True
+
+    def __init__(self, config: Config) -> None:
+        """Raises InputError if there is no cluster at `engine.address`."""
+        self.started = False
+        """Whether it is a Ray that was started here, which nothing can be added to."""
+        self._ours = not ray.is_initialized()
+        if not self._ours:
+            _check_own(config)
+        elif address := config.engine.address or os.environ.get("RAY_ADDRESS"):
+            _join(address)
+        else:
+            self.started = True
+            cpus = max(os.cpu_count() or 1, math.ceil(needs_of(config).total["CPU"]))
+            # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
+            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=_QUIET)
+
+    def close(self) -> None:
+        """End it, if it is ours to end."""
+        if self._ours:
+            ray.shutdown()
+            self._ours = False
+
+
+def _check_own(config: Config) -> None:
+    here = ray.get_runtime_context().gcs_address
+    if config.engine.address not in (None, "auto", here):
+        raise InputError(f"engine.address: {config.engine.address}, but this process already uses the Ray at {here}")
+
+
+def _join(address: str) -> None:
+    _check_address(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise InputError(f"engine.address: no Ray cluster at {address!r}: {first_line}") from error
 
 
 def _check_address(address: str) -> None:

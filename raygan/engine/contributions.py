@@ -8,6 +8,7 @@ import numpy as np
 
 from raygan.components import AGGREGATORS, build
 from raygan.config.tree import Config
+from raygan.engine.timing import HostTimes, ServerTimes
 from raygan.methods.aggregation import Aggregator
 from raygan.methods.base import Mean, Metrics
 from raygan.methods.exact_sum import check_vector
@@ -105,10 +106,22 @@ class Partial:
         slots.slot(self.slot).merge(self.part)
 
 
-@dataclass(frozen=True)
-class Report:
-    """A round's scalars: by device, and the server's. And who was left out, with the reason."""
+@dataclass
+class HostReport:
+    """What there is to say of a round on one host."""
 
     devices: dict[int, Metrics] = field(default_factory=dict)
-    server: Metrics = field(default_factory=dict)
+    """Scalars by device."""
     dropped: dict[int, str] = field(default_factory=dict)
+    """Who was left out, with the reason."""
+    times: HostTimes | None = None
+    """None of a host that was lost."""
+
+
+@dataclass
+class ServerReport:
+    """What there is to say of a round at the server."""
+
+    metrics: Metrics
+    dropped: dict[int, str]
+    times: ServerTimes

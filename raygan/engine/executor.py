@@ -8,8 +8,9 @@ from typing import Generic, Protocol, TypeVar
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
-from raygan.engine.contributions import Problem, Report
+from raygan.engine.contributions import HostReport, Problem, ServerReport
 from raygan.engine.host_shards import HostShards
+from raygan.engine.timing import spent
 from raygan.methods.base import Metrics
 
 PATIENCE = 3
@@ -51,17 +52,21 @@ class Played:
     metrics: Metrics
     dropped: dict[int, str]
     """Devices that were to take part and are not in the average, with the reason."""
+    spent_s: dict[str, float]
+    """Where the round's time went (seconds); see `raygan.engine.timing.spent`."""
 
 
-def played(reports: Sequence[Report]) -> Played:
-    """Put the hosts' reports and then the server's together: device metrics are means over those in the average."""
-    dropped = {number: report.dropped[number] for report in reversed(reports) for number in report.dropped}
-    devices = {number: report.devices[number] for report in reports for number in report.devices}
+def played(hosts: Sequence[HostReport], server: ServerReport) -> Played:
+    """Put the reports together: device metrics are means over those in the average."""
+    dropped = dict(server.dropped)
+    for host in hosts:  # what a host has to say of its devices is nearer the cause
+        dropped |= host.dropped
+    devices = {number: host.devices[number] for host in hosts for number in host.devices}
     counted = [devices[number] for number in sorted(devices.keys() - dropped.keys())]
     names = counted[0] if counted else {}
     means = {name: sum(metrics[name] for metrics in counted) / len(counted) for name in names}
-    server = {name: value for report in reports for name, value in report.server.items()}
-    return Played(means | server, dict(sorted(dropped.items())))
+    times = [host.times for host in hosts if host.times is not None]
+    return Played(means | server.metrics, dict(sorted(dropped.items())), spent(times, server.times))
 
 
 @dataclass(frozen=True)

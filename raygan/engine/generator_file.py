@@ -88,8 +88,9 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
                 f"add gan.generator={gan.generator}"
             )
         network = FlatModule(build_generator(gan, shape), torch.device("cpu"))
-        layout = network.named(network.vector)
-        network.load(np.concatenate([arrays[f"{weights}.{name}"].ravel() for name in layout]))
+        with torch.no_grad():
+            for name, tensor in network.named(network.vector).items():
+                tensor.copy_(torch.tensor(arrays[f"{weights}.{name}"]).view(tensor.shape))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise

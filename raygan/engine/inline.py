@@ -32,7 +32,7 @@ class InlineExecutor(Executor):
         server = self._server.round(round, [contributions])
         self._host.take_over(partners, self._host.hand_over(partners.values()))
         self._round = round
-        return Done(played([report, server]))
+        return Done(played([report], server))
 
     def evaluate(self) -> Done[dict[str, object]]:
         """Measure and draw."""

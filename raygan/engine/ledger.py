@@ -112,6 +112,7 @@ class Ledger:
         entry.row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3), **entry.simulated}
         if outcome is not None:
             entry.row["dropped"] = {str(number): reason for number, reason in outcome.dropped.items()}
+            entry.row["spent_s"] = {phase: round(seconds, 6) for phase, seconds in outcome.spent_s.items()}
             entry.row |= outcome.metrics
             self._tell_of_dropped(entry.round, outcome.dropped)
             self._check_that_someone_counts(entry, outcome)

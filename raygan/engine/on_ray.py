@@ -16,8 +16,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygan.engine.actors import ByHost, HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.cluster import Resources, connect, needs_of, shortage
-from raygan.engine.contributions import Report
+from raygan.engine.cluster import Connection, Resources, needs_of, shortage
+from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
@@ -36,7 +36,7 @@ class _Call:
 class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
-    def __init__(self, setup: Setup, start: Snapshot | None) -> None:
+    def __init__(self, setup: Setup, start: Snapshot | None, connection: Connection) -> None:
         config = setup.config
         self._config = config
         self._setup = setup
@@ -46,8 +46,10 @@ class RayExecutor(Executor):
         self._actors: list[Any] = []
         self._fetch = Fetcher()
         self._needs = needs_of(config)
-        self._ours = connect(config, self._needs)
+        self._connection = connection
         try:
+            if connection.started and (problem := shortage(self._needs)):
+                raise InputError(problem)
             self._place()
             recorder = [self._recorder] if "GPU" in self._needs.recorder else []  # else it is not waited for:
             self._facts = self._wait_until_ready([self._server, *self._hosts, *recorder])  # it has more to import
@@ -127,23 +129,28 @@ class RayExecutor(Executor):
             return RayPending([*reports, server], lambda: self._what_is_left(calls, server))
         self._played = [server, *exchanged]
         refs = [*reports, *self._played]
-        return RayPending(refs, lambda: played(self._fetch(refs)[: len(calls) + 1]))
+        return RayPending(refs, lambda: self._whole(refs, len(calls)))
+
+    def _whole(self, refs: list[Any], hosts: int) -> Played:
+        """What came of a round in which nobody was lost."""
+        values = self._fetch(refs)
+        return played(values[:hosts], values[hosts])
 
     def _what_is_left(self, calls: list["_Call"], server: Any) -> Played:
         """What came of a round without the hosts that were lost in it."""
         (of_server,) = self._fetch([server])  # first: when the server is lost, so is the round
-        return played([*map(self._report_of, calls), of_server])
+        return played([self._report_of(call) for call in calls], of_server)
 
-    def _report_of(self, call: "_Call") -> Report:
+    def _report_of(self, call: "_Call") -> HostReport:
         """A host's report; if it was lost, what there is to say of that, and it is replaced."""
         try:
-            report: Report = self._fetch([call.report])[0]
+            report: HostReport = self._fetch([call.report])[0]
         except ProcessLostError as error:
             if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
                 raise
             if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
                 self._replace(call.host, error)
-            return Report(dropped=dict.fromkeys(call.devices, str(error)))
+            return HostReport(dropped=dict.fromkeys(call.devices, str(error)))
         self._lost[call.host] = 0
         return report
 
@@ -212,11 +219,10 @@ class RayExecutor(Executor):
         return {"processes": self._facts, "cluster": ray.cluster_resources()}
 
     def close(self) -> None:
-        """End our actors, and Ray if it is ours."""
+        """End our actors, and the connection."""
         for actor in self._actors:
             ray.kill(actor)
-        if self._ours:
-            ray.shutdown()
+        self._connection.close()
 
 
 def _actor(plain: type, **options: Any) -> Any:

@@ -9,8 +9,9 @@ import torch
 from raygan.components import METHODS, resolve
 from raygan.config.tree import Config
 from raygan.engine.compute import threads
-from raygan.engine.contributions import Contribution, Partial, Problem, Report, Single, Slots
+from raygan.engine.contributions import Contribution, HostReport, Partial, Problem, ServerReport, Single, Slots
 from raygan.engine.host_shards import HostShards
+from raygan.engine.timing import HostTimes, ServerTimes, now
 from raygan.errors import BadUpdateError, InputError, RunError
 from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, State, Update
 from raygan.methods.exact_sum import LARGEST, OverweightError
@@ -61,11 +62,14 @@ class Host:
         self.shards = shards
         self.devices = shards.devices
 
-    def round(self, round: int, down: np.ndarray, chosen: Iterable[int]) -> tuple[list[Contribution], Report]:
+    def round(self, round: int, down: np.ndarray, chosen: Iterable[int]) -> tuple[list[Contribution], HostReport]:
         """Let the `chosen` ones of its devices work; returns what goes up, and their scalars."""
-        report, slots, senders = Report(), Slots(self._config, self._problem), dict[int, list[int]]()
+        report, began, devices_s = HostReport(), now(), 0.0
+        sent: list[Contribution] = []
+        slots, senders = Slots(self._config, self._problem), dict[int, list[int]]()
         with threads(self._config.engine.threads_per_device):
             for number in chosen:
+                start = now()
                 try:
                     update = self.update(number, round, down)
                 except BadUpdateError as error:
@@ -73,13 +77,18 @@ class Host:
                         raise
                     report.dropped[number] = str(error)
                     continue
+                finally:
+                    devices_s += now() - start
                 report.devices[number] = update.metrics
                 if len(self.devices) == 1:
-                    return [Single(number, update.vector, update.weight, update.slot)], report
+                    sent.append(Single(number, update.vector, update.weight, update.slot))
+                    continue
                 with _named(f"round {round}"):
                     slots.slot(update.slot).add(number, update.vector, update.weight)
                 senders.setdefault(update.slot, []).append(number)
-        return [Partial(devices, slots.slot(slot).part(), slot) for slot, devices in senders.items()], report
+        sent += [Partial(devices, slots.slot(slot).part(), slot) for slot, devices in senders.items()]
+        report.times = HostTimes(began, devices_s, now())
+        return sent, report
 
     def update(self, device: int, round: int, down: np.ndarray) -> Update:
         """Let one device work.
@@ -136,13 +145,16 @@ class Server:
         self._config = config
         self._problem = problem
         self.side: ServerSide = method_of(config).server(config, problem.shape, device)
+        self._sent = 0.0
 
     def down(self, round: int) -> np.ndarray:
         """What goes down in `round`."""
         with threads(self._config.engine.server_threads):
-            return self.side.down(round)
+            down = self.side.down(round)
+        self._sent = now()
+        return down
 
-    def round(self, round: int, contributions: Iterable[Sequence[Contribution]]) -> Report:
+    def round(self, round: int, contributions: Iterable[Sequence[Contribution]]) -> ServerReport:
         """One round: the work that waits for nobody, the hosts' contributions as they come in, the work that waited.
 
         If nothing comes in, nothing is averaged and the work that waits for it is left out.
@@ -151,25 +163,30 @@ class Server:
             BadUpdateError: a contribution is not finite or does not fit.
             RunError: the generator or its loss is not finite; or what the server's own code raised.
         """
-        where, report = f"round {round}, server", Report()
+        where = f"round {round}, server"
+        metrics, dropped = Metrics(), dict[int, str]()
         with threads(self._config.engine.server_threads):
             with _named(where):
-                report.server.update(self.side.meanwhile(round))
+                metrics |= self.side.meanwhile(round)
             slots = Slots(self._config, self._problem)
+            received = now()
             for of_host in contributions:
+                received = now()
                 for contribution in of_host:
-                    self._take_in(contribution, slots, report, where)
+                    self._take_in(contribution, slots, dropped, where)
             with _named(where):
-                if means := slots.means(lambda: self.side.reference(round)):
-                    report.server.update(self.side.finish(round, means))
-        finite = np.isfinite(list(report.server.values())).all()
-        if not (finite and self.side.networks.generator.vector.isfinite().all()):
+                means = slots.means(lambda: self.side.reference(round))
+                averaged = now()
+                if means:
+                    metrics |= self.side.finish(round, means)
+            finite = bool(self.side.networks.generator.vector.isfinite().all())
+        if not (finite and np.isfinite(list(metrics.values())).all()):
             raise RunError(
-                f"{where}: the generator has diverged (losses {report.server}); try a smaller generator_optimizer.lr"
+                f"{where}: the generator has diverged (losses {metrics}); try a smaller generator_optimizer.lr"
             )
-        return report
+        return ServerReport(metrics, dropped, ServerTimes(self._sent, received, averaged, now()))
 
-    def _take_in(self, contribution: Contribution, slots: Slots, report: Report, where: str) -> None:
+    def _take_in(self, contribution: Contribution, slots: Slots, dropped: dict[int, str], where: str) -> None:
         try:
             contribution.into(slots, self._problem)
         except OverweightError as error:
@@ -179,4 +196,4 @@ class Server:
             reason = f"{where}: what came up from device {devices} is no good update: {error}"
             if self._config.engine.on_bad_update == "stop":
                 raise BadUpdateError(reason) from error
-            report.dropped.update(dict.fromkeys(contribution.devices, reason))
+            dropped.update(dict.fromkeys(contribution.devices, reason))

@@ -80,6 +80,11 @@ class FlopCounter(TorchDispatchMode):
     torch's FlopCounterMode also tracks modules, which fails on gradients with respect to a module's input.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch asks; True would import its compiler, which takes two seconds, to keep it away from what is below."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0

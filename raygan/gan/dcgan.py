@@ -1,17 +1,20 @@
 """DCGAN (Radford et al., arXiv 1511.06434) for square images of 16, 28, 32 or 64 pixels, grey or colour.
 
 At 64 pixels and width 64, with batch normalisation and a latent of 100, the layers and parameter counts are
-those of PyTorch's tutorial: generator 3,576,704, discriminator 2,765,568.
+those of PyTorch's tutorial: generator 3,576,704, discriminator 2,765,568. Weights are channels_last in memory, in
+which the convolutions are faster (docs/performance.md).
 """
 
 import math
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
+from raygan.gan.convolutions import FromPoint, ToGrey, ToPoint
 
 _SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4}  # side of the innermost feature map; each layer doubles it
 
@@ -23,17 +26,18 @@ class Generator(nn.Module):
         super().__init__()
         channels, side, doublings = _layout(shape)
         widths = [gan.generator_width * 2**i for i in reversed(range(doublings))]
-        layers = _block(nn.ConvTranspose2d(gan.latent, widths[0], side), gan.generator_norm, nn.ReLU())
+        layers = _block(FromPoint(gan.latent, widths[0], side), gan.generator_norm, nn.ReLU())
         for before, after in pairwise(widths):
             layers += _block(nn.ConvTranspose2d(before, after, 4, 2, 1), gan.generator_norm, nn.ReLU())
-        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
+        to_image = ToGrey if channels == 1 else nn.ConvTranspose2d
+        layers += [to_image(widths[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         _initialise(self)
 
     def forward(self, z: Tensor) -> Tensor:
         """Images for latent points `z`."""
         images: Tensor = self.layers(z[:, :, None, None])
-        return images
+        return images.contiguous()  # a network of one's own may look at them with `view`
 
 
 class Discriminator(nn.Module):
@@ -41,13 +45,14 @@ class Discriminator(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
+        self.per_sample = gan.discriminator_norm in ("none", "group")
         channels, side, halvings = _layout(shape)
         widths = [gan.discriminator_width * 2**i for i in range(halvings)]
         first: Norm = "spectral" if gan.discriminator_norm == "spectral" else "none"
         layers = _block(nn.Conv2d(channels, widths[0], 4, 2, 1, bias=first == "spectral"), first, _leaky())
         for before, after in pairwise(widths):
             layers += _block(nn.Conv2d(before, after, 4, 2, 1), gan.discriminator_norm, _leaky())
-        last = nn.Conv2d(widths[-1], 1, side, bias=False)
+        last = ToPoint(widths[-1], 1, side, bias=False)
         layers.append(spectral_norm(last) if first == "spectral" else last)
         self.layers = nn.Sequential(*layers)
         _initialise(self)
@@ -83,7 +88,7 @@ def _block(layer: nn.Conv2d | nn.ConvTranspose2d, norm: Norm, activation: nn.Mod
 
 
 def _initialise(network: nn.Module) -> None:
-    """DCGAN's initial weights: N(0, 0.02), scales N(1, 0.02), biases 0."""
+    """DCGAN's initial weights: N(0, 0.02), scales N(1, 0.02), biases 0; then their layout in memory."""
     for name, parameter in network.named_parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, 0.0, 0.02)
@@ -91,3 +96,4 @@ def _initialise(network: nn.Module) -> None:
             nn.init.zeros_(parameter)
         else:
             nn.init.normal_(parameter, 1.0, 0.02)
+    network.to(memory_format=torch.channels_last)

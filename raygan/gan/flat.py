@@ -11,7 +11,8 @@ class FlatModule:
     """A network laid over one contiguous float32 vector: parameters first, then floating-point buffers.
 
     `parameters` is a single leaf that any torch optimiser takes; its `.grad` is laid out likewise, so
-    loading, sending and stepping are each one operation however many layers there are. Integer buffers
+    loading, sending and stepping are each one operation however many layers there are. Within the vector a
+    tensor's values lie as the module has them in memory (`channels_last`, say). Integer buffers
     (BatchNorm's count of batches) stay with the module: with a fixed momentum nothing depends on them.
     """
 
@@ -40,7 +41,7 @@ class FlatModule:
     def load(self, vector: np.ndarray) -> None:
         """Copy a (size,) float32 vector in. The array (a shared, read-only one as a rule) is not kept."""
         with torch.no_grad():
-            self.vector.copy_(tensor_of(vector))
+            fill(self.vector, vector)
 
     def dump(self) -> np.ndarray:
         """The vector as a new (size,) float32 array."""
@@ -54,21 +55,32 @@ class FlatModule:
 
 
 def cut(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Views of a vector, one after the other, shaped as the tensors `like`."""
+    """Views of a vector, one after the other, shaped and laid out in memory as the tensors `like`."""
     pieces = torch.split(vector, [tensor.numel() for tensor in like])
-    return [piece.view_as(tensor) for piece, tensor in zip(pieces, like, strict=True)]
+    return [
+        piece.as_strided(tensor.size(), torch.empty_like(tensor, device="meta").stride())
+        for piece, tensor in zip(pieces, like, strict=True)
+    ]
 
 
 def tensor_of(array: np.ndarray) -> Tensor:
     """A new tensor holding a copy of `array`.
 
-    The one place where an array from the object store becomes a tensor: such an array is shared by every
-    reader, and a tensor over its memory would write through to all of them.
+    With `fill` the one place where an array from the object store becomes a tensor: such an array is shared by
+    every reader, and a tensor over its memory would write through to all of them.
     """
     return torch.tensor(array)
 
 
+def fill(tensor: Tensor, array: np.ndarray) -> None:
+    """Copy an array of the same shape, such as one that may only be read, into a tensor."""
+    if tensor.device.type == "cpu":
+        np.copyto(tensor.numpy(), array)
+    else:
+        tensor.copy_(tensor_of(array))
+
+
 def array_of(tensor: Tensor) -> np.ndarray:
-    """A new numpy array holding a copy of `tensor`."""
+    """A new numpy array, contiguous, holding a copy of `tensor`."""
     array: np.ndarray = tensor.detach().cpu().numpy()
     return array.copy()

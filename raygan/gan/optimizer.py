@@ -2,48 +2,85 @@
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from raygan.config.gan import Optimizer, Sgd
-from raygan.gan.flat import FlatModule, array_of, cut, tensor_of
+from raygan.gan.flat import FlatModule, array_of, fill
 
 
 class FlatOptimizer:
-    """A torch optimiser over a `FlatModule`'s parameters, its moments and step count in one float32 vector.
+    """torch's Adam or SGD over a `FlatModule`'s parameters, its moments and step count in one float32 vector.
 
-    All zeros is the state of a fresh optimiser.
+    All zeros is the state of a fresh optimiser. torch's functions, not its classes: those import its compiler, which
+    takes every process a second and a half of CPU time and 90 MB.
     """
 
     def __init__(self, settings: Optimizer, network: FlatModule) -> None:
-        parameters = network.parameters
-        start = network.vector.clone()
-        self._optimizer = _build(settings, network)
-        self._optimizer.step()  # makes torch create the state; undone below
-        state = self._optimizer.state[parameters]
-        tensors = {name: value for name, value in sorted(state.items()) if isinstance(value, torch.Tensor)}
-        self.vector = torch.zeros(sum(tensor.numel() for tensor in tensors.values()), device=parameters.device)
-        state.update(zip(tensors, cut(self.vector, list(tensors.values())), strict=True))
-        with torch.no_grad():
-            network.vector.copy_(start)
+        self._settings = settings
+        self._network = network
+        self.vector = torch.zeros(_state_size(settings, network.num_parameters), device=network.vector.device)
 
+    @torch.no_grad()
     def step(self) -> None:
         """Step the network's parameters along their gradient."""
-        self._optimizer.step()
+        parameters, settings = self._network.parameters, self._settings
+        assert parameters.grad is not None  # laid out once by FlatModule, never released
+        parts = self.vector.split(self._network.num_parameters)
+        # Neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor otherwise than the
+        # rest, so a flat vector's step would differ from the layers' own; the plain one is the same bit for bit.
+        if isinstance(settings, Sgd):
+            _sgd(parameters, parameters.grad, parts[0] if settings.momentum else None, settings)
+        else:
+            moments, squares, count = parts
+            adam(
+                [parameters],
+                [parameters.grad],
+                [moments],
+                [squares],
+                [],
+                [count.view(())],
+                foreach=False,
+                amsgrad=False,
+                beta1=settings.beta1,
+                beta2=settings.beta2,
+                lr=settings.lr,
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )
 
     def load(self, vector: np.ndarray | None) -> None:
         """Copy a state in; None is a fresh optimiser's."""
         if vector is None:
             self.vector.zero_()
         else:
-            self.vector.copy_(tensor_of(vector))
+            fill(self.vector, vector)
 
     def dump(self) -> np.ndarray:
         """The state as a new float32 array."""
         return array_of(self.vector)
 
 
-def _build(settings: Optimizer, network: FlatModule) -> torch.optim.Optimizer:
-    # torch's fused Adam rounds the last few elements of a tensor otherwise than the rest, so a flat vector's
-    # step would differ from the layers' own; the plain one is the same bit for bit.
+def _state_size(settings: Optimizer, parameters: int) -> int:
+    """Adam's two moments and its count of steps; SGD's momentum, if it has one."""
     if isinstance(settings, Sgd):
-        return torch.optim.SGD([network.parameters], lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.Adam([network.parameters], lr=settings.lr, betas=(settings.beta1, settings.beta2), foreach=False)
+        return parameters if settings.momentum else 0
+    return 2 * parameters + 1
+
+
+def _sgd(parameters: Tensor, gradient: Tensor, momentum: Tensor | None, settings: Sgd) -> None:
+    sgd(
+        [parameters],
+        [gradient],
+        [momentum],
+        foreach=False,
+        fused=False,
+        weight_decay=0.0,
+        momentum=settings.momentum,
+        lr=settings.lr,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+    )

@@ -25,6 +25,15 @@ class Networks:
     loss: Loss
     penalty_weight: float
 
+    @property
+    def per_sample(self) -> bool:
+        """Whether the discriminator promises that a sample's logit depends on no other and that passes leave no trace.
+
+        Then one pass over real and generated samples together is the same as two. A network of one's own
+        promises it with an attribute `per_sample = True`; batch and spectral normalisation and dropout break it.
+        """
+        return getattr(self.discriminator.module, "per_sample", False) is True
+
 
 def build_networks(config: Config, shape: tuple[int, ...], device: torch.device) -> Networks:
     """Both networks with the initial weights that every party shares: a function of the config alone."""
@@ -85,7 +94,12 @@ def discriminator_step(
     """
     discriminator = networks.discriminator
     _zero_grad(discriminator)
-    loss = _discriminator_loss(networks, real, discriminator.module(fake), fake, mix)
+    if networks.per_sample:
+        real_logits, fake_logits = discriminator.module(torch.cat([real, fake])).split([len(real), len(fake)])
+    else:
+        fake_logits = discriminator.module(fake)
+        real_logits = discriminator.module(real)
+    loss = _discriminator_loss(networks, real_logits, fake_logits, real, fake, mix)
     loss.backward()
     optimizer.step()
     return loss.item()
@@ -108,7 +122,7 @@ def simultaneous_step(
     _zero_grad(discriminator)
     fake = generator.module(z)
     logits = discriminator.module(fake)
-    d_loss = _discriminator_loss(networks, real, logits, fake.detach(), mix)
+    d_loss = _discriminator_loss(networks, discriminator.module(real), logits, real, fake.detach(), mix)
     g_loss = networks.loss.generator(logits)
     d_loss.backward(inputs=_trained(discriminator), retain_graph=True)
     g_loss.backward(inputs=_trained(generator))
@@ -134,9 +148,9 @@ def feedback_step(networks: Networks, optimizer: FlatOptimizer, judged: Iterable
 
 
 def _discriminator_loss(
-    networks: Networks, real: Tensor, fake_logits: Tensor, fake: Tensor, mix: Tensor | None
+    networks: Networks, real_logits: Tensor, fake_logits: Tensor, real: Tensor, fake: Tensor, mix: Tensor | None
 ) -> Tensor:
-    loss = networks.loss.discriminator(networks.discriminator.module(real), fake_logits)
+    loss = networks.loss.discriminator(real_logits, fake_logits)
     if mix is not None:
         loss = loss + networks.penalty_weight * gradient_penalty(networks.discriminator.module, real, fake, mix)
     return loss

@@ -62,7 +62,7 @@ class Aggregator(ABC, Generic[Settings, Part]):
         """What the server goes on with, (size,) float32. `reference` gives the update of a device that did nothing."""
 
 
-ExactPart = tuple[list[np.ndarray], int]
+ExactPart = tuple[dict[int, np.ndarray], int]
 
 
 class WeightedMean(Aggregator[Section, ExactPart]):

@@ -15,7 +15,7 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.gan.flat import FlatModule, array_of, tensor_of
+from raygan.gan.flat import FlatModule, array_of, fill
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, generate, generator_step
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
@@ -47,11 +47,11 @@ class AveragedDevice(DeviceSide):
         size = _shared_size(discriminator, self.config)
         self.networks.generator.load(down[: self.networks.generator.vector.numel()])
         with torch.no_grad():
-            discriminator.vector[:size].copy_(tensor_of(received[:size]))
+            fill(discriminator.vector[:size], received[:size])
             if switches.buffers == "reset" or (switches.buffers == "local" and "buffers" not in state):
                 discriminator.buffers.copy_(self._initial_buffers)
             elif switches.buffers == "local":
-                discriminator.buffers.copy_(tensor_of(state["buffers"]))
+                fill(discriminator.buffers, state["buffers"])
         if switches.optimizer_state == "average":
             self._optimizer.load(received[size:])
         else:
@@ -132,7 +132,7 @@ class AveragedServer(ServerSide):
         if self.config.averaged.upload == "delta":
             new = self._sent + new
         with torch.no_grad():
-            self.networks.discriminator.vector[: self._shared_size].copy_(tensor_of(new[: self._shared_size]))
+            fill(self.networks.discriminator.vector[: self._shared_size], new[: self._shared_size])
         self._moments = new[self._shared_size :]
         return self._generator_steps(round) if self.config.schedule == "serial" else {}
 

@@ -15,7 +15,7 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.gan.flat import array_of, tensor_of
+from raygan.gan.flat import array_of, fill
 from raygan.gan.steps import Networks, build_networks
 
 State = dict[str, np.ndarray]
@@ -126,7 +126,7 @@ class ServerSide(ABC):
         """Go back to a `state`."""
         self.networks.generator.load(state["generator"])
         self.networks.discriminator.load(state["discriminator"])
-        self.ema.copy_(tensor_of(state["ema"]))
+        fill(self.ema, state["ema"])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 
 from raygan.channel.traffic import NO_TRAFFIC, Traffic
-from raygan.gan.flat import array_of, tensor_of
+from raygan.gan.flat import array_of, fill, tensor_of
 from raygan.gan.steps import discriminator_step, generate, generator_step
 from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.fedgan import WholeGanDevice, WholeGanServer
@@ -61,7 +61,7 @@ class CentralizedServer(WholeGanServer):
         """Take over networks and moving average."""
         size = self.ema.numel()
         self.load(means[0].vector[:-size])
-        self.ema.copy_(tensor_of(means[0].vector[-size:]))
+        fill(self.ema, means[0].vector[-size:])
         return {}
 
     def traffic(self) -> Traffic:

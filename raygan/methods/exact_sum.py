@@ -6,7 +6,7 @@ for reproducible sums: Demmel and Nguyen, ARITH 2013.) Partial sums made anywher
 and the mean of one vector is that vector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,8 +19,8 @@ class OverweightError(ValueError):
     """The weights of a round add up to more than was announced: nobody's update alone is to blame."""
 
 
-def check_vector(vector: np.ndarray, size: int) -> None:
-    """Refuse what cannot be an update of `size` values.
+def check_vector(vector: np.ndarray, size: int) -> float:
+    """Refuse what cannot be an update of `size` values; returns the largest magnitude.
 
     Raises:
         ValueError: the wrong shape or type.
@@ -28,9 +28,10 @@ def check_vector(vector: np.ndarray, size: int) -> None:
     """
     if vector.shape != (size,) or vector.dtype != np.float32:
         raise ValueError(f"expected ({size},) float32, got {vector.shape} {vector.dtype}")
-    largest = np.abs(vector).max(initial=0)
+    largest = float(max(vector.max(initial=0), -vector.min(initial=0)))
     if not largest < LARGEST:  # also true of NaN
         raise FloatingPointError(f"it holds a value of magnitude {largest:.3g}")
+    return largest
 
 
 class ExactSum:
@@ -45,7 +46,7 @@ class ExactSum:
         self._total_weight = total_weight
         self._top = int(total_weight).bit_length() + int(np.log2(LARGEST)) - _MANTISSA
         self._spacing = _MANTISSA - int(terms).bit_length()
-        self._pieces: list[np.ndarray] = []
+        self._pieces: dict[int, np.ndarray] = {}
         self._rest = np.empty(size)
         self._piece = np.empty(size)
 
@@ -56,35 +57,37 @@ class ExactSum:
             ValueError, FloatingPointError: see `check_vector`.
             OverweightError: more weight than was announced.
         """
-        check_vector(vector, self._size)
+        largest = check_vector(vector, self._size) * weight
         self._weigh(weight)
         rest, piece = self._rest, self._piece
         np.multiply(vector, float(weight), out=rest, dtype=np.float64)
         level = 0
         while rest.any():
-            grid = 1.5 * 2.0 ** (self._top - level * self._spacing + _MANTISSA)
-            np.add(rest, grid, out=piece)  # rounds to a multiple of the level's unit ...
-            np.subtract(piece, grid, out=piece)
-            np.subtract(rest, piece, out=rest)  # ... and this remainder is exact
-            np.add(self._level(level), piece, out=self._level(level))
+            unit = 2.0 ** (self._top - level * self._spacing)
+            if largest >= unit / 2:  # else all pieces of this level are 0
+                grid = 1.5 * 2.0**_MANTISSA * unit
+                np.add(rest, grid, out=piece)  # rounds to a multiple of the level's unit ...
+                np.subtract(piece, grid, out=piece)
+                np.subtract(rest, piece, out=rest)  # ... and this remainder is exact
+                np.add(self._level(level), piece, out=self._level(level))
             level += 1
 
-    def merge(self, pieces: Sequence[np.ndarray], weight: int) -> None:
+    def merge(self, pieces: Mapping[int, np.ndarray], weight: int) -> None:
         """Add the `pieces` and `weight` of another sum with the same bounds.
 
         Raises:
             ValueError: pieces that no such sum has; nothing has been added.
             OverweightError: more weight than was announced.
         """
-        if any(piece.shape != (self._size,) or not np.isfinite(piece).all() for piece in pieces):
+        if any(piece.shape != (self._size,) or not np.isfinite(piece).all() for piece in pieces.values()):
             raise ValueError(f"expected finite pieces of ({self._size},)")
         self._weigh(weight)
-        for level, piece in enumerate(pieces):
+        for level, piece in pieces.items():
             np.add(self._level(level), piece, out=self._level(level))
 
     @property
-    def pieces(self) -> list[np.ndarray]:
-        """The sum as it stands, coarsest grid first; float64 arrays of (size,)."""
+    def pieces(self) -> dict[int, np.ndarray]:
+        """The sum as it stands: float64 arrays of (size,) by level, the coarsest grid's 0; what is 0 is not there."""
         return self._pieces
 
     def mean(self) -> np.ndarray:
@@ -96,8 +99,8 @@ class ExactSum:
         if self.weight == 0:
             raise ZeroDivisionError("the mean of no vectors")
         total = np.zeros(self._size)
-        for piece in reversed(self._pieces):  # finest first: one vector's pieces add up without rounding
-            total += piece
+        for level in sorted(self._pieces, reverse=True):  # finest first: one vector's pieces add up without rounding
+            total += self._pieces[level]
         return (total / self.weight).astype(np.float32)
 
     def _weigh(self, weight: int) -> None:
@@ -107,6 +110,6 @@ class ExactSum:
         self.weight = together
 
     def _level(self, level: int) -> np.ndarray:
-        while len(self._pieces) <= level:
-            self._pieces.append(np.zeros(self._size))
+        if level not in self._pieces:
+            self._pieces[level] = np.zeros(self._size)
         return self._pieces[level]

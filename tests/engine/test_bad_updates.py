@@ -82,7 +82,7 @@ def test_a_round_of_which_nothing_is_left_averages_nothing(aggregation):
     (partial,), _ = host.round(1, server.down(1), host.devices)
     damage(partial, aggregation)
     report = server.round(1, [[partial], [replace(partial, slot=1)]])
-    assert (list(report.dropped), report.server) == ([0, 1, 2], {})
+    assert (list(report.dropped), report.metrics) == ([0, 1, 2], {})
     assert np.array_equal(server.side.networks.discriminator.dump(), before)
 
 

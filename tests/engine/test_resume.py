@@ -92,6 +92,7 @@ def outcome(out: Path) -> tuple[bytes, list[dict], list[str]]:
     rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     for row in rows:
         del row["wall_s"]
+        row.pop("spent_s", None)
     return folder.generator.read_bytes(), rows, sorted(path.name for path in folder.samples.iterdir())
 
 

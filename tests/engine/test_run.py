@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,6 +45,9 @@ def test_a_line_per_round_with_measurements_where_due(finished):
     assert measured["eval_samples"] == 50
     assert sum(measured["class_shares"]) == pytest.approx(1, abs=1e-2)
     assert [row["wall_s"] for row in rows] == sorted(row["wall_s"] for row in rows)
+    for before, row in pairwise(rows):
+        assert min(row["spent_s"].values()) >= 0
+        assert sum(row["spent_s"].values()) <= row["wall_s"] - before["wall_s"] + 2e-3  # both are rounded
 
 
 def test_bytes_are_parameters_times_four(finished):

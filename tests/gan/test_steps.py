@@ -1,13 +1,89 @@
-"""Steps of networks that a user has partly frozen."""
+"""Steps against torch written out, of networks that make promises, and of those that a user has partly frozen."""
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import softplus
 
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import build_networks, discriminator_step, generate, generator_step, simultaneous_step
 from tests.helpers import tiny
 
 CPU = torch.device("cpu")
+
+
+def plain(network):
+    """The same layers and weights as torch's own modules, contiguous."""
+    layers = []
+    for layer in network.module.layers:
+        kind = next(kind for kind in (nn.ConvTranspose2d, nn.Conv2d, nn.Module) if isinstance(layer, kind))
+        if kind is nn.Module:
+            layers.append(layer)
+            continue
+        bias = layer.bias is not None
+        copy = kind(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, bias=bias)
+        copy.load_state_dict({name: value.contiguous() for name, value in layer.state_dict().items()})
+        layers.append(copy)
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 28, 28)])
+def test_a_step_is_that_of_a_loop_written_by_hand_but_for_rounding(shape):
+    words = ["gan.generator_norm=none", "gan.discriminator_norm=none", "gan.generator_width=8"]
+    config = tiny(*words, "gan.discriminator_width=8", "device_optimizer.lr=2e-4", "device_optimizer.beta1=0.5")
+    networks = build_networks(config, shape, CPU)
+    generator, discriminator = plain(networks.generator), plain(networks.discriminator)
+    adam = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    real, z = torch.rand(16, *shape) * 2 - 1, torch.randn(16, config.gan.latent)
+
+    loss = discriminator_step(
+        networks, FlatOptimizer(config.device_optimizer, networks.discriminator), real, generate(networks, z), None
+    )
+    fake = generator(z[:, :, None, None]).detach()
+    expected = softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()
+    expected.backward()
+    adam.step()
+
+    assert loss == pytest.approx(expected.item(), abs=1e-6)
+    moved = dict(networks.discriminator.module.named_parameters())
+    for (name, parameter), reference in zip(moved.items(), discriminator.parameters(), strict=True):
+        assert (parameter - reference).abs().max() < 1e-5, name
+
+
+class Counting(nn.Module):
+    """Knows how large the batches were that it has seen."""
+
+    def __init__(self, shape, gan):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape).flatten())
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        return x.flatten(1) @ self.weight
+
+
+class Promising(Counting):
+    per_sample = True
+
+
+def test_real_and_generated_samples_share_a_pass_only_where_the_network_promises_that_it_is_the_same():
+    gradients = []
+    for own, batches in ((Counting, [3, 3]), (Promising, [6])):
+        config = tiny("device_optimizer.name=sgd", "gan.generator=mlp", f"gan.discriminator={__name__}:{own.__name__}")
+        networks = build_networks(config, (2,), CPU)
+        optimizer = FlatOptimizer(config.device_optimizer, networks.discriminator)
+        discriminator_step(networks, optimizer, torch.ones(3, 2), torch.zeros(3, 2), None)
+        assert networks.discriminator.module.seen == batches
+        gradients.append(networks.discriminator.parameters.grad)
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(("norm", "promised"), [("none", True), ("group", True), ("batch", False), ("spectral", False)])
+@pytest.mark.parametrize(("network", "shape"), [("dcgan", (1, 16, 16)), ("mlp", (2,))])
+def test_what_the_networks_here_promise(norm, promised, network, shape):
+    words = [f"gan.discriminator={network}", f"gan.generator={network}", f"gan.discriminator_norm={norm}"]
+    assert build_networks(tiny(*words), shape, CPU).per_sample is promised
 
 
 @pytest.mark.parametrize("kind", ["alternating", "simultaneous"])

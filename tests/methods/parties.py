@@ -35,6 +35,18 @@ def play(config, sizes, rounds):
     return server.side
 
 
-def values(network):
-    """A network's parameters, one after the other."""
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+def judged(discriminator, real, fake):
+    """Logits of real and of generated samples, in one pass where the network says that this is the same."""
+    if discriminator.per_sample:
+        return discriminator(torch.cat([real, fake])).split(len(real))
+    of_fake = discriminator(fake)
+    return discriminator(real), of_fake
+
+
+def values(network, tensors=None):
+    """A network's parameters, or `tensors` of their shapes, one after the other as the parameters lie in memory."""
+    parameters = [parameter.detach() for parameter in network.parameters()]
+    placed = [
+        torch.empty_like(place).copy_(tensor) for place, tensor in zip(parameters, tensors or parameters, strict=True)
+    ]
+    return torch.cat([tensor.as_strided((tensor.numel(),), (1,)) for tensor in placed])

@@ -17,7 +17,7 @@ from raygan.gan.losses import non_saturating
 from raygan.methods.averaged import Averaged
 from raygan.rng import Role, noise, stream, torch_seeded
 from tests.helpers import tiny
-from tests.methods.parties import CPU, IMAGES, SHAPE, parties, play, problem_of, values
+from tests.methods.parties import CPU, IMAGES, SHAPE, judged, parties, play, problem_of, values
 
 
 def by_hand(config, rounds, simultaneous):
@@ -36,7 +36,7 @@ def by_hand(config, rounds, simultaneous):
         with torch.no_grad():
             fake = generator(noise(latents, len(real), config.gan.latent, CPU))
         d_adam.zero_grad()
-        non_saturating.discriminator(discriminator(real), discriminator(fake)).backward()
+        non_saturating.discriminator(*judged(discriminator, real, fake)).backward()
 
     def generator_gradient(round):
         z = noise(stream(config.seed, Role.SERVER_NOISE, round=round), 8, config.gan.latent, CPU)

@@ -11,7 +11,7 @@ from raygan.gan.dcgan import Discriminator, Generator
 from raygan.methods.centralized import Centralized
 from raygan.rng import Role, noise, stream, torch_seeded
 from tests.helpers import tiny
-from tests.methods.parties import CPU, IMAGES, SHAPE, play, values
+from tests.methods.parties import CPU, IMAGES, SHAPE, judged, play, values
 
 
 def dcgan_loop(config, rounds):
@@ -31,8 +31,8 @@ def dcgan_loop(config, rounds):
                 real = draw_real(IMAGES, config.batch_size, batches, CPU)
                 fake = generator(noise(latents, len(real), config.gan.latent, CPU)).detach()
                 d_adam.zero_grad()
-                judged = discriminator(fake)
-                (softplus(-discriminator(real)).mean() + softplus(judged).mean()).backward()
+                of_real, of_fake = judged(discriminator, real, fake)
+                (softplus(-of_real).mean() + softplus(of_fake).mean()).backward()
                 d_adam.step()
             latents = stream(config.seed, Role.SERVER_NOISE, round=round)
             for _ in range(config.generator_steps):

@@ -1,0 +1,124 @@
+"""One run: what is prepared before its processes are started, and how it is played to its end."""
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+
+from raygan.channel.clock import Clock
+from raygan.config.tree import Config
+from raygan.data import load_data, split
+from raygan.engine.checkpoint import Snapshot, load_newest
+from raygan.engine.checks import check_weights
+from raygan.engine.cluster import Connection
+from raygan.engine.executor import PATIENCE, Executor, Setup
+from raygan.engine.ledger import Watcher
+from raygan.engine.rounds import Rounds
+from raygan.engine.saving import Saving
+from raygan.engine.signals import StopWish
+from raygan.engine.simulation import as_played, try_out
+from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.gan.steps import check_networks
+from raygan.run_folder import RunFolder, check_same_run
+from raygan.storage import Store
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same however often the processes of a run are started."""
+
+    config: Config
+    """As the user has it."""
+    store: Store
+    folder: RunFolder
+    setup: Setup
+    clock: Clock
+    watchers: list[Watcher]
+
+    def tell(self, text: str) -> None:
+        """Say to everyone who watches what goes on."""
+        for watcher in self.watchers:
+            watcher.on_phase(text)
+
+    def report(self, text: str) -> None:
+        """Say to everyone who watches what happened."""
+        for watcher in self.watchers:
+            watcher.on_event(text)
+
+    def newest_checkpoint(self) -> Snapshot | None:
+        """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
+        start, passed_over = load_newest(self.folder.checkpoints, len(self.folder.rows()) - 1)
+        for line in passed_over:
+            self.report(line)
+        self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
+        if start is not None:
+            check_same_run(start.settings, self.config)  # config.yaml may have been changed since
+        return start
+
+    def open(self, start: Snapshot | None, connection: Connection | None = None) -> Executor:
+        """Start the processes, in the state of a checkpoint or as new, on a connection to Ray that is there already."""
+        self.tell(
+            f"starting {self.setup.config.devices} device{'s' if self.setup.config.devices > 1 else ''} and a server"
+        )
+        if self.config.engine.executor == "inline":
+            from raygan.engine.inline import InlineExecutor
+
+            return InlineExecutor(self.setup, start)
+        from raygan.engine.on_ray import RayExecutor
+
+        return RayExecutor(self.setup, start, connection or Connection(self.setup.config))
+
+
+def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
+    """Load, deal and check everything before a process is started."""
+    check_weights(config)
+    played = as_played(config)
+    for watcher in watchers:
+        watcher.on_phase(f"loading {config.data.name}")
+    images = load_data(played.data, config.seed)
+    shards = split(images.labels, played.devices, played.data.partition, config.seed)
+    check_networks(played, images.shape, int(shards.sizes.min()))
+    problem, clock = try_out(played, images, shards)
+    folder = RunFolder(store.local)
+    if resume:
+        folder.check_same_data(images.digest)
+    return Run(config, store, folder, Setup(played, folder.root, images, shards, problem), clock, watchers)
+
+
+def play(run: Run, executor: Executor, after: int, wish: StopWish) -> int:
+    """Play to the end what goes on after a round; when a process is lost, start all anew from the newest checkpoint.
+
+    Returns the last round.
+    """
+    lost: Counter[int] = Counter()
+    folder = run.folder
+    while True:
+        with closing(executor), Saving(run.store, run.report) as saving:
+            folder.generator.unlink(missing_ok=True)
+            folder.write_config(run.config)
+            folder.write_environment({"data_digest": run.setup.images.digest, **executor.facts()})
+            run.tell("training")
+            rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
+            try:
+                return rounds.play(wish)
+            except ProcessLostError as error:
+                lost[rounds.completed] += 1
+                if lost[rounds.completed] == PATIENCE:
+                    raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
+                run.report(f"{error}; starting again")
+        executor, after = _start_again(run)
+
+
+def _start_again(run: Run) -> tuple[Executor, int]:
+    """From the newest checkpoint; when that fails as well, tried as often as other losses.
+
+    Ray places processes on a machine that is gone until it has noticed, and then they are lost, too.
+    """
+    for _ in range(PATIENCE - 1):
+        try:
+            start = run.newest_checkpoint()
+            return run.open(start), start.round if start is not None else 0
+        except ProcessLostError as error:
+            run.report(f"{error}; starting again")
+        except InputError as error:  # such as a cluster that has become too small
+            raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
+    raise RunError(f"a process was lost, and so were those that were started again, {PATIENCE - 1} times")

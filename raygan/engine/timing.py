@@ -1,0 +1,51 @@
+"""Where the time of a round went, on the machines that played it. For looking at: nothing depends on it.
+
+Moments are of each machine's own clock (`now`): between machines they are as good as their clocks agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import time as now
+
+__all__ = ["HostTimes", "ServerTimes", "now", "spent"]
+
+
+@dataclass(frozen=True)
+class HostTimes:
+    """A host's part of a round."""
+
+    began: float
+    devices_s: float
+    """In its devices' own updates (seconds)."""
+    ended: float
+
+
+@dataclass(frozen=True)
+class ServerTimes:
+    """The server's part of a round."""
+
+    sent: float
+    """When it had what goes down."""
+    received: float
+    """When it had what came up last."""
+    averaged: float
+    ended: float
+
+
+def spent(hosts: Sequence[HostTimes], server: ServerTimes) -> dict[str, float]:
+    """The round by what was waited for, in seconds that add up to its length.
+
+    `down`: until the host that ended last began; `devices`: its devices' updates; `host`: adding them up there; `up`:
+    until the server had them (and was done with its work meanwhile); `average`; `server`: its work on the average.
+    """
+    after = {"average": server.averaged - server.received, "server": server.ended - server.averaged}
+    if not hosts:
+        return {"up": server.received - server.sent, **after}
+    last = max(hosts, key=lambda host: host.ended)
+    return {
+        "down": last.began - server.sent,
+        "devices": last.devices_s,
+        "host": last.ended - last.began - last.devices_s,
+        "up": server.received - last.ended,
+        **after,
+    }

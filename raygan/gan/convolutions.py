@@ -1,0 +1,36 @@
+"""Convolutions at the ends of a DCGAN, as matrix products: the general ones are slow where one side is tiny.
+
+Parameters, their names and their initial values are those of the torch classes; results differ in rounding alone.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FromPoint(nn.ConvTranspose2d):
+    """A transposed convolution of a single pixel, (N, latent, 1, 1) to (N, C, side, side)."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """One matrix product, its result channels_last as the weights are."""
+        side = self.kernel_size[0]
+        maps = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        maps = maps.view(len(input), side, side, -1)
+        return (maps if self.bias is None else maps + self.bias).permute(0, 3, 1, 2)
+
+
+class ToGrey(nn.ConvTranspose2d):
+    """A doubling transposed convolution to one channel, (N, C, side, side) to (N, 1, 2 side, 2 side); kernel 4."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """The sixteen values that each pixel spreads, and their sum."""
+        spread = self.weight.flatten(1).t() @ input.flatten(2)
+        return F.fold(spread, 2 * input.shape[-1], kernel_size=4, stride=2, padding=1)
+
+
+class ToPoint(nn.Conv2d):
+    """A convolution whose kernel covers its input, (N, C, side, side) to (N, 1, 1, 1); no bias."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """One inner product per sample, in the order in which channels_last values lie."""
+        logits = input.permute(0, 2, 3, 1).flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1).t()
+        return logits[:, :, None, None]
