@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raygan.channel.links import ConstantLinks
+from raygan.channel.selection import highest
 from raygan.channel.wireless import WirelessLinks
 from raygan.components import SELECTIONS, resolve
 from raygan.config import load_config
@@ -61,6 +62,13 @@ def test_best_channel_picks_the_highest_rates():
     for round, chosen in enumerate(choices(config, links, 50), start=1):
         rates = links.quality(round)
         assert rates[chosen].min() >= np.delete(rates, chosen).max()
+
+
+@given(values=st.lists(st.sampled_from([0.5, 1.0, 2.0, 7.0, np.inf]), min_size=1, max_size=20), data=st.data())
+def test_the_highest_are_those_of_a_stable_sort(values, data):
+    count = data.draw(st.integers(1, len(values)))
+    values = np.array(values)
+    assert np.array_equal(highest(values, count), np.argsort(-values, kind="stable")[:count])
 
 
 def test_proportional_fair_serves_everyone_equally_though_their_rates_differ():
