@@ -45,7 +45,7 @@ class Quantity(Section):
 
 
 class OwnPartition(Section):
-    """Your own: `name` is an import path to `split(labels, devices, partition, random) -> list of index arrays`."""
+    """Your own: `name` is an import path to `split(labels, devices, partition, random)`: an index array per device."""
 
     name: Annotated[str, AfterValidator(lambda name: check_name(PARTITIONS, name))]
     options: Options = NO_OPTIONS
