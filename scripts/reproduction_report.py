@@ -13,7 +13,7 @@ from reproduction_cells import MARKERS, Cell, Tree
 from scipy.stats import t as student_t
 
 from raygan.config import Config, load_config
-from raygan.data import ImageSet, load_data, split
+from raygan.data import ImageSet, Shards, load_data, split
 from raygan.engine.parties import method_of
 from raygan.engine.simulation import as_played, try_out
 from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
@@ -189,7 +189,7 @@ def repriced(run: Run, words: list[str]) -> Run:
 
 
 @lru_cache
-def dealt(of_config: str) -> tuple[ImageSet, list[np.ndarray]]:
+def dealt(of_config: str) -> tuple[ImageSet, Shards]:
     """The data of a run and who holds what, by the part of its config that they depend on."""
     config = Config.model_validate_json(of_config)
     images = load_data(config.data, config.seed)

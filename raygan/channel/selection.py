@@ -25,6 +25,14 @@ class Selection(ABC, Generic[Settings]):
         """
 
 
+def highest(values: np.ndarray, count: int) -> np.ndarray:
+    """Places of the `count` highest of `values`, highest first; of equal ones the lower place first."""
+    least = np.partition(values, -count)[-count]
+    candidates = np.flatnonzero(values >= least)  # all others need no sorting
+    order = np.argsort(-values[candidates], kind="stable")
+    return candidates[order[:count]]
+
+
 class Everyone(Selection[Policy]):
     """All devices."""
 
@@ -54,7 +62,7 @@ class BestChannel(Selection[Some]):
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """By rate."""
-        return np.argsort(-rates, kind="stable")[: self.policy.count]
+        return highest(rates, self.policy.count)
 
 
 class Fair(Selection[ProportionalFair]):
@@ -72,7 +80,7 @@ class Fair(Selection[ProportionalFair]):
         """By rate over past."""
         with np.errstate(divide="ignore"):
             ratios = rates / self._served
-        chosen = np.argsort(-ratios, kind="stable")[: self.policy.count]
+        chosen = highest(ratios, self.policy.count)
         self._served *= 1 - 1 / self.policy.window
         self._served[chosen] += rates[chosen] / self.policy.window
         return chosen

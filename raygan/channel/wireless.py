@@ -7,6 +7,8 @@ whole band and power, at the slowest receiver's rate. Content of one's own: B/n 
 each round, independently for the two directions (frequency division).
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from raygan.channel.links import Links
@@ -30,6 +32,7 @@ class WirelessLinks(Links):
         loss = cell.path_loss_db_at_1km + 10 * cell.path_loss_exponent * np.log10(self.distance_m / 1000) + shadowing
         self._up = _watts(cell.device_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.server_noise_figure_db)
         self._down = _watts(cell.server_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.device_noise_figure_db)
+        self._received = lru_cache(maxsize=1)(self._draw)  # one draw for all that is asked about a round
 
     def quality(self, round: int) -> np.ndarray:
         """The uplink's rates over the whole band."""
@@ -51,8 +54,8 @@ class WirelessLinks(Links):
         _, down = self._received(round)
         return float(_shannon(self._cell.bandwidth_hz, down[devices]).min())
 
-    def _received(self, round: int) -> tuple[np.ndarray, np.ndarray]:
-        """Received power over noise density (up, down) in this round's fading, (K,) Hz each."""
+    def _draw(self, round: int) -> tuple[np.ndarray, np.ndarray]:
+        """Received power over noise density (up, down) in this round's fading, (K,) Hz each; of all devices."""
         fading = stream(self.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
         return self._up * fading[0], self._down * fading[1]
 

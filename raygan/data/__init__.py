@@ -2,5 +2,6 @@
 
 from raygan.data.images import ImageSet, load_data
 from raygan.data.partition import split
+from raygan.data.shards import Shards
 
-__all__ = ["ImageSet", "load_data", "split"]
+__all__ = ["ImageSet", "Shards", "load_data", "split"]

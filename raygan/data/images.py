@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,6 +28,15 @@ class ImageSet:
     def __post_init__(self) -> None:
         # Sums run in memory order, so the layout is part of the numbers: a loader's transposed views must not be.
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
+
+    # So are the strides of axes of length 1, which pickling changes: torch takes them as a hint of the layout.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"strides": self.images.strides}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        images, strides = state["images"], state.pop("strides")
+        self.__dict__.update(state, images=np.ndarray(images.shape, images.dtype, images, strides=strides))
 
     def __len__(self) -> int:
         return len(self.images)

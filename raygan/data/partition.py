@@ -1,24 +1,22 @@
 """How samples are dealt over devices: every sample on exactly one device, no device empty.
 
 A partition is a function of (labels, devices, its config section, random stream) to one index array per
-device. `split` checks what comes back, so a user's own partition is held to the same rules.
+device: a list, or `Shards`. `split` checks what comes back, so a user's own partition is held to the same rules.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
 from raygan.components import PARTITIONS, resolve
 from raygan.config.data import Classes, Dirichlet, Iid, Partition, Quantity
+from raygan.data.shards import Shards
 from raygan.errors import InputError
 from raygan.rng import Role, stream
 
-Shards = list[np.ndarray]
 _DRAWS = 100  # Dirichlet draws before giving up on a split without an empty device
 
 
 def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> Shards:
-    """Deal len(labels) samples over `devices`; sorted index arrays, one per device.
+    """Deal len(labels) samples over `devices`.
 
     Raises:
         InputError: the samples or classes do not go round; says how many devices fit.
@@ -26,21 +24,23 @@ def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> 
     if devices > len(labels):
         raise InputError(f"devices: {devices} devices for {len(labels)} samples; at most {len(labels)} fit")
     deal = resolve(PARTITIONS, partition.name, "data.partition.name")
-    shards = [np.sort(shard) for shard in deal(labels, devices, partition, stream(seed, Role.PARTITION))]
-    dealt = np.concatenate(shards)
-    if len(shards) != devices or not np.array_equal(np.sort(dealt), np.arange(len(labels))):
+    dealt = deal(labels, devices, partition, stream(seed, Role.PARTITION))
+    shards = dealt if isinstance(dealt, Shards) else Shards.of_arrays(dealt)
+    if len(shards) != devices or not np.array_equal(np.sort(shards.indices), np.arange(len(labels))):
         raise InputError(f"data.partition.name: {partition.name} did not put every sample on exactly one device")
-    if empty := [device for device, shard in enumerate(shards) if len(shard) == 0]:
+    if empty := int(np.count_nonzero(shards.sizes == 0)):
         raise InputError(
-            f"data.partition: {partition.name} leaves {len(empty)} of {devices} devices empty; "
-            f"at most {devices - len(empty)} devices fit"
+            f"data.partition: {partition.name} leaves {empty} of {devices} devices empty; "
+            f"at most {devices - empty} devices fit"
         )
     return shards
 
 
 def iid(labels: np.ndarray, devices: int, partition: Iid, random: np.random.Generator) -> Shards:
     """Shuffle and deal."""
-    return np.array_split(random.permutation(len(labels)), devices)
+    holders = np.empty(len(labels), np.int64)
+    holders[random.permutation(len(labels))] = _in_equal_shares(np.arange(devices), len(labels))
+    return Shards.of_holders(holders, devices)
 
 
 def dirichlet(labels: np.ndarray, devices: int, partition: Dirichlet, random: np.random.Generator) -> Shards:
@@ -49,18 +49,12 @@ def dirichlet(labels: np.ndarray, devices: int, partition: Dirichlet, random: np
     Drawn again until no device is empty, as is usual in public implementations.
     """
     members = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-
-    def draw() -> Shards:
-        pieces = [_cut(member, random.dirichlet(np.full(devices, partition.alpha))) for member in members]
-        return [np.concatenate(piece) for piece in zip(*pieces, strict=True)]
-
-    return _until_none_empty(draw, devices)
+    return _until_none_empty(members, devices, partition.alpha, random)
 
 
 def quantity(labels: np.ndarray, devices: int, partition: Quantity, random: np.random.Generator) -> Shards:
     """Shards of sizes drawn from Dirichlet(alpha), blind to class; drawn again until no device is empty."""
-    order = random.permutation(len(labels))
-    return _until_none_empty(lambda: _cut(order, random.dirichlet(np.full(devices, partition.alpha))), devices)
+    return _until_none_empty([random.permutation(len(labels))], devices, partition.alpha, random)
 
 
 def classes(labels: np.ndarray, devices: int, partition: Classes, random: np.random.Generator) -> Shards:
@@ -77,36 +71,45 @@ def classes(labels: np.ndarray, devices: int, partition: Classes, random: np.ran
             f"devices: {devices} devices x {partition.per_device} classes cannot hold {len(present)} classes; "
             f"at least {-(-len(present) // partition.per_device)} devices fit"
         )
-    holders: list[list[int]] = [[] for _ in present]
-    for place in range(places):
-        holders[place % len(present)].append(place // partition.per_device)
-    pieces: list[list[np.ndarray]] = [[] for _ in range(devices)]
-    for label, held_by in zip(present, holders, strict=True):
+    holders = np.empty(len(labels), np.int64)
+    for turn, label in enumerate(present):
+        held_by = np.arange(turn, places, len(present)) // partition.per_device
         members = random.permutation(np.flatnonzero(labels == label))
         if len(members) < len(held_by):
             raise InputError(
                 f"devices: class {label} has {len(members)} samples for {len(held_by)} devices; "
                 f"at most {len(members) * len(present) // partition.per_device} devices fit"
             )
-        for device, piece in zip(held_by, np.array_split(members, len(held_by)), strict=True):
-            pieces[device].append(piece)
-    return [np.concatenate(piece) for piece in pieces]
+        holders[members] = _in_equal_shares(held_by, len(members))
+    return Shards.of_holders(holders, devices)
 
 
-def _cut(order: np.ndarray, proportions: np.ndarray) -> Shards:
-    ends = np.rint(np.cumsum(proportions) * len(order)).astype(np.int64)
-    return np.split(order, ends[:-1])
+def _in_equal_shares(devices: np.ndarray, samples: int) -> np.ndarray:
+    """Each of `devices` in turn, as often as makes (samples,); the first ones once more where it does not go round."""
+    each, rest = divmod(samples, len(devices))
+    return np.repeat(devices, each + (np.arange(len(devices)) < rest))
 
 
-def _until_none_empty(draw: Callable[[], Shards], devices: int) -> Shards:
+def _until_none_empty(groups: list[np.ndarray], devices: int, alpha: float, random: np.random.Generator) -> Shards:
+    """Each group of samples cut over the devices by proportions of its own, all drawn again until nobody is empty."""
     most = 0
     for _ in range(_DRAWS):
-        shards = draw()
-        filled = sum(len(shard) > 0 for shard in shards)
+        shares = [_cut(len(group), random.dirichlet(np.full(devices, alpha))) for group in groups]
+        filled = int(np.count_nonzero(np.sum(shares, axis=0)))
         if filled == devices:
-            return shards
+            holders = np.empty(sum(map(len, groups)), np.int64)
+            for group, sizes in zip(groups, shares, strict=True):
+                holders[group] = np.repeat(np.arange(devices), sizes)
+            return Shards.of_holders(holders, devices)
         most = max(most, filled)
     raise InputError(
         f"devices: each of {_DRAWS} draws left some of {devices} devices empty; "
         f"at most {most} devices fit this data.partition.alpha and data, or use a larger alpha"
     )
+
+
+def _cut(samples: int, proportions: np.ndarray) -> np.ndarray:
+    """Whole sizes in these proportions that add up to `samples`."""
+    ends = np.rint(np.cumsum(proportions) * samples).astype(np.int64)
+    ends[-1] = samples
+    return np.diff(ends, prepend=0)

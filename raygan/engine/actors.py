@@ -5,9 +5,9 @@ A device's process imports torch and nothing heavier, so the recorder's imports 
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
@@ -16,13 +16,17 @@ from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.compute import torch_device
 from raygan.engine.contributions import Contribution, HostReport, Problem, ServerReport
+from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server
 from raygan.engine.results import LOST
-from raygan.methods.base import Shard, State
+from raygan.methods.base import State
+
+if TYPE_CHECKING:
+    from raygan.data import ImageSet
 
 Facts = dict[str, object]
-ByHost = dict[tuple[int, ...], "ray.ObjectRef[Any]"]
-"""References to what each host has made, by the numbers of its devices."""
+ByHost = dict[tuple[int, ...] | range, "ray.ObjectRef[Any]"]
+"""References to what hosts have made, by the numbers of the devices it is of."""
 
 
 def _see_modules_in(folder: str) -> None:
@@ -44,15 +48,15 @@ def _facts(role: str, computes_on: str) -> Facts:
     }
 
 
-def host_role(devices: Collection[int]) -> str:
+def host_role(devices: range) -> str:
     """What a host is called."""
-    return f"device{'s' if len(devices) > 1 else ''} {', '.join(map(str, devices))}"
+    return f"devices {devices[0]}-{devices[-1]}" if len(devices) > 1 else f"device {devices[0]}"
 
 
 class HostActor:
     """A `Host`: one device by default, or several that take turns."""
 
-    def __init__(self, config: Config, problem: Problem, shards: list[Shard], folder: str) -> None:
+    def __init__(self, config: Config, problem: Problem, shards: HostShards, folder: str) -> None:
         _see_modules_in(folder)
         self._device = torch_device(config.engine.gpus_per_device)
         self._host = Host(config, problem, shards, self._device)
@@ -142,15 +146,14 @@ class RecorderActor:
     Checkpoints are written in a thread of their own: they do not queue behind evaluations.
     """
 
-    def __init__(self, config: Config, root: Path, first_round: int, folder: str) -> None:
-        from raygan.data import load_data
+    def __init__(self, config: Config, root: Path, images: "ImageSet", first_round: int, folder: str) -> None:
         from raygan.engine.recorder import Recorder
 
         _see_modules_in(folder)
         os.nice(19)
         self._drops = config.engine.on_device_failure == "drop"
         self._computes_on = str(torch_device(config.eval.gpus))
-        self._recorder = Recorder(config, root, load_data(config.data, config.seed), first_round)
+        self._recorder = Recorder(config, root, images, first_round)
 
     def facts(self) -> Facts:
         """Where this actor is and what it was granted."""
@@ -174,7 +177,7 @@ class RecorderActor:
         self._recorder.save(Snapshot(round, server, devices))
 
     @ray.method(concurrency_group="files")
-    def saved_states(self, devices: tuple[int, ...]) -> dict[int, State]:
+    def saved_states(self, devices: range) -> dict[int, State]:
         """As the last checkpoint has these devices."""
         return self._recorder.saved_states(devices)
 

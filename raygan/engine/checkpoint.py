@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,13 +21,17 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state after `round`: the server's, and that of every device that has taken part."""
+    """The state after `round`: the server's, and that of every device that has something to remember."""
 
     round: int
     server: State
     devices: dict[int, State]
     settings: FlatConfig = field(default_factory=dict)
     """What of the config the numbers depend on."""
+
+    def of(self, devices: Iterable[int]) -> dict[int, State]:
+        """The states of these devices, as far as they have any."""
+        return {device: self.devices[device] for device in devices if device in self.devices}
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot) -> None:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
-
 from raygan.config.tree import Config
-from raygan.data.images import ImageSet
+from raygan.data import ImageSet, Shards
 from raygan.engine.contributions import HostReport, Problem, ServerReport
+from raygan.engine.host_shards import HostShards
 from raygan.engine.timing import spent
 from raygan.methods.base import Metrics
 
@@ -79,9 +78,15 @@ class Setup:
     root: Path
     """The run folder."""
     images: ImageSet
-    shards: list[np.ndarray]
-    """Each device's samples, as indices."""
+    shards: Shards
+    """Which of them each device has."""
     problem: Problem
+
+    def shards_of(self, devices: range) -> HostShards:
+        """What a host of these devices holds, copied out of `images`."""
+        offsets = self.shards.offsets[devices.start : devices.stop + 1]
+        held = self.shards.indices[offsets[0] : offsets[-1]]
+        return HostShards(devices, self.images.images[held], offsets - offsets[0])
 
 
 class Executor(ABC):

@@ -10,7 +10,6 @@ from raygan.engine.checkpoint import Snapshot
 from raygan.engine.executor import Done, Executor, Played, Setup, played
 from raygan.engine.parties import Host, Server
 from raygan.engine.recorder import Recorder
-from raygan.methods.base import Shard
 
 
 class InlineExecutor(Executor):
@@ -20,8 +19,7 @@ class InlineExecutor(Executor):
         config, images, problem = setup.config, setup.images, setup.problem
         self._round = start.round if start is not None else 0
         cpu = torch.device("cpu")
-        parts = [Shard(device, images.images[indices]) for device, indices in enumerate(setup.shards)]
-        self._host = Host(config, problem, parts, cpu)
+        self._host = Host(config, problem, setup.shards_of(range(config.devices)), cpu)
         self._server = Server(config, problem, cpu)
         self._recorder = Recorder(config, setup.root, images, self._round + 1 if self._round else 0)
         if start is not None:

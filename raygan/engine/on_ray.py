@@ -14,14 +14,13 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raygan.engine.actors import HostActor, RecorderActor, ServerActor, host_role
+from raygan.engine.actors import ByHost, HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.cluster import Connection, Resources, needs_of, shortage
 from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
-from raygan.methods.base import Shard
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,14 @@ class RayExecutor(Executor):
         try:
             if connection.started and (problem := shortage(self._needs)):
                 raise InputError(problem)
-            self._place()
-            recorder = [self._recorder] if "GPU" in self._needs.recorder else []  # else it is not waited for:
-            self._facts = self._wait_until_ready([self._server, *self._hosts, *recorder])  # it has more to import
+            if "GPU" in self._needs.recorder:  # which must be this node's: before another takes it
+                self._recorder = self._start_recorder()
+                self._place()
+                self._facts = self._wait_until_ready([self._server, *self._hosts, self._recorder])
+            else:  # last, and not waited for: it has more to import than the others, who would wait for the cores
+                self._place()
+                self._facts = self._wait_until_ready([self._server, *self._hosts])
+                self._recorder = self._start_recorder()
             if start is not None:
                 self._restore(start)
             self._down = self._server.down.remote(self._round + 1)
@@ -62,34 +66,37 @@ class RayExecutor(Executor):
             raise
 
     def _place(self) -> None:
-        config, needs, folder = self._config, self._needs, str(Path.cwd())
-        first_round = self._round + 1 if self._round else 0
-        recorder_class = _actor(RecorderActor, concurrency_groups={"files": 1})
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        options = recorder_class.options(**_asks(needs.recorder), scheduling_strategy=here)
-        # First, as it can only be placed on this node:
-        self._recorder = self._own(options.remote(config, self._setup.root, first_round, folder), "the recorder")
-        server = _actor(ServerActor).options(**_asks(needs.server)).remote(config, self._setup.problem, folder)
-        self._server = self._own(server, "server")
+        config, needs = self._config, self._needs
+        options = _actor(ServerActor).options(**_asks(needs.server))
+        self._server = self._own(options.remote(config, self._setup.problem, str(Path.cwd())), "server")
         self._hosts = [self._start_host(host) for host in range(needs.hosts)]
         self._lost = [0] * needs.hosts
         """How often each host was lost since it was last heard of."""
 
+    def _start_recorder(self) -> Any:
+        first_round = self._round + 1 if self._round else 0
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options = _actor(RecorderActor, concurrency_groups={"files": 1}).options(
+            **_asks(self._needs.recorder), scheduling_strategy=here
+        )
+        images, folder = ray.put(self._setup.images), str(Path.cwd())
+        return self._own(options.remote(self._config, self._setup.root, images, first_round, folder), "the recorder")
+
     def _start_host(self, host: int) -> Any:
-        images, indices = self._setup.images.images, self._setup.shards
-        shards = [Shard(number, images[indices[number]]) for number in self._devices_of(host)]
+        devices = self._devices_of(host)
+        shards = ray.put(self._setup.shards_of(devices))
         options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy="SPREAD")
-        actor = options.remote(self._config, self._setup.problem, ray.put(shards), str(Path.cwd()))
-        return self._own(actor, host_role(self._devices_of(host)))
+        actor = options.remote(self._config, self._setup.problem, shards, str(Path.cwd()))
+        return self._own(actor, host_role(devices))
 
     def _own(self, actor: Any, role: str) -> Any:
         self._actors.append(actor)
         self._fetch.roles[_id(actor)] = role
         return actor
 
-    def _devices_of(self, host: int) -> tuple[int, ...]:
+    def _devices_of(self, host: int) -> range:
         together = self._config.engine.devices_per_actor
-        return tuple(range(host * together, min((host + 1) * together, self._config.devices)))
+        return range(host * together, min((host + 1) * together, self._config.devices))
 
     def _wait_until_ready(self, actors: list[Any]) -> list[dict[str, object]]:
         timeout = self._config.engine.ready_timeout_s
@@ -103,16 +110,15 @@ class RayExecutor(Executor):
         return self._fetch(refs)
 
     def _restore(self, start: Snapshot) -> None:
-        devices = ray.put(start.devices)
-        self._fetch(
-            [self._server.restore.remote(start.server), *[host.restore.remote(devices) for host in self._hosts]]
-        )
+        hosts = [actor.restore.remote(start.of(self._devices_of(host))) for host, actor in enumerate(self._hosts)]
+        self._fetch([self._server.restore.remote(start.server), *hosts])
 
     def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> RayPending[Played]:
         """Submit a round."""
         self._round = round
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
-        updates, calls = {}, []
+        updates: ByHost = {}
+        calls = []
         for host, numbers in self._by_host(devices).items():
             update, report = self._hosts[host].round.remote(round, self._down, numbers, *before)
             updates[tuple(numbers)] = update
@@ -199,7 +205,9 @@ class RayExecutor(Executor):
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""
-        states = {self._devices_of(host): actor.states.remote(*self._played) for host, actor in enumerate(self._hosts)}
+        states: ByHost = {
+            self._devices_of(host): actor.states.remote(*self._played) for host, actor in enumerate(self._hosts)
+        }
         server = self._server.state.remote(*self._played)
         return self._pending(self._recorder.save.remote(self._round, server, states))
 

@@ -1,4 +1,4 @@
-"""The parties of a round as plain classes: devices, the host they share, the server. No Ray here."""
+"""The parties of a round as plain classes: a host of devices, the server. No Ray here."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,9 +10,10 @@ from raygan.components import METHODS, resolve
 from raygan.config.tree import Config
 from raygan.engine.compute import threads
 from raygan.engine.contributions import Contribution, HostReport, Partial, Problem, ServerReport, Single, Slots
+from raygan.engine.host_shards import HostShards
 from raygan.engine.timing import HostTimes, ServerTimes, now
 from raygan.errors import BadUpdateError, InputError, RunError
-from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, State, Update
 from raygan.methods.exact_sum import LARGEST, OverweightError
 
 
@@ -26,36 +27,6 @@ def method_of(config: Config) -> Method:
     if not isinstance(method, Method):
         raise InputError(f"method: {config.method} is a {type(method).__name__}, but a raygan Method is needed")
     return method
-
-
-class Device:
-    """One device: its shard, and what it remembers between rounds."""
-
-    def __init__(self, shard: Shard, problem: Problem) -> None:
-        self.shard = shard
-        self.state: State = {}
-        self._problem = problem
-
-    def update(self, side: DeviceSide, round: int, down: np.ndarray) -> Update:
-        """Take part in a round.
-
-        Raises:
-            BadUpdateError: the update is not finite or does not fit; names device and round, the state is as before.
-            RunError: what the device's own code raised, with device and round.
-        """
-        where = f"round {round}, device {self.shard.device}"
-        with _named(where):
-            update, state = side.update(self.shard, round, down, self.state)
-        try:
-            self._problem.check(update.vector, update.weight, update.slot)
-        except ValueError as error:
-            raise BadUpdateError(f"{where}: the update does not fit: {error}") from error
-        except FloatingPointError as error:
-            raise BadUpdateError(_diverged(where, str(error), update.metrics)) from error
-        if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
-            raise BadUpdateError(_diverged(where, "a loss is not finite, or too large", update.metrics))
-        self.state = state
-        return update
 
 
 def _diverged(where: str, how: str, losses: Metrics) -> str:
@@ -75,15 +46,21 @@ def _named(where: str) -> Iterator[None]:
 
 
 class Host:
-    """The devices of one process, which take turns on one pair of networks."""
+    """The devices of one process, which take turns on one pair of networks.
 
-    def __init__(self, config: Config, problem: Problem, shards: list[Shard], device: torch.device) -> None:
+    There is no object per device: its samples are a part of `shards`, and what it remembers between rounds, flat
+    float32 vectors, is kept here from its first turn on. A device that never takes part has nothing here.
+    """
+
+    def __init__(self, config: Config, problem: Problem, shards: HostShards, device: torch.device) -> None:
         self._config = config
         self._problem = problem
         method = method_of(config)
         self._side: DeviceSide = method.device(config, problem.shape, device)
         self._exchange = method.exchange
-        self.devices = {shard.device: Device(shard, problem) for shard in shards}
+        self._states: dict[int, State] = {}
+        self.shards = shards
+        self.devices = shards.devices
 
     def round(self, round: int, down: np.ndarray, chosen: Iterable[int]) -> tuple[list[Contribution], HostReport]:
         """Let the `chosen` ones of its devices work; returns what goes up, and their scalars."""
@@ -94,7 +71,7 @@ class Host:
             for number in chosen:
                 start = now()
                 try:
-                    update = self.devices[number].update(self._side, round, down)
+                    update = self.update(number, round, down)
                 except BadUpdateError as error:
                     if self._config.engine.on_bad_update == "stop":
                         raise
@@ -113,26 +90,52 @@ class Host:
         report.times = HostTimes(began, devices_s, now())
         return sent, report
 
+    def update(self, device: int, round: int, down: np.ndarray) -> Update:
+        """Let one device work.
+
+        Raises:
+            BadUpdateError: the update is not finite or does not fit; names device and round, the state is as before.
+            RunError: what the device's own code raised, with device and round.
+        """
+        where = f"round {round}, device {device}"
+        with _named(where):
+            update, state = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
+        try:
+            self._problem.check(update.vector, update.weight, update.slot)
+        except ValueError as error:
+            raise BadUpdateError(f"{where}: the update does not fit: {error}") from error
+        except FloatingPointError as error:
+            raise BadUpdateError(_diverged(where, str(error), update.metrics)) from error
+        if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
+            raise BadUpdateError(_diverged(where, "a loss is not finite, or too large", update.metrics))
+        self._keep(device, state)
+        return update
+
+    def _keep(self, device: int, state: State) -> None:
+        if state:
+            self._states[device] = state
+        else:
+            self._states.pop(device, None)
+
     def hand_over(self, givers: Iterable[int]) -> dict[int, State]:
         """What these devices remember, for an exchange."""
-        return {number: self.devices[number].state for number in givers}
+        return {giver: self._states.get(giver, {}) for giver in givers}
 
     def take_over(self, partners: Mapping[int, int], given: Mapping[int, State]) -> None:
         """Let each key of `partners`, a device of this host, take what its value remembered."""
         for receiver, giver in partners.items():
             assert self._exchange is not None  # who has partners has an exchange
-            device = self.devices[receiver]
             with _named(f"device {receiver}, taking over from {giver}"):
-                device.state = self._exchange.merge(self._config, device.state, given[giver])
+                state = self._exchange.merge(self._config, self._states.get(receiver, {}), given[giver])
+            self._keep(receiver, state)
 
     def states(self) -> dict[int, State]:
-        """What every device remembers."""
-        return {number: device.state for number, device in self.devices.items()}
+        """What the devices that remember something do, not copied."""
+        return dict(self._states)
 
     def restore(self, states: dict[int, State]) -> None:
-        """Put the states of this host's devices back."""
-        for number, device in self.devices.items():
-            device.state = states.get(number, {})
+        """Put back what `states` has of its devices; the others remember nothing."""
+        self._states = dict(states)
 
 
 class Server:

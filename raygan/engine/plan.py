@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from raygan.config.tree import Config
-from raygan.data import load_data, split
+from raygan.data import ImageSet, Shards, load_data, split
 from raygan.engine.checks import check_weights
 from raygan.engine.cluster import needs_of
 from raygan.engine.parties import method_of
@@ -71,8 +71,8 @@ def make_plan(config: Config) -> Plan:
         devices=config.devices,
         samples=len(images),
         shape=images.shape,
-        shard_sizes=_spread([len(shard) for shard in shards]),
-        classes_per_device=_spread([len(np.unique(images.labels[shard])) for shard in shards]),
+        shard_sizes=_spread(shards.sizes),
+        classes_per_device=_spread(_classes_per_device(images, shards)),
         generator_parameters=networks.generator.num_parameters,
         discriminator_parameters=networks.discriminator.num_parameters,
         actors=needs.hosts if on_ray else 0,
@@ -87,8 +87,15 @@ def make_plan(config: Config) -> Plan:
     )
 
 
-def _spread(values: list[int]) -> tuple[int, int, int]:
-    return min(values), int(np.median(values)), max(values)
+def _classes_per_device(images: ImageSet, shards: Shards) -> np.ndarray:
+    """How many classes each device holds samples of, (K,)."""
+    holders, classes = np.repeat(np.arange(len(shards)), shards.sizes), len(images.classes)
+    held = np.unique(holders * classes + images.labels[shards.indices])
+    return np.bincount(held // classes, minlength=len(shards))
+
+
+def _spread(values: np.ndarray) -> tuple[int, int, int]:
+    return int(values.min()), int(np.median(values)), int(values.max())
 
 
 def describe_plan(config: Config, plan: Plan) -> list[tuple[str, str]]:

@@ -59,12 +59,12 @@ class Recorder:
         self._remove_old()
 
     def saved_states(self, devices: Iterable[int]) -> dict[int, State]:
-        """What these devices remembered at the newest whole checkpoint; nothing, if there is none.
+        """What those of these devices that had taken part remembered at the newest whole checkpoint, if there is one.
 
         One of a later round, left by a try that went on differently before it was resumed, is not of this one.
         """
         snapshot, _ = load_newest(self._folder.checkpoints, self._saved)
-        return {number: snapshot.devices.get(number, {}) for number in devices} if snapshot is not None else {}
+        return snapshot.of(devices) if snapshot is not None else {}
 
     def export(self, round: int, generators: State) -> None:
         """Write generator.safetensors, and to TensorBoard what it lacks."""

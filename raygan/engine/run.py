@@ -76,7 +76,7 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
         watcher.on_phase(f"loading {config.data.name}")
     images = load_data(played.data, config.seed)
     shards = split(images.labels, played.devices, played.data.partition, config.seed)
-    check_networks(played, images.shape, min(map(len, shards)))
+    check_networks(played, images.shape, int(shards.sizes.min()))
     problem, clock = try_out(played, images, shards)
     folder = RunFolder(store.local)
     if resume:

@@ -14,7 +14,7 @@ from raygan.config.aggregation import Plain
 from raygan.config.data import Iid
 from raygan.config.simulation import All, Compute, NoChannel
 from raygan.config.tree import Config
-from raygan.data import ImageSet
+from raygan.data import ImageSet, Shards
 from raygan.engine.compute import threads
 from raygan.engine.contributions import Problem
 from raygan.engine.parties import method_of
@@ -39,7 +39,7 @@ def as_played(config: Config) -> Config:
     )
 
 
-def try_out(config: Config, images: ImageSet, shards: list[np.ndarray]) -> tuple[Problem, Clock]:
+def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
     """What every party must know, and the clock of a run, after its first round has been tried.
 
     Raises:
@@ -59,7 +59,7 @@ def try_out(config: Config, images: ImageSet, shards: list[np.ndarray]) -> tuple
         ) from error
 
 
-def _try_out(config: Config, images: ImageSet, shards: list[np.ndarray]) -> tuple[Problem, Clock]:
+def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
     method = method_of(config)
     server = method.server(config, images.shape, torch.device("cpu"))
     problem = Problem(images.shape, len(images), server.update_size, server.slots)
@@ -98,23 +98,23 @@ class FlopCounter(TorchDispatchMode):
         return out
 
 
-def count_work(config: Config, server: ServerSide, images: ImageSet, shards: list[np.ndarray]) -> Work:
+def count_work(config: Config, server: ServerSide, images: ImageSet, shards: Shards) -> Work:
     """Play one device's update per size of batch, and the server's parts, counting: `server` is used up by it."""
     side = method_of(config).device(config, images.shape, torch.device("cpu"))
     down = server.down(1)
-    counted: dict[int, int] = {}
-    sizes = [min(config.batch_size, len(shard)) for shard in shards]
+    sizes, size_of = np.unique(np.minimum(config.batch_size, shards.sizes), return_inverse=True)
+    counted = []
     with threads(config.engine.server_threads):
-        for size in sorted(set(sizes)):
+        for size in sizes:
             with FlopCounter() as counter:
                 update, _ = side.update(Shard(0, images.images[:size]), 1, down, {})
-            counted[size] = counter.flops
+            counted.append(float(counter.flops))
         with FlopCounter() as meanwhile:
             server.meanwhile(1)
         with FlopCounter() as finish:
             server.finish(1, {slot: Mean(update.vector, 1) for slot in range(server.slots)})
     return Work(
-        device=np.array([counted[size] for size in sizes], np.float64),
+        device=np.array(counted)[size_of],
         meanwhile=float(meanwhile.flops),
         finish=float(finish.flops),
     )

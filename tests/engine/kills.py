@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from raygan.engine import checkpoint, generator_file, recorder
-from raygan.engine.parties import Device, Host, Server
+from raygan.engine.parties import Host, Server
 from raygan.engine.recorder import Recorder
 from raygan.run_folder import RunFolder
 
 OPERATIONS = [
-    (Device, "update"),
+    (Host, "update"),
     (Host, "take_over"),
     (Server, "round"),
     (Recorder, "evaluate"),

@@ -61,7 +61,7 @@ def test_weights_are_those_of_the_devices_that_remain():
 
 
 def single_of(host, number, down):
-    update = host.devices[number].update(host._side, 1, down)
+    update = host.update(number, 1, down)
     return Single(number, update.vector, update.weight, update.slot)
 
 

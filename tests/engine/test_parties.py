@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server
-from raygan.methods.base import Shard
 from tests.helpers import tiny
 from tests.methods.parties import problem_of
 
@@ -14,7 +14,7 @@ IMAGES = np.random.default_rng(0).integers(256, size=(30, 1, 16, 16), dtype=np.u
 def test_when_the_generator_steps(schedule, before_the_devices):
     config = tiny(f"schedule={schedule}", "devices=1")
     problem = problem_of(config, 30)
-    host = Host(config, problem, [Shard(0, IMAGES)], torch.device("cpu"))
+    host = Host(config, problem, HostShards(range(1), IMAGES, np.array([0, 30])), torch.device("cpu"))
     server = Server(config, problem, torch.device("cpu"))
     start = server.side.networks.generator.dump()
     contribution, _ = host.round(1, server.down(1), [0])

@@ -1,13 +1,11 @@
 """Devices and a server in one process, for tests of methods."""
 
-import itertools
-
 import numpy as np
 import torch
 
 from raygan.engine.contributions import Problem
+from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server, method_of
-from raygan.methods.base import Shard
 
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)
@@ -16,9 +14,9 @@ IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint
 
 def parties(config, sizes):
     """A host and a server over shards of the given sizes, cut one after the other from IMAGES."""
-    ends = np.cumsum([0, *sizes])
-    shards = [Shard(device, IMAGES[start:end]) for device, (start, end) in enumerate(itertools.pairwise(ends))]
-    problem = problem_of(config, int(ends[-1]))
+    offsets = np.cumsum([0, *sizes])
+    problem = problem_of(config, int(offsets[-1]))
+    shards = HostShards(range(len(sizes)), IMAGES, offsets)
     return Host(config, problem, shards, CPU), Server(config, problem, CPU)
 
 

@@ -214,7 +214,7 @@ def play_equal(config):
     host, server = parties(config, [20, 20, 20])
     for round in (1, 2):
         down = server.down(round)
-        update = host.devices[0].update(host._side, round, down)
+        update = host.update(0, round, down)
         copies = [Single(device, update.vector, update.weight, update.slot) for device in range(3)]
         server.round(round, [copies])
     return server.side.state()

@@ -9,6 +9,7 @@ import torch
 from raygan.channel.traffic import Traffic
 from raygan.engine.compute import threads
 from raygan.engine.contributions import Partial, Single
+from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
@@ -113,7 +114,7 @@ def test_averaging_is_the_formula(weights, expected):
     for device, times in enumerate(expected):
         side = Averaged.device(config, SHAPE, CPU)
         with threads(1):
-            update, _ = side.update(host.devices[device].shard, 1, down, {})
+            update, _ = side.update(host.shards[device], 1, down, {})
         assert update.weight == times
         updates.append(update.vector)
     server.round(1, [contribution])
@@ -132,7 +133,9 @@ def test_single_updates_and_a_packed_partial_sum_agree_bit_for_bit():
     assert [type(part) for part in partial] == [Partial]
     singles = []
     for device in (2, 0, 1):
-        lone = Host(config, problem_of(config, 60), [packed.devices[device].shard], CPU)
+        samples = packed.shards[device].samples
+        shards = HostShards(range(device, device + 1), samples, np.array([0, len(samples)]))
+        lone = Host(config, problem_of(config, 60), shards, CPU)
         single, _ = lone.round(1, down, lone.devices)
         assert [type(one) for one in single] == [Single]
         singles.append(single)
@@ -169,14 +172,14 @@ def states_after(*switches):
 
 def test_kept_moments_stay_on_their_device():
     host, _ = states_after("averaged.optimizer_state=keep")
-    first, second = host.devices[0].state["optimizer"], host.devices[1].state["optimizer"]
+    first, second = host.states()[0]["optimizer"], host.states()[1]["optimizer"]
     assert first[-1] == second[-1] == 2, "steps counted over both rounds"
     assert not np.array_equal(first, second)
 
 
 def test_reset_moments_are_fresh_every_round():
     host, _ = states_after("averaged.optimizer_state=reset")
-    assert host.devices[0].state == {}
+    assert host.states() == {}
 
 
 def test_averaged_moments_travel_with_the_discriminator():
@@ -192,21 +195,21 @@ def test_averaged_moments_travel_with_the_discriminator():
         side = Averaged.device(config, SHAPE, CPU)
         start = Averaged.server(config, SHAPE, CPU).down(1)
         with threads(1):
-            update, _ = side.update(host.devices[device].shard, 1, start, {})
+            update, _ = side.update(host.shards[device], 1, start, {})
         own.append(update.vector[size:])
     assert np.allclose(moments, np.mean(own, axis=0), atol=1e-9)
 
 
 def test_buffers_averaged_local_or_reset():
     averaged_host, averaged = states_after("averaged.buffers=average")
-    assert "buffers" not in averaged_host.devices[0].state
+    assert "buffers" not in averaged_host.states()[0]
     assert not torch.equal(averaged.side.networks.discriminator.buffers[:8], torch.zeros(8))
     local_host, local = states_after("averaged.buffers=local")
-    first, second = (local_host.devices[device].state["buffers"] for device in (0, 1))
+    first, second = (local_host.states()[device]["buffers"] for device in (0, 1))
     assert not np.array_equal(first, second)
     assert local.side.update_size == local.side.networks.discriminator.num_parameters
     reset_host, reset = states_after("averaged.buffers=reset")
-    assert "buffers" not in reset_host.devices[0].state
+    assert "buffers" not in reset_host.states()[0]
     assert reset.side.update_size == local.side.update_size
 
 

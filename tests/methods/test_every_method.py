@@ -15,8 +15,9 @@ def test_only_a_vector_and_scalars_go_up(name):
     config = tiny(f"method={name}")
     host, server = parties(config, [20, 20, 20])
     method = method_of(config)
-    for number, device in host.devices.items():
-        update, state = method.device(config, SHAPE, CPU).update(device.shard, 1, server.down(1), {})
+    for number in host.devices:
+        shard = host.shards[number]
+        update, state = method.device(config, SHAPE, CPU).update(shard, 1, server.down(1), {})
         assert set(vars(update)) == {"device", "vector", "weight", "metrics", "slot"}
         assert update.device == number
         assert update.vector.shape == (server.side.update_size,)
@@ -24,7 +25,7 @@ def test_only_a_vector_and_scalars_go_up(name):
         assert all(isinstance(value, float) for value in update.metrics.values())
         assert 0 <= update.slot < server.side.slots
         for sent in [update.vector, *(state.values() if method.exchange else [])]:
-            assert not holds_an_image_of(device.shard.samples, sent)
+            assert not holds_an_image_of(shard.samples, sent)
 
 
 def holds_an_image_of(samples, vector):

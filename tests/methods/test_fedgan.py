@@ -93,7 +93,7 @@ def test_both_networks_are_averaged_by_the_formula(weights, expected):
     for device, times in enumerate(expected):
         side = FedGAN.device(config, SHAPE, CPU)
         with threads(1):
-            update, _ = side.update(host.devices[device].shard, 1, down, {})
+            update, _ = side.update(host.shards[device], 1, down, {})
         assert update.weight == times
         assert update.vector.shape == (server.side.update_size,)
         vectors.append(update.vector)
@@ -111,7 +111,7 @@ def test_moments_are_kept_on_the_device_or_fresh():
         for round in (1, 2):
             contribution, _ = host.round(round, server.down(round), host.devices)
             server.round(round, [contribution])
-        state = host.devices[0].state
+        state = host.states().get(0, {})
         assert set(state) == ({"discriminator_optimizer", "generator_optimizer"} if steps else set())
         assert all(moments[-1] == steps for moments in state.values())
 

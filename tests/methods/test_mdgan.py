@@ -23,9 +23,9 @@ NO_SWAP = "mdgan.swap_epochs=null"
 def discriminators(host, config):
     """Every device's discriminator as it remembers it, as a network."""
     networks = []
-    for device in host.devices.values():
+    for _, state in sorted(host.states().items()):
         network = MDGAN.device(config, SHAPE, CPU).networks.discriminator
-        network.load(device.state["discriminator"])
+        network.load(state["discriminator"])
         networks.append(network)
     return networks
 
@@ -74,7 +74,7 @@ def test_the_discriminator_learns_from_the_next_batch_not_the_judged_one():
         for sent in (halves, other):
             side = MDGAN.device(config, SHAPE, CPU)
             with threads(1):
-                update, state = side.update(host.devices[device].shard, 1, sent.ravel(), {})
+                update, state = side.update(host.shards[device], 1, sent.ravel(), {})
             states.append(state["optimizer"])
             assert update.slot == device % 2
         assert np.array_equal(*states)
@@ -114,7 +114,7 @@ def test_each_device_keeps_its_own_discriminator():
     for round in (1, 2):
         contribution, report = host.round(round, server.down(round), host.devices)
         server.round(round, [contribution])
-    first, second = (host.devices[device].state for device in (0, 1))
+    first, second = (host.states()[device] for device in (0, 1))
     assert not np.array_equal(first["discriminator"], second["discriminator"])
     assert first["optimizer"][-1] == 2
     assert set(report.devices[0]) == {"d_loss", "g_loss"}
@@ -185,10 +185,10 @@ def test_swapped_discriminators_change_places():
     config = tiny("method=mdgan", "devices=2")
     host, server = parties(config, [30, 30])
     host.round(1, server.down(1), host.devices)
-    before = {number: device.state["discriminator"] for number, device in host.devices.items()}
+    before = {number: state["discriminator"] for number, state in host.states().items()}
     host.take_over({0: 1, 1: 0}, host.hand_over([0, 1]))
-    assert host.devices[0].state["discriminator"] is before[1]
-    assert host.devices[1].state["discriminator"] is before[0]
+    assert host.states()[0]["discriminator"] is before[1]
+    assert host.states()[1]["discriminator"] is before[0]
 
 
 def test_traffic_is_two_batches_down_and_one_of_gradients_up():
