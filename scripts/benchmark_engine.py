@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from benchmark_work import State, read_state, write_state
 
@@ -69,16 +70,16 @@ class EngineLostError(Exception):
 
 
 class EngineProcess:
-    """The benchmark's end: an engine that has been started and has played its first round."""
+    """The benchmark's end: an engine that has been started on a work's folder, and has played its first round."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
         self._name = name
         self._log = folder / f"{name}.log"
         self._state = folder / f"{name}.npz"
         start = perf_counter()
         with self._log.open("w", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                command,
+                [*command, str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -110,19 +111,19 @@ class EngineProcess:
         assert self._process.stdin is not None
         print(json.dumps(what), file=self._process.stdin, flush=True)
 
-    def _read(self) -> dict[str, str | float]:
+    def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             raise EngineLostError("\n".join([f"{self._name} ended with {self._process.wait()}; it said:", *said[-30:]]))
-        answer: dict[str, str | float] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 def _environment() -> dict[str, str]:
-    """Engines and whatever they start find raygan and one another, and Ray writes nothing home."""
+    """Engines and whatever they start find raygan and one another, and nothing is written or sent home."""
     paths = [str(HERE), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    private = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    private = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "FLWR_TELEMETRY_ENABLED": "0"}
     return kept | private | {"PYTHONPATH": os.pathsep.join(paths)}

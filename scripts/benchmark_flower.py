@@ -41,7 +41,9 @@ def train(message: Message, context: Context) -> Message:
     folder, gan = loaded[0]
     device = int(context.node_config["partition-id"])
     _load(gan, message.content["arrays"])
-    local_steps(gan, folder.work(), folder.shards()[device], device, int(config["before"]) + int(config["server-round"]))
+    local_steps(
+        gan, folder.work(), folder.shards()[device], device, int(config["before"]) + int(config["server-round"])
+    )
     return Message(
         content=RecordDict(
             {

@@ -1,6 +1,6 @@
 """The obvious Ray script as an engine of scripts/benchmark.py: an actor per device, state_dicts, the rest here.
 
-    python scripts/benchmark_naive.py FOLDER
+python scripts/benchmark_naive.py FOLDER
 """
 
 import logging
@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import ray
 import torch
@@ -20,7 +21,6 @@ from torch import Tensor
 Weights = dict[str, Tensor]
 
 
-@ray.remote
 class Device:
     """A device with networks of its own."""
 
@@ -46,7 +46,8 @@ class NaiveRay(Engine):
         compute_alone()
         self._work, self._gan = folder.work(), PlainGan(folder)
         ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        self._devices = [Device.remote(folder.root, number) for number in range(self._work.devices)]
+        actor: Any = ray.remote(Device)
+        self._devices = [actor.remote(folder.root, number) for number in range(self._work.devices)]
         self._round = 0
 
     def play(self, rounds: int) -> Block:

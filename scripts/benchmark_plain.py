@@ -80,9 +80,14 @@ def local_steps(gan: PlainGan, work: Work, images: np.ndarray, device: int, roun
     batches = stream(work.seed, Role.DEVICE_BATCH, device, round)
     latents = stream(work.seed, Role.DEVICE_NOISE, device, round)
     for _ in range(work.steps):
-        chosen = batches.choice(len(images), work.batch, replace=False, shuffle=False)
-        real = torch.from_numpy(images[chosen]).float().div_(127.5).sub_(1)
+        real = draw_real(images, work.batch, batches)
         discriminator_step(gan, real, noise(latents, work.batch, work.latent, CPU))
+
+
+def draw_real(images: np.ndarray, batch: int, random: np.random.Generator) -> Tensor:
+    """Some of a device's images, as numbers from -1 to 1."""
+    chosen = random.choice(len(images), batch, replace=False, shuffle=False)
+    return torch.from_numpy(images[chosen]).float().div_(127.5).sub_(1)
 
 
 def discriminator_step(gan: PlainGan, real: Tensor, z: Tensor) -> float:

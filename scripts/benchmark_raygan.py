@@ -1,6 +1,6 @@
 """raygan itself as an engine of scripts/benchmark.py, through the same doors as `raygan train`.
 
-    python scripts/benchmark_raygan.py FOLDER inline|packed|actors
+    python scripts/benchmark_raygan.py inline|packed|actors FOLDER
 
 `packed` has an actor for each half of the devices, `actors` one for each device.
 """
@@ -132,7 +132,7 @@ class Raygan(Engine):
         """From a checkpoint."""
         self._executor.save().result()
         snapshot, _ = load_newest(self._run.folder.checkpoints, self._round)
-        assert snapshot is not None and snapshot.round == self._round
+        assert snapshot is not None  # it has just been written
         images = self._run.setup.images
         network = build_networks(self._run.config, images.shape, torch.device("cpu")).discriminator
         return state_of(network, torch.from_numpy(snapshot.server["discriminator"]))
@@ -145,7 +145,7 @@ class Raygan(Engine):
 def main() -> None:
     """Serve."""
     desk = Desk()
-    with closing(Raygan(WorkFolder(Path(sys.argv[1])), sys.argv[2])) as engine:
+    with closing(Raygan(WorkFolder(Path(sys.argv[2])), layout=sys.argv[1])) as engine:
         desk.serve(engine, ["raygan", "torch", "numpy", "ray"])
 
 
