@@ -11,8 +11,8 @@ rounds that take turns, so that ratios hold though the machine drifts; what all 
 
 Flower and pfl need virtual environments of their own, as they pin other versions of Ray and more; name their Pythons:
 
-    python -m venv flower && flower/bin/pip install "flwr[simulation]==1.42.*" torch numpy
-    python -m venv pfl && pfl/bin/pip install "pfl==0.6.*" torch
+    python -m venv flower && flower/bin/pip install "flwr[simulation]==1.42.*" torch pydantic ruamel.yaml
+    python -m venv pfl && pfl/bin/pip install "pfl==0.6.*" torch pydantic ruamel.yaml
     python scripts/benchmark.py --flower flower/bin/python --pfl pfl/bin/python
 
 No local steps (`--steps 0`) is a round without device work: what is left is the engine's own cost, and the server's
@@ -35,7 +35,7 @@ from benchmark_step import StepResult, compare_steps
 from benchmark_work import Work, WorkFolder
 
 FULL = {"devices": [10, 24], "steps": [0, 1, 5], "pairs": 8, "block": 10}
-QUICK = {"devices": [10], "steps": [0, 1], "pairs": 2, "block": 3}
+QUICK = {"devices": [10], "steps": [1], "pairs": 3, "block": 5}
 
 
 FLOOR = [sys.executable, str(HERE / "benchmark_floor.py")]
@@ -101,7 +101,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--flower", type=Path, metavar="PYTHON", help="of an environment with Flower")
     parser.add_argument("--pfl", type=Path, metavar="PYTHON", help="of an environment with pfl")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go, after every case")
-    parser.add_argument("--quick", action="store_true", help="ten devices, few rounds: three minutes on two cores")
+    parser.add_argument("--quick", action="store_true", help="ten devices, one step, few rounds: three minutes")
     if parser.parse_args().quick:
         parser.set_defaults(**QUICK)
     return parser.parse_args()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -109,14 +110,18 @@ class EngineProcess:
 
     def _ask(self, what: dict[str, object]) -> None:
         assert self._process.stdin is not None
-        print(json.dumps(what), file=self._process.stdin, flush=True)
+        with suppress(BrokenPipeError):  # it has ended; whoever reads its answer will tell
+            print(json.dumps(what), file=self._process.stdin, flush=True)
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
+            self.close()
             said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise EngineLostError("\n".join([f"{self._name} ended with {self._process.wait()}; it said:", *said[-30:]]))
+            raise EngineLostError(
+                "\n".join([f"{self._name} ended with {self._process.returncode}; it said:", *said[-30:]])
+            )
         answer: dict[str, Any] = json.loads(line)
         return answer
 
