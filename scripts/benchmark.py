@@ -35,7 +35,7 @@ from benchmark_step import StepResult, compare_steps
 from benchmark_work import Work, WorkFolder
 
 FULL = {"devices": [10, 24], "steps": [0, 1, 5], "pairs": 8, "block": 10}
-QUICK = {"devices": [10], "steps": [1], "pairs": 3, "block": 5}
+QUICK = {"devices": [10], "steps": [1], "pairs": 3, "block": 3}
 
 
 FLOOR = [sys.executable, str(HERE / "benchmark_floor.py")]
@@ -114,6 +114,9 @@ def main() -> int:
     for name in sorted(set(asked.engines) - found.keys() - {"floor"}):
         print(f"{name} is left out: --{name} names the Python of an environment that has it")
     engines = {name: command for name, command in found.items() if name in asked.engines}
+    if not engines:
+        print("nothing is left to be set beside the floor", file=sys.stderr)
+        return 2
     step = compare_the_step()
     print(step_line(step), flush=True)
     cases: list[Case] = []

@@ -66,8 +66,8 @@ def measure(
     work: Work, folder: WorkFolder, floor: Command, engines: dict[str, Command], plan: Plan
 ) -> Iterator[tuple[str, Measured]]:
     """Play the work that lies in `folder`: each engine in turn beside the floor; the floor's own numbers come last."""
-    with closing(EngineProcess("floor", floor, folder.root)) as process:
-        beside = _get_ready(process, plan)
+    with closing(EngineProcess("floor", floor, folder.root)) as floor_process:
+        beside = _get_ready(floor_process, plan)
         floor_blocks: list[Block] = []
         for name, command in engines.items():
             with closing(EngineProcess(name, command, folder.root)) as process:
