@@ -27,8 +27,8 @@ from itertools import product
 from pathlib import Path
 
 from benchmark_engine import HERE, EngineLostError
+from benchmark_layout import lay_out
 from benchmark_measure import AGREEMENT, CHECKED, Command, Measured, Plan, measure
-from benchmark_raygan import lay_out
 from benchmark_report import CAPTION, Case, as_json, step_line
 from benchmark_step import AGREEMENT as STEP_AGREEMENT
 from benchmark_step import StepResult, compare_steps

@@ -30,6 +30,8 @@ class Block:
     """From the first round's start until the last one's server step is done."""
     store_bytes: int | None = None
     """Bytes of the objects that were created in Ray's object store meanwhile."""
+    spent_s: dict[str, float] | None = None
+    """Where a round's time went on average, as raygan says."""
 
 
 class Engine(ABC):

@@ -47,6 +47,8 @@ class Measured:
     """Of engines on Ray."""
     difference: float
     """Of the global discriminator from the floor's, after the checked rounds."""
+    spent_s: dict[str, float] | None
+    """Where a round of raygan's spends its time: medians over blocks."""
     versions: dict[str, str]
     blocks_s: list[tuple[float, float]]
     """Seconds a round of each pair: the floor's, the engine's."""
@@ -109,6 +111,11 @@ def _summary(work: Work, plan: Plan, engine: _Ready, floor: _Ready, pairs: list[
         shared_mb=engine.memory.shared_mb,
         store_bytes_per_round=median(stored) if stored else None,
         difference=largest_difference(engine.discriminator, floor.discriminator),
+        spent_s=_median_of_each([other.spent_s for _, other in pairs if other.spent_s is not None]),
         versions=engine.process.versions,
         blocks_s=blocks_s,
     )
+
+
+def _median_of_each(blocks: list[dict[str, float]]) -> dict[str, float] | None:
+    return {phase: median(block[phase] for block in blocks) for phase in blocks[0]} if blocks else None

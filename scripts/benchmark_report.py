@@ -52,7 +52,24 @@ class Case:
     def table(self) -> str:
         """In Markdown."""
         rows = [list(COLUMNS), list(COLUMNS.values()), *(_row(name, seen) for name, seen in self.engines.items())]
-        return "\n".join([f"### {self.title}", "", *(f"| {' | '.join(row)} |" for row in rows)])
+        return "\n".join([f"### {self.title}", "", *_lines(rows), *self._breakdown()])
+
+    def _breakdown(self) -> list[str]:
+        """Where raygan's rounds spend their time."""
+        told = {name: seen.spent_s for name, seen in self.engines.items() if seen.spent_s is not None}
+        if not told:
+            return []
+        phases = list(next(iter(told.values())))
+        rows = [["ms of a round", *phases, "outside compute"], ["---", *["---:"] * (len(phases) + 1)]]
+        for name, spent in told.items():
+            whole = sum(spent.values())
+            outside = 1 - (spent["devices"] + spent["server"]) / whole
+            rows.append([name, *(f"{1000 * spent[phase]:.1f}" for phase in phases), f"{outside:.1%}"])
+        return ["", *_lines(rows)]
+
+
+def _lines(rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _row(name: str, seen: Measured) -> list[str]:

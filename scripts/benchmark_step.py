@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
+from benchmark_layout import state_of
 from benchmark_plain import CPU, PlainGan, discriminator_step, draw_real, dump
-from benchmark_raygan import config_of, state_of
+from benchmark_raygan import config_of
 from benchmark_work import State, WorkFolder, largest_difference
 
 from raygan.engine.compute import threads

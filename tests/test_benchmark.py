@@ -26,7 +26,7 @@ def scripts(monkeypatch):
 @pytest.fixture
 def lay(scripts, tmp_path):
     """Lays down a tiny work."""
-    from benchmark_raygan import lay_out
+    from benchmark_layout import lay_out
     from benchmark_work import Work, WorkFolder
 
     def lay(steps, devices=3):

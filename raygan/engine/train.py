@@ -38,7 +38,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     """
     store = store_at(out)
     with store.named():
-        run, start, executor = _begin(config, store, list(watchers), resume)
+        run, start, executor = begin(config, store, list(watchers), resume)
     with _kept(store), stop_wish() as wish:
         from raygan.engine.run import play
 
@@ -47,7 +47,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     return Result(store.local, played, wish.signal if played < config.rounds else None, store.uri)
 
 
-def _begin(
+def begin(
     config: Config, store: Store, watchers: "list[Watcher]", resume: bool
 ) -> "tuple[Run, Snapshot | None, Executor]":
     """Everything up to the first round; a new run that does not get there leaves nothing."""
