@@ -50,9 +50,14 @@ class RayExecutor(Executor):
         try:
             if connection.started and (problem := shortage(self._needs)):
                 raise InputError(problem)
-            self._place()
-            recorder = [self._recorder] if "GPU" in self._needs.recorder else []  # else it is not waited for:
-            self._facts = self._wait_until_ready([self._server, *self._hosts, *recorder])  # it has more to import
+            if "GPU" in self._needs.recorder:  # which must be this node's: before another takes it
+                self._recorder = self._start_recorder()
+                self._place()
+                self._facts = self._wait_until_ready([self._server, *self._hosts, self._recorder])
+            else:  # last, and not waited for: it has more to import than the others, who would wait for the cores
+                self._place()
+                self._facts = self._wait_until_ready([self._server, *self._hosts])
+                self._recorder = self._start_recorder()
             if start is not None:
                 self._restore(start)
             self._down = self._server.down.remote(self._round + 1)
@@ -61,21 +66,21 @@ class RayExecutor(Executor):
             raise
 
     def _place(self) -> None:
-        config, needs, folder = self._config, self._needs, str(Path.cwd())
-        first_round = self._round + 1 if self._round else 0
-        recorder_class = _actor(RecorderActor, concurrency_groups={"files": 1})
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        options = recorder_class.options(**_asks(needs.recorder), scheduling_strategy=here)
-        # First, as it can only be placed on this node:
-        images = ray.put(self._setup.images)
-        self._recorder = self._own(
-            options.remote(config, self._setup.root, images, first_round, folder), "the recorder"
-        )
-        server = _actor(ServerActor).options(**_asks(needs.server)).remote(config, self._setup.problem, folder)
-        self._server = self._own(server, "server")
+        config, needs = self._config, self._needs
+        options = _actor(ServerActor).options(**_asks(needs.server))
+        self._server = self._own(options.remote(config, self._setup.problem, str(Path.cwd())), "server")
         self._hosts = [self._start_host(host) for host in range(needs.hosts)]
         self._lost = [0] * needs.hosts
         """How often each host was lost since it was last heard of."""
+
+    def _start_recorder(self) -> Any:
+        first_round = self._round + 1 if self._round else 0
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options = _actor(RecorderActor, concurrency_groups={"files": 1}).options(
+            **_asks(self._needs.recorder), scheduling_strategy=here
+        )
+        images, folder = ray.put(self._setup.images), str(Path.cwd())
+        return self._own(options.remote(self._config, self._setup.root, images, first_round, folder), "the recorder")
 
     def _start_host(self, host: int) -> Any:
         devices = self._devices_of(host)

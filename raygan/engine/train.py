@@ -37,7 +37,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     """
     store = store_at(out)
     with store.named():
-        run, executor, after = _begin(config, store, list(watchers), resume)
+        run, executor, after = begin(config, store, list(watchers), resume)
     with _kept(store), stop_wish() as wish:
         from raygan.engine.run import play
 
@@ -46,7 +46,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     return Result(store.local, played, wish.signal if played < config.rounds else None, store.uri)
 
 
-def _begin(config: Config, store: Store, watchers: "list[Watcher]", resume: bool) -> "tuple[Run, Executor, int]":
+def begin(config: Config, store: Store, watchers: "list[Watcher]", resume: bool) -> "tuple[Run, Executor, int]":
     """Everything up to the first round, and which one it comes after; the states restored are not kept here.
 
     A new run that does not get there leaves nothing.

@@ -1,0 +1,130 @@
+"""raygan itself as an engine of scripts/benchmark.py, through the same doors as `raygan train`.
+
+    python scripts/benchmark_raygan.py inline|packed|actors FOLDER
+
+`packed` has an actor for each half of the devices, `actors` one for each device. As there, what imports torch is
+imported while Ray starts.
+"""
+
+import sys
+from collections import deque
+from contextlib import closing
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from benchmark_engine import Block, Desk, Engine
+from benchmark_work import SIDE, State, Work, WorkFolder
+
+from raygan.config import Config, load_config
+from raygan.engine.train import begin
+from raygan.storage import store_at
+
+if TYPE_CHECKING:
+    from raygan.engine.executor import Pending, Played
+
+ENDLESS = 10**9  # rounds; more than any benchmark plays, so that nothing is evaluated or saved on the way
+
+
+def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
+    """The work as a config."""
+    actors = {"inline": ["engine.executor=inline"], "packed": [f"engine.devices_per_actor={-(-work.devices // 2)}"]}
+    optimizer = f"{{name: adam, lr: {work.learning_rate}, beta1: {work.betas[0]}, beta2: {work.betas[1]}}}"
+    words = [
+        f"method={'averaged' if work.steps else 'benchmark_idle:Idle'}",
+        "schedule=serial",
+        f"devices={work.devices}",
+        f"device_steps={max(work.steps, 1)}",
+        "generator_steps=1",
+        f"rounds={ENDLESS}",
+        f"seed={work.seed}",
+        f"batch_size={work.batch}",
+        f"generator_batch_size={work.server_batch}",
+        f"data={{name: npz, root: {folder.images}, size: {SIDE}}}",
+        "gan.loss=non_saturating",
+        f"gan.latent={work.latent}",
+        f"gan.generator_width={work.width}",
+        f"gan.discriminator_width={work.width}",
+        "gan.generator_norm=none",
+        "gan.discriminator_norm=none",
+        f"device_optimizer={optimizer}",
+        f"generator_optimizer={optimizer}",
+        "averaged.optimizer_state=reset",
+        "averaged.weights=uniform",
+        f"eval.every={ENDLESS}",
+        f"checkpoint.every={ENDLESS}",
+    ]
+    return load_config(None, [*words, *actors.get(layout, [])])
+
+
+class Raygan(Engine):
+    """A run whose rounds are asked for block by block, as many in flight as in any run."""
+
+    def __init__(self, folder: WorkFolder, layout: str) -> None:
+        config = config_of(folder.work(), folder, layout)
+        self._run, _, self._executor = begin(config, store_at(folder.root / layout), [], resume=False)
+        self._on_ray = config.engine.executor == "ray"
+        self._round = 0
+
+    def play(self, rounds: int) -> Block:
+        """Play to the end of the last one; a run would go on in the meantime."""
+        from raygan.engine.ledger import IN_FLIGHT
+
+        before = self._created_bytes()
+        start = perf_counter()
+        playing: deque[Pending[Played]] = deque()
+        done: list[Played] = []
+        for _ in range(rounds):
+            self._round += 1
+            simulated = self._run.clock.round(self._round)
+            playing.append(self._executor.play(self._round, simulated.devices, simulated.partners))
+            if len(playing) > IN_FLIGHT:
+                done.append(playing.popleft().result())
+        while playing:
+            done.append(playing.popleft().result())
+        seconds = perf_counter() - start
+        return Block(seconds, self._created_bytes() - before if self._on_ray else None, breakdown(done))
+
+    def _created_bytes(self) -> int:
+        if not self._on_ray:
+            return 0
+        from benchmark_store import created_bytes
+
+        return created_bytes()
+
+    def discriminator(self) -> State:
+        """From a checkpoint."""
+        import torch
+        from benchmark_layout import state_of
+
+        from raygan.engine.checkpoint import load_newest
+        from raygan.gan.steps import build_networks
+
+        self._executor.save().result()
+        snapshot, _ = load_newest(self._run.folder.checkpoints, self._round)
+        assert snapshot is not None  # it has just been written
+        images = self._run.setup.images
+        network = build_networks(self._run.config, images.shape, torch.device("cpu")).discriminator
+        return state_of(network, torch.from_numpy(snapshot.server["discriminator"]))
+
+    def close(self) -> None:
+        """End the processes."""
+        self._executor.close()
+
+
+def breakdown(played: "list[Played]") -> dict[str, float]:
+    """Means over rounds of where the time went, in seconds; the first round of a block waited for the block."""
+    rounds = [one.spent_s for one in played[1:] or played]
+    return {phase: fmean(spent[phase] for spent in rounds) for phase in rounds[0]}
+
+
+def main() -> None:
+    """Serve."""
+    desk = Desk()
+    with closing(Raygan(WorkFolder(Path(sys.argv[2])), layout=sys.argv[1])) as engine:
+        desk.serve(engine, ["raygan", "torch", "numpy", "ray"])
+
+
+if __name__ == "__main__":
+    main()
