@@ -115,13 +115,16 @@ class ServerActor:
         devices = {ref: numbers for numbers, ref in contributions.items()}
         pending = list(devices)
         while pending:
-            (arrived,), pending = ray.wait(pending, num_returns=1)
-            try:
-                yield ray.get(arrived)
-            except LOST as error:
-                if not self._drops:
-                    raise
-                lost.update(dict.fromkeys(devices[arrived], f"its process died: {type(error).__name__}"))
+            arrived, pending = ray.wait(pending, num_returns=len(pending), timeout=0)
+            if not arrived:
+                arrived, pending = ray.wait(pending, num_returns=1)
+            for ref in arrived:
+                try:
+                    yield ray.get(ref)
+                except LOST as error:
+                    if not self._drops:
+                        raise
+                    lost.update(dict.fromkeys(devices[ref], f"its process died: {type(error).__name__}"))
 
     def generators(self, *played: object) -> State:
         """For an evaluation or the final file, once the last round has been `played`."""

@@ -60,7 +60,8 @@ class ExactSum:
         largest = check_vector(vector, self._size) * weight
         self._weigh(weight)
         rest, piece = self._rest, self._piece
-        np.multiply(vector, float(weight), out=rest, dtype=np.float64)
+        np.copyto(rest, vector)
+        rest *= weight
         level = 0
         while rest.any():
             unit = 2.0 ** (self._top - level * self._spacing)
