@@ -63,7 +63,7 @@ class Raygan(Engine):
 
     def __init__(self, folder: WorkFolder, layout: str) -> None:
         config = config_of(folder.work(), folder, layout)
-        self._run, _, self._executor = begin(config, store_at(folder.root / layout), [], resume=False)
+        self._run, self._executor, _ = begin(config, store_at(folder.root / layout), [], resume=False)
         self._on_ray = config.engine.executor == "ray"
         self._round = 0
 

@@ -1,14 +1,15 @@
 """What devices cost: memory of many packed ones, and seconds of a round in a population of a million.
 
     python scripts/scale.py packed [--devices 1000] [--actors 2] [--rounds 2]
-    python scripts/scale.py population [--devices 1000000] [--selected 100] [--rounds 3] [--steps 5] [--pairs 5]
+    python scripts/scale.py population [--devices 1000000] [--selected 100] [--actors 4] [--rounds 3] [--pairs 5]
 
 `packed` trains DCGANs of width 16 on 1x32x32 images, each device keeping its Adam state, and compares the private
 memory of all processes with that of a run of one device per actor. It ends with a checkpoint, and prints the peak while
 that is written. `population` plays blocks of rounds of two populations, a large one and one just as large as a round
 needs, in turns, on the same number of images of 1x16x16 in all. A batch is what a device of the large population holds
-(`--samples`), so that a device's work is the same in both; with one image and 5 local steps it is about that of one
-step on a batch of 32 images of 1x32x32. Images are noise; no numbers of the training are looked at.
+(`--samples`), so that a device's work is the same in both. Who is chosen from many falls unevenly on the actors, and a
+round waits for the one with the most: more actors than cores even that out. Images are noise; no numbers of the
+training are looked at.
 """
 
 import argparse
@@ -201,12 +202,12 @@ def main() -> None:
     """Measure one of the two."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     kinds = parser.add_subparsers(required=True)
-    for play, devices, samples, rounds in ((packed, 1000, 64, 2), (population, 1_000_000, 1, 3)):
+    for play, devices, samples, actors, rounds in ((packed, 1000, 64, 2, 2), (population, 1_000_000, 1, 4, 3)):
         kind = kinds.add_parser(play.__name__, help=play.__doc__)
         kind.set_defaults(play=play)
         kind.add_argument("--devices", type=int, default=devices, help="devices in all")
         kind.add_argument("--samples", type=int, default=samples, help="images on each of them")
-        kind.add_argument("--actors", type=int, default=2, help="actors that share them")
+        kind.add_argument("--actors", type=int, default=actors, help="actors that share them")
         kind.add_argument("--rounds", type=int, default=rounds, help="rounds in a block")
     kind.add_argument("--selected", type=int, default=100, help="devices of a round")
     kind.add_argument("--steps", type=int, default=5, help="local steps of a device")
