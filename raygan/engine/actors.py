@@ -14,7 +14,7 @@ import ray
 
 from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.compute import torch_device
+from raygan.engine.compute import keep_freed_memory, torch_device
 from raygan.engine.contributions import Contribution, HostReport, Problem, ServerReport
 from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server
@@ -58,6 +58,7 @@ class HostActor:
 
     def __init__(self, config: Config, problem: Problem, shards: HostShards, folder: str) -> None:
         _see_modules_in(folder)
+        keep_freed_memory()
         self._device = torch_device(config.engine.gpus_per_device)
         self._host = Host(config, problem, shards, self._device)
 
@@ -94,6 +95,7 @@ class ServerActor:
 
     def __init__(self, config: Config, problem: Problem, folder: str) -> None:
         _see_modules_in(folder)
+        keep_freed_memory()
         self._device = torch_device(config.engine.server_gpus)
         self._drops = config.engine.on_device_failure == "drop"
         self._server = Server(config, problem, self._device)
