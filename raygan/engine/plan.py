@@ -14,7 +14,7 @@ from raygan.engine.parties import method_of
 from raygan.engine.simulation import as_played, try_out
 from raygan.gan.steps import build_networks
 
-PROCESS_MB = 420
+PROCESS_MB = 360
 """Private memory of a Ray worker that has imported torch (MB), measured with torch 2.15's CUDA build on a CPU."""
 RECORDER_MB = 750
 """The same for the recorder, which imports torchvision and torchmetrics too."""
