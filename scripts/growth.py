@@ -47,7 +47,7 @@ FULL = {
     "population": 5000,
     "seconds": 6.0,
 }
-QUICK = {"devices": [2, 20, 200], "widths": [4, 16, 64], "selected": [1, 10, 100], "population": 500, "seconds": 1.0}
+QUICK = {"devices": [2, 20, 200], "widths": [4, 32], "selected": [1, 100], "population": 500, "seconds": 1.0}
 COUNTED = ["compute={device_flops: 1, server_flops: 1}"]
 """At a FLOP per second, the simulated clock tells the FLOPs."""
 
@@ -173,7 +173,7 @@ def _arguments() -> argparse.Namespace:
     parser.set_defaults(**FULL)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where all goes (default: growth)")
     parser.add_argument("--draw", type=Path, metavar="JSON", help="measure nothing: report these points")
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller points: under three minutes")
+    parser.add_argument("--quick", action="store_true", help="ten small points: two to three minutes")
     parser.add_argument("--devices", type=int, nargs="*", help="numbers of devices")
     parser.add_argument("--widths", type=int, nargs="*", help="widths of both networks, for ten devices")
     parser.add_argument("--selected", type=int, nargs="*", help="numbers of selected devices")
