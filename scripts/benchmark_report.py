@@ -101,7 +101,7 @@ def as_json(cases: list[Case], step: StepResult) -> dict[str, object]:
     """Everything; `engines` are those of the headline case, or of the first one if that was not played."""
     headline = next((case for case in cases if (case.work.devices, case.work.steps) == HEADLINE), cases[0])
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("raygan", "ray", "torch")},
@@ -114,7 +114,8 @@ def as_json(cases: list[Case], step: StepResult) -> dict[str, object]:
     }
 
 
-def _machine() -> dict[str, object]:
+def machine() -> dict[str, object]:
+    """What was measured on."""
     return {
         "system": platform.platform(),
         "processor": _processor(),

@@ -16,122 +16,22 @@ import argparse
 import logging
 import shutil
 import tempfile
-from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from statistics import median
-from threading import Event, Thread
 from time import perf_counter
 
-import numpy as np
-import psutil
 import ray
+from scale_memory import Memory, peak
+from scale_run import KEPT, NORMS, Player, images, networks, prepared
 
-from raygan.config import Config, load_config
-from raygan.engine.executor import Executor, Pending
-from raygan.engine.ledger import IN_FLIGHT
-from raygan.engine.run import Run, prepare
-from raygan.run_folder import RunFolder
-from raygan.storage import store_at
-
-NETWORKS = ["gan.latent=100", "gan.generator_width=16", "gan.discriminator_width=16"]
-NORMS = ["gan.generator_norm=none", "gan.discriminator_norm=none"]
-KEPT = ["averaged.optimizer_state=keep"]
-SHARED = "/dev/shm/"  # where Ray's object store lies
-
-
-class Memory:
-    """Memory of this process and all that it has started (bytes)."""
-
-    def __init__(self) -> None:
-        self.private: Counter[str] = Counter()
-        """By kind of process; what nobody else maps, the object store left out."""
-        self.shared = 0
-        """Pages of the object store in use."""
-        this = psutil.Process()
-        for process in [this, *this.children(recursive=True)]:
-            try:
-                maps = process.memory_maps()
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-            stored = [one for one in maps if one.path.startswith(SHARED)]
-            self.shared += sum(one.pss for one in stored)
-            private = sum(one.private_clean + one.private_dirty for one in maps)
-            private -= sum(one.private_clean + one.private_dirty for one in stored)
-            name = process.cmdline()[0] if process.pid != this.pid else "driver"
-            self.private[name.split(".")[0].removeprefix("ray::") if name.startswith("ray::") else name] += private
-
-    @property
-    def total(self) -> int:
-        """Private memory of all processes."""
-        return sum(self.private.values())
-
-    def __str__(self) -> str:
-        return f"{self.total / 1e6:,.0f} MB private and {self.shared / 1e6:,.0f} MB shared"
-
-
-@contextmanager
-def peak() -> Iterator[list[Memory]]:
-    """Look at the memory again and again inside; the list is empty until the end, then holds the highest."""
-    seen: list[Memory] = []
-    over = Event()
-
-    def look() -> None:
-        while not over.wait(0.05):
-            seen.append(Memory())
-
-    looking = Thread(target=look)
-    looking.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        looking.join()
-        seen.sort(key=lambda memory: memory.total, reverse=True)
-
-
-class Player:
-    """Plays the rounds of a run, as many ahead as a run does."""
-
-    def __init__(self, run: Run, executor: Executor) -> None:
-        self._clock = run.clock
-        self._executor = executor
-        self._round = 0
-
-    def block(self, rounds: int) -> float:
-        """Seconds a round, over a block of them."""
-        start = perf_counter()
-        playing: deque[Pending[object]] = deque()
-        for _ in range(rounds):
-            self._round += 1
-            simulated = self._clock.round(self._round)
-            playing.append(self._executor.play(self._round, simulated.devices, simulated.partners))
-            if len(playing) > IN_FLIGHT:
-                playing.popleft().result()
-        for pending in playing:
-            pending.result()
-        return (perf_counter() - start) / rounds
-
-
-def images(folder: Path, count: int, size: int) -> list[str]:
-    """Words of a config for a data set of so many images of noise, (1, size, size)."""
-    random, path = np.random.default_rng(0), folder / "images.npz"
-    noise = np.frombuffer(random.bytes(count * size * size), np.uint8).reshape(count, size, size)
-    np.savez(path, images=noise, labels=random.integers(10, size=count))
-    return ["data.name=npz", f"data.root={path}", f"data.size={size}"]
-
-
-def prepared(config: Config, root: Path) -> Run:
-    """A run that nothing has been started of."""
-    store = store_at(root)
-    RunFolder(store.local).create(config)
-    return prepare(config, store, [], resume=False)
+from raygan.config import load_config
+from raygan.engine.executor import Executor
 
 
 def packed(asked: argparse.Namespace, folder: Path) -> None:
     """Memory of many devices in a few actors."""
-    words = [*images(folder, asked.devices * asked.samples, 32), *NETWORKS, *NORMS, *KEPT]
+    words = [*images(folder, asked.devices * asked.samples, 32), *networks(16), *NORMS, *KEPT]
     used = {}
     for devices in (asked.actors, asked.devices):
         config = load_config(
@@ -141,7 +41,7 @@ def packed(asked: argparse.Namespace, folder: Path) -> None:
         start = perf_counter()
         with closing(run.open(None)) as executor:
             opened = perf_counter() - start
-            seconds = Player(run, executor).block(asked.rounds)
+            seconds = Player(run, executor).block(asked.rounds).s_per_round
             print(f"{devices} devices: open after {opened:.1f} s, {seconds:.3f} s a round")
             with peak() as seen:
                 executor.save().result()  # also shows that the recorder is ready
@@ -161,7 +61,7 @@ def packed(asked: argparse.Namespace, folder: Path) -> None:
 def population(asked: argparse.Namespace, folder: Path) -> None:
     """Seconds of a round and memory, of a large population and of a small one."""
     held = asked.devices * asked.samples
-    words = [*images(folder, held, 16), *NETWORKS, *NORMS, *KEPT, f"batch_size={asked.samples}"]
+    words = [*images(folder, held, 16), *networks(16), *NORMS, *KEPT, f"batch_size={asked.samples}"]
     words += ["selection.name=uniform", f"selection.count={asked.selected}", f"device_steps={asked.steps}"]
     ray.init(
         "local",
@@ -192,7 +92,7 @@ def population(asked: argparse.Namespace, folder: Path) -> None:
         ratios = []
         for pair in range(asked.pairs):
             order = [many, few] if pair % 2 == 0 else [few, many]
-            seconds = {player: player.block(asked.rounds) for player in order}
+            seconds = {player: player.block(asked.rounds).s_per_round for player in order}
             ratios.append(seconds[many] / seconds[few])
             print(f"pair {pair + 1}: {seconds[many]:.3f} s a round, {seconds[few]:.3f} of {asked.selected}", flush=True)
     print(f"a round of the large population takes {median(ratios):.3f} times as long (median of {asked.pairs} pairs)")

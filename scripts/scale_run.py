@@ -1,0 +1,78 @@
+"""Runs of many devices on images of noise, played block by block, for scripts that measure what devices cost."""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from raygan.channel.clock import SimulatedRound
+from raygan.config import Config
+from raygan.engine.executor import Executor, Pending, Played
+from raygan.engine.ledger import IN_FLIGHT
+from raygan.engine.run import Run, prepare
+from raygan.run_folder import RunFolder
+from raygan.storage import store_at
+
+NORMS = ["gan.generator_norm=none", "gan.discriminator_norm=none"]
+KEPT = ["averaged.optimizer_state=keep"]
+
+
+def networks(width: int) -> list[str]:
+    """Words of a config for DCGANs of a width."""
+    return ["gan.latent=100", f"gan.generator_width={width}", f"gan.discriminator_width={width}"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rounds that were played one after the other."""
+
+    seconds: float
+    """From the first one's start to the last one's end."""
+    simulated: list[SimulatedRound]
+    played: list[Played]
+
+    @property
+    def s_per_round(self) -> float:
+        """Seconds a round."""
+        return self.seconds / len(self.played)
+
+
+class Player:
+    """Plays the rounds of a run, as many ahead as a run does."""
+
+    def __init__(self, run: Run, executor: Executor) -> None:
+        self._clock = run.clock
+        self._executor = executor
+        self._round = 0
+
+    def block(self, rounds: int) -> Block:
+        """Play some more rounds to their end; a run would go on in the meantime."""
+        start = perf_counter()
+        playing: deque[Pending[Played]] = deque()
+        simulated: list[SimulatedRound] = []
+        done: list[Played] = []
+        for _ in range(rounds):
+            self._round += 1
+            simulated.append(self._clock.round(self._round))
+            playing.append(self._executor.play(self._round, simulated[-1].devices, simulated[-1].partners))
+            if len(playing) > IN_FLIGHT:
+                done.append(playing.popleft().result())
+        done += [pending.result() for pending in playing]
+        return Block(perf_counter() - start, simulated, done)
+
+
+def images(folder: Path, count: int, size: int) -> list[str]:
+    """Words of a config for a data set of so many images of noise, (1, size, size)."""
+    random, path = np.random.default_rng(0), folder / "images.npz"
+    noise = np.frombuffer(random.bytes(count * size * size), np.uint8).reshape(count, size, size)
+    np.savez(path, images=noise, labels=random.integers(10, size=count))
+    return ["data.name=npz", f"data.root={path}", f"data.size={size}"]
+
+
+def prepared(config: Config, root: Path) -> Run:
+    """A run that nothing has been started of."""
+    store = store_at(root)
+    RunFolder(store.local).create(config)
+    return prepare(config, store, [], resume=False)
