@@ -16,8 +16,8 @@ class Gan(Section):
     generator: Annotated[str, AfterValidator(lambda name: check_name(GENERATORS, name))] = "dcgan"
     """`dcgan` (images), `mlp` (2-D points), or an import path to a class called with `(shape, gan)`."""
     discriminator: Annotated[str, AfterValidator(lambda name: check_name(DISCRIMINATORS, name))] = "dcgan"
-    """As `generator`; it returns one logit per sample. One of your own with an attribute `per_sample = True` promises that
-    a logit depends on its sample alone and that passes leave no trace: then a step takes one pass instead of two."""
+    """As `generator`; it returns one logit per sample. Your own promises with an attribute `per_sample = True` that a
+    logit depends on its sample alone and that passes leave no trace: then a step takes one pass instead of two."""
     loss: Annotated[str, AfterValidator(lambda name: check_name(LOSSES, name))] = "non_saturating"
     """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, or an import path to a `Loss`."""
     gradient_penalty: Positive = 10.0

@@ -62,15 +62,13 @@ class ExactSum:
         rest, piece = self._rest, self._piece
         np.copyto(rest, vector)
         rest *= weight
-        level = 0
+        level = self._first_level(largest)
         while rest.any():
-            unit = 2.0 ** (self._top - level * self._spacing)
-            if largest >= unit / 2:  # else all pieces of this level are 0
-                grid = 1.5 * 2.0**_MANTISSA * unit
-                np.add(rest, grid, out=piece)  # rounds to a multiple of the level's unit ...
-                np.subtract(piece, grid, out=piece)
-                np.subtract(rest, piece, out=rest)  # ... and this remainder is exact
-                np.add(self._level(level), piece, out=self._level(level))
+            grid = 1.5 * 2.0**_MANTISSA * self._unit(level)
+            np.add(rest, grid, out=piece)  # rounds to a multiple of the level's unit ...
+            np.subtract(piece, grid, out=piece)
+            np.subtract(rest, piece, out=rest)  # ... and this remainder is exact
+            np.add(self._level(level), piece, out=self._level(level))
             level += 1
 
     def merge(self, pieces: Mapping[int, np.ndarray], weight: int) -> None:
@@ -109,6 +107,16 @@ class ExactSum:
         if together > self._total_weight:
             raise OverweightError(f"weights add up to {together}, but at most {self._total_weight} were announced")
         self.weight = together
+
+    def _unit(self, level: int) -> float:
+        return 2.0 ** (self._top - level * self._spacing)
+
+    def _first_level(self, largest: float) -> int:
+        """The coarsest one that values up to `largest` do not all round to 0 on."""
+        level = 0
+        while 0 < largest < self._unit(level) / 2:
+            level += 1
+        return level
 
     def _level(self, level: int) -> np.ndarray:
         if level not in self._pieces:
