@@ -1,6 +1,7 @@
 """What raygan costs, beside what people would use instead: the same work, on the same machine, in turns.
 
     python scripts/benchmark.py [--devices 10 24] [--steps 0 1 5] [--engines inline packed ...] [--json FILE] [--quick]
+    python scripts/benchmark.py --step-only --width 32 --batch 64
 
 The floor is two plain processes with hand-written torch. Every other engine is measured beside it, in blocks of
 rounds that take turns, so that ratios hold though the machine drifts; what all have trained must agree. Engines:
@@ -67,11 +68,11 @@ def play_case(work: Work, engines: dict[str, Command], plan: Plan) -> Case:
     return Case(work, {"floor": seen.pop("floor"), **seen})
 
 
-def compare_the_step() -> StepResult:
+def compare_the_step(width: int, batch: int) -> StepResult:
     """On one device of the work."""
     with tempfile.TemporaryDirectory(prefix="raygan-benchmark-") as root:
         folder = WorkFolder(Path(root))
-        lay_out(Work(devices=1, steps=1), folder)
+        lay_out(Work(devices=1, steps=1, width=width, batch=batch), folder)
         return compare_steps(folder)
 
 
@@ -96,6 +97,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--engines", nargs="+", choices=["floor", *ENGINES], default=ENGINES, help="the floor always is"
     )
+    parser.add_argument("--width", type=int, default=Work.width, help="of both networks' outermost layers (channels)")
+    parser.add_argument("--batch", type=int, default=Work.batch, help="images of a local step")
+    parser.add_argument(
+        "--step-only", action="store_true", help="set raygan's step beside the hand-written one, no more"
+    )
     parser.add_argument("--pairs", type=int, help="pairs of blocks for each engine")
     parser.add_argument("--block", type=int, help="rounds in a block")
     parser.add_argument("--flower", type=Path, metavar="PYTHON", help="of an environment with Flower")
@@ -110,6 +116,10 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Play every case."""
     asked = _arguments()
+    step = compare_the_step(asked.width, asked.batch)
+    print(step_line(step), flush=True)
+    if asked.step_only:
+        return 0 if step.difference <= STEP_AGREEMENT else 1
     found = commands(asked.flower, asked.pfl)
     for name in sorted(set(asked.engines) - found.keys() - {"floor"}):
         print(f"{name} is left out: --{name} names the Python of an environment that has it")
@@ -117,11 +127,9 @@ def main() -> int:
     if not engines:
         print("nothing is left to be set beside the floor", file=sys.stderr)
         return 2
-    step = compare_the_step()
-    print(step_line(step), flush=True)
     cases: list[Case] = []
     for devices, steps in product(asked.devices, asked.steps):
-        work = Work(devices, steps)
+        work = Work(devices, steps, width=asked.width, batch=asked.batch)
         print(f"{devices} devices, {steps} local steps", flush=True)
         try:
             cases.append(play_case(work, engines, Plan(asked.pairs, asked.block)))
