@@ -7,11 +7,9 @@ imported while Ray starts.
 """
 
 import sys
-from collections import deque
 from contextlib import closing
 from pathlib import Path
 from statistics import fmean
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmark_engine import Block, Desk, Engine
@@ -22,7 +20,7 @@ from raygan.engine.train import begin
 from raygan.storage import store_at
 
 if TYPE_CHECKING:
-    from raygan.engine.executor import Pending, Played
+    from raygan.engine.executor import Played
 
 ENDLESS = 10**9  # rounds; more than any benchmark plays, so that nothing is evaluated or saved on the way
 
@@ -64,27 +62,17 @@ class Raygan(Engine):
     def __init__(self, folder: WorkFolder, layout: str) -> None:
         config = config_of(folder.work(), folder, layout)
         self._run, self._executor, _ = begin(config, store_at(folder.root / layout), [], resume=False)
+        from scale_run import Player  # torch is there by now
+
+        self._player = Player(self._run, self._executor)
         self._on_ray = config.engine.executor == "ray"
-        self._round = 0
 
     def play(self, rounds: int) -> Block:
         """Play to the end of the last one; a run would go on in the meantime."""
-        from raygan.engine.ledger import IN_FLIGHT
-
         before = self._created_bytes()
-        start = perf_counter()
-        playing: deque[Pending[Played]] = deque()
-        done: list[Played] = []
-        for _ in range(rounds):
-            self._round += 1
-            simulated = self._run.clock.round(self._round)
-            playing.append(self._executor.play(self._round, simulated.devices, simulated.partners))
-            if len(playing) > IN_FLIGHT:
-                done.append(playing.popleft().result())
-        while playing:
-            done.append(playing.popleft().result())
-        seconds = perf_counter() - start
-        return Block(seconds, self._created_bytes() - before if self._on_ray else None, breakdown(done))
+        block = self._player.block(rounds)
+        stored = self._created_bytes() - before if self._on_ray else None
+        return Block(block.seconds, stored, breakdown(block.played))
 
     def _created_bytes(self) -> int:
         if not self._on_ray:
@@ -102,7 +90,7 @@ class Raygan(Engine):
         from raygan.gan.steps import build_networks
 
         self._executor.save().result()
-        snapshot, _ = load_newest(self._run.folder.checkpoints, self._round)
+        snapshot, _ = load_newest(self._run.folder.checkpoints, self._player.round)
         assert snapshot is not None  # it has just been written
         images = self._run.setup.images
         network = build_networks(self._run.config, images.shape, torch.device("cpu")).discriminator

@@ -45,7 +45,8 @@ class Player:
     def __init__(self, run: Run, executor: Executor) -> None:
         self._clock = run.clock
         self._executor = executor
-        self._round = 0
+        self.round = 0
+        """The last one played."""
 
     def block(self, rounds: int) -> Block:
         """Play some more rounds to their end; a run would go on in the meantime."""
@@ -54,9 +55,9 @@ class Player:
         simulated: list[SimulatedRound] = []
         done: list[Played] = []
         for _ in range(rounds):
-            self._round += 1
-            simulated.append(self._clock.round(self._round))
-            playing.append(self._executor.play(self._round, simulated[-1].devices, simulated[-1].partners))
+            self.round += 1
+            simulated.append(self._clock.round(self.round))
+            playing.append(self._executor.play(self.round, simulated[-1].devices, simulated[-1].partners))
             if len(playing) > IN_FLIGHT:
                 done.append(playing.popleft().result())
         done += [pending.result() for pending in playing]
