@@ -10,7 +10,7 @@ import numpy as np
 from pydantic.fields import FieldInfo
 
 from raygan.config import Config, Section
-from raygan.config.load import _sections
+from raygan.config.explain import sections_of
 
 Random = np.random.Generator
 Words = tuple[str, ...]
@@ -41,7 +41,7 @@ def leaves(section: type[Section] = Config, prefix: str = "", needs: Words = ())
     """Every key of the tree, in every choice that has it."""
     for name, field in section.model_fields.items():
         key = prefix + name
-        below = _sections(field.annotation)
+        below = sections_of(field.annotation)
         if not below:
             yield Leaf(key, field, needs)
         for choice in below:
@@ -57,7 +57,7 @@ def section_keys(section: type[Section] = Config, prefix: str = "") -> Iterator[
     """Every section by its path, and the keys that any of its choices has."""
     yield prefix, list(section.model_fields)
     for name, field in section.model_fields.items():
-        if below := _sections(field.annotation):
+        if below := sections_of(field.annotation):
             yield f"{prefix}{name}.", sorted({key for choice in below for key in choice.model_fields})
             for choice in below:
                 yield from (found for found in section_keys(choice, f"{prefix}{name}.") if found[0].count(".") > 1)

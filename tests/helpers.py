@@ -32,7 +32,7 @@ class Watch:
     """Counts what it is told, and calls `act` when a round is over."""
 
     def __init__(self, act=lambda round: None):
-        self.rounds, self.evaluated, self.phases, self.act = [], [], [], act
+        self.rounds, self.evaluated, self.saved, self.phases, self.act = [], [], [], [], act
 
     def on_phase(self, text):
         self.phases.append(text)
@@ -45,6 +45,9 @@ class Watch:
 
     def on_evaluation(self, round, metrics):
         self.evaluated.append(round)
+
+    def on_checkpoint(self, round):
+        self.saved.append(round)
 
 
 def same_generator(left, right):

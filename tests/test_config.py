@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from raygan import Config, InputError, load_config, preset_names
 from raygan.config import dump_config
 from raygan.config.data import Cifar10, Dirichlet
-from raygan.config.load import _sections, check_config
+from raygan.config.explain import sections_of
+from raygan.config.load import check_config
 from raygan.config.section import Section
 
 
@@ -146,7 +147,7 @@ def test_a_files_section_given_as_a_word_is_refused_with_its_key(tmp_path):
 def every_section(section: type[Section]):
     yield section
     for field in section.model_fields.values():
-        for below in _sections(field.annotation):
+        for below in sections_of(field.annotation):
             yield from every_section(below)
 
 

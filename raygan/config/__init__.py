@@ -1,7 +1,8 @@
 """The config tree and how it is read."""
 
-from raygan.config.load import dump_config, load_config, preset_names
+from raygan.config.load import dump_config, load_config
 from raygan.config.section import Section
+from raygan.config.source import preset_names
 from raygan.config.tree import Config
 
 __all__ = ["Config", "Section", "dump_config", "load_config", "preset_names"]

@@ -1,4 +1,4 @@
-"""Joining or starting Ray, and saying in one line what does not fit."""
+"""What a run asks Ray for, joining or starting Ray, and saying in one line what does not fit."""
 
 import logging
 import math
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ray
+from ray.util.placement_group import PlacementGroup
 
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -35,6 +36,14 @@ class Needs:
             for name in sorted(names)
         }
 
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """The placement group of a run that lives in one: server and recorder in the first bundle, then a host each."""
+        centre = {name: self.server.get(name, 0) + self.recorder.get(name, 0) for name in ("CPU", "GPU")}
+        bundles = [centre, *[dict(self.per_host)] * self.hosts]
+        wanted = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
+        return [bundle for bundle in wanted if bundle]
+
 
 def needs_of(config: Config) -> Needs:
     """One actor per `devices_per_actor` devices, and the server; the recorder asks for no CPU."""
@@ -54,26 +63,35 @@ def _resources(cpus: float, gpus: float) -> Resources:
 class Connection:
     """The process's own Ray, the cluster at `engine.address` or $RAY_ADDRESS, or one started on this machine.
 
-    A Ray that is started here has as many logical CPUs as the run asks for: it is a simulation on one
-    machine, whose actors take turns on the cores there are.
+    A Ray that is started here has as many logical CPUs as are asked for: it is a simulation on one machine,
+    whose actors take turns on the cores there are.
 
     Ray logs the traceback of every failure that nobody has asked for yet; each reaches the user as our own error.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Raises InputError if there is no cluster at `engine.address`."""
+    def __init__(self, address: str | None, cpus: float) -> None:
+        """`cpus` are the logical ones a Ray that is started here has at least.
+
+        Raises:
+            InputError: there is no cluster at `address` (`engine.address`).
+        """
         self.started = False
         """Whether it is a Ray that was started here, which nothing can be added to."""
         self._ours = not ray.is_initialized()
         if not self._ours:
-            _check_own(config)
-        elif address := config.engine.address or os.environ.get("RAY_ADDRESS"):
+            _check_own(address)
+        elif address := address or os.environ.get("RAY_ADDRESS"):
             _join(address)
         else:
             self.started = True
-            cpus = max(os.cpu_count() or 1, math.ceil(needs_of(config).total["CPU"]))
             # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
-            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=_QUIET)
+            ray.init(
+                "local",
+                num_cpus=max(os.cpu_count() or 1, math.ceil(cpus)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=_QUIET,
+            )
 
     def close(self) -> None:
         """End it, if it is ours to end."""
@@ -82,10 +100,37 @@ class Connection:
             self._ours = False
 
 
-def _check_own(config: Config) -> None:
+def connect(config: Config) -> Connection:
+    """A connection to the Ray of a run.
+
+    Raises:
+        InputError: there is no cluster at `engine.address`.
+    """
+    return Connection(config.engine.address, needs_of(config).total["CPU"])
+
+
+def group_of(needs: Needs) -> PlacementGroup | None:
+    """The placement group this process was started in, such as a Tune trial's, or None.
+
+    Raises:
+        InputError: it is not laid out for these needs, so actors would wait for ever.
+    """
+    group = ray.util.get_current_placement_group()
+    if group is None:
+        return None
+    there = [{name: amount for name, amount in bundle.items() if amount} for bundle in group.bundle_specs]
+    if there != needs.bundles:
+        raise InputError(
+            f"engine: this process is in a placement group of {there}, but the run needs {needs.bundles}; "
+            "take the one that raygan.sweep.resources.resources_for makes of the config"
+        )
+    return group
+
+
+def _check_own(address: str | None) -> None:
     here = ray.get_runtime_context().gcs_address
-    if config.engine.address not in (None, "auto", here):
-        raise InputError(f"engine.address: {config.engine.address}, but this process already uses the Ray at {here}")
+    if address not in (None, "auto", here):
+        raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
 
 
 def _join(address: str) -> None:

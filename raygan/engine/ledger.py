@@ -31,7 +31,10 @@ class Watcher(Protocol):
         """A round is over. On evaluation rounds the measurements follow later."""
 
     def on_evaluation(self, round: int, metrics: Row) -> None:
-        """The generator of a round has been measured."""
+        """The generator of a round has been measured, and the round's row is written."""
+
+    def on_checkpoint(self, round: int) -> None:
+        """The state after a round has been written to the run folder."""
 
 
 @dataclass
@@ -92,20 +95,22 @@ class Ledger:
         """Write the rows that are complete, and wait until no more than `behind` evaluations are unfinished."""
         while self._entries and (row := self._entries[0].row) is not None:
             entry = self._entries[0]
+            measured: Row = {}
             if entry.evaluation is not None:
                 late = sum(other.evaluation is not None for other in self._entries) > behind
                 if not (late or entry.evaluation.done()):
                     return
-                metrics = entry.evaluation.result()
-                row |= metrics
-                for watcher in self._watchers:
-                    watcher.on_evaluation(entry.round, metrics)
+                measured = entry.evaluation.result()
+                row |= measured
             try:
                 self._folder.append(row)
             except BaseException:
                 self._entries.clear()  # the line may be there, or half of it: none may follow
                 raise
             self._entries.popleft()
+            if entry.evaluation is not None:
+                for watcher in self._watchers:
+                    watcher.on_evaluation(entry.round, measured)
 
     def _complete(self, entry: _Entry) -> None:
         outcome = entry.playing.result() if entry.playing is not None else None

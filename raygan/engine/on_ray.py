@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from raygan.engine.actors import ByHost, HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.cluster import Connection, Resources, needs_of, shortage
+from raygan.engine.cluster import Connection, Resources, group_of, needs_of, shortage
 from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.results import Fetcher, RayPending
@@ -50,6 +50,7 @@ class RayExecutor(Executor):
         try:
             if connection.started and (problem := shortage(self._needs)):
                 raise InputError(problem)
+            self._group = group_of(self._needs)
             if "GPU" in self._needs.recorder:  # which must be this node's: before another takes it
                 self._recorder = self._start_recorder()
                 self._place()
@@ -67,7 +68,7 @@ class RayExecutor(Executor):
 
     def _place(self) -> None:
         config, needs = self._config, self._needs
-        options = _actor(ServerActor).options(**_asks(needs.server))
+        options = _actor(ServerActor).options(**_asks(needs.server), scheduling_strategy=self._strategy(0, "DEFAULT"))
         self._server = self._own(options.remote(config, self._setup.problem, str(Path.cwd())), "server")
         self._hosts = [self._start_host(host) for host in range(needs.hosts)]
         self._lost = [0] * needs.hosts
@@ -77,7 +78,7 @@ class RayExecutor(Executor):
         first_round = self._round + 1 if self._round else 0
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = _actor(RecorderActor, concurrency_groups={"files": 1}).options(
-            **_asks(self._needs.recorder), scheduling_strategy=here
+            **_asks(self._needs.recorder), scheduling_strategy=self._strategy(0, here)
         )
         images, folder = ray.put(self._setup.images), str(Path.cwd())
         return self._own(options.remote(self._config, self._setup.root, images, first_round, folder), "the recorder")
@@ -85,9 +86,20 @@ class RayExecutor(Executor):
     def _start_host(self, host: int) -> Any:
         devices = self._devices_of(host)
         shards = ray.put(self._setup.shards_of(devices))
-        options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy="SPREAD")
+        strategy = self._strategy(1 + host, "SPREAD")
+        options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy=strategy)
         actor = options.remote(self._config, self._setup.problem, shards, str(Path.cwd()))
         return self._own(actor, host_role(devices))
+
+    def _strategy(self, bundle: int, alone: Any) -> Any:
+        """Where an actor goes: to its bundle of the placement group, where the run lives in one, or as it would alone.
+
+        Hosts that ask for nothing have no bundle of their own, and go where the server is.
+        """
+        if self._group is None:
+            return alone
+        bundle = bundle if bundle < self._group.bundle_count else 0
+        return PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle)
 
     def _own(self, actor: Any, role: str) -> Any:
         self._actors.append(actor)

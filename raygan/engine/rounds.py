@@ -70,9 +70,9 @@ class Rounds:
             ledger.add(played, playing, executor.evaluate() if due else None, row)
             self._saving.move_on()
             if played % config.checkpoint.every == 0:
-                self._saving.begin(executor.save)
+                self._saving.begin(played, executor.save)
         if played > self._start and played % config.checkpoint.every != 0:
-            self._saving.begin(executor.save)
+            self._saving.begin(played, executor.save)
         return played
 
     def _simulate(self, round: int) -> tuple[SimulatedRound, Row]:

@@ -9,7 +9,7 @@ from raygan.config.tree import Config
 from raygan.data import load_data, split
 from raygan.engine.checkpoint import Snapshot, load_newest
 from raygan.engine.checks import check_weights
-from raygan.engine.cluster import Connection
+from raygan.engine.cluster import Connection, connect
 from raygan.engine.executor import PATIENCE, Executor, Setup
 from raygan.engine.ledger import Watcher
 from raygan.engine.rounds import Rounds
@@ -44,6 +44,11 @@ class Run:
         for watcher in self.watchers:
             watcher.on_event(text)
 
+    def saved(self, round: int) -> None:
+        """Say to everyone who watches that the state after a round is kept."""
+        for watcher in self.watchers:
+            watcher.on_checkpoint(round)
+
     def newest_checkpoint(self) -> Snapshot | None:
         """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
         start, passed_over = load_newest(self.folder.checkpoints, len(self.folder.rows()) - 1)
@@ -65,7 +70,7 @@ class Run:
             return InlineExecutor(self.setup, start)
         from raygan.engine.on_ray import RayExecutor
 
-        return RayExecutor(self.setup, start, connection or Connection(self.setup.config))
+        return RayExecutor(self.setup, start, connection or connect(self.setup.config))
 
 
 def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
@@ -92,7 +97,7 @@ def play(run: Run, executor: Executor, after: int, wish: StopWish) -> int:
     lost: Counter[int] = Counter()
     folder = run.folder
     while True:
-        with closing(executor), Saving(run.store, run.report) as saving:
+        with closing(executor), Saving(run.store, run.report, run.saved) as saving:
             folder.generator.unlink(missing_ok=True)
             folder.write_config(run.config)
             folder.write_environment({"data_digest": run.setup.images.digest, **executor.facts()})

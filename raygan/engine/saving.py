@@ -20,17 +20,18 @@ class Saving:
     What could not be sent goes with the next checkpoint, a few times.
     """
 
-    def __init__(self, store: Store, report: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, report: Callable[[str], None], saved: Callable[[int], None]) -> None:
         self._store = store
         self._report = report
-        self._writing: Pending[None] | None = None
+        self._saved = saved
+        self._writing: tuple[int, Pending[None]] | None = None
         self._sending: Future[None] | None = None
         self._failures = 0
 
-    def begin(self, save: Callable[[], Pending[None]]) -> None:
-        """Start the next checkpoint, once the one before has been sent."""
+    def begin(self, round: int, save: Callable[[], Pending[None]]) -> None:
+        """Start the checkpoint of a round, once the one before has been sent."""
         self.finish()
-        self._writing = save()
+        self._writing = round, save()
 
     def move_on(self) -> None:
         """Begin to send what has been written; to be called now and then.
@@ -58,9 +59,11 @@ class Saving:
             self._sending.exception()
 
     def _advance(self, wait: bool) -> None:
-        if self._writing is not None and (wait or self._writing.done()):
-            self._writing.result()
+        if self._writing is not None and (wait or self._writing[1].done()):
+            round, writing = self._writing
+            writing.result()
             self._writing, self._sending = None, self._send()
+            self._saved(round)
         if self._sending is not None and (wait or self._sending.done()):
             sending, self._sending = self._sending, None
             self._note(sending)

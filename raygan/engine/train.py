@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raygan.config.tree import Config
-from raygan.engine.cluster import Connection
+from raygan.engine.cluster import connect
 from raygan.engine.result import Result
 from raygan.engine.signals import stop_wish
 from raygan.errors import InputError, RunError, StorageError
@@ -63,7 +63,7 @@ def begin(config: Config, store: Store, watchers: "list[Watcher]", resume: bool)
         store.claim()
         with ThreadPoolExecutor(1) as beside:
             preparing = beside.submit(_prepare, config, store, watchers, resume)
-            connection = Connection(config) if config.engine.executor == "ray" else None
+            connection = connect(config) if config.engine.executor == "ray" else None
         run = preparing.result()
         start = run.newest_checkpoint() if resume else None
         if start is not None and start.round >= config.rounds and folder.generator.exists():

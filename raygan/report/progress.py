@@ -78,6 +78,9 @@ class ProgressDisplay:
         if not self._live:
             self._console.print(f"round {round}: {quality}", highlight=False, markup=False)
 
+    def on_checkpoint(self, round: int) -> None:
+        """Nothing to show."""
+
 
 def describe(metrics: Row) -> str:
     """A measurement in a few words."""

@@ -92,6 +92,9 @@ class Killer:
     def on_evaluation(self, round, metrics):
         pass
 
+    def on_checkpoint(self, round):
+        pass
+
     def on_round(self, row):
         if row["round"] == self.round and self.times:
             self.times -= 1

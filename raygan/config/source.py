@@ -1,0 +1,104 @@
+"""YAML files, presets and `key=value` words as trees of plain values."""
+
+import io
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from raygan.components import nearest
+from raygan.config.explain import short
+from raygan.errors import InputError
+
+Tree = dict[str, Any]
+_PRESETS = files("raygan.config") / "presets"
+_MOST_VALUES = 100_000  # a list may have one per device; a few lines of YAML aliases can say more than memory holds
+_LONGEST_PATH = 2000  # characters; a section that holds itself has a path without end
+_MOST_BITS = 1024  # as many as a float has
+
+
+def preset_names() -> list[str]:
+    """Names of the configs that ship with raygan."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _PRESETS.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read(source: str) -> Tree:
+    path = Path(source)
+    if source in preset_names():
+        text = (_PRESETS / f"{source}.yaml").read_text(encoding="utf-8")
+    elif path.suffix in (".yaml", ".yml") or path.exists():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{source}: cannot be read as a config file: {error}") from error
+    else:
+        raise InputError(f"{source}: neither a .yaml file nor a preset; {nearest(source, preset_names())}")
+    try:
+        tree = parse(text)
+    except ValueError as error:
+        raise InputError(f"{source}: not valid YAML: {error}") from error
+    if not isinstance(tree, dict | None):
+        raise InputError(f"{source}: holds a {type(tree).__name__}, but a config is keys and values")
+    return tree or {}
+
+
+def parse_word(word: str) -> Tree:
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        raise InputError(f"{word}: not of the form key=value (for example rounds=200)")
+    try:
+        value: Any = parse(text) if text else ""
+    except ValueError as error:
+        raise InputError(f"{key}: {short(text)} is not a YAML value: {error}") from error
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def dump(tree: Mapping[str, Any]) -> str:
+    """A tree as YAML, its keys in order."""
+    text = io.StringIO()
+    writer = _yaml()
+    writer.default_flow_style = False
+    writer.dump(dict(tree), text)
+    return text.getvalue()
+
+
+def _yaml() -> YAML:
+    return YAML(typ="safe", pure=True)  # YAML 1.2: 1e-4 is a number, a repeated key is an error
+
+
+def parse(text: str) -> Any:
+    """Raises ValueError with one line for text that is not YAML."""
+    try:
+        return _yaml().load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def check_plain(tree: Mapping[str, Any]) -> None:
+    """Refuse what YAML can say and a config cannot: keys that are no words, endless numbers, values without end.
+
+    Raises:
+        InputError: names the key.
+    """
+    todo: list[tuple[str, object]] = [("", tree)]
+    for _ in range(_MOST_VALUES):
+        if not todo:
+            return
+        path, value = todo.pop()
+        if len(path) > _LONGEST_PATH:
+            break
+        if isinstance(value, Mapping):
+            stray = [key for key in value if not isinstance(key, str)]
+            if stray:
+                raise InputError(f"{path}{stray[0]!r}: unknown key; keys are words")
+            todo += [(f"{path}{key}.", below) for key, below in value.items()]
+        elif isinstance(value, list):
+            todo += [(path, below) for below in value]
+        elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise InputError(f"{path.removesuffix('.')}: a number of {value.bit_length()} bits is too large")
+    raise InputError(f"{path.split('.')[0]}: holds more than {_MOST_VALUES:,} values, or itself (by & and *)")
