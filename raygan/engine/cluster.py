@@ -37,10 +37,14 @@ class Needs:
         }
 
     @property
+    def centre(self) -> dict[str, float]:
+        """Server and recorder together."""
+        return {name: self.server.get(name, 0) + self.recorder.get(name, 0) for name in ("CPU", "GPU")}
+
+    @property
     def bundles(self) -> list[dict[str, float]]:
         """The placement group of a run that lives in one: server and recorder in the first bundle, then a host each."""
-        centre = {name: self.server.get(name, 0) + self.recorder.get(name, 0) for name in ("CPU", "GPU")}
-        bundles = [centre, *[dict(self.per_host)] * self.hosts]
+        bundles = [self.centre, *[self.per_host] * self.hosts]
         wanted = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
         return [bundle for bundle in wanted if bundle]
 
@@ -153,10 +157,11 @@ def _check_address(address: str) -> None:
         raise InputError(f"engine.address: no Ray cluster at {address!r} (auto or host:port): {error}") from error
 
 
-def shortage(needs: Needs) -> str | None:
+def shortage(needs: Needs, in_one_group: bool = False) -> str | None:
     """Why the cluster as it is now cannot hold the actors, or None.
 
-    Counted node by node: a share of a GPU cannot be put together from two nodes.
+    Counted node by node: a share of a GPU cannot be put together from two nodes. In a placement group, server and
+    recorder are on one node.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     fit = sum(_fits(node, needs.per_host) for node in nodes)
@@ -175,7 +180,21 @@ def shortage(needs: Needs) -> str | None:
                 f"{_describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; lower devices or the "
                 f"share per device, or raise engine.devices_per_actor"
             )
+    if in_one_group and not any(_holds(nodes, index, needs) for index in range(len(nodes))):
+        return (
+            f"engine: no node of {_describe(nodes)} has room for the server ({dict(needs.centre)}) that leaves room "
+            f"for {needs.hosts} device actors ({dict(needs.per_host)} each)"
+        )
     return None
+
+
+def _holds(nodes: list[Resources], index: int, needs: Needs) -> bool:
+    """Whether all fit when the node at `index` takes server and recorder."""
+    left = {name: amount - needs.centre.get(name, 0) for name, amount in nodes[index].items()}
+    if _fits(nodes[index], needs.centre) == 0:
+        return False
+    others = [*nodes[:index], *nodes[index + 1 :]]
+    return sum(_fits(node, needs.per_host) for node in [left, *others]) >= needs.hosts
 
 
 def _fits(node: Resources, request: Resources) -> int:
