@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -171,7 +171,9 @@ def _merge(below: Tree, above: Tree, section: type[Section]) -> Tree:
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
-    """The sections a field's type may hold: none for a plain value, several for a union."""
+    """The sections a field's type may hold: none for a plain value or a list, several for a union."""
+    if get_origin(annotation) is tuple:
+        return []
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, Section) else []
     return [section for part in get_args(annotation) for section in _sections(part)]
@@ -222,6 +224,8 @@ def _nearest_key(path: list[str]) -> str:
     ends = {key.rsplit(".", 1)[-1]: key for key in known}
     if close := difflib.get_close_matches(wrong, ends, n=1, cutoff=0.75):
         return f"did you mean {ends[close[0]]}?"
+    if not beside:  # in a list's entry, whose own keys are all there: else one that is missing would be named
+        return "nothing by that name is known there"
     return f"known {'in ' + '.'.join(parents) if parents else 'at the top'}: {', '.join(beside)}"
 
 
