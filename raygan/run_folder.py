@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from raygan.config import Config, dump_config, load_config
 from raygan.errors import InputError
@@ -17,7 +18,7 @@ from raygan.files import load_json, write_whole
 Row = dict[str, object]
 """One line of metrics.jsonl."""
 
-FlatConfig = Mapping[str, object]
+FlatConfig = Mapping[str, Any]
 """Keys of a config by their whole dotted paths, with plain values."""
 
 _VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
@@ -29,6 +30,7 @@ _BOUND = {  # ... but these change numbers (what a policy leaves out ends a run 
     "engine.gpus_per_device",
     "engine.server_gpus",
 }
+_STEPS = ("device_optimizer.lr_steps", "generator_optimizer.lr_steps")
 
 
 class RunFolder:
@@ -195,20 +197,28 @@ def lasting(config: Config) -> FlatConfig:
     return {key: value for key, value in flat.items() if key in _BOUND or key.split(".")[0] not in _FREE}
 
 
-def check_same_run(before: FlatConfig, config: Config) -> None:
+def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
     """Refuse to resume with a config that would change the numbers; `before` are the `lasting` keys of the run.
+
+    What learning rates are to be behind the round `played`, the last one that is kept, may differ.
 
     Raises:
         InputError: names the keys that differ.
     """
-    now = lasting(config)
-    differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    then, now = _in_force(before, played), _in_force(lasting(config), played)
+    differ = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
     if differ:
-        changes = ", ".join(f"{key} ({before.get(key)} before, {now.get(key)} now)" for key in differ)
+        changes = ", ".join(f"{key} ({then.get(key)} before, {now.get(key)} now)" for key in differ)
         raise InputError(
             f"--resume: the run was started with other values of {changes}; put them back, in config.yaml too, or "
             "start a new run for them"
         )
+
+
+def _in_force(settings: FlatConfig, played: int) -> FlatConfig:
+    """What has counted up to a round. Checkpoints that are older than `lr_steps` lack it, and are as without any."""
+    begun = {key: [step for step in settings.get(key, []) if step["round"] <= played] for key in _STEPS}
+    return {**settings, **begun}
 
 
 def _flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:

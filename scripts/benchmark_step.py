@@ -83,7 +83,7 @@ class _Raygan(_Step):
 
     def step(self, batch: int) -> None:
         real, z = self._batches[batch]
-        steps.discriminator_step(self._networks, self._optimizer, real, steps.generate(self._networks, z), None)
+        steps.discriminator_step(self._networks, self._optimizer, 1, real, steps.generate(self._networks, z), None)
 
     def discriminator(self) -> State:
         network = self._networks.discriminator

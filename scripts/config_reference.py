@@ -2,6 +2,7 @@
 
 from inspect import cleandoc
 from pathlib import Path
+from typing import get_origin
 
 from raygan.config import Config, preset_names
 from raygan.config.section import Section
@@ -10,6 +11,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 
 
 def sections_of(annotation: object) -> list[type[Section]]:
+    if get_origin(annotation) is tuple:
+        return []  # a list is a value
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, Section) else []
     return [section for part in getattr(annotation, "__args__", ()) for section in sections_of(part)]
@@ -25,7 +28,7 @@ def written(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, tuple):
-        return written(value[0])  # one number stands for all devices
+        return written(value[0]) if value else "[]"  # one number stands for all devices
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

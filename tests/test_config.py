@@ -9,6 +9,7 @@ from raygan import Config, InputError, load_config, preset_names
 from raygan.config import dump_config
 from raygan.config.data import Cifar10, Dirichlet
 from raygan.config.explain import sections_of
+from raygan.config.gan import LrStep, Sgd
 from raygan.config.load import check_config
 from raygan.config.section import Section
 
@@ -55,6 +56,22 @@ def test_a_new_name_drops_keys_the_new_choice_lacks_and_keeps_the_rest(tmp_path)
         (["gan.loss=hing"], "gan.loss: 'hing' is not known; did you mean hinge?"),
         (["data.name=cifer10"], "data.name: 'cifer10' is not known; did you mean cifar10?"),
         (["device_optimizer.name=adm"], "device_optimizer: 'adm' is not known; known: 'adam', 'sgd'"),
+        (
+            ["device_optimizer.lr_steps=[{round: 3, lr: 1}, {round: 3, lr: 2}]"],
+            "device_optimizer.lr_steps: round 3 comes after round 3; put them in order, each once",
+        ),
+        (
+            ["device_optimizer.lr_steps=[{round: 1, lr: 1}]"],
+            "device_optimizer.lr_steps.0.round: input should be greater",
+        ),
+        (["device_optimizer.lr_steps=[{round: 3, lr: 0}]"], "device_optimizer.lr_steps.0.lr: input should be greater"),
+        (["device_optimizer.lr_steps=[{round: 3}]"], "device_optimizer.lr_steps.0.lr: field required"),
+        (["generator_optimizer.lr_steps={round: 3, lr: 1}"], "generator_optimizer.lr_steps: input should be a valid"),
+        (["generator_optimizer.lr_step=[]"], "did you mean generator_optimizer.lr_steps?"),
+        (
+            ["device_optimizer.lr_steps=[{round: 3, lr: 1, zzz: 2}]"],
+            "device_optimizer.lr_steps.0.zzz: unknown key; nothing by that name is known there",
+        ),
         (["data.partition=iid"], "data.partition: is a section with a name: set data.partition.name"),
         (["engine=3"], "engine: is a section: set one of the keys in it"),
         (["data.name=folder"], "data.root: field required"),
@@ -98,11 +115,27 @@ def test_an_unknown_preset_names_the_nearest():
 
 def test_yaml_round_trip_is_exact(tmp_path):
     config = load_config(
-        None, ["data.name=folder", "data.root=/some where/x", "gan.ema=0.1", "generator_optimizer.lr=1e-7"]
+        None,
+        [
+            "data.name=folder",
+            "data.root=/some where/x",
+            "gan.ema=0.1",
+            "generator_optimizer.lr=1e-7",
+            "generator_optimizer.lr_steps=[{round: 401, lr: 1e-8}, {round: 500, lr: 1}]",
+        ],
     )
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(config))
     assert load_config(path) == config
+
+
+@given(st.lists(st.tuples(st.integers(2, 9), st.floats(1e-6, 1)), unique_by=lambda step: step[0]).map(sorted))
+def test_the_rate_of_a_round_is_that_of_the_last_step_begun(steps):
+    optimizer = Sgd(lr=2, lr_steps=tuple(LrStep(round=round, lr=lr) for round, lr in steps))
+    expected = 2.0
+    for round in range(1, 11):
+        expected = dict(steps).get(round, expected)
+        assert optimizer.lr_at(round) == expected
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -151,7 +184,7 @@ def every_section(section: type[Section]):
             yield from every_section(below)
 
 
-@pytest.mark.parametrize("section", sorted(set(every_section(Config)), key=lambda section: section.__name__))
+@pytest.mark.parametrize("section", sorted({*every_section(Config), LrStep}, key=lambda section: section.__name__))
 def test_every_field_is_documented(section):
     undocumented = [name for name, field in section.model_fields.items() if name != "name" and not field.description]
     assert undocumented == []

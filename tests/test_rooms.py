@@ -19,6 +19,7 @@ MAY_USE = {
     "methods": FREE | {"gan", "channel"},
     "engine": FREE | {"gan", "data", "metrics", "methods", "channel", "report"} | FILES,
     "report": FREE | FILES,
+    "sweep": FREE | FILES | {"engine", "report"},
 }
 
 
@@ -43,9 +44,9 @@ def test_a_room_imports_only_what_it_may(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
-def test_only_the_engine_knows_ray_and_nobody_the_command_line(path):
+def test_only_the_engine_and_sweeps_know_ray_and_nobody_the_command_line(path):
     names = imports(path)
-    if "engine" not in path.parts:
+    if not {"engine", "sweep"} & set(path.parts):
         assert not any(name == "ray" or name.startswith("ray.") for name in names)
     assert "raygan.cli" not in names
 

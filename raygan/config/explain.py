@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -45,6 +45,8 @@ def _nearest_key(path: list[str], root: type[Section]) -> str:
     ends = {key.rsplit(".", 1)[-1]: key for key in known}
     if close := difflib.get_close_matches(wrong, ends, n=1, cutoff=0.75):
         return f"did you mean {ends[close[0]]}?"
+    if not beside:  # in a list's entry, whose own keys are all there: else one that is missing would be named
+        return "nothing by that name is known there"
     return f"known {'in ' + '.'.join(parents) if parents else 'at the top'}: {', '.join(beside)}"
 
 
@@ -64,7 +66,9 @@ def _all_keys(section: type[Section], prefix: str = "") -> Iterable[tuple[str, l
 
 
 def sections_of(annotation: Any) -> list[type[Section]]:
-    """The sections a field's type may hold: none for a plain value, several for a union."""
+    """The sections a field's type may hold: none for a plain value, a list or a mapping, several for a union."""
+    if get_origin(annotation) in (tuple, dict):
+        return []
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, Section) else []
     return [section for part in get_args(annotation) for section in sections_of(part)]

@@ -1,5 +1,7 @@
 """The networks, the loss and the optimisers."""
 
+from bisect import bisect_right
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Tag
@@ -38,7 +40,38 @@ class Gan(Section):
     """Free settings your own networks read."""
 
 
-class Adam(Section):
+class LrStep(Section):
+    """A learning rate that holds from a round on."""
+
+    round: Annotated[int, Field(ge=2)]
+    """First round it holds for."""
+    lr: Positive
+    """Learning rate (per step)."""
+
+
+def _in_order(steps: tuple[LrStep, ...]) -> tuple[LrStep, ...]:
+    for one, other in pairwise(steps):
+        if other.round <= one.round:
+            raise ValueError(f"round {other.round} comes after round {one.round}; put them in order, each once")
+    return steps
+
+
+class LearningRates(Section):
+    """What every optimiser has."""
+
+    lr: Positive
+    """Learning rate (per step)."""
+    lr_steps: Annotated[tuple[LrStep, ...], AfterValidator(_in_order)] = ()
+    """Other rates, each from a round on: `[{round: 401, lr: 1e-4}]`. Those of rounds that are still to come may be
+    changed when a run is resumed."""
+
+    def lr_at(self, round: int) -> float:
+        """The learning rate of a round's steps (rounds count from 1)."""
+        begun = bisect_right(self.lr_steps, round, key=lambda step: step.round)
+        return self.lr_steps[begun - 1].lr if begun else self.lr
+
+
+class Adam(LearningRates):
     """Adam (arXiv 1412.6980)."""
 
     name: Literal["adam"] = "adam"
@@ -50,7 +83,7 @@ class Adam(Section):
     """Decay of the second moment."""
 
 
-class Sgd(Section):
+class Sgd(LearningRates):
     """Stochastic gradient descent."""
 
     name: Literal["sgd"] = "sgd"
@@ -64,3 +97,6 @@ Optimizer = Annotated[
     Annotated[Adam, Tag("<adam>")] | Annotated[Sgd, Tag("<sgd>")],
     Field(discriminator=named("adam", ("adam", "sgd"))),
 ]
+
+CHANGING = ("device_optimizer.lr", "generator_optimizer.lr")
+"""What can change in mid-run: each has a `..._steps` beside it."""

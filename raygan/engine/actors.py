@@ -20,6 +20,7 @@ from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server
 from raygan.engine.results import LOST
 from raygan.methods.base import State
+from raygan.run_folder import FlatConfig
 
 if TYPE_CHECKING:
     from raygan.data import ImageSet
@@ -151,14 +152,16 @@ class RecorderActor:
     Checkpoints are written in a thread of their own: they do not queue behind evaluations.
     """
 
-    def __init__(self, config: Config, root: Path, images: "ImageSet", first_round: int, folder: str) -> None:
+    def __init__(
+        self, config: Config, settings: FlatConfig, root: Path, images: "ImageSet", first_round: int, folder: str
+    ) -> None:
         from raygan.engine.recorder import Recorder
 
         _see_modules_in(folder)
         os.nice(19)
         self._drops = config.engine.on_device_failure == "drop"
         self._computes_on = str(torch_device(config.eval.gpus))
-        self._recorder = Recorder(config, root, images, first_round)
+        self._recorder = Recorder(config, settings, root, images, first_round)
 
     def facts(self) -> Facts:
         """Where this actor is and what it was granted."""

@@ -77,6 +77,13 @@ def remove_old(folder: Path, keep: int, recorded: int) -> None:
         shutil.rmtree(path)
 
 
+def remove_later(folder: Path, round: int) -> None:
+    """Remove the checkpoints behind `round`: the rounds that are played anew may have other numbers."""
+    for path in _newest_first(folder):
+        if _round_of(path) > round:
+            shutil.rmtree(path)
+
+
 def newest(folder: Path, recorded: int) -> Path | None:
     """The folder of the newest checkpoint, whole or not, that is not ahead of round `recorded`."""
     return next((path for path in _newest_first(folder) if _round_of(path) <= recorded), None)

@@ -12,6 +12,7 @@ from raygan.engine.contributions import HostReport, Problem, ServerReport
 from raygan.engine.host_shards import HostShards
 from raygan.engine.timing import spent
 from raygan.methods.base import Metrics
+from raygan.run_folder import FlatConfig
 
 PATIENCE = 3
 """Losses of a process at the same point before a run gives up."""
@@ -75,6 +76,8 @@ class Setup:
 
     config: Config
     """As played."""
+    settings: FlatConfig
+    """What the numbers depend on, as the user has it."""
     root: Path
     """The run folder."""
     images: ImageSet

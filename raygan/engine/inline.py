@@ -21,7 +21,8 @@ class InlineExecutor(Executor):
         cpu = torch.device("cpu")
         self._host = Host(config, problem, setup.shards_of(range(config.devices)), cpu)
         self._server = Server(config, problem, cpu)
-        self._recorder = Recorder(config, setup.root, images, self._round + 1 if self._round else 0)
+        first_round = self._round + 1 if self._round else 0
+        self._recorder = Recorder(config, setup.settings, setup.root, images, first_round)
         if start is not None:
             self._server.side.restore(start.server)
             self._host.restore(start.devices)

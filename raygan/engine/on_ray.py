@@ -80,8 +80,9 @@ class RayExecutor(Executor):
         options = _actor(RecorderActor, concurrency_groups={"files": 1}).options(
             **_asks(self._needs.recorder), scheduling_strategy=self._strategy(0, here)
         )
-        images, folder = ray.put(self._setup.images), str(Path.cwd())
-        return self._own(options.remote(self._config, self._setup.root, images, first_round, folder), "the recorder")
+        setup, images = self._setup, ray.put(self._setup.images)
+        actor = options.remote(self._config, setup.settings, setup.root, images, first_round, str(Path.cwd()))
+        return self._own(actor, "the recorder")
 
     def _start_host(self, host: int) -> Any:
         devices = self._devices_of(host)

@@ -18,7 +18,7 @@ from raygan.methods.base import State
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
-from raygan.run_folder import RunFolder, lasting
+from raygan.run_folder import FlatConfig, RunFolder
 
 
 class Recorder:
@@ -27,10 +27,10 @@ class Recorder:
     It sees the real data as the simulator's instrument, not as a party of the simulated system.
     """
 
-    def __init__(self, config: Config, root: Path, images: ImageSet, first_round: int) -> None:
+    def __init__(self, config: Config, settings: FlatConfig, root: Path, images: ImageSet, first_round: int) -> None:
         self._config = config
         self._folder = RunFolder(root)
-        self._settings = lasting(self._folder.read_config())  # `config` is as played, which may differ
+        self._settings = settings
         self._images = images
         self._saved = max(first_round - 1, 0)
         self._evaluator: Evaluator | None = None

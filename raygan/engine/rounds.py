@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from raygan.channel.clock import Clock, SimulatedRound
 from raygan.config.tree import Config
+from raygan.engine.checkpoint import remove_later
 from raygan.engine.executor import Executor
 from raygan.engine.ledger import Ledger, Watcher
 from raygan.engine.saving import Saving
@@ -31,6 +32,7 @@ class Rounds:
         self._clock = clock
         self._start = start
         self._sim_s = 0.0
+        remove_later(folder.checkpoints, start)
         folder.trim(start if start else -1)
         self._ledger = Ledger(folder, watchers, start)
         for round in range(1, start + 1):

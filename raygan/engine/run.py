@@ -18,7 +18,7 @@ from raygan.engine.signals import StopWish
 from raygan.engine.simulation import as_played, try_out
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.gan.steps import check_networks
-from raygan.run_folder import RunFolder, check_same_run
+from raygan.run_folder import RunFolder, check_same_run, lasting
 from raygan.storage import Store
 
 
@@ -56,7 +56,7 @@ class Run:
             self.report(line)
         self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
         if start is not None:
-            check_same_run(start.settings, self.config)  # config.yaml may have been changed since
+            check_same_run(start.settings, self.config, start.round)  # config.yaml may have been changed since
         return start
 
     def open(self, start: Snapshot | None, connection: Connection | None = None) -> Executor:
@@ -86,7 +86,8 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     folder = RunFolder(store.local)
     if resume:
         folder.check_same_data(images.digest)
-    return Run(config, store, folder, Setup(played, folder.root, images, shards, problem), clock, watchers)
+    setup = Setup(played, lasting(config), folder.root, images, shards, problem)
+    return Run(config, store, folder, setup, clock, watchers)
 
 
 def play(run: Run, executor: Executor, after: int, wish: StopWish) -> int:

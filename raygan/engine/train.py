@@ -54,7 +54,7 @@ def begin(config: Config, store: Store, watchers: "list[Watcher]", resume: bool)
     folder = RunFolder(store.local)
     if resume:
         store.pull()
-        check_same_run(lasting(folder.read_config()), config)
+        check_same_run(lasting(folder.read_config()), config, played=0)  # the checkpoint says how far it was played
     else:
         store.clear()
         folder.create(config)

@@ -23,15 +23,16 @@ class FlatOptimizer:
         self.vector = torch.zeros(_state_size(settings, network.num_parameters), device=network.vector.device)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Step the network's parameters along their gradient."""
+    def step(self, round: int) -> None:
+        """Step the network's parameters along their gradient, at the learning rate of the round."""
         parameters, settings = self._network.parameters, self._settings
+        lr = settings.lr_at(round)
         assert parameters.grad is not None  # laid out once by FlatModule, never released
         parts = self.vector.split(self._network.num_parameters)
         # Neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor otherwise than the
         # rest, so a flat vector's step would differ from the layers' own; the plain one is the same bit for bit.
         if isinstance(settings, Sgd):
-            _sgd(parameters, parameters.grad, parts[0] if settings.momentum else None, settings)
+            _sgd(parameters, parameters.grad, parts[0] if settings.momentum else None, lr, settings)
         else:
             moments, squares, count = parts
             adam(
@@ -45,7 +46,7 @@ class FlatOptimizer:
                 amsgrad=False,
                 beta1=settings.beta1,
                 beta2=settings.beta2,
-                lr=settings.lr,
+                lr=lr,
                 weight_decay=0.0,
                 eps=1e-8,
                 maximize=False,
@@ -70,7 +71,7 @@ def _state_size(settings: Optimizer, parameters: int) -> int:
     return 2 * parameters + 1
 
 
-def _sgd(parameters: Tensor, gradient: Tensor, momentum: Tensor | None, settings: Sgd) -> None:
+def _sgd(parameters: Tensor, gradient: Tensor, momentum: Tensor | None, lr: float, settings: Sgd) -> None:
     sgd(
         [parameters],
         [gradient],
@@ -79,7 +80,7 @@ def _sgd(parameters: Tensor, gradient: Tensor, momentum: Tensor | None, settings
         fused=False,
         weight_decay=0.0,
         momentum=settings.momentum,
-        lr=settings.lr,
+        lr=lr,
         dampening=0.0,
         nesterov=False,
         maximize=False,

@@ -1,4 +1,7 @@
-"""The two networks of a GAN, one discriminator step, one generator step."""
+"""The two networks of a GAN, one discriminator step, one generator step.
+
+A step is told its round, on which the learning rate depends.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -86,7 +89,7 @@ def generate(networks: Networks, z: Tensor) -> Tensor:
 
 
 def discriminator_step(
-    networks: Networks, optimizer: FlatOptimizer, real: Tensor, fake: Tensor, mix: Tensor | None
+    networks: Networks, optimizer: FlatOptimizer, round: int, real: Tensor, fake: Tensor, mix: Tensor | None
 ) -> float:
     """One descent step of the discriminator on real and generated samples, (N, *shape) each.
 
@@ -101,7 +104,7 @@ def discriminator_step(
         real_logits = discriminator.module(real)
     loss = _discriminator_loss(networks, real_logits, fake_logits, real, fake, mix)
     loss.backward()
-    optimizer.step()
+    optimizer.step(round)
     return loss.item()
 
 
@@ -109,6 +112,7 @@ def simultaneous_step(
     networks: Networks,
     discriminator_optimizer: FlatOptimizer,
     generator_optimizer: FlatOptimizer,
+    round: int,
     real: Tensor,
     z: Tensor,
     mix: Tensor | None,
@@ -126,8 +130,8 @@ def simultaneous_step(
     g_loss = networks.loss.generator(logits)
     d_loss.backward(inputs=_trained(discriminator), retain_graph=True)
     g_loss.backward(inputs=_trained(generator))
-    discriminator_optimizer.step()
-    generator_optimizer.step()
+    discriminator_optimizer.step(round)
+    generator_optimizer.step(round)
     return d_loss.item(), g_loss.item()
 
 
@@ -139,12 +143,14 @@ def feedback(networks: Networks, fake: Tensor) -> tuple[Tensor, float]:
     return gradient, loss.item()
 
 
-def feedback_step(networks: Networks, optimizer: FlatOptimizer, judged: Iterable[tuple[Tensor, Tensor]]) -> None:
+def feedback_step(
+    networks: Networks, optimizer: FlatOptimizer, round: int, judged: Iterable[tuple[Tensor, Tensor]]
+) -> None:
     """One descent step of the generator on batches of its samples, each with the gradient at every sample."""
     _zero_grad(networks.generator)
     for fake, gradient in judged:
         fake.backward(gradient)
-    optimizer.step()
+    optimizer.step(round)
 
 
 def _discriminator_loss(
@@ -156,7 +162,7 @@ def _discriminator_loss(
     return loss
 
 
-def generator_step(networks: Networks, optimizer: FlatOptimizer, z: Tensor) -> float:
+def generator_step(networks: Networks, optimizer: FlatOptimizer, round: int, z: Tensor) -> float:
     """One descent step of the generator against the discriminator as it is; `z` is (M, latent).
 
     Returns the loss before the step.
@@ -165,7 +171,7 @@ def generator_step(networks: Networks, optimizer: FlatOptimizer, z: Tensor) -> f
     _zero_grad(generator)
     loss = networks.loss.generator(discriminator.module(generator.module(z)))
     loss.backward(inputs=_trained(generator))
-    optimizer.step()
+    optimizer.step(round)
     return loss.item()
 
 

@@ -59,11 +59,11 @@ class AveragedDevice(DeviceSide):
 
     def _train(self, shard: Shard, round: int) -> float:
         """The mean loss over the local steps."""
-        networks = self.networks
+        networks, optimizer = self.networks, self._optimizer
         with local_batches(self, shard, round) as batches:
             return mean(
                 [
-                    discriminator_step(networks, self._optimizer, batch.real, generate(networks, batch.z), batch.mix)
+                    discriminator_step(networks, optimizer, round, batch.real, generate(networks, batch.z), batch.mix)
                     for batch in islice(batches, self.config.device_steps)
                 ]
             )
@@ -143,7 +143,7 @@ class AveragedServer(ServerSide):
         with torch_seeded(config.seed, Role.SERVER_TORCH, round=round):
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
-                losses.append(generator_step(self.networks, self._optimizer, z))
+                losses.append(generator_step(self.networks, self._optimizer, round, z))
                 self.update_ema()
         return {"g_loss": mean(losses)}
 

@@ -24,7 +24,7 @@ class CentralizedTrainer(WholeGanDevice):
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Discriminator steps, then generator steps on the new discriminator; the moving average goes along."""
-        config, generator = self.config, self.networks.generator
+        config, networks, generator = self.config, self.networks, self.networks.generator
         size = generator.vector.numel()
         self.load(down[:-size], state)
         ema = tensor_of(down[-size:]).to(self.torch_device)
@@ -32,14 +32,14 @@ class CentralizedTrainer(WholeGanDevice):
         with local_batches(self, shard, round) as batches:
             d_losses = [
                 discriminator_step(
-                    self.networks, self.discriminator_optimizer, batch.real, generate(self.networks, batch.z), batch.mix
+                    networks, self.discriminator_optimizer, round, batch.real, generate(networks, batch.z), batch.mix
                 )
                 for batch in islice(batches, config.device_steps)
             ]
             g_losses = []
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
-                g_losses.append(generator_step(self.networks, self.generator_optimizer, z))
+                g_losses.append(generator_step(networks, self.generator_optimizer, round, z))
                 ema.lerp_(generator.vector, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         return Update(shard.device, np.concatenate([self.dump(), array_of(ema)]), 1, metrics), self.moments()

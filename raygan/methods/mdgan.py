@@ -47,7 +47,7 @@ class MDGANDevice(DeviceSide):
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` discriminator steps on X_d, then the feedback on X_g, (b * d,)."""
-        discriminator = self.networks.discriminator
+        networks, discriminator = self.networks, self.networks.discriminator
         discriminator.load(state.get("discriminator", self._initial))
         self._optimizer.load(state.get("optimizer"))
         slot = shard.device % self._batches
@@ -55,10 +55,10 @@ class MDGANDevice(DeviceSide):
         with local_batches(self, shard, round) as batches:
             batch = next(batches)
             d_losses = [
-                discriminator_step(self.networks, self._optimizer, batch.real, judged[: len(batch.real)], batch.mix)
+                discriminator_step(networks, self._optimizer, round, batch.real, judged[: len(batch.real)], batch.mix)
                 for _ in range(self.config.device_steps)
             ]
-            gradient, g_loss = feedback(self.networks, generated)
+            gradient, g_loss = feedback(networks, generated)
         update = Update(shard.device, array_of(gradient).ravel(), 1, {"d_loss": mean(d_losses), "g_loss": g_loss}, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
 
@@ -123,7 +123,7 @@ class MDGANServer(ServerSide):
                     mean_feedback, weight = means[slot].vector, means[slot].weight
                     yield images, tensor_of(mean_feedback).to(self.torch_device).view(shape) * (weight / total)
 
-        feedback_step(self.networks, self._optimizer, judged())
+        feedback_step(self.networks, self._optimizer, round, judged())
         self.update_ema()
         return {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raygan.engine import checkpoint, generator_file, recorder
+from raygan.engine import checkpoint, generator_file, recorder, rounds
 from raygan.engine.parties import Host, Server
 from raygan.engine.recorder import Recorder
 from raygan.run_folder import RunFolder
@@ -32,6 +32,7 @@ OPERATIONS = [
     (generator_file, "save_file"),
     (recorder, "save_picture"),
     (recorder, "remove_old"),
+    (rounds, "remove_later"),
     (Path, "rename"),  # a checkpoint, into place
     (Path, "replace"),  # a file that is written whole
 ]

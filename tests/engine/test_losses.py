@@ -13,7 +13,7 @@ import raygan
 from raygan.data import load_data
 from raygan.engine.checkpoint import Snapshot, save_snapshot
 from raygan.engine.recorder import Recorder
-from raygan.run_folder import RunFolder
+from raygan.run_folder import RunFolder, lasting
 from tests.helpers import Watch, same_generator, tiny
 
 
@@ -215,8 +215,8 @@ def test_a_lost_device_does_not_come_back_from_a_later_round_of_an_earlier_try(t
     images = load_data(config.data, config.seed)
     for round in (4, 8):
         save_snapshot(folder.checkpoints, Snapshot(round, {}, {1: {"optimizer": np.full(2, round, np.float32)}}))
-    recorder = Recorder(config, folder.root, images, first_round=5)
+    recorder = Recorder(config, lasting(config), folder.root, images, first_round=5)
     assert recorder.saved_states([1])[1]["optimizer"].tolist() == [4, 4]
     recorder.save(Snapshot(6, {}, {1: {"optimizer": np.full(2, 6, np.float32)}}))
     assert recorder.saved_states([0, 1]) == {1: {"optimizer": pytest.approx([6, 6])}}
-    assert Recorder(config, folder.root, images, first_round=0).saved_states([1]) == {}
+    assert Recorder(config, lasting(config), folder.root, images, first_round=0).saved_states([1]) == {}

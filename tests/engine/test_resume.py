@@ -43,6 +43,7 @@ CHOICES = {
     "gan.ema": [0, 0.9],
     "device_optimizer.name": ["adam", "sgd"],
     "generator_optimizer.beta1": [0, 0.5],
+    "generator_optimizer.lr_steps": ["[]", "[{round: 2, lr: 1e-4}]"],
     "averaged.weights": ["uniform", "shard", "batch"],
     "averaged.optimizer_state": ["keep", "reset", "average"],
     "averaged.buffers": ["average", "local", "reset"],

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from raygan.config.gan import Adam, Sgd
+from raygan.config.gan import Adam, LrStep, Sgd
 from raygan.gan.flat import FlatModule, tensor_of
 from raygan.gan.optimizer import FlatOptimizer
 
@@ -45,7 +45,7 @@ def test_steps_are_torchs_own_bit_for_bit(settings):
         theirs.step()
         flat.parameters.grad.zero_()
         flat.module(batch).square().mean().backward()
-        ours.step()
+        ours.step(1)
     expected = torch.cat([tensor.detach().flatten() for tensor in plain.parameters()])
     assert torch.equal(flat.parameters.detach(), expected)
 
@@ -64,10 +64,39 @@ def test_an_optimizer_comes_back_from_its_vector():
             torch.manual_seed(step)
             flat.parameters.grad.zero_()
             flat.module(torch.randn(3, 1, 4, 4)).square().mean().backward()
-            optimizer.step()
+            optimizer.step(1)
         return flat.vector
 
     assert torch.equal(run(interrupt=False), run(interrupt=True))
+
+
+def test_a_step_is_as_long_as_its_rounds_rate_says():
+    flat = FlatModule(nn.Linear(3, 1), CPU)
+    flat.load(np.array([1, 2, 4, 8], np.float32))
+    optimizer = FlatOptimizer(Sgd(lr=0.5, lr_steps=(LrStep(round=3, lr=0.25), LrStep(round=4, lr=2))), flat)
+    flat.parameters.grad.copy_(torch.tensor([1.0, 0.0, -1.0, 2.0]))
+    places = []
+    for round in (1, 2, 2, 3, 4, 5):
+        optimizer.step(round)
+        places.append(flat.dump()[0])
+    assert places == [0.5, 0, -0.5, -0.75, -2.75, -4.75]
+    assert flat.dump().tolist() == [-4.75, 2, 9.75, -3.5]
+
+
+def test_moments_go_on_when_the_rate_changes():
+    def run(settings_of):
+        flat, state = FlatModule(network(), CPU), None
+        for round in range(1, 5):
+            optimizer = FlatOptimizer(settings_of(round), flat)
+            optimizer.load(state)
+            torch.manual_seed(round)
+            flat.parameters.grad.normal_()
+            optimizer.step(round)
+            state = optimizer.dump()
+        return flat.vector
+
+    stepped = Adam(lr=1e-2, beta1=0.5, lr_steps=(LrStep(round=3, lr=1e-3),))
+    assert torch.equal(run(lambda round: stepped), run(lambda round: Adam(lr=1e-2 if round < 3 else 1e-3, beta1=0.5)))
 
 
 def test_a_tensor_never_shares_an_arrays_memory():

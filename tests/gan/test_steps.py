@@ -37,7 +37,7 @@ def test_a_step_is_that_of_a_loop_written_by_hand_but_for_rounding(shape):
     real, z = torch.rand(16, *shape) * 2 - 1, torch.randn(16, config.gan.latent)
 
     loss = discriminator_step(
-        networks, FlatOptimizer(config.device_optimizer, networks.discriminator), real, generate(networks, z), None
+        networks, FlatOptimizer(config.device_optimizer, networks.discriminator), 1, real, generate(networks, z), None
     )
     fake = generator(z[:, :, None, None]).detach()
     expected = softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()
@@ -73,7 +73,7 @@ def test_real_and_generated_samples_share_a_pass_only_where_the_network_promises
         config = tiny("device_optimizer.name=sgd", "gan.generator=mlp", f"gan.discriminator={__name__}:{own.__name__}")
         networks = build_networks(config, (2,), CPU)
         optimizer = FlatOptimizer(config.device_optimizer, networks.discriminator)
-        discriminator_step(networks, optimizer, torch.ones(3, 2), torch.zeros(3, 2), None)
+        discriminator_step(networks, optimizer, 1, torch.ones(3, 2), torch.zeros(3, 2), None)
         assert networks.discriminator.module.seen == batches
         gradients.append(networks.discriminator.parameters.grad)
     torch.testing.assert_close(*gradients)
@@ -97,10 +97,10 @@ def test_a_frozen_layer_stays_as_it_was_and_the_others_learn(kind):
     real, z = torch.rand(4, 1, 16, 16), torch.randn(4, config.gan.latent)
     for _ in range(2):
         if kind == "simultaneous":
-            simultaneous_step(networks, d_optimizer, g_optimizer, real, z, None)
+            simultaneous_step(networks, d_optimizer, g_optimizer, 1, real, z, None)
         else:
-            discriminator_step(networks, d_optimizer, real, generate(networks, z), None)
-            generator_step(networks, g_optimizer, z)
+            discriminator_step(networks, d_optimizer, 1, real, generate(networks, z), None)
+            generator_step(networks, g_optimizer, 1, z)
     for module, old in zip(both, before, strict=True):
         for parameter, start in zip(module.parameters(), old, strict=True):
             assert torch.equal(parameter, start) != parameter.requires_grad
@@ -110,6 +110,6 @@ def test_a_generator_step_leaves_no_gradient_on_the_discriminator():
     config = tiny()
     networks = build_networks(config, (1, 16, 16), CPU)
     optimizer = FlatOptimizer(config.generator_optimizer, networks.generator)
-    generator_step(networks, optimizer, torch.randn(4, config.gan.latent))
+    generator_step(networks, optimizer, 1, torch.randn(4, config.gan.latent))
     assert not networks.discriminator.parameters.grad.any()
     assert networks.generator.parameters.grad.any()

@@ -64,3 +64,35 @@ def test_a_state_restores_bit_for_bit(words):
     straight = play(config, [20, 40], 5)
     assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
     assert torch.equal(server.side.ema, straight.ema)
+
+
+STEPPING = {name: [f"method={name}"] for name in METHODS} | {"parallel": ["schedule=parallel"]}
+
+
+@pytest.mark.parametrize("words", STEPPING.values(), ids=STEPPING)
+def test_every_step_of_a_round_is_at_its_rate(words):
+    """As if both optimisers had been given the new rates by hand between two rounds."""
+    words = [*words, "mdgan.swap_epochs=null", "device_steps=2", "generator_steps=2"]
+
+    def go_on(device, generator, rounds, before=None):
+        rates = [f"device_optimizer.{device}", f"generator_optimizer.{generator}"]
+        host, server = parties(tiny(*words, *rates), [20, 40])
+        if before is not None:
+            host.restore(before[0])
+            server.side.restore(before[1])
+        for round in rounds:
+            contribution, _ = host.round(round, server.down(round), host.devices)
+            server.round(round, [contribution])
+        return host.states(), server.side.state()
+
+    before = go_on("lr=0.002", "lr=0.002", [1, 2])
+    stepped = go_on("lr_steps=[{round: 3, lr: 0.01}]", "lr_steps=[{round: 3, lr: 0.05}]", [1, 2, 3])
+    by_hand = go_on("lr=0.01", "lr=0.05", [3], before)
+    constant = go_on("lr=0.002", "lr=0.002", [3], before)
+    assert np.array_equal(flat(*stepped), flat(*by_hand))
+    assert not np.array_equal(flat(*stepped), flat(*constant))
+
+
+def flat(states, state):
+    """All that devices and server remember, one after the other."""
+    return np.concatenate([array.ravel() for part in [*states.values(), state] for array in part.values()])

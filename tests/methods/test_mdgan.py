@@ -84,7 +84,7 @@ def test_the_l_steps_of_a_round_see_the_same_samples(monkeypatch):
     """Algorithm 1: b real images, then L discriminator steps on them and X_d."""
     seen = []
 
-    def note(networks, optimizer, real, fake, mix):
+    def note(networks, optimizer, round, real, fake, mix):
         seen.append((real.clone(), fake.clone()))
         return 0.0
 
