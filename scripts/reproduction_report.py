@@ -67,7 +67,7 @@ def costs(seeds: dict[int, Run], share: float) -> dict[int, dict[str, float]]:
     """By seed, what it took to come down to `share` of the first value; without the seeds that never did."""
     reached = {}
     for seed, run in seeds.items():
-        cost = cost_of(run, "fd_clf", share * float(run.curve["fd_clf"].iloc[0]))
+        cost = cost_of(run.curve, "fd_clf", share * float(run.curve["fd_clf"].iloc[0]))
         if cost is not None:
             reached[seed] = cost
     return reached

@@ -1,23 +1,15 @@
 """Runs side by side: one self-contained HTML page and two CSV tables beside it."""
 
-import base64
 import math
 from dataclasses import dataclass
-from functools import partial
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from raygan.errors import InputError
-from raygan.files import write_whole
 from raygan.report.curves import AXES, Run, common_metric, cost_of, hardest_common_target, read_runs
-
-_COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#bab0ac")
-_GREY = "#888888"  # readable on white and on black
+from raygan.report.page import COLOURS, GREY, chart, embedded, environment, last_picture, write_texts
 
 
 @dataclass(frozen=True)
@@ -52,15 +44,14 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     table = summary(runs, metric, target)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
     page = (
-        _environment()
+        environment()
         .get_template("compare.html")
         .render(
             metric=metric,
             target=target,
             table=table.to_html(index=False, na_rep="not reached", float_format="{:.4g}".format, border=0, escape=True),
-            plotlyjs=get_plotlyjs(),
             charts=[_chart(runs, metric, axis, target) for axis in AXES],
-            runs=[(run.name, _embedded(_picture(run))) for run in runs],
+            runs=[(run.name, embedded(last_picture(run.folder))) for run in runs],
             notes=notes,
             facts={"eval_samples": int(runs[0].curve["eval_samples"].iloc[-1])},
         )
@@ -76,12 +67,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
         done.table: table.to_csv(index=False),
         done.curves: curves.drop(columns=["phases_s"], errors="ignore").to_csv(index=False),
     }
-    try:
-        for path, text in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--out: {out} cannot be written: {error.strerror or error}") from error
+    write_texts(contents, out)
     return done
 
 
@@ -89,7 +75,7 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
     """A row per run: what it was, how well it came out, and its cost of reaching `target` (none: not reached)."""
     rows = []
     for run in runs:
-        cost = cost_of(run, metric, target) or {}
+        cost = cost_of(run.curve, metric, target) or {}
         rows.append(
             {
                 "run": run.name,
@@ -133,42 +119,9 @@ def _chart(runs: list[Run], metric: str, axis: str, target: float) -> str:
             y=run.curve[metric],
             name=run.name,
             mode="lines+markers",
-            line={"color": _COLOURS[index % len(_COLOURS)]},
+            line={"color": COLOURS[index % len(COLOURS)]},
         )
-    figure.add_hline(y=target, line_dash="dot", line_color=_GREY, annotation_text="target", annotation_font_color=_GREY)
-    grid = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
-    figure.update_layout(
-        xaxis={"title": AXES[axis], "rangemode": "tozero", **grid},
-        yaxis={"title": f"{metric} (log)", "type": "log", **grid},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": _GREY},
-        margin={"l": 60, "r": 10, "t": 10, "b": 50},
-        legend={"orientation": "h", "y": -0.25},
-        height=420,
-    )
-    html: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"by-{axis}",
-        config={"displayModeBar": False, "responsive": True},
-    )
-    return html
-
-
-def _picture(run: Run) -> Path | None:
-    return max((path for path in run.folder.samples.glob("round_*.png") if path.is_file()), default=None)
-
-
-def _embedded(picture: Path | None) -> str | None:
-    """A PNG as the address of an image that needs no file."""
-    return None if picture is None else "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
-
-
-def _environment() -> jinja2.Environment:
-    def source(name: str) -> str:
-        return (files("raygan.report") / "templates" / name).read_text(encoding="utf-8")
-
-    return jinja2.Environment(
-        loader=jinja2.FunctionLoader(source), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
+    figure.add_hline(y=target, line_dash="dot", line_color=GREY, annotation_text="target", annotation_font_color=GREY)
+    figure.update_xaxes(title=AXES[axis], rangemode="tozero")
+    figure.update_yaxes(title=f"{metric} (log)", type="log")
+    return chart(figure, f"by-{axis}")

@@ -68,18 +68,32 @@ def _plain(value: object) -> str:
 def _read(root: Path, name: str) -> Run:
     folder = RunFolder(root)
     config = folder.read_config()
-    try:
-        curve = _curve(folder.rows())
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{folder.metrics}: holds something other than numbers: {error}") from error
+    curve = read_curve(folder)
     if curve.empty:
         raise InputError(f"{root}: has no evaluation yet (metrics.jsonl)")
     return Run(name, folder, config, curve)
 
 
-def _curve(rows: list[Row]) -> pd.DataFrame:
+def read_curve(folder: RunFolder) -> pd.DataFrame:
+    """The evaluations in a run folder, as `curve_of` has them.
+
+    Raises:
+        InputError: a line of metrics.jsonl is damaged.
+    """
+    try:
+        return curve_of(folder.rows())
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder.metrics}: holds something other than numbers: {error}") from error
+
+
+def curve_of(rows: list[Row]) -> pd.DataFrame:
+    """A row per evaluation, with the megabytes sent so far; no rows and no columns if there was none.
+
+    Raises:
+        TypeError, ValueError, OverflowError: something other than numbers where `rows` are to have them.
+    """
     table = pd.DataFrame(rows)
     if "eval_samples" not in table:
         return pd.DataFrame()
@@ -119,17 +133,17 @@ def hardest_common_target(runs: list[Run], metric: str) -> float:
     )
 
 
-def cost_of(run: Run, metric: str, target: float) -> dict[str, float] | None:
+def cost_of(curve: pd.DataFrame, metric: str, target: float) -> dict[str, float] | None:
     """Rounds, megabytes and simulated seconds until the metric first comes down to `target`; None: never.
 
     Between two evaluations the curve is taken as straight.
     """
-    values = run.curve[metric].to_numpy()
+    values = curve[metric].to_numpy()
     reached = np.flatnonzero(values <= target)
     if len(reached) == 0:
         return None
     last, before = int(reached[0]), max(int(reached[0]) - 1, 0)
     part = (values[before] - target) / (values[before] - values[last]) if before < last else 0.0
-    costs = run.curve[list(AXES)]
+    costs = curve[list(AXES)]
     crossing = costs.iloc[before] + part * (costs.iloc[last] - costs.iloc[before])
     return {axis: float(crossing[axis]) for axis in AXES}

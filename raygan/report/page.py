@@ -1,0 +1,78 @@
+"""What the HTML pages share: their template's ground, charts and pictures inside the file, and writing them."""
+
+import base64
+from collections.abc import Mapping
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from raygan.errors import InputError
+from raygan.files import write_whole
+from raygan.run_folder import RunFolder
+
+COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#bab0ac")
+GREY = "#888888"  # readable on white and on black
+_GRID = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
+
+
+def environment() -> jinja2.Environment:
+    """The templates; what they are given is escaped."""
+
+    def source(name: str) -> str:
+        return (files("raygan.report") / "templates" / name).read_text(encoding="utf-8")
+
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(source), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    made.globals["plotlyjs"] = get_plotlyjs
+    return made
+
+
+def chart(figure: go.Figure, name: str, **layout: object) -> str:
+    """The figure as an HTML element with the id `name`, in colours that fit a light and a dark page."""
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": GREY},
+        margin={"l": 60, "r": 10, "t": 10, "b": 50},
+        legend={"orientation": "h", "y": -0.25},
+        height=420,
+    )
+    figure.update_xaxes(**_GRID)
+    figure.update_yaxes(**_GRID)
+    figure.update_layout(layout)
+    html: str = figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=name,
+        config={"displayModeBar": False, "responsive": True},
+    )
+    return html
+
+
+def last_picture(folder: RunFolder) -> Path | None:
+    """The latest sample grid of a run; None: it drew none."""
+    return max((path for path in folder.samples.glob("round_*.png") if path.is_file()), default=None)
+
+
+def embedded(picture: Path | None) -> str | None:
+    """A PNG as the address of an image that needs no file."""
+    return None if picture is None else "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def write_texts(contents: Mapping[Path, str], out: Path) -> None:
+    """Write each file whole, and the folders it is in.
+
+    Raises:
+        InputError: one cannot be written; names `out`, what the user asked for.
+    """
+    try:
+        for path, text in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written: {error.strerror or error}") from error

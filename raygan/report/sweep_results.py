@@ -1,0 +1,87 @@
+"""What a sweep came to: its trials, and its points (combinations of settings) in their order."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+STATUSES = {"finished": "finished", "stopped": "stopped early", "failed": "failed", "unfinished": "did not finish"}
+"""How a trial ended, and how a sentence says it."""
+_LONG = 1e7  # whole numbers below it are written out
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """A sweep's trials and what they are ranked by."""
+
+    table: pd.DataFrame
+    """A row per trial, best first: rank, trial, point (which settings; trials of one point differ in the seed only),
+    status (of `STATUSES`), the varied keys (empty where a key does not apply), round, the metric, "best " and the
+    metric, sim_s, megabytes, wall_s, run (path below the sweep's folder) and error."""
+    varied: list[str]
+    """The varied keys' columns, without the seed."""
+    metric: str
+    """What trials are ranked by."""
+    mode: str
+    """"min" or "max": which values of the metric are better."""
+    quality: str
+    """What learning curves show; not the metric where that is the cost of reaching a target."""
+    target: float | None
+    """The target of such a metric."""
+    title: str
+    question: str
+
+
+def shown(value: Any) -> str:
+    """A value as a table or a chart has it."""
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "-"
+    if pd.api.types.is_bool(value):
+        return str(value).lower()
+    return f"{value:.0f}" if value == round(value, 0) and abs(value) < _LONG else f"{value:.4g}"
+
+
+def settings(row: pd.Series, varied: list[str]) -> list[str]:
+    """The settings of a trial or point, of those that apply to it."""
+    return [f"{key} = {shown(row[key])}" for key in varied if pd.notna(row[key])]
+
+
+def rank_points(results: SweepResults) -> pd.DataFrame:
+    """A row per point, best first, indexed by point: settings, mean and std of the metric, seeds, and what they took.
+
+    Failed trials are counted in `status` only. A point is behind those that more of its trials have a value for:
+    a target that half of the seeds miss is no good target. `seeds` are the trials with a value.
+    """
+    table = results.table
+    point, alive = table["point"], table[table["status"] != "failed"]
+    values = pd.to_numeric(alive[results.metric]).groupby(alive["point"])
+    cost = alive[["round", "sim_s", "megabytes"]].apply(pd.to_numeric).groupby(alive["point"]).mean()
+    points = table.groupby(point).head(1).set_index("point")[results.varied]
+    points = points.assign(mean=values.mean(), std=values.std(), seeds=values.count()).join(cost)
+    points["seeds"] = points["seeds"].fillna(0).astype(int)
+    points["status"] = (
+        table["status"]
+        .groupby(point)
+        .agg(lambda found: ", ".join(f"{count} {status}" for status, count in found.value_counts().items()))
+    )
+    points["missing"] = (1 - values.count() / values.size()).round(9)
+    order = points.sort_values(
+        ["missing", "mean"], ascending=[True, results.mode == "min"], na_position="last", kind="stable"
+    )
+    return order.drop(columns="missing")
+
+
+def found(results: SweepResults, points: pd.DataFrame) -> str:
+    """One line of what the sweep found."""
+    metric, best = results.metric, points.iloc[0]
+    counts = results.table["status"].value_counts()
+    ends = ", ".join(f"{counts[status]} {said}" for status, said in STATUSES.items() if status in counts)
+    trials = f"{len(results.table)} trial{'s' * (len(results.table) > 1)}: {ends}."
+    if not best["seeds"]:
+        return f"No trial has a value of {metric}. {trials}"
+    spread = f" ± {best['std']:.2g} (mean ± std of {best['seeds']} seeds)" if best["seeds"] > 1 else ""
+    where = f" of {len(points)}" if len(points) > 1 else ""
+    which = ", ".join(settings(best, results.varied)) or "the only settings"
+    return f"Best point{where}: {metric} {shown(best['mean'])}{spread} at {which}. {trials}"
