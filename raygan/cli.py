@@ -19,6 +19,7 @@ from raygan.storage import is_uri, opened
 
 if TYPE_CHECKING:
     from raygan.engine.result import Result
+    from raygan.sweep.tune import Outcome
 
 _TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
 _CURVES = ("config.yaml", "metrics.jsonl", "samples")
@@ -55,14 +56,43 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
         if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # else it had not yet begun
-            _say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", out, console)
+            _say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
         raise
     if result.stopped_by is not None:
         done = f"Interrupted after round {result.round}; the state is saved."
-        _say_how_to_go_on(done, result.uri or _shown(result.out), console)
+        _say_how_to_go_on(done, "train", result.uri or _shown(result.out), console)
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else 143
     _summarise(result, console)
     return DONE
+
+
+@cli.command()
+@click.argument("words", nargs=-1, metavar="[SWEEP] [KEY=VALUE]...")
+@click.option("--out", help="Folder of the sweep.  [default: sweeps/NAME-DATE-TIME]")
+@click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
+def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
+    """Play a sweep with Ray Tune. SWEEP is a YAML file; KEY=VALUE sets its keys, or config keys of all trials."""
+    source, settings = _config_words(words)
+    if resume and out is None:
+        raise InputError("--resume: say which sweep with --out DIR")
+    from raygan.sweep.load import load_sweep, reload_sweep
+
+    if resume and out is not None and source is None:
+        sweep = reload_sweep(Path(out), settings)
+    elif source is None:
+        raise InputError("say which sweep: a YAML file, such as tune_configs/schedules.yaml")
+    else:
+        sweep = load_sweep(source, settings)
+    out = out or str(Path("sweeps") / f"{Path(str(source)).stem}-{datetime.now():%Y%m%d-%H%M%S}")
+    from raygan.sweep.tune import tune as run
+
+    console = Console()
+    outcome = run(sweep, out, resume=resume, console=console)
+    _summarise_sweep(outcome, console)
+    if outcome.stopped_by is not None:
+        _say_how_to_go_on("Interrupted; what the trials last reported is saved.", "tune", out, console)
+        return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else 143
+    return DONE if outcome.best is not None else FAILED
 
 
 @cli.command()
@@ -182,10 +212,10 @@ def _new_folder(source: str | None, config: Config) -> Path:
     return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
 
 
-def _say_how_to_go_on(done: str, where: str | Path, console: Console) -> None:
+def _say_how_to_go_on(done: str, command: str, where: str | Path, console: Console) -> None:
     console.print(f"{done} Go on with:", highlight=False)
-    command = f"  raygan train --out {shlex.quote(str(where))} --resume"
-    console.print(command, highlight=False, markup=False, soft_wrap=True)
+    line = f"  raygan {command} --out {shlex.quote(str(where))} --resume"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _summarise(result: "Result", console: Console) -> None:
@@ -199,6 +229,16 @@ def _summarise(result: "Result", console: Console) -> None:
     console.print(f"  run folder: {result.uri or _shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
     if result.picture is not None:
         console.print("  open this picture:", Text(str(_shown(result.picture)), style="bold"), soft_wrap=True)
+
+
+def _summarise_sweep(outcome: "Outcome", console: Console) -> None:
+    from raygan.report.sweep_results import summary
+
+    for line in summary(outcome.results):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    files = ("results.csv", "best.yaml") if outcome.best is not None else ("results.csv",)
+    console.print(f"  {', '.join(str(_shown(outcome.folder / name)) for name in files)}", soft_wrap=True)
+    console.print("  open this page:", Text(str(_shown(outcome.folder / "report.html")), style="bold"), soft_wrap=True)
 
 
 def _shown(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM as a wish to stop after the round."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from signal import SIGINT, SIGTERM, Signals, signal
@@ -16,8 +16,8 @@ class StopWish:
 
 
 @contextmanager
-def stop_wish() -> Iterator[StopWish]:
-    """Inside, the first SIGINT or SIGTERM is noted; a second one raises KeyboardInterrupt at once.
+def stop_wish(then: Callable[[], object] = lambda: None) -> Iterator[StopWish]:
+    """Inside, the first SIGINT or SIGTERM is noted, and `then` called; a second one raises KeyboardInterrupt at once.
 
     In a thread other than the main one (a Tune trial) signals are not ours to take and nothing is noted.
     """
@@ -30,6 +30,7 @@ def stop_wish() -> Iterator[StopWish]:
         if wish.signal is not None:
             raise KeyboardInterrupt
         wish.signal = Signals(number)
+        then()
 
     before = {number: signal(number, note) for number in (SIGINT, SIGTERM)}
     try:

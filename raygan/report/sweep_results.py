@@ -7,6 +7,7 @@ import pandas as pd
 
 STATUSES = {"finished": "finished", "stopped": "stopped early", "failed": "failed", "unfinished": "did not finish"}
 """How a trial ended, and how a sentence says it."""
+_LISTED = 5
 _LONG = 1e7  # whole numbers below it are written out
 
 
@@ -85,3 +86,16 @@ def found(results: SweepResults, points: pd.DataFrame) -> str:
     where = f" of {len(points)}" if len(points) > 1 else ""
     which = ", ".join(settings(best, results.varied)) or "the only settings"
     return f"Best point{where}: {metric} {shown(best['mean'])}{spread} at {which}. {trials}"
+
+
+def summary(results: SweepResults) -> list[str]:
+    """A sweep in a few lines: what was found, the first points, and why trials failed."""
+    if results.table.empty:
+        return ["No trial has begun."]
+    points = rank_points(results)
+    lines = [found(results, points)]
+    for place, (_, point) in enumerate(points.head(_LISTED).iterrows(), 1):
+        spread = f" ± {point['std']:.2g}" if point["seeds"] > 1 else ""
+        lines.append(f"  {place}. {shown(point['mean'])}{spread}  {', '.join(settings(point, results.varied))}")
+    failed = results.table[results.table["status"] == "failed"]
+    return lines + [f"  trial {row['trial']} failed: {row['error']}" for _, row in failed.head(_LISTED).iterrows()]

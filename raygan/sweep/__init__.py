@@ -1,0 +1,1 @@
+"""Sweeps: many runs by Ray Tune, from a file to a ranked answer."""

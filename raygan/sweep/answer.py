@@ -1,0 +1,121 @@
+"""What a sweep came to: a ranked table, the best config, a page."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ray.tune import ResultGrid
+
+from raygan.config import dump_config
+from raygan.report.page import write_texts
+from raygan.report.sweep import SweepResults, write_sweep_page
+from raygan.report.sweep_results import found, rank_points, shown
+from raygan.run_folder import RunFolder
+from raygan.sweep.metrics import evaluated, scores
+from raygan.sweep.space import domains
+from raygan.sweep.spec import Sweep
+from raygan.sweep.trial import LAST
+
+_COSTS = ("sim_s", "megabytes", "wall_s")
+
+
+def write_answer(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
+    """Write results.csv, report.html and, once a trial has a value, best.yaml.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    results = ranked(sweep, folder, grid)
+    table = results.table
+    texts = {folder / "results.csv": table.to_csv(index=False)}
+    if len(table) and table["status"].iloc[0] != "failed" and pd.notna(table[sweep.metric].iloc[0]):
+        texts[folder / "best.yaml"] = _best(results, folder)
+    write_texts(texts, folder)
+    if len(table):
+        write_sweep_page(results, folder, folder / "report.html")
+    return results
+
+
+def varied_keys(sweep: Sweep) -> list[str]:
+    """The config keys that are varied, each once."""
+    return list(dict.fromkeys(key for key, _ in domains(sweep.space)))
+
+
+def ranked(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
+    """A row per trial: the trials of the best point first, each point's best first, failed ones last."""
+    keys = varied_keys(sweep)
+    seed = ["seed"] if sweep.seeds else []
+    rows = [_row(sweep, folder, result, [*keys, *seed]) for result in (grid[number] for number in range(len(grid)))]
+    columns = ["trial", "status", *keys, *seed, "round", sweep.metric, f"best {sweep.metric}", *_COSTS, "run", "error"]
+    table = pd.DataFrame(rows, columns=columns)
+    names = [json.dumps([row[key] for key in keys], default=str) for row in rows]
+    table.insert(1, "point", [list(dict.fromkeys(names)).index(name) + 1 for name in names])
+    results = SweepResults(
+        table=table,
+        varied=keys,
+        metric=sweep.metric,
+        mode=sweep.mode,
+        quality=sweep.quality,
+        target=sweep.target[sweep.quality] if sweep.target is not None else None,
+        title=folder.name,
+        question=sweep.question,
+    )
+    order = pd.DataFrame(
+        {
+            "point": table["point"].map({point: place for place, point in enumerate(rank_points(results).index)}),
+            "failed": table["status"] == "failed",
+            "own": pd.to_numeric(table[sweep.metric]) * (1 if sweep.mode == "min" else -1),
+        }
+    )
+    table = table.loc[order.sort_values(["point", "failed", "own"], kind="stable").index].reset_index(drop=True)
+    table.insert(0, "rank", table.index + 1)
+    return replace(results, table=table)
+
+
+def _row(sweep: Sweep, folder: Path, result: Any, keys: Iterable[str]) -> dict[str, Any]:
+    name = Path(result.path).name
+    metrics = result.metrics or {}
+    row = {key: (result.config or {}).get(key) for key in keys}
+    row |= {key: metrics.get(key) for key in ("round", sweep.metric, *_COSTS)}
+    row |= {"trial": name, "run": f"runs/{name}", "status": _status(result), "error": _reason(result.error)}
+    row[f"best {sweep.metric}"] = _best_value(sweep, folder / "runs" / name, metrics.get("round", 0))
+    return row
+
+
+def _status(result: Any) -> str:
+    metrics = result.metrics or {}
+    if result.error is not None:
+        return "failed"
+    if metrics.get(LAST):
+        return "finished"
+    return "stopped" if metrics.get("done") else "unfinished"
+
+
+def _reason(error: Exception | None) -> str:
+    """A failed trial's last line."""
+    return str(error).strip().splitlines()[-1] if error is not None else ""
+
+
+def _best_value(sweep: Sweep, root: Path, last: int) -> float | None:
+    """The best that a trial had at any of its evaluations up to the last one reported."""
+    rows = RunFolder(root).rows()
+    values = [
+        scores(rows[: round + 1], sweep.metric, sweep.target)[sweep.metric]
+        for round in evaluated(rows)
+        if 0 < round <= last
+    ]
+    return (min if sweep.mode == "min" else max)(values, default=None)
+
+
+def _best(results: SweepResults, folder: Path) -> str:
+    """The config of the best trial of the best point, as a file to train with."""
+    best = results.table.iloc[0]
+    config = RunFolder(folder / str(best["run"])).read_config()
+    about = (
+        f"trial {best['trial']}: {results.metric} {shown(best[results.metric])} after round {shown(best['round'])}",
+        found(results, rank_points(results)),
+    )
+    return "".join(f"# {line}\n" for line in about) + dump_config(config)

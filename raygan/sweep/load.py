@@ -1,0 +1,168 @@
+"""From a YAML file and `key=value` words to a checked `Sweep`, or one clear line. Starts nothing."""
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from raygan.config import preset_names
+from raygan.config.gan import CHANGING
+from raygan.config.load import checked, merge
+from raygan.config.source import Tree, dump, parse_word, read
+from raygan.config.tree import Config
+from raygan.errors import InputError
+from raygan.sweep.metrics import measured
+from raygan.sweep.space import GridSearch, Range, Settings, corners, domains, points
+from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep
+
+SWEEP = "sweep.yaml"
+"""What a sweep's folder keeps of it."""
+_MOST_CORNERS = 1000
+
+
+def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
+    """Read a sweep file; `key=value` words set its own keys, and any other word a config key of all trials.
+
+    Raises:
+        InputError: a file that cannot be read, or a sweep that cannot be played; names the key.
+    """
+    if not Path(source).is_file():
+        raise InputError(f"{source}: no such sweep file")
+    tree = read(str(source))
+    own: Tree = {}
+    config: Tree = {}
+    for word in words:
+        parsed = parse_word(word)
+        if next(iter(parsed)) in Sweep.model_fields:
+            own = _laid_over(own, parsed)
+        else:
+            config = merge(config, parsed, Config)
+    try:
+        sweep = checked(_laid_over(tree, own), Sweep)
+        based = sweep.model_copy(update={"base": None, "config": _config_tree(sweep, Path(source).parent, config)})
+        check_sweep(based)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    return based
+
+
+def reload_sweep(folder: Path, words: Iterable[str] = ()) -> Sweep:
+    """The sweep that was begun in a folder; raises as `load_sweep`."""
+    if not (folder / SWEEP).is_file():
+        raise InputError(f"{folder}: not a sweep's folder (it has no {SWEEP})")
+    return load_sweep(folder / SWEEP, words)
+
+
+def dump_sweep(sweep: Sweep) -> str:
+    """A sweep as YAML that `load_sweep` reads back to an equal one."""
+    return dump(sweep.model_dump(mode="json"))
+
+
+def check_sweep(sweep: Sweep) -> None:
+    """Refuse what cannot be played.
+
+    Raises:
+        InputError: names the key.
+    """
+    plain = sweep.config_of({})
+    for key, _ in domains(sweep.space):
+        _check_key(key, sweep)
+    for settings in tried_out(sweep):
+        try:
+            config = sweep.config_of(settings)
+        except InputError as error:
+            raise InputError(f"space: {error}") from error
+        if (metric := sweep.quality) not in (known := measured(config)):
+            raise InputError(f"metric: {metric} is not measured with data.name={config.data.name}; {', '.join(known)}")
+    _check_search(sweep)
+    _check_scheduler(sweep, plain)
+
+
+def listed(sweep: Sweep) -> list[Settings]:
+    """The points of a random or grid search, one after another with each seed."""
+    found = points(sweep.space, sweep.samples, sweep.search.seed)
+    return [{**point, **seed} for point in found for seed in seeds_of(sweep)]
+
+
+def seeds_of(sweep: Sweep) -> list[dict[str, int]]:
+    """What each point is played with."""
+    return [{"seed": seed} for seed in sweep.seeds] or [{}]
+
+
+def tried_out(sweep: Sweep) -> list[Settings]:
+    """Settings that stand for all: the points themselves, if they are known, or the corners of the space."""
+    if isinstance(sweep.search, Random) and not isinstance(sweep.scheduler, Pbt | Pb2):
+        return listed(sweep)
+    return list(islice(corners(sweep.space), _MOST_CORNERS))
+
+
+def _config_tree(sweep: Sweep, folder: Path, words: Tree) -> Tree:
+    """The config keys that all trials begin with: of the base, of the file, of the command line."""
+    tree: Tree = {}
+    if sweep.base is not None:
+        tree = read(sweep.base if sweep.base in preset_names() else str(folder / sweep.base))
+    return merge(merge(tree, sweep.config, Config), words, Config)
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
+    """Lay the sweep's own keys over others; a section with another `name` begins anew."""
+    merged = dict(below)
+    for key, value in above.items():
+        old: Any = merged.get(key)
+        same = (
+            isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name")
+        )
+        merged[key] = _laid_over(old, value) if same and isinstance(old, dict) else value
+    return merged
+
+
+def _check_key(key: str, sweep: Sweep) -> None:
+    section: Any = sweep.config
+    for part in key.split("."):
+        section = section.get(part, {}) if isinstance(section, dict) else {}
+    if section != {} and not isinstance(section, dict):
+        raise InputError(f"{key}: is set to {section} in config or by a word, but space varies it; take one out")
+    if key.split(".")[0] == "checkpoint":
+        raise InputError(f"space: {key} is not to be varied: a trial saves its state at every evaluation")
+    if key == "engine.address":
+        raise InputError("space: engine.address is not to be varied: all trials are played on one cluster")
+
+
+def _check_search(sweep: Sweep) -> None:
+    grids = [key for key, domain in domains(sweep.space) if isinstance(domain, GridSearch)]
+    if isinstance(sweep.search, Optuna):
+        if grids:
+            raise InputError(f"space.{grids[0]}: grid_search is for search.name=random; optuna takes choice")
+        if find_spec("optuna") is None:
+            raise InputError("search.name: optuna is not installed; install it with: pip install 'raygan[optuna]'")
+    elif sweep.samples > 1 and len(grids) == len(list(domains(sweep.space))):
+        raise InputError(
+            f"samples: {sweep.samples}, but space is a grid, where nothing is drawn; to repeat it, give it seeds"
+        )
+
+
+def _check_scheduler(sweep: Sweep, plain: Config) -> None:
+    scheduler = sweep.scheduler
+    if isinstance(scheduler, Asha) and scheduler.time_attr != "round":
+        for key in ("grace_period", "max_t"):
+            if getattr(scheduler, key) is None:
+                raise InputError(f"scheduler.{key}: must be set for scheduler.time_attr={scheduler.time_attr}")
+    if isinstance(scheduler, Pbt | Pb2):
+        _check_population(sweep, scheduler, plain)
+
+
+def _check_population(sweep: Sweep, scheduler: Pbt | Pb2, plain: Config) -> None:
+    name = scheduler.name
+    for key, domain in sweep.space.items():
+        if key not in CHANGING:
+            raise InputError(f"space: {key} cannot change in mid-run, which {name} would do; {', '.join(CHANGING)} can")
+        if isinstance(scheduler, Pb2) and not isinstance(domain, Range):
+            raise InputError(f"space.{key}: pb2 needs a range, such as uniform or loguniform")
+    if sweep.seeds or isinstance(sweep.search, Optuna):
+        raise InputError(f"scheduler.name: {name} makes one population of all trials: no seeds, and search.name=random")
+    if sweep.samples < 2:
+        raise InputError(f"samples: {name} needs a population of at least 2, got {sweep.samples}")
+    every = scheduler.perturbation_interval
+    if every is not None and every % plain.eval.every:
+        raise InputError(f"scheduler.perturbation_interval: {every} is not a multiple of eval.every={plain.eval.every}")

@@ -1,0 +1,148 @@
+"""Where the points of a sweep come from, as Tune's searchers."""
+
+import pickle
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ray.tune.search import Searcher
+from ray.tune.search.basic_variant import BasicVariantGenerator
+
+from raygan.sweep.load import listed, seeds_of
+from raygan.sweep.space import GridSearch, Options, Settings, suggest
+from raygan.sweep.spec import Optuna, Pb2, Pbt, Sweep
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Where a sweep's trials come from, as a `Tuner` wants it."""
+
+    searcher: Any
+    space: dict[str, Any]
+    count: int
+
+
+def trials_of(sweep: Sweep) -> Trials:
+    """The trials of a sweep, whose points are known, drawn by a scheduler that changes them, or chosen by Optuna."""
+    if isinstance(sweep.scheduler, Pbt | Pb2):  # which take no other searcher
+        space = {key: _first_draw(domain) for key, domain in sweep.space.items()}
+        return Trials(BasicVariantGenerator(random_state=sweep.search.seed), space, sweep.samples)
+    if isinstance(sweep.search, Optuna):
+        return Trials(Repeated(_optuna(sweep, sweep.search), sweep), {}, sweep.samples * len(seeds_of(sweep)))
+    points = listed(sweep)
+    return Trials(Listed(points), {}, len(points))
+
+
+def _first_draw(domain: Any) -> Any:
+    from ray import tune
+
+    if isinstance(domain, Options):
+        values = [value for value, _ in domain.options]
+        return tune.grid_search(values) if isinstance(domain, GridSearch) else tune.choice(values)
+    return domain.in_tune()
+
+
+def _optuna(sweep: Sweep, asked: Optuna) -> Searcher:
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=asked.seed, n_startup_trials=asked.startup)
+    space = sweep.space
+    return OptunaSearch(lambda trial: suggest(space, trial), metric=sweep.metric, mode=sweep.mode, sampler=sampler)
+
+
+class Listed(Searcher):
+    """Gives out points that are known beforehand."""
+
+    def __init__(self, points: Sequence[Settings]) -> None:
+        super().__init__()
+        self._points = points
+        self._given = 0
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
+        """Whatever the metric is."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next point."""
+        if self._given == len(self._points):
+            return Searcher.FINISHED
+        self._given += 1
+        return dict(self._points[self._given - 1])
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Nothing is learnt."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """How many were given out."""
+        Path(checkpoint_path).write_text(str(self._given))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Go on behind those."""
+        self._given = int(Path(checkpoint_path).read_text())
+
+
+class Repeated(Searcher):
+    """Plays every point of another searcher once with each seed, and tells it the mean.
+
+    As Tune's `Repeater`, which does not save what it waits for and so cannot be resumed.
+    """
+
+    def __init__(self, searcher: Searcher, sweep: Sweep) -> None:
+        super().__init__(metric=sweep.metric, mode=sweep.mode)
+        self._searcher = searcher
+        self._seeds = seeds_of(sweep)
+        self._points: dict[str, Settings] = {}
+        """What the other searcher gave to whom: the first trial of each point."""
+        self._first_of: dict[str, str] = {}
+        """The first trial of every trial's point."""
+        self._found: dict[str, list[float]] = {}
+        """What is known of each point so far; NaN of a trial that failed."""
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
+        """They are set already."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The newest point with its next seed, or a new point."""
+        first = next(reversed(self._points), None)
+        played = list(self._first_of.values()).count(first) if first is not None else 0
+        if first is None or played == len(self._seeds):
+            point = self._searcher.suggest(trial_id)
+            if not isinstance(point, dict):  # none for now, or none any more
+                return point
+            first, played = trial_id, 0
+            self._points[first], self._found[first] = point, []
+        self._first_of[trial_id] = first
+        return {**self._points[first], **self._seeds[played]}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Tell the other searcher once a point has been played with every seed."""
+        first = self._first_of[trial_id]
+        self._found[first].append(float((result or {}).get(self.metric, nan)))
+        if len(self._found[first]) == len(self._seeds):
+            values = [value for value in self._found[first] if not isnan(value)]
+            mean = {self.metric: fmean(values)} if values else None
+            self._searcher.on_trial_complete(first, mean, error=not values)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Both searchers."""
+        with tempfile.TemporaryDirectory() as scratch:
+            inner = Path(scratch) / "inner"
+            self._searcher.save(str(inner))
+            state = (self._points, self._first_of, self._found, inner.read_bytes())
+        Path(checkpoint_path).write_bytes(pickle.dumps(state))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Both searchers."""
+        state = pickle.loads(Path(checkpoint_path).read_bytes())  # Tune's own folder, all of which are pickles
+        self._points, self._first_of, self._found, kept = state
+        with tempfile.TemporaryDirectory() as scratch:
+            inner = Path(scratch) / "inner"
+            inner.write_bytes(kept)
+            self._searcher.restore(str(inner))

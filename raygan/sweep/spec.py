@@ -1,0 +1,169 @@
+"""What a sweep is: the file's keys, typed as strictly as a config's."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, Tag, model_validator
+
+from raygan.config.load import check_config, merge
+from raygan.config.section import Count, Positive, Section, Seed, named
+from raygan.config.source import Tree
+from raygan.config.tree import Config
+from raygan.sweep.metrics import COSTS, METRICS
+from raygan.sweep.space import Settings, Space, domains, tree_of
+
+NO_KEYS: Tree = {}
+
+
+class Fifo(Section):
+    """Every trial is played to its end."""
+
+    name: Literal["fifo"] = "fifo"
+
+
+class Asha(Section):
+    """Asynchronous successive halving (arXiv 1810.05934): what is behind others at a rung is stopped there."""
+
+    name: Literal["asha"] = "asha"
+    grace_period: Positive | None = None
+    """The first rung (in `time_attr`; null: the first evaluation)."""
+    reduction_factor: Annotated[float, Field(gt=1)] = 3.0
+    """One in so many goes on at a rung, and the next rung is so many times as far."""
+    time_attr: Literal["round", "sim_s", "megabytes"] = "round"
+    """What trials are compared at: rounds, simulated seconds or MB sent."""
+    max_t: Positive | None = None
+    """No rung lies behind it (in `time_attr`; null: the config's `rounds`)."""
+
+
+class Pbt(Section):
+    """Population-based training (arXiv 1711.09846): who is behind goes on from a copy of who is ahead, with other
+    learning rates."""
+
+    name: Literal["pbt"] = "pbt"
+    perturbation_interval: Count | None = None
+    """How often a trial is compared with the population (rounds; null: at every evaluation)."""
+    quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    """The worst part of the population, which goes on from the best."""
+    resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Probability that a value is drawn anew rather than moved by a fifth."""
+
+
+class Pb2(Section):
+    """Population-based bandits (arXiv 2002.02518): as `pbt`, the new rates chosen by a Gaussian process."""
+
+    name: Literal["pb2"] = "pb2"
+    perturbation_interval: Count | None = None
+    """How often a trial is compared with the population (rounds; null: at every evaluation)."""
+    quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    """The worst part of the population, which goes on from the best."""
+
+
+class Random(Section):
+    """Draws values at random; every combination of what is to be searched as a grid."""
+
+    name: Literal["random"] = "random"
+    seed: Seed = 0
+    """Seed of the draws."""
+
+
+class Optuna(Section):
+    """Optuna's tree-structured Parzen estimator learns from finished trials; needs the `optuna` extra."""
+
+    name: Literal["optuna"] = "optuna"
+    seed: Seed = 0
+    """Seed of the sampler. What comes first decides what is drawn next, so only one trial at a time repeats itself."""
+    startup: Count = 10
+    """Points drawn at random before it begins to learn."""
+
+
+class Stop(Section):
+    """What ends a trial early, or all of them. Looked at after each evaluation."""
+
+    value: float | None = None
+    """A trial whose metric is this good."""
+    sim_s: Positive | None = None
+    """A trial that has taken so long (simulated seconds)."""
+    megabytes: Positive | None = None
+    """A trial that has sent so much (MB, up, down and between devices)."""
+    hours: Positive | None = None
+    """The whole sweep (hours, of each time that it is started)."""
+
+
+Scheduler = Annotated[
+    Annotated[Fifo, Tag("<fifo>")]
+    | Annotated[Asha, Tag("<asha>")]
+    | Annotated[Pbt, Tag("<pbt>")]
+    | Annotated[Pb2, Tag("<pb2>")],
+    Field(discriminator=named("fifo", ("fifo", "asha", "pbt", "pb2"))),
+]
+Search = Annotated[
+    Annotated[Random, Tag("<random>")] | Annotated[Optuna, Tag("<optuna>")],
+    Field(discriminator=named("random", ("random", "optuna"))),
+]
+
+
+class Sweep(Section):
+    """A whole sweep."""
+
+    question: str = ""
+    """What it asks; heads the report."""
+    base: str | None = None
+    """The preset or config file that all trials begin with (a file's path is relative to the sweep's)."""
+    config: dict[str, Any] = NO_KEYS
+    """Config keys over those of `base`."""
+    space: Space
+    """What is varied: config keys by their dotted paths, each with a domain."""
+    metric: str = "fd_clf"
+    """What trials are ranked by, at their last evaluation; or `rounds_to_target`, `megabytes_to_target` or
+    `sim_s_to_target`: what it took them to come down to `target`."""
+    mode: Literal["min", "max"] = "min"
+    """Whether lower or higher is better."""
+    target: dict[str, float] | None = None
+    """Of a `..._to_target`: the metric and its value, as {fd_clf: 40}. A trial stops when it has been reached."""
+    samples: Count = 1
+    """How often each random draw is made (points; times all that is searched as a grid)."""
+    seeds: tuple[Seed, ...] = ()
+    """Each point is played once with each seed, and ranked by the mean (none: the config's)."""
+    scheduler: Scheduler = Fifo()
+    """Who is stopped early, or goes on from another's state."""
+    search: Search = Random()
+    """Where points come from."""
+    stop: Stop = Stop()
+    """What ends trials early."""
+    concurrent: Count | None = None
+    """At most so many trials at once (null: what fits on the cores; on a joined cluster, what fits there). A Ray that
+    is started here has as many logical CPUs as that takes."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not self.space:
+            raise ValueError("space: is empty; give at least one config key a domain")
+        known = [*METRICS, *COSTS]
+        if self.metric not in known:
+            raise ValueError(f"metric: {self.metric} is not known; known: {', '.join(known)}")
+        if (self.metric in COSTS) != (self.target is not None):
+            raise ValueError(f"target: is for metric {', '.join(COSTS)}, as {{fd_clf: 40}}; and they need it")
+        if self.target is not None and (len(self.target) != 1 or next(iter(self.target)) not in METRICS):
+            raise ValueError(f"target: one of {', '.join(METRICS)} and its value is needed, as {{fd_clf: 40}}")
+        if self.metric in COSTS and not (self.mode == "min" and isinstance(self.scheduler, Fifo)):
+            raise ValueError(f"metric: {self.metric} is known when it is over; use mode min and scheduler.name=fifo")
+        if self.seeds and any(key == "seed" for key, _ in domains(self.space)):
+            raise ValueError("seeds: the space varies seed already; take it out of one of them")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: each once, got {list(self.seeds)}")
+        return self
+
+    @property
+    def quality(self) -> str:
+        """The metric that curves are drawn of."""
+        return next(iter(self.target)) if self.target is not None else self.metric
+
+    def config_of(self, settings: Settings) -> Config:
+        """The config of a trial; it saves its state at every evaluation, so that each can be gone on from.
+
+        Raises:
+            InputError: a setting is no config key or has no good value.
+        """
+        tree: Tree = merge(self.config, tree_of(settings), Config)
+        config = check_config(tree)
+        saving = {"checkpoint": {"every": config.eval.every}}
+        return check_config(merge(tree, saving, Config))

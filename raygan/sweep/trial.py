@@ -1,0 +1,113 @@
+"""What runs inside a trial: a run of raygan that reports every evaluation, with its state, to Tune."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ray import tune
+
+from raygan.config.gan import CHANGING
+from raygan.config.load import check_config, merge
+from raygan.config.tree import Config
+from raygan.engine.train import train
+from raygan.errors import RunError
+from raygan.run_folder import Row, RunFolder
+from raygan.sweep.metrics import scores
+from raygan.sweep.snapshot import clear, put_back, take
+from raygan.sweep.space import Settings, tree_of
+from raygan.sweep.spec import Sweep
+
+LAST = "last"
+"""Says in a report that the run is over."""
+
+
+def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
+    """Play a trial in the run folder `runs`/NAME, seen from the folder `home` that the sweep was started in.
+
+    A trial that is started again goes on from its last report, and one that exploits another from that one's: either
+    way the run folder becomes what it was then.
+    """
+    os.chdir(home)
+    if home not in sys.path:
+        sys.path.append(home)  # the user's own modules
+    folder = RunFolder(runs / tune.get_context().get_trial_name())
+    checkpoint = tune.get_checkpoint()
+    if folder.error.exists():  # a lost process is started again, but what failed by itself would only fail again
+        raise RunError(folder.error.read_text(encoding="utf-8").strip().splitlines()[-1])
+    own = checkpoint is None or checkpoint.get_metadata()["trial"] == folder.root.name
+    if own and folder.generator.exists():  # it was over when the sweep was lost, but Tune did not know yet
+        config = folder.read_config()
+    elif checkpoint is None:
+        config = sweep.config_of(settings)
+        clear(folder)
+        train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)])
+    else:
+        with checkpoint.as_directory() as kept:
+            round = put_back(Path(kept), folder)
+        config = going_on(folder.read_config(), settings, round)
+        train(config, folder.root, resume=True, watchers=[_Reporter(sweep, folder, config.rounds)])
+    _report(sweep, folder, config.rounds, last=True)
+
+
+def going_on(config: Config, settings: Settings, round: int) -> Config:
+    """The config of a run that goes on behind `round` with these settings.
+
+    It differs only in learning rates that a population has changed. Each becomes a step of the rate, so that the
+    config says all that has been played, and plays it again.
+    """
+    changed: dict[str, object] = {}
+    for key in set(CHANGING) & settings.keys():
+        section = key.split(".")[0]
+        optimizer, lr = getattr(config, section), float(settings[key])
+        if optimizer.lr_at(round + 1) != lr:
+            steps = [step.model_dump() for step in optimizer.lr_steps if step.round <= round]
+            changed[f"{section}.lr_steps"] = [*steps, {"round": round + 1, "lr": lr}]
+    return check_config(merge(config.model_dump(mode="json"), tree_of(changed), Config))
+
+
+class _Reporter:
+    """Watches a run, and reports each of its evaluations but the last once the state after it is saved.
+
+    The last is reported when the run is over and all of it is written: Tune may end the process at a report.
+    """
+
+    def __init__(self, sweep: Sweep, folder: RunFolder, rounds: int) -> None:
+        self._sweep = sweep
+        self._folder = folder
+        self._rounds = rounds
+        self._measured: set[int] = set()
+        self._saved: set[int] = set()
+
+    def on_phase(self, text: str) -> None:
+        """Nothing that Tune asks for."""
+
+    def on_event(self, text: str) -> None:
+        """As `on_phase`."""
+
+    def on_round(self, row: Row) -> None:
+        """As `on_phase`."""
+
+    def on_evaluation(self, round: int, metrics: Row) -> None:
+        """One half of a report."""
+        self._measured.add(round)
+        self._report_if_whole(round)
+
+    def on_checkpoint(self, round: int) -> None:
+        """The other half."""
+        self._saved.add(round)
+        self._report_if_whole(round)
+
+    def _report_if_whole(self, round: int) -> None:
+        if round in self._measured & self._saved and round < self._rounds:
+            _report(self._sweep, self._folder, round, last=False)
+
+
+def _report(sweep: Sweep, folder: RunFolder, round: int, last: bool) -> None:
+    measured: Mapping[str, float] = scores(folder.rows()[: round + 1], sweep.metric, sweep.target)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.root.parent) as scratch:
+        take(folder, round, Path(scratch))
+        checkpoint = tune.Checkpoint.from_directory(scratch)
+        checkpoint.set_metadata({"trial": folder.root.name})
+        tune.report({**measured, LAST: last}, checkpoint=checkpoint)

@@ -1,0 +1,230 @@
+"""A whole sweep, from its file to its answer."""
+
+import math
+import os
+import shutil
+import signal
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune as ray_tune
+from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, TuneConfig, Tuner
+from rich.console import Console
+
+from raygan.engine.cluster import Connection
+from raygan.engine.signals import stop_wish
+from raygan.errors import InputError, RunError
+from raygan.files import write_whole
+from raygan.report.sweep_results import SweepResults
+from raygan.run_folder import RunFolder
+from raygan.storage import is_uri
+from raygan.sweep.answer import write_answer
+from raygan.sweep.live import Relay, SweepDisplay
+from raygan.sweep.load import SWEEP, dump_sweep, reload_sweep, tried_out
+from raygan.sweep.resources import check_that_trials_fit, cpus_to_start, resources_for
+from raygan.sweep.schedulers import scheduler_of
+from raygan.sweep.searchers import trials_of
+from raygan.sweep.spec import Pb2, Pbt, Sweep
+from raygan.sweep.trial import LAST, play
+
+_TUNE = "tune"
+_RETRIES = 2
+"""How often a trial is started again whose process was lost."""
+_SETTINGS = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config are the user's
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",  # what is over is known to be over, whenever the sweep is lost
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # whose verbose=0 still writes
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours also takes SIGTERM
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep came to."""
+
+    folder: Path
+    grid: ResultGrid
+    results: SweepResults
+    stopped_by: signal.Signals | None
+    """The signal that ended it early, if one did."""
+
+    @property
+    def best(self) -> Path | None:
+        """The best trial's config; None: no trial has a value."""
+        path = self.folder / "best.yaml"
+        return path if path.exists() else None
+
+
+def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Console | None = None) -> Outcome:
+    """Play a sweep into the folder `out`.
+
+    Leaves run folders in `out`/runs, Tune's own files in `out`/tune, and sweep.yaml, results.csv, best.yaml and
+    report.html. Ctrl-C or SIGTERM ends it with the trials' states as they last reported; `resume` goes on from there,
+    and tries failed trials again. What goes on is shown on the `console`, if there is one.
+
+    Raises:
+        InputError: the sweep or the folder are wrong, or a trial cannot fit; nothing has been changed.
+    """
+    if is_uri(out):
+        raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
+    folder = Path(out).resolve()
+    _check_folder(sweep, folder, resume)
+    tried = tried_out(sweep)
+    with _settings():
+        connection = Connection(sweep.config_of({}).engine.address, cpus_to_start(sweep, tried))
+        try:
+            check_that_trials_fit(sweep, tried)
+            if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:
+                raise InputError(
+                    f"concurrent: on a cluster that was there before, {sweep.scheduler.name} plays as many trials at "
+                    "once as fit; leave it out"
+                )
+            with _begun(sweep, folder, resume), ExitStack() as stack:
+                tuner = _restored(sweep, folder) if resume else _new(sweep, folder, connection.started)
+                if console is not None:
+                    stack.enter_context(SweepDisplay(sweep, trials_of(sweep).count, console))
+                wish = stack.enter_context(stop_wish(_let_tune_end))
+                grid = _fit(tuner, folder)
+        finally:
+            connection.close()
+    return Outcome(folder, grid, write_answer(sweep, folder, grid), wish.signal)
+
+
+def _fit(tuner: Tuner, folder: Path) -> ResultGrid:
+    try:
+        return tuner.fit()
+    except Exception as error:
+        path = folder / "error.txt"
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+        raise RunError(
+            f"{type(error).__name__}: {error} (what the trials last reported is kept, go on with --resume; the "
+            f"traceback is in {path})"
+        ) from error
+
+
+def _check_folder(sweep: Sweep, folder: Path, resume: bool) -> None:
+    if resume:
+        if not Tuner.can_restore(str(folder / _TUNE)):
+            raise InputError(f"--resume: {folder} holds no sweep that had begun; start it without --resume")
+        if reload_sweep(folder) != sweep:
+            raise InputError(f"--resume: the sweep is not the one in {folder / SWEEP}; leave its file and words out")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        hint = "add --resume to go on with it, or " if (folder / SWEEP).exists() else ""
+        raise InputError(f"--out: {folder} exists and is not empty; {hint}name another folder")
+
+
+@contextmanager
+def _begun(sweep: Sweep, folder: Path, resume: bool) -> Iterator[None]:
+    """Make the folder of a new sweep, and leave nothing of one that did not begin."""
+    if not resume:
+        try:
+            (folder / "runs").mkdir(parents=True)
+            write_whole(folder / SWEEP, lambda aside: aside.write_text(dump_sweep(sweep), encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"--out: {folder} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        if not Tuner.can_restore(str(folder / _TUNE)):
+            shutil.rmtree(folder)
+
+
+def _new(sweep: Sweep, folder: Path, started: bool) -> Tuner:
+    trials = trials_of(sweep)
+    population = isinstance(sweep.scheduler, Pbt | Pb2)
+    return Tuner(
+        _trainable(sweep, folder),
+        param_space=trials.space,
+        tune_config=TuneConfig(
+            metric=sweep.metric,
+            mode=sweep.mode,
+            num_samples=trials.count,
+            search_alg=trials.searcher,
+            scheduler=scheduler_of(sweep, folder / "runs"),
+            max_concurrent_trials=None if population or started else sweep.concurrent,
+            time_budget_s=sweep.stop.hours * 3600 if sweep.stop.hours is not None else None,
+            trial_name_creator=_Namer(folder / "runs"),
+            trial_dirname_creator=str,
+        ),
+        run_config=RunConfig(
+            name=_TUNE,
+            storage_path=str(folder),
+            stop=_Stopping(sweep),
+            callbacks=[Relay()],
+            failure_config=FailureConfig(max_failures=_RETRIES),
+            checkpoint_config=CheckpointConfig(num_to_keep=None if population else 2),  # a population clones old ones
+            verbose=0,
+        ),
+    )
+
+
+def _restored(sweep: Sweep, folder: Path) -> Tuner:
+    for run in (folder / "runs").iterdir():
+        RunFolder(run).error.unlink(missing_ok=True)  # it is to be tried again
+    return Tuner.restore(str(folder / _TUNE), trainable=_trainable(sweep, folder), resume_errored=True)
+
+
+def _trainable(sweep: Sweep, folder: Path) -> Any:
+    runs, home = folder / "runs", str(Path.cwd())
+
+    def trial(config: dict[str, Any]) -> None:
+        play(sweep, runs, home, config)
+
+    return ray_tune.with_resources(trial, lambda config: resources_for(sweep.config_of(config)))
+
+
+class _Namer:
+    """Numbers trials in the order that they are made in, by their run folders: Tune copies what it is given."""
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+
+    def __call__(self, trial: Any) -> str:
+        name = f"{len(list(self._runs.glob('[0-9]*'))):05d}"
+        (self._runs / name).mkdir()
+        return name
+
+
+class _Stopping:
+    """Ends a trial that is over, and early one that need not go on."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+
+    def __call__(self, trial_id: str, result: Mapping[Any, Any]) -> bool:
+        sweep, stop = self._sweep, self._sweep.stop
+        value = result[sweep.metric]
+        return bool(
+            result[LAST]
+            or (sweep.target is not None and math.isfinite(value))
+            or (stop.value is not None and (value <= stop.value if sweep.mode == "min" else value >= stop.value))
+            or (stop.sim_s is not None and result["sim_s"] >= stop.sim_s)
+            or (stop.megabytes is not None and result["megabytes"] >= stop.megabytes)
+        )
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Tune takes these from the environment only."""
+    before = {name: os.environ.get(name) for name in _SETTINGS}
+    os.environ.update(_SETTINGS)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _let_tune_end() -> None:
+    """Tune ends and saves its state at SIGUSR1, once it plays; before that there is nothing to save."""
+    if not callable(signal.getsignal(signal.SIGUSR1)):
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGUSR1)
