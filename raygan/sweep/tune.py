@@ -144,6 +144,7 @@ def _new(sweep: Sweep, folder: Path, started: bool) -> Tuner:
             metric=sweep.metric,
             mode=sweep.mode,
             num_samples=trials.count,
+            reuse_actors=True,  # a new process imports for four seconds; what a trial starts ends with it all the same
             search_alg=trials.searcher,
             scheduler=scheduler_of(sweep, folder / "runs"),
             max_concurrent_trials=None if population or started else sweep.concurrent,
