@@ -11,10 +11,13 @@ from raygan.config import Config, load_config, preset_names
 from raygan.errors import InputError, RunError
 
 if TYPE_CHECKING:
+    from ray.tune import ResultGrid
+
     from raygan.engine.ledger import Watcher
     from raygan.engine.result import Result
+    from raygan.sweep.spec import Sweep
 
-__all__ = ["Config", "InputError", "RunError", "load_config", "preset_names", "train"]
+__all__ = ["Config", "InputError", "RunError", "load_config", "load_sweep", "preset_names", "train", "tune"]
 
 
 def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "Iterable[Watcher]" = ()) -> "Result":
@@ -22,3 +25,20 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     from raygan.engine.train import train as run
 
     return run(config, out, resume=resume, watchers=watchers)
+
+
+def load_sweep(source: str | Path, words: Iterable[str] = ()) -> "Sweep":
+    """Read a sweep file; see `raygan.sweep.load.load_sweep`."""
+    from raygan.sweep.load import load_sweep as load
+
+    return load(source, words)
+
+
+def tune(sweep: "Sweep | str | Path", out: str | Path, *, resume: bool = False) -> "ResultGrid":
+    """Play a sweep, or the one in a file, into the folder `out`; returns Tune's own ResultGrid.
+
+    See `raygan.sweep.tune.tune`.
+    """
+    from raygan.sweep.tune import tune as run
+
+    return run(load_sweep(sweep) if isinstance(sweep, str | Path) else sweep, out, resume=resume).grid

@@ -92,7 +92,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     if outcome.stopped_by is not None:
         _say_how_to_go_on("Interrupted; what the trials last reported is saved.", "tune", out, console)
         return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else 143
-    return DONE if outcome.best is not None else FAILED
+    return FAILED if (outcome.results.table["status"] == "failed").all() else DONE
 
 
 @cli.command()

@@ -18,7 +18,7 @@ class SweepResults:
     table: pd.DataFrame
     """A row per trial, best first: rank, trial, point (which settings; trials of one point differ in the seed only),
     status (of `STATUSES`), the varied keys (empty where a key does not apply), round, the metric, "best " and the
-    metric, sim_s, megabytes, wall_s, run (path below the sweep's folder) and error."""
+    metric, the quality, sim_s, megabytes, wall_s, run (path below the sweep's folder) and error."""
     varied: list[str]
     """The varied keys' columns, without the seed."""
     metric: str
@@ -53,7 +53,8 @@ def rank_points(results: SweepResults) -> pd.DataFrame:
     """A row per point, best first, indexed by point: settings, mean and std of the metric, seeds, and what they took.
 
     Failed trials are counted in `status` only. A point is behind those that more of its trials have a value for:
-    a target that half of the seeds miss is no good target. `seeds` are the trials with a value.
+    a target that half of the seeds miss is no good target. Those that all miss it are ranked by how near they came.
+    `seeds` are the trials with a value.
     """
     table = results.table
     point, alive = table["point"], table[table["status"] != "failed"]
@@ -68,10 +69,11 @@ def rank_points(results: SweepResults) -> pd.DataFrame:
         .agg(lambda found: ", ".join(f"{count} {status}" for status, count in found.value_counts().items()))
     )
     points["missing"] = (1 - values.count() / values.size()).round(9)
-    order = points.sort_values(
-        ["missing", "mean"], ascending=[True, results.mode == "min"], na_position="last", kind="stable"
-    )
-    return order.drop(columns="missing")
+    points["quality"] = pd.to_numeric(alive[results.quality]).groupby(alive["point"]).mean()
+    low = results.mode == "min"
+    keys = {"missing": True, "mean": low, "quality": low}
+    order = points.sort_values(list(keys), ascending=list(keys.values()), na_position="last", kind="stable")
+    return order.drop(columns=["missing", "quality"])
 
 
 def found(results: SweepResults, points: pd.DataFrame) -> str:

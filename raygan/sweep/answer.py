@@ -1,6 +1,7 @@
 """What a sweep came to: a ranked table, the best config, a page."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from raygan.report.sweep_results import found, rank_points, shown
 from raygan.run_folder import RunFolder
 from raygan.sweep.metrics import evaluated, scores
 from raygan.sweep.space import domains
-from raygan.sweep.spec import Sweep
+from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.trial import LAST
 
 _COSTS = ("sim_s", "megabytes", "wall_s")
@@ -49,9 +50,11 @@ def ranked(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
     keys = varied_keys(sweep)
     seed = ["seed"] if sweep.seeds else []
     rows = [_row(sweep, folder, result, [*keys, *seed]) for result in (grid[number] for number in range(len(grid)))]
-    columns = ["trial", "status", *keys, *seed, "round", sweep.metric, f"best {sweep.metric}", *_COSTS, "run", "error"]
+    measured = dict.fromkeys([sweep.metric, f"best {sweep.metric}", sweep.quality])
+    columns = ["trial", "status", *keys, *seed, "round", *measured, *_COSTS, "run", "error"]
     table = pd.DataFrame(rows, columns=columns)
-    names = [json.dumps([row[key] for key in keys], default=str) for row in rows]
+    own = isinstance(sweep.scheduler, Pbt | Pb2)  # a member of a population is nobody's second try
+    names = [row["trial"] if own else json.dumps([row[key] for key in keys]) for row in rows]
     table.insert(1, "point", [list(dict.fromkeys(names)).index(name) + 1 for name in names])
     results = SweepResults(
         table=table,
@@ -78,11 +81,22 @@ def ranked(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
 def _row(sweep: Sweep, folder: Path, result: Any, keys: Iterable[str]) -> dict[str, Any]:
     name = Path(result.path).name
     metrics = result.metrics or {}
-    row = {key: (result.config or {}).get(key) for key in keys}
-    row |= {key: metrics.get(key) for key in ("round", sweep.metric, *_COSTS)}
+    given = result.config or {}
+    row = {key: _cell(given[key]) if key in given else None for key in keys}
+    row |= {key: _reached(metrics.get(key)) for key in ("round", sweep.metric, sweep.quality, *_COSTS)}
     row |= {"trial": name, "run": f"runs/{name}", "status": _status(result), "error": _reason(result.error)}
-    row[f"best {sweep.metric}"] = _best_value(sweep, folder / "runs" / name, metrics.get("round", 0))
+    row[f"best {sweep.metric}"] = _reached(_best_value(sweep, folder / "runs" / name, metrics.get("round", 0)))
     return row
+
+
+def _reached(value: float | None) -> float | None:
+    """None of a target that was not reached."""
+    return None if value is None or math.isinf(value) else value
+
+
+def _cell(value: Any) -> Any:
+    """A section or a list as text."""
+    return json.dumps(value) if isinstance(value, dict | list | tuple) else value
 
 
 def _status(result: Any) -> str:

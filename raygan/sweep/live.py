@@ -1,5 +1,6 @@
 """The live table of a sweep in a terminal; plain lines where there is none."""
 
+from math import isfinite
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -52,7 +53,7 @@ class SweepDisplay:
 
     def describe(self, result: dict[str, Any]) -> str:
         """A report in a few words."""
-        words = [f"round {result['round']}", f"{self._sweep.metric} {result.get(self._sweep.metric, float('nan')):.4g}"]
+        words = [f"round {result['round']}", f"{self._sweep.metric} {_short(result[self._sweep.metric])}"]
         if self._sweep.quality != self._sweep.metric:
             words.append(f"{self._sweep.quality} {result[self._sweep.quality]:.4g}")
         return ", ".join(words)
@@ -91,7 +92,9 @@ def _state(trial: Trial) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if isfinite(value) else "not reached"
+    return "" if value is None else str(value)
 
 
 class Relay(Callback):
@@ -102,7 +105,9 @@ class Relay(Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tune's hook."""
         if self.display is not None:
-            self.display.on_change(trials, trial, f"started with {self.display.settings(trial)}")
+            reported = (trial.last_result or {}).get("round")
+            what = f"goes on after round {reported}" if reported else "started"
+            self.display.on_change(trials, trial, f"{what} with {self.display.settings(trial)}")
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

@@ -9,6 +9,7 @@ from ray.tune import PlacementGroupFactory
 from raygan.config.tree import Config
 from raygan.engine.cluster import Needs, needs_of, shortage
 from raygan.errors import InputError
+from raygan.report.sweep_results import shown
 from raygan.sweep.space import Settings
 from raygan.sweep.spec import Sweep
 
@@ -48,5 +49,5 @@ def check_that_trials_fit(sweep: Sweep, tried: Iterable[Settings]) -> None:
     """
     for settings in tried:
         if problem := shortage(needs_of_trial(sweep.config_of(settings)), in_one_group=True):
-            given = ", ".join(f"{key}={value}" for key, value in settings.items())
+            given = ", ".join(f"{key}={shown(value)}" for key, value in settings.items())
             raise InputError(f"a trial with {given} does not fit: {problem}")

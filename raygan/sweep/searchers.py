@@ -4,6 +4,7 @@ import pickle
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
@@ -52,8 +53,8 @@ def _optuna(sweep: Sweep, asked: Optuna) -> Searcher:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=asked.seed, n_startup_trials=asked.startup)
-    space = sweep.space
-    return OptunaSearch(lambda trial: suggest(space, trial), metric=sweep.metric, mode=sweep.mode, sampler=sampler)
+    space = partial(suggest, sweep.space)  # no lambda: Tune pickles it
+    return OptunaSearch(space, metric=sweep.metric, mode=sweep.mode, sampler=sampler)
 
 
 class Listed(Searcher):

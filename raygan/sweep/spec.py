@@ -8,6 +8,7 @@ from raygan.config.load import check_config, merge
 from raygan.config.section import Count, Positive, Section, Seed, named
 from raygan.config.source import Tree
 from raygan.config.tree import Config
+from raygan.report.curves import METRICS as LOWER
 from raygan.sweep.metrics import COSTS, METRICS
 from raygan.sweep.space import Settings, Space, domains, tree_of
 
@@ -142,8 +143,8 @@ class Sweep(Section):
             raise ValueError(f"metric: {self.metric} is not known; known: {', '.join(known)}")
         if (self.metric in COSTS) != (self.target is not None):
             raise ValueError(f"target: is for metric {', '.join(COSTS)}, as {{fd_clf: 40}}; and they need it")
-        if self.target is not None and (len(self.target) != 1 or next(iter(self.target)) not in METRICS):
-            raise ValueError(f"target: one of {', '.join(METRICS)} and its value is needed, as {{fd_clf: 40}}")
+        if self.target is not None and (len(self.target) != 1 or next(iter(self.target)) not in LOWER):
+            raise ValueError(f"target: one of {', '.join(LOWER)} and its value is needed, as {{fd_clf: 40}}")
         if self.metric in COSTS and not (self.mode == "min" and isinstance(self.scheduler, Fifo)):
             raise ValueError(f"metric: {self.metric} is known when it is over; use mode min and scheduler.name=fifo")
         if self.seeds and any(key == "seed" for key, _ in domains(self.space)):

@@ -12,7 +12,6 @@ from raygan.config.gan import CHANGING
 from raygan.config.load import check_config, merge
 from raygan.config.tree import Config
 from raygan.engine.train import train
-from raygan.errors import RunError
 from raygan.run_folder import Row, RunFolder
 from raygan.sweep.metrics import scores
 from raygan.sweep.snapshot import clear, put_back, take
@@ -34,8 +33,6 @@ def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
         sys.path.append(home)  # the user's own modules
     folder = RunFolder(runs / tune.get_context().get_trial_name())
     checkpoint = tune.get_checkpoint()
-    if folder.error.exists():  # a lost process is started again, but what failed by itself would only fail again
-        raise RunError(folder.error.read_text(encoding="utf-8").strip().splitlines()[-1])
     own = checkpoint is None or checkpoint.get_metadata()["trial"] == folder.root.name
     if own and folder.generator.exists():  # it was over when the sweep was lost, but Tune did not know yet
         config = folder.read_config()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune as ray_tune
-from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, TuneConfig, Tuner
+from ray.tune import CheckpointConfig, ResultGrid, RunConfig, TuneConfig, Tuner
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from rich.console import Console
 
 from raygan.engine.cluster import Connection
@@ -20,7 +21,6 @@ from raygan.engine.signals import stop_wish
 from raygan.errors import InputError, RunError
 from raygan.files import write_whole
 from raygan.report.sweep_results import SweepResults
-from raygan.run_folder import RunFolder
 from raygan.storage import is_uri
 from raygan.sweep.answer import write_answer
 from raygan.sweep.live import Relay, SweepDisplay
@@ -32,12 +32,11 @@ from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.trial import LAST, play
 
 _TUNE = "tune"
-_RETRIES = 2
-"""How often a trial is started again whose process was lost."""
 _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config are the user's
     "TUNE_GLOBAL_CHECKPOINT_S": "1",  # what is over is known to be over, whenever the sweep is lost
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # every run folder has TensorBoard's files already
     "RAY_AIR_NEW_OUTPUT": "0",  # whose verbose=0 still writes
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours also takes SIGTERM
 }
@@ -156,8 +155,7 @@ def _new(sweep: Sweep, folder: Path, started: bool) -> Tuner:
             name=_TUNE,
             storage_path=str(folder),
             stop=_Stopping(sweep),
-            callbacks=[Relay()],
-            failure_config=FailureConfig(max_failures=_RETRIES),
+            callbacks=[JsonLoggerCallback(), CSVLoggerCallback(), Relay()],
             checkpoint_config=CheckpointConfig(num_to_keep=None if population else 2),  # a population clones old ones
             verbose=0,
         ),
@@ -165,8 +163,6 @@ def _new(sweep: Sweep, folder: Path, started: bool) -> Tuner:
 
 
 def _restored(sweep: Sweep, folder: Path) -> Tuner:
-    for run in (folder / "runs").iterdir():
-        RunFolder(run).error.unlink(missing_ok=True)  # it is to be tried again
     return Tuner.restore(str(folder / _TUNE), trainable=_trainable(sweep, folder), resume_errored=True)
 
 
