@@ -1,4 +1,4 @@
-"""Writes docs/config.md from the config tree: every key, its default and what it means."""
+"""Writes docs/config.md from the config tree and the sweep's: every key, its default and what it means."""
 
 from inspect import cleandoc
 from pathlib import Path
@@ -6,12 +6,14 @@ from typing import get_origin
 
 from raygan.config import Config, preset_names
 from raygan.config.section import Section
+from raygan.sweep.space import WORDS
+from raygan.sweep.spec import Stop, Sweep
 
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 
 
 def sections_of(annotation: object) -> list[type[Section]]:
-    if get_origin(annotation) is tuple:
+    if get_origin(annotation) in (tuple, dict):
         return []  # a list is a value
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, Section) else []
@@ -27,6 +29,8 @@ def written(value: object) -> str:
     """A value as it would be set."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if value in ({}, ""):
+        return "{}" if value == {} else '""'
     if isinstance(value, tuple):
         return written(value[0]) if value else "[]"  # one number stands for all devices
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -62,7 +66,7 @@ def page() -> str:
     lines = [
         "# Every key of the config",
         "",
-        "Written by `python scripts/config_reference.py` from `raygan/config/`; a test keeps it current.",
+        "Written by `python scripts/config_reference.py` from `raygan/config/` and `raygan/sweep/`; a test keeps it current.",
         "",
         "A config is a YAML file or a preset "
         f"({', '.join(f'`{name}`' for name in preset_names())}); `key=value` words lie over it. The paper's abstract",
@@ -85,7 +89,30 @@ def page() -> str:
             partition = members[0].model_fields["partition"]
             lines += ["### data.partition", "", partition.description or "", ""]
             lines += choices(partition.annotation, "data.partition.", partition.default.name)
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, *of_a_sweep()]).rstrip() + "\n"
+
+
+def of_a_sweep() -> list[str]:
+    """The keys of a sweep file."""
+    words = [f"| `{word}` | {cleandoc(domain.__doc__ or '')} |" for word, domain in WORDS.items()]
+    lines = [
+        "# Every key of a sweep file",
+        "",
+        "What `raygan tune` reads ([sweeps](sweeps.md)).",
+        "",
+        *table(Sweep, ""),
+        "## space",
+        "",
+        "| domain | values |",
+        "| --- | --- |",
+        *words,
+        "",
+    ]
+    for name in ("scheduler", "search"):
+        field = Sweep.model_fields[name]
+        lines += [f"## {name}", "", field.description or "", ""]
+        lines += choices(field.annotation, f"{name}.", field.default.name)
+    return [*lines, "## stop", "", Sweep.model_fields["stop"].description or "", "", *table(Stop, "stop.")]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pandas as pd
 from ray.tune import ResultGrid
 
 from raygan.config import dump_config
+from raygan.files import load_json
 from raygan.report.page import write_texts
 from raygan.report.sweep import SweepResults, write_sweep_page
 from raygan.report.sweep_results import found, rank_points, shown
@@ -81,12 +82,21 @@ def ranked(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
 def _row(sweep: Sweep, folder: Path, result: Any, keys: Iterable[str]) -> dict[str, Any]:
     name = Path(result.path).name
     metrics = result.metrics or {}
-    given = result.config or {}
+    given = _settings(result)
     row = {key: _cell(given[key]) if key in given else None for key in keys}
     row |= {key: _reached(metrics.get(key)) for key in ("round", sweep.metric, sweep.quality, *_COSTS)}
     row |= {"trial": name, "run": f"runs/{name}", "status": _status(result), "error": _reason(result.error)}
     row[f"best {sweep.metric}"] = _reached(_best_value(sweep, folder / "runs" / name, metrics.get("round", 0)))
     return row
+
+
+def _settings(result: Any) -> dict[str, Any]:
+    """What a trial was given; Tune's result has it only once there was a report."""
+    params = Path(result.path) / "params.json"
+    if result.config is None and params.exists():
+        settings: dict[str, Any] = load_json(params.read_bytes())
+        return settings
+    return result.config or {}
 
 
 def _reached(value: float | None) -> float | None:

@@ -185,7 +185,7 @@ class GridSearch(Options):
             yield from ({key: value, **rest} for rest in draw(below, random))
 
 
-_WORDS: dict[str, type[Domain]] = {
+WORDS: dict[str, type[Domain]] = {
     "choice": Choice,
     "grid_search": GridSearch,
     "uniform": Uniform,
@@ -199,8 +199,8 @@ def _plain(value: Any) -> Any:
     """Refuse what is no domain; lists become tuples, which is all that a strict tree takes behind this."""
     if isinstance(value, Domain):
         return value
-    if not (isinstance(value, dict) and len(value) == 1 and next(iter(value)) in _WORDS):
-        raise ValueError(f"needs one of {', '.join(_WORDS)}, as {{loguniform: [1e-4, 1e-2]}}; got {value!r}")
+    if not (isinstance(value, dict) and len(value) == 1 and next(iter(value)) in WORDS):
+        raise ValueError(f"needs one of {', '.join(WORDS)}, as {{loguniform: [1e-4, 1e-2]}}; got {value!r}")
     ((word, given),) = value.items()
     return {word: tuple(given) if isinstance(given, list) else given}
 
