@@ -66,7 +66,8 @@ def page() -> str:
     lines = [
         "# Every key of the config",
         "",
-        "Written by `python scripts/config_reference.py` from `raygan/config/` and `raygan/sweep/`; a test keeps it current.",
+        "Written by `python scripts/config_reference.py` from `raygan/config/` and `raygan/sweep/`; a test keeps it",
+        "current.",
         "",
         "A config is a YAML file or a preset "
         f"({', '.join(f'`{name}`' for name in preset_names())}); `key=value` words lie over it. The paper's abstract",

@@ -32,14 +32,19 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
     tree = read(str(source))
     own: Tree = {}
     config: Tree = {}
+    set_by_words: set[str] = set()
     for word in words:
         parsed = parse_word(word)
         if next(iter(parsed)) in Sweep.model_fields:
             own = _laid_over(own, parsed)
         else:
             config = merge(config, parsed, Config)
+            set_by_words.add(word.partition("=")[0])
     try:
         sweep = checked(_laid_over(tree, own), Sweep)
+        for key, _ in domains(sweep.space):
+            if key in set_by_words:
+                raise InputError(f"{key}: is set by a word, but space varies it; leave the word out")
         based = sweep.model_copy(update={"base": None, "config": _config_tree(sweep, Path(source).parent, config)})
         check_sweep(based)
     except InputError as error:
@@ -67,7 +72,7 @@ def check_sweep(sweep: Sweep) -> None:
     """
     plain = sweep.config_of({})
     for key, _ in domains(sweep.space):
-        _check_key(key, sweep)
+        _check_key(key)
     for settings in tried_out(sweep):
         try:
             config = sweep.config_of(settings)
@@ -117,12 +122,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
     return merged
 
 
-def _check_key(key: str, sweep: Sweep) -> None:
-    section: Any = sweep.config
-    for part in key.split("."):
-        section = section.get(part, {}) if isinstance(section, dict) else {}
-    if section != {} and not isinstance(section, dict):
-        raise InputError(f"{key}: is set to {section} in config or by a word, but space varies it; take one out")
+def _check_key(key: str) -> None:
     if key.split(".")[0] == "checkpoint":
         raise InputError(f"space: {key} is not to be varied: a trial saves its state at every evaluation")
     if key == "engine.address":

@@ -86,7 +86,7 @@ class Stop(Section):
     megabytes: Positive | None = None
     """A trial that has sent so much (MB, up, down and between devices)."""
     hours: Positive | None = None
-    """The whole sweep (hours, of each time that it is started)."""
+    """The whole sweep (hours since it was started or resumed). What is not over then is stopped, and not resumed."""
 
 
 Scheduler = Annotated[

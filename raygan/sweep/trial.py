@@ -28,6 +28,7 @@ def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
     A trial that is started again goes on from its last report, and one that exploits another from that one's: either
     way the run folder becomes what it was then.
     """
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"  # for a stopped trial to end before another takes its process
     os.chdir(home)
     if home not in sys.path:
         sys.path.append(home)  # the user's own modules

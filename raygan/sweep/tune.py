@@ -17,7 +17,7 @@ from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from rich.console import Console
 
 from raygan.engine.cluster import Connection
-from raygan.engine.signals import stop_wish
+from raygan.engine.signals import StopWish, stop_wish
 from raygan.errors import InputError, RunError
 from raygan.files import write_whole
 from raygan.report.sweep_results import SweepResults
@@ -75,6 +75,8 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     _check_folder(sweep, folder, resume)
     tried = tried_out(sweep)
     with _settings():
+        if console is not None:
+            console.print("starting Ray", highlight=False)
         connection = Connection(sweep.config_of({}).engine.address, cpus_to_start(sweep, tried))
         try:
             check_that_trials_fit(sweep, tried)
@@ -87,7 +89,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
                 tuner = _restored(sweep, folder) if resume else _new(sweep, folder, connection.started)
                 if console is not None:
                     stack.enter_context(SweepDisplay(sweep, trials_of(sweep).count, console))
-                wish = stack.enter_context(stop_wish(_let_tune_end))
+                wish = stack.enter_context(_stopping())
                 grid = _fit(tuner, folder)
         finally:
             connection.close()
@@ -218,6 +220,18 @@ def _settings() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _stopping() -> Iterator[StopWish]:
+    """Inside, Tune is told of the first SIGINT or SIGTERM. A second one ends everything at once."""
+    with stop_wish(_let_tune_end) as wish:
+        before = signal.getsignal(signal.SIGUSR1)
+        try:
+            yield wish
+        finally:
+            if signal.getsignal(signal.SIGUSR1) != before:  # Tune leaves its own
+                signal.signal(signal.SIGUSR1, before)
 
 
 def _let_tune_end() -> None:
