@@ -37,8 +37,11 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> "Sweep":
 def tune(sweep: "Sweep | str | Path", out: str | Path, *, resume: bool = False) -> "ResultGrid":
     """Play a sweep, or the one in a file, into the folder `out`; returns Tune's own ResultGrid.
 
-    See `raygan.sweep.tune.tune`.
+    See `raygan.sweep.tune.tune`. Ctrl-C raises KeyboardInterrupt, once what can be resumed is saved.
     """
     from raygan.sweep.tune import tune as run
 
-    return run(load_sweep(sweep) if isinstance(sweep, str | Path) else sweep, out, resume=resume).grid
+    outcome = run(load_sweep(sweep) if isinstance(sweep, str | Path) else sweep, out, resume=resume)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return outcome.grid

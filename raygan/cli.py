@@ -90,7 +90,9 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     outcome = run(sweep, out, resume=resume, console=console)
     _summarise_sweep(outcome, console)
     if outcome.stopped_by is not None:
-        _say_how_to_go_on("Interrupted; what the trials last reported is saved.", "tune", out, console)
+        ended = "Interrupted" if outcome.interrupted else "stop.hours are over"
+        _say_how_to_go_on(f"{ended}; what the trials last reported is saved.", "tune", out, console)
+    if outcome.interrupted and outcome.stopped_by is not None:
         return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else 143
     return FAILED if (outcome.results.table["status"] == "failed").all() else DONE
 
@@ -236,9 +238,11 @@ def _summarise_sweep(outcome: "Outcome", console: Console) -> None:
 
     for line in summary(outcome.results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    files = ("results.csv", "best.yaml") if outcome.best is not None else ("results.csv",)
-    console.print(f"  {', '.join(str(_shown(outcome.folder / name)) for name in files)}", soft_wrap=True)
-    console.print("  open this page:", Text(str(_shown(outcome.folder / "report.html")), style="bold"), soft_wrap=True)
+    written = [outcome.folder / name for name in ("results.csv", "best.yaml", "report.html")]
+    *files, page = [str(_shown(path)) for path in written if path.exists()]
+    console.print(f"  {', '.join(files) or page}", highlight=False, markup=False, soft_wrap=True)
+    if files:
+        console.print("  open this page:", Text(page, style="bold"), soft_wrap=True)
 
 
 def _shown(path: Path) -> Path:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,34 @@ def cache_folder(name: str) -> Path:
     except OSError as error:
         raise InputError(f"RAYGAN_CACHE: the cache folder {folder} cannot be made: {error.strerror}") from error
     return folder
+
+
+def make_folder(root: Path, begun: Path) -> list[Path]:
+    """Make an empty folder and those it is in, for something that can be resumed once the file `begun` is there.
+
+    Returns the folders that were not there before, for `unmake_folder`.
+
+    Raises:
+        InputError: it exists and is not empty, or cannot be written.
+    """
+    try:
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            hint = "add --resume to go on with it, or " if begun.exists() else ""
+            raise InputError(f"--out: {root} exists and is not empty; {hint}name another folder")
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out: {root} cannot be written: {error.strerror or error}") from error
+    return made
+
+
+def unmake_folder(root: Path, made: list[Path]) -> None:
+    """Undo `make_folder`: what is in it goes, too."""
+    for path in root.iterdir():  # it was empty, so all of it is ours
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with suppress(OSError):  # another run may have begun beside it
+        for folder in made:
+            folder.rmdir()
 
 
 def load_json(text: str | bytes) -> Any:

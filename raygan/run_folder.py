@@ -2,18 +2,16 @@
 
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from raygan.config import Config, dump_config, load_config
 from raygan.errors import InputError
-from raygan.files import load_json, write_whole
+from raygan.files import load_json, make_folder, unmake_folder, write_whole
 
 Row = dict[str, object]
 """One line of metrics.jsonl."""
@@ -58,23 +56,15 @@ class RunFolder:
         Raises:
             InputError: it exists and is not empty, or cannot be written.
         """
+        self._made = make_folder(self.root, self.config)
         try:
-            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-                hint = "add --resume to go on with it, or " if self.config.exists() else ""
-                raise InputError(f"--out: {self.root} exists and is not empty; {hint}name another folder")
-            self._made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
-            self.root.mkdir(parents=True, exist_ok=True)
             self.write_config(config)
         except OSError as error:
             raise InputError(f"--out: {self.root} cannot be written: {error.strerror or error}") from error
 
     def discard(self) -> None:
         """Undo `create`, for a run that never began."""
-        for path in self.root.iterdir():  # empty before `create`, so all of it is ours
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with suppress(OSError):  # another run may have begun beside it
-            for folder in self._made:
-                folder.rmdir()
+        unmake_folder(self.root, self._made)
 
     def write_config(self, config: Config) -> None:
         """Write the whole config as run."""

@@ -74,7 +74,7 @@ class Connection:
     """
 
     def __init__(self, address: str | None, cpus: float) -> None:
-        """`cpus` are the logical ones a Ray that is started here has at least.
+        """`cpus` are the logical ones of a Ray that is started here.
 
         Raises:
             InputError: there is no cluster at `address` (`engine.address`).
@@ -91,7 +91,7 @@ class Connection:
             # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
             ray.init(
                 "local",
-                num_cpus=max(os.cpu_count() or 1, math.ceil(cpus)),
+                num_cpus=math.ceil(cpus),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=_QUIET,
@@ -110,7 +110,7 @@ def connect(config: Config) -> Connection:
     Raises:
         InputError: there is no cluster at `engine.address`.
     """
-    return Connection(config.engine.address, needs_of(config).total["CPU"])
+    return Connection(config.engine.address, max(os.cpu_count() or 1, needs_of(config).total["CPU"]))
 
 
 def group_of(needs: Needs) -> PlacementGroup | None:

@@ -25,16 +25,18 @@ _COSTS = ("sim_s", "megabytes", "wall_s")
 
 
 def write_answer(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
-    """Write results.csv, report.html and, once a trial has a value, best.yaml.
+    """Write results.csv, once a trial has begun report.html, and once one has a value best.yaml.
 
     Raises:
         InputError: a file cannot be written.
     """
     results = ranked(sweep, folder, grid)
     table = results.table
-    texts = {folder / "results.csv": table.to_csv(index=False)}
+    texts = {folder / "results.csv": _whole_numbers(table).to_csv(index=False)}
     if len(table) and table["status"].iloc[0] != "failed" and pd.notna(table[sweep.metric].iloc[0]):
         texts[folder / "best.yaml"] = _best(results, folder)
+    else:
+        (folder / "best.yaml").unlink(missing_ok=True)
     write_texts(texts, folder)
     if len(table):
         write_sweep_page(results, folder, folder / "report.html")
@@ -47,10 +49,11 @@ def varied_keys(sweep: Sweep) -> list[str]:
 
 
 def ranked(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
-    """A row per trial: the trials of the best point first, each point's best first, failed ones last."""
+    """A row per trial that has begun: the trials of the best point first, each point's best first, failed ones last."""
     keys = varied_keys(sweep)
     seed = ["seed"] if sweep.seeds else []
-    rows = [_row(sweep, folder, result, [*keys, *seed]) for result in (grid[number] for number in range(len(grid)))]
+    begun = [result for result in (grid[number] for number in range(len(grid))) if _settings(result)]
+    rows = [_row(sweep, folder, result, [*keys, *seed]) for result in begun]
     measured = dict.fromkeys([sweep.metric, f"best {sweep.metric}", sweep.quality])
     columns = ["trial", "status", *keys, *seed, "round", *measured, *_COSTS, "run", "error"]
     table = pd.DataFrame(rows, columns=columns)
@@ -119,8 +122,12 @@ def _status(result: Any) -> str:
 
 
 def _reason(error: Exception | None) -> str:
-    """A failed trial's last line."""
-    return str(error).strip().splitlines()[-1] if error is not None else ""
+    """What a trial failed of, in a line: our own errors say it themselves."""
+    if error is None:
+        return ""
+    lines = [line.strip() for line in str(error).splitlines()]
+    own = [line for line in lines if line.startswith("raygan.errors.")]
+    return own[-1].partition(": ")[2] if own else next(line for line in reversed(lines) if line)
 
 
 def _best_value(sweep: Sweep, root: Path, last: int) -> float | None:
@@ -134,10 +141,17 @@ def _best_value(sweep: Sweep, root: Path, last: int) -> float | None:
     return (min if sweep.mode == "min" else max)(values, default=None)
 
 
+def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Integers as such where some are missing."""
+    return table.convert_dtypes(convert_string=False, convert_boolean=False, convert_floating=False)
+
+
 def _best(results: SweepResults, folder: Path) -> str:
     """The config of the best trial of the best point, as a file to train with."""
     best = results.table.iloc[0]
     config = RunFolder(folder / str(best["run"])).read_config()
+    if best["status"] != "finished":  # it is what was measured that plays again
+        config = config.model_copy(update={"rounds": int(best["round"])})
     about = (
         f"trial {best['trial']}: {results.metric} {shown(best[results.metric])} after round {shown(best['round'])}",
         found(results, rank_points(results)),

@@ -87,7 +87,7 @@ class SweepDisplay:
 
 def _state(trial: Trial) -> str:
     if trial.status == Trial.TERMINATED:
-        return "finished" if trial.last_result.get(LAST) else "stopped"
+        return "finished" if (trial.last_result or {}).get(LAST) else "stopped"
     return {"ERROR": "failed"}.get(trial.status, trial.status.lower())
 
 
@@ -119,7 +119,8 @@ class Relay(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tune's hook."""
         if self.display is not None:
-            over = "finished" if trial.last_result.get(LAST) else f"stopped after round {trial.last_result['round']}"
+            result = trial.last_result or {}
+            over = "finished" if result.get(LAST) else f"stopped after round {result.get('round', 0)}"
             self.display.on_change(trials, trial, over)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

@@ -1,8 +1,7 @@
 """From a YAML file and `key=value` words to a checked `Sweep`, or one clear line. Starts nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from raygan.config.source import Tree, dump, parse_word, read
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.sweep.metrics import measured
-from raygan.sweep.space import GridSearch, Range, Settings, corners, domains, points
-from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep
+from raygan.sweep.space import GridSearch, Options, Range, Settings, Space, corners, domains, points
+from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 
 SWEEP = "sweep.yaml"
 """What a sweep's folder keeps of it."""
@@ -43,7 +42,7 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
     try:
         sweep = checked(_laid_over(tree, own), Sweep)
         for key, _ in domains(sweep.space):
-            if key in set_by_words:
+            if any(_overlap(key, word) for word in set_by_words):
                 raise InputError(f"{key}: is set by a word, but space varies it; leave the word out")
         based = sweep.model_copy(update={"base": None, "config": _config_tree(sweep, Path(source).parent, config)})
         check_sweep(based)
@@ -71,6 +70,7 @@ def check_sweep(sweep: Sweep) -> None:
         InputError: names the key.
     """
     plain = sweep.config_of({})
+    _check_apart(sweep.space, ())
     for key, _ in domains(sweep.space):
         _check_key(key)
     for settings in tried_out(sweep):
@@ -99,7 +99,7 @@ def tried_out(sweep: Sweep) -> list[Settings]:
     """Settings that stand for all: the points themselves, if they are known, or the corners of the space."""
     if isinstance(sweep.search, Random) and not isinstance(sweep.scheduler, Pbt | Pb2):
         return listed(sweep)
-    return list(islice(corners(sweep.space), _MOST_CORNERS))
+    return corners(sweep.space, _MOST_CORNERS)
 
 
 def _config_tree(sweep: Sweep, folder: Path, words: Tree) -> Tree:
@@ -110,16 +110,36 @@ def _config_tree(sweep: Sweep, folder: Path, words: Tree) -> Tree:
     return merge(merge(tree, sweep.config, Config), words, Config)
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
-    """Lay the sweep's own keys over others; a section with another `name` begins anew."""
+def _laid_over(below: Tree, above: Tree) -> Tree:
+    """Lay the sweep's own keys over others. A section with another `name` begins anew; a space is taken whole."""
     merged = dict(below)
     for key, value in above.items():
         old: Any = merged.get(key)
-        same = (
-            isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name")
-        )
-        merged[key] = _laid_over(old, value) if same and isinstance(old, dict) else value
+        if key == "config":
+            merged[key] = merge(old or {}, value, Config)
+        elif key != "space" and isinstance(old, dict) and isinstance(value, dict):
+            same = value.get("name", old.get("name")) == old.get("name")
+            merged[key] = {**old, **value} if same else value
+        else:
+            merged[key] = value
     return merged
+
+
+def _check_apart(space: Space, above: tuple[str, ...]) -> None:
+    """Refuse two keys that would set the same; below different options of a choice they may be the same."""
+    for number, key in enumerate(space):
+        for other in (*above, *list(space)[:number]):
+            if _overlap(key, other):
+                raise InputError(f"space: {other} and {key} set the same; vary one of them")
+    for domain in space.values():
+        if isinstance(domain, Options):
+            for _, below in domain.options:
+                _check_apart(below, (*above, *space))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one key is the other, or a section that holds it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _check_key(key: str) -> None:
@@ -144,10 +164,14 @@ def _check_search(sweep: Sweep) -> None:
 
 def _check_scheduler(sweep: Sweep, plain: Config) -> None:
     scheduler = sweep.scheduler
-    if isinstance(scheduler, Asha) and scheduler.time_attr != "round":
-        for key in ("grace_period", "max_t"):
-            if getattr(scheduler, key) is None:
-                raise InputError(f"scheduler.{key}: must be set for scheduler.time_attr={scheduler.time_attr}")
+    if isinstance(scheduler, Asha):
+        if scheduler.time_attr != "round" and None in (scheduler.grace_period, scheduler.max_t):
+            raise InputError(
+                f"scheduler: grace_period and max_t must be set for scheduler.time_attr={scheduler.time_attr}"
+            )
+        first, last = rungs(scheduler, plain)
+        if first > last:
+            raise InputError(f"scheduler.grace_period: the first rung, at {first:g}, lies behind the last, at {last:g}")
     if isinstance(scheduler, Pbt | Pb2):
         _check_population(sweep, scheduler, plain)
 

@@ -1,6 +1,5 @@
 """What a trial asks Ray for, and how many trials fit."""
 
-import math
 import os
 from collections.abc import Iterable
 
@@ -24,6 +23,16 @@ def resources_for(config: Config) -> PlacementGroupFactory:
     return PlacementGroupFactory(bundles if config.engine.executor == "inline" else [{}, *bundles])
 
 
+def resources_here(sweep: Sweep, settings: Settings) -> PlacementGroupFactory:
+    """As `resources_for`. A trial that can never be held, or is wrong, gets a CPU: to fail with, instead of waiting."""
+    try:
+        config = sweep.config_of(settings)
+        fits = shortage(needs_of_trial(config), in_one_group=True) is None
+    except InputError:
+        fits = False
+    return resources_for(config) if fits else PlacementGroupFactory([{"CPU": 1}])
+
+
 def needs_of_trial(config: Config) -> Needs:
     """What a trial asks for; inline, a logical CPU per thread."""
     if config.engine.executor == "inline":
@@ -38,7 +47,7 @@ def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:
     Left open, that is as many trials as there are cores for, and one at least, its actors taking turns.
     """
     largest: float = max(needs_of_trial(sweep.config_of(settings)).total["CPU"] for settings in tried)
-    return (sweep.concurrent or max(1, math.floor((os.cpu_count() or 1) / largest))) * largest
+    return sweep.concurrent * largest if sweep.concurrent else max(os.cpu_count() or 1, largest)
 
 
 def check_that_trials_fit(sweep: Sweep, tried: Iterable[Settings]) -> None:

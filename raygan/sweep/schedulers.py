@@ -1,7 +1,7 @@
 """Tune's schedulers, as a sweep asks for them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
@@ -10,16 +10,16 @@ from raygan.config.tree import Config
 from raygan.run_folder import RunFolder
 from raygan.sweep.metrics import evaluated, scores
 from raygan.sweep.space import Options, Range
-from raygan.sweep.spec import Asha, Fifo, Pb2, Pbt, Sweep
+from raygan.sweep.spec import Asha, Fifo, Pb2, Pbt, Sweep, rungs
 
 
-def scheduler_of(sweep: Sweep, runs: Path) -> TrialScheduler:
-    """Tune's scheduler for a sweep whose run folders are in `runs`."""
+def scheduler_of(sweep: Sweep) -> TrialScheduler:
+    """Tune's scheduler for a sweep."""
     asked, plain = sweep.scheduler, sweep.config_of({})
     if isinstance(asked, Fifo):
         return FIFOScheduler()
     if isinstance(asked, Asha):
-        return RememberingAsha(sweep, asked, plain, runs)
+        return RememberingAsha(sweep, asked, plain)
     interval = asked.perturbation_interval or plain.eval.every
     if isinstance(asked, Pbt):
         return PopulationBasedTraining(
@@ -55,22 +55,20 @@ class RememberingAsha(ASHAScheduler):
     the few that come after it.
     """
 
-    def __init__(self, sweep: Sweep, asked: Asha, plain: Config, runs: Path) -> None:
-        rungs: dict[str, Any] = {
-            "time_attr": asked.time_attr,
-            "grace_period": asked.grace_period or plain.eval.every,
-            "reduction_factor": asked.reduction_factor,
-            "max_t": asked.max_t or plain.rounds,
-        }
-        super().__init__(**rungs, stop_last_trials=False)
+    runs: ClassVar[Path]
+    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
+
+    def __init__(self, sweep: Sweep, asked: Asha, plain: Config) -> None:
+        first, last = rungs(asked, plain)
+        options: dict[str, Any] = {"grace_period": first, "max_t": last, "reduction_factor": asked.reduction_factor}
+        super().__init__(time_attr=asked.time_attr, **options, stop_last_trials=False)
         self._sweep = sweep
-        self._runs = runs
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Also play back what a restored trial had reported."""
         super().on_trial_add(tune_controller, trial)
         reported = (trial.last_result or {}).get("round", 0)
-        rows = RunFolder(self._runs / str(trial)).rows()[: reported + 1]
+        rows = RunFolder(self.runs / str(trial)).rows()[: reported + 1]
         for round in evaluated(rows):
             if round:
                 self.on_trial_result(tune_controller, trial, scores(rows[: round + 1], self._sweep.metric, None))

@@ -102,8 +102,10 @@ class Repeated(Searcher):
         """What the other searcher gave to whom: the first trial of each point."""
         self._first_of: dict[str, str] = {}
         """The first trial of every trial's point."""
-        self._found: dict[str, list[float]] = {}
-        """What is known of each point so far; NaN of a trial that failed."""
+        self._found: dict[str, dict[str, float]] = {}
+        """What is known of each point so far, by trial; NaN of one that failed."""
+        self._told: set[str] = set()
+        """The points that the other searcher knows of; a failed trial that is tried again comes too late for it."""
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """They are set already."""
@@ -118,16 +120,17 @@ class Repeated(Searcher):
             if not isinstance(point, dict):  # none for now, or none any more
                 return point
             first, played = trial_id, 0
-            self._points[first], self._found[first] = point, []
+            self._points[first], self._found[first] = point, {}
         self._first_of[trial_id] = first
         return {**self._points[first], **self._seeds[played]}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Tell the other searcher once a point has been played with every seed."""
         first = self._first_of[trial_id]
-        self._found[first].append(float((result or {}).get(self.metric, nan)))
-        if len(self._found[first]) == len(self._seeds):
-            values = [value for value in self._found[first] if not isnan(value)]
+        self._found[first][trial_id] = float((result or {}).get(self.metric, nan))
+        if len(self._found[first]) == len(self._seeds) and first not in self._told:
+            self._told.add(first)
+            values = [value for value in self._found[first].values() if not isnan(value)]
             mean = {self.metric: fmean(values)} if values else None
             self._searcher.on_trial_complete(first, mean, error=not values)
 
@@ -136,13 +139,13 @@ class Repeated(Searcher):
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             self._searcher.save(str(inner))
-            state = (self._points, self._first_of, self._found, inner.read_bytes())
+            state = (self._points, self._first_of, self._found, self._told, inner.read_bytes())
         Path(checkpoint_path).write_bytes(pickle.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
         """Both searchers."""
         state = pickle.loads(Path(checkpoint_path).read_bytes())  # Tune's own folder, all of which are pickles
-        self._points, self._first_of, self._found, kept = state
+        self._points, self._first_of, self._found, self._told, kept = state
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             inner.write_bytes(kept)

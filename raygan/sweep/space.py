@@ -1,7 +1,9 @@
 """What is varied, in Tune's own words, and the points that are made of it."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -102,9 +104,9 @@ class Loguniform(Range):
 
 
 class Quniform(Range):
-    """[low, high, step]: multiples of the step, drawn evenly, the ends among them."""
+    """[low, high, step]: multiples of the step, drawn evenly, the ends among them; whole numbers if these are."""
 
-    quniform: tuple[float, float, float]
+    quniform: tuple[int | float, int | float, int | float]
 
     @model_validator(mode="after")
     def _is_made_of_steps(self) -> Self:
@@ -115,7 +117,15 @@ class Quniform(Range):
 
     def suggest(self, key: str, trial: "Trial") -> Settings:
         """Let Optuna choose."""
-        return {key: trial.suggest_float(key, *self.ends, step=self.quniform[2])}
+        return {key: self._as_given(trial.suggest_float(key, *self.ends, step=self.quniform[2]))}
+
+    def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
+        """One number."""
+        for drawn in super().draw(key, random):
+            yield {key: self._as_given(drawn[key])}
+
+    def _as_given(self, value: float) -> int | float:
+        return round(value) if all(isinstance(number, int) for number in self.quniform) else value
 
 
 class Randint(Range):
@@ -160,7 +170,7 @@ class Options(Domain):
     def corners(self, key: str) -> Iterator[Settings]:
         """Every option, with the corners of what is below it."""
         for value, below in self.options:
-            yield from ({key: value, **rest} for rest in corners(below))
+            yield from ({key: value, **rest} for rest in _joined(_all_corners(below)))
 
 
 class Choice(Options):
@@ -248,14 +258,31 @@ def suggest(space: Space, trial: "Trial") -> Settings:
     return {name: value for key, domain in space.items() for name, value in domain.suggest(key, trial).items()}
 
 
-def corners(space: Space) -> Iterator[Settings]:
-    """Every combination of the ends of ranges and of options."""
-    return _joined(list(domain.corners(key)) for key, domain in space.items())
+def corners(space: Space, most: int) -> list[Settings]:
+    """Every combination of the ends of ranges and of options, if they are no more than `most`.
+
+    Else each corner of each key once, all the least together, all the greatest, and so many at random.
+    """
+    of_keys = _all_corners(space)
+    if math.prod(len(found) for found in of_keys) <= most:
+        return list(_joined(of_keys))
+    random = np.random.default_rng(0)
+    turns = [[found[turn % len(found)] for found in of_keys] for turn in range(max(map(len, of_keys)))]
+    drawn = [[found[random.integers(len(found))] for found in of_keys] for _ in range(most)]
+    chosen = [[found[0] for found in of_keys], [found[-1] for found in of_keys], *turns, *drawn]
+    return [_together(parts) for parts in chosen]
+
+
+def _all_corners(space: Space) -> list[list[Settings]]:
+    return [list(domain.corners(key)) for key, domain in space.items()]
 
 
 def _joined(of_keys: Iterable[Sequence[Settings]]) -> Iterator[Settings]:
-    for parts in product(*of_keys):
-        yield {key: value for part in parts for key, value in part.items()}
+    return map(_together, product(*of_keys))
+
+
+def _together(parts: Iterable[Settings]) -> Settings:
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def domains(space: Space) -> Iterator[tuple[str, AnyDomain]]:
@@ -275,5 +302,5 @@ def tree_of(settings: Settings) -> Tree:
         below = tree
         for section in sections:
             below = below.setdefault(section, {})
-        below[key] = value
+        below[key] = deepcopy(value)  # what is laid over a section must not change the option that it came from
     return tree

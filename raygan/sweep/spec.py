@@ -86,7 +86,7 @@ class Stop(Section):
     megabytes: Positive | None = None
     """A trial that has sent so much (MB, up, down and between devices)."""
     hours: Positive | None = None
-    """The whole sweep (hours since it was started or resumed). What is not over then is stopped, and not resumed."""
+    """The whole sweep, as Ctrl-C would (hours since it was started or resumed)."""
 
 
 Scheduler = Annotated[
@@ -159,12 +159,22 @@ class Sweep(Section):
         return next(iter(self.target)) if self.target is not None else self.metric
 
     def config_of(self, settings: Settings) -> Config:
-        """The config of a trial; it saves its state at every evaluation, so that each can be gone on from.
+        """The config of a trial: on the Ray it finds itself on, and with its state saved at every evaluation.
 
         Raises:
             InputError: a setting is no config key or has no good value.
         """
         tree: Tree = merge(self.config, tree_of(settings), Config)
         config = check_config(tree)
-        saving = {"checkpoint": {"every": config.eval.every}}
-        return check_config(merge(tree, saving, Config))
+        given = {"checkpoint": {"every": config.eval.every}, "engine": {"address": None}}
+        return check_config(merge(tree, given, Config))
+
+    @property
+    def address(self) -> str | None:
+        """The cluster that the sweep is played on, as `engine.address` has it."""
+        return check_config(self.config).engine.address
+
+
+def rungs(asked: Asha, plain: Config) -> tuple[float, float]:
+    """Where ASHA's first rung lies, and the last one may."""
+    return asked.grace_period or plain.eval.every, asked.max_t or plain.rounds

@@ -11,9 +11,12 @@ from ray import tune
 from raygan.config.gan import CHANGING
 from raygan.config.load import check_config, merge
 from raygan.config.tree import Config
+from raygan.engine.cluster import shortage
 from raygan.engine.train import train
+from raygan.errors import InputError
 from raygan.run_folder import Row, RunFolder
 from raygan.sweep.metrics import scores
+from raygan.sweep.resources import needs_of_trial
 from raygan.sweep.snapshot import clear, put_back, take
 from raygan.sweep.space import Settings, tree_of
 from raygan.sweep.spec import Sweep
@@ -29,7 +32,8 @@ def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
     way the run folder becomes what it was then.
     """
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"  # for a stopped trial to end before another takes its process
-    os.chdir(home)
+    if Path(home).is_dir():  # which it may not be on another node
+        os.chdir(home)
     if home not in sys.path:
         sys.path.append(home)  # the user's own modules
     folder = RunFolder(runs / tune.get_context().get_trial_name())
@@ -39,6 +43,8 @@ def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
         config = folder.read_config()
     elif checkpoint is None:
         config = sweep.config_of(settings)
+        if problem := shortage(needs_of_trial(config), in_one_group=True):
+            raise InputError(problem)  # it was drawn in mid-sweep, and was given less than it needs
         clear(folder)
         train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)])
     else:
@@ -75,8 +81,7 @@ class _Reporter:
         self._sweep = sweep
         self._folder = folder
         self._rounds = rounds
-        self._measured: set[int] = set()
-        self._saved: set[int] = set()
+        self._reported = folder.last_round()
 
     def on_phase(self, text: str) -> None:
         """Nothing that Tune asks for."""
@@ -89,17 +94,18 @@ class _Reporter:
 
     def on_evaluation(self, round: int, metrics: Row) -> None:
         """One half of a report."""
-        self._measured.add(round)
         self._report_if_whole(round)
 
     def on_checkpoint(self, round: int) -> None:
         """The other half."""
-        self._saved.add(round)
         self._report_if_whole(round)
 
     def _report_if_whole(self, round: int) -> None:
-        if round in self._measured & self._saved and round < self._rounds:
+        saved = (self._folder.checkpoints / f"round_{round:06d}").is_dir()
+        measured = self._folder.last_round() >= round
+        if saved and measured and self._reported < round < self._rounds:  # a run may replay what it had reported
             _report(self._sweep, self._folder, round, last=False)
+            self._reported = round
 
 
 def _report(sweep: Sweep, folder: RunFolder, round: int, last: bool) -> None:

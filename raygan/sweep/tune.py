@@ -4,29 +4,31 @@ import math
 import os
 import shutil
 import signal
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ray import tune as ray_tune
 from ray.tune import CheckpointConfig, ResultGrid, RunConfig, TuneConfig, Tuner
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from rich.console import Console
 
+from raygan.config.load import checked
 from raygan.engine.cluster import Connection
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.errors import InputError, RunError
-from raygan.files import write_whole
+from raygan.files import make_folder, unmake_folder, write_whole
 from raygan.report.sweep_results import SweepResults
 from raygan.storage import is_uri
 from raygan.sweep.answer import write_answer
 from raygan.sweep.live import Relay, SweepDisplay
-from raygan.sweep.load import SWEEP, dump_sweep, reload_sweep, tried_out
-from raygan.sweep.resources import check_that_trials_fit, cpus_to_start, resources_for
-from raygan.sweep.schedulers import scheduler_of
+from raygan.sweep.load import SWEEP, check_sweep, dump_sweep, reload_sweep, tried_out
+from raygan.sweep.resources import check_that_trials_fit, cpus_to_start, resources_here
+from raygan.sweep.schedulers import RememberingAsha, scheduler_of
 from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.trial import LAST, play
@@ -50,7 +52,12 @@ class Outcome:
     grid: ResultGrid
     results: SweepResults
     stopped_by: signal.Signals | None
-    """The signal that ended it early, if one did."""
+    """The signal that ended it early, if one did; SIGALRM when its time was up."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody ended it early."""
+        return self.stopped_by not in (None, signal.SIGALRM)
 
     @property
     def best(self) -> Path | None:
@@ -71,13 +78,15 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     """
     if is_uri(out):
         raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
+    sweep = checked(sweep.model_dump(mode="json"), Sweep)  # it may have been changed since it was loaded
+    check_sweep(sweep)
     folder = Path(out).resolve()
     _check_folder(sweep, folder, resume)
     tried = tried_out(sweep)
     with _settings():
         if console is not None:
             console.print("starting Ray", highlight=False)
-        connection = Connection(sweep.config_of({}).engine.address, cpus_to_start(sweep, tried))
+        connection = Connection(sweep.address, cpus_to_start(sweep, tried))
         try:
             check_that_trials_fit(sweep, tried)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:
@@ -86,10 +95,10 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
                     "once as fit; leave it out"
                 )
             with _begun(sweep, folder, resume), ExitStack() as stack:
-                tuner = _restored(sweep, folder) if resume else _new(sweep, folder, connection.started)
+                tuner = _restored(sweep, folder) if resume else _new(sweep, folder)
                 if console is not None:
                     stack.enter_context(SweepDisplay(sweep, trials_of(sweep).count, console))
-                wish = stack.enter_context(_stopping())
+                wish = stack.enter_context(_stopping(sweep.stop.hours))
                 grid = _fit(tuner, folder)
         finally:
             connection.close()
@@ -100,6 +109,8 @@ def _fit(tuner: Tuner, folder: Path) -> ResultGrid:
     try:
         return tuner.fit()
     except Exception as error:
+        if not Tuner.can_restore(str(folder / _TUNE)):
+            raise RunError(f"the sweep could not begin: {type(error).__name__}: {error}") from error
         path = folder / "error.txt"
         path.write_text(traceback.format_exc(), encoding="utf-8")
         raise RunError(
@@ -109,33 +120,32 @@ def _fit(tuner: Tuner, folder: Path) -> ResultGrid:
 
 
 def _check_folder(sweep: Sweep, folder: Path, resume: bool) -> None:
-    if resume:
-        if not Tuner.can_restore(str(folder / _TUNE)):
-            raise InputError(f"--resume: {folder} holds no sweep that had begun; start it without --resume")
-        if reload_sweep(folder) != sweep:
-            raise InputError(f"--resume: the sweep is not the one in {folder / SWEEP}; leave its file and words out")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        hint = "add --resume to go on with it, or " if (folder / SWEEP).exists() else ""
-        raise InputError(f"--out: {folder} exists and is not empty; {hint}name another folder")
+    """Before Ray is started, which takes seconds."""
+    if resume and not Tuner.can_restore(str(folder / _TUNE)):
+        raise InputError(f"--resume: {folder} holds no sweep that had begun; start it without --resume")
+    if resume and reload_sweep(folder) != sweep:
+        raise InputError(f"--resume: the sweep is not the one in {folder / SWEEP}; leave its file and words out")
+    if not resume:
+        unmake_folder(folder, make_folder(folder, folder / SWEEP))
 
 
 @contextmanager
 def _begun(sweep: Sweep, folder: Path, resume: bool) -> Iterator[None]:
     """Make the folder of a new sweep, and leave nothing of one that did not begin."""
-    if not resume:
-        try:
-            (folder / "runs").mkdir(parents=True)
-            write_whole(folder / SWEEP, lambda aside: aside.write_text(dump_sweep(sweep), encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"--out: {folder} cannot be written: {error.strerror or error}") from error
+    made = [] if resume else make_folder(folder, folder / SWEEP)
+    _Namer.runs = RememberingAsha.runs = folder / "runs"
+    _Namer.runs.mkdir(exist_ok=True)
+    for scratch in _Namer.runs.glob(".*"):  # of trials that were killed while they reported
+        shutil.rmtree(scratch)
+    write_whole(folder / SWEEP, lambda aside: aside.write_text(dump_sweep(sweep), encoding="utf-8"))
     try:
         yield
     finally:
         if not Tuner.can_restore(str(folder / _TUNE)):
-            shutil.rmtree(folder)
+            unmake_folder(folder, made)
 
 
-def _new(sweep: Sweep, folder: Path, started: bool) -> Tuner:
+def _new(sweep: Sweep, folder: Path) -> Tuner:
     trials = trials_of(sweep)
     population = isinstance(sweep.scheduler, Pbt | Pb2)
     return Tuner(
@@ -147,10 +157,9 @@ def _new(sweep: Sweep, folder: Path, started: bool) -> Tuner:
             num_samples=trials.count,
             reuse_actors=True,  # a new process imports for four seconds; what a trial starts ends with it all the same
             search_alg=trials.searcher,
-            scheduler=scheduler_of(sweep, folder / "runs"),
-            max_concurrent_trials=None if population or started else sweep.concurrent,
-            time_budget_s=sweep.stop.hours * 3600 if sweep.stop.hours is not None else None,
-            trial_name_creator=_Namer(folder / "runs"),
+            scheduler=scheduler_of(sweep),
+            max_concurrent_trials=None if population else sweep.concurrent,
+            trial_name_creator=_Namer(),
             trial_dirname_creator=str,
         ),
         run_config=RunConfig(
@@ -174,18 +183,18 @@ def _trainable(sweep: Sweep, folder: Path) -> Any:
     def trial(config: dict[str, Any]) -> None:
         play(sweep, runs, home, config)
 
-    return ray_tune.with_resources(trial, lambda config: resources_for(sweep.config_of(config)))
+    return ray_tune.with_resources(trial, lambda config: resources_here(sweep, config))
 
 
 class _Namer:
     """Numbers trials in the order that they are made in, by their run folders: Tune copies what it is given."""
 
-    def __init__(self, runs: Path) -> None:
-        self._runs = runs
+    runs: ClassVar[Path]
+    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
 
     def __call__(self, trial: Any) -> str:
-        name = f"{len(list(self._runs.glob('[0-9]*'))):05d}"
-        (self._runs / name).mkdir()
+        name = f"{len(list(self.runs.glob('[0-9]*'))):05d}"
+        (self.runs / name).mkdir()
         return name
 
 
@@ -223,13 +232,23 @@ def _settings() -> Iterator[None]:
 
 
 @contextmanager
-def _stopping() -> Iterator[StopWish]:
-    """Inside, Tune is told of the first SIGINT or SIGTERM. A second one ends everything at once."""
+def _stopping(hours: float | None) -> Iterator[StopWish]:
+    """Inside, Tune is told of the first SIGINT or SIGTERM, or when the time is up. A second signal ends all at once."""
     with stop_wish(_let_tune_end) as wish:
+
+        def time_is_up() -> None:
+            wish.signal = signal.SIGALRM
+            _let_tune_end()
+
+        timer = threading.Timer((hours or 0) * 3600, time_is_up)
+        timer.daemon = True
+        if hours is not None:
+            timer.start()
         before = signal.getsignal(signal.SIGUSR1)
         try:
             yield wish
         finally:
+            timer.cancel()
             if signal.getsignal(signal.SIGUSR1) != before:  # Tune leaves its own
                 signal.signal(signal.SIGUSR1, before)
 
@@ -238,4 +257,4 @@ def _let_tune_end() -> None:
     """Tune ends and saves its state at SIGUSR1, once it plays; before that there is nothing to save."""
     if not callable(signal.getsignal(signal.SIGUSR1)):
         raise KeyboardInterrupt
-    signal.raise_signal(signal.SIGUSR1)
+    os.kill(os.getpid(), signal.SIGUSR1)
