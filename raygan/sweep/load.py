@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from raygan.components import nearest
 from raygan.config import preset_names
 from raygan.config.gan import CHANGING
 from raygan.config.load import checked, merge
@@ -101,8 +102,29 @@ def _config_tree(sweep: Sweep, folder: Path, words: Tree) -> Tree:
     """The config keys that all trials begin with: of the base, of the file, of the command line."""
     tree: Tree = {}
     if sweep.base is not None:
-        tree = read(sweep.base if sweep.base in preset_names() else str(folder / sweep.base))
+        tree = _read_base(sweep.base, folder)
+        for key, _ in domains(sweep.space):
+            _leave_out(key, tree)
     return merge(merge(tree, sweep.config, Config), words, Config)
+
+
+def _read_base(base: str, folder: Path) -> Tree:
+    if base in preset_names():
+        return read(base)
+    path = folder / base
+    if not (path.suffix or path.exists()):
+        raise InputError(f"base: {path} is not there, and {base} is no preset; {nearest(base, preset_names())}")
+    return read(str(path))
+
+
+def _leave_out(key: str, tree: Tree) -> None:
+    """Remove a key that is varied; not a section's name, which says what the keys beside it belong to."""
+    *sections, last = key.split(".")
+    below: Any = tree
+    for section in sections:
+        below = below.get(section) if isinstance(below, dict) else None
+    if isinstance(below, dict) and last != "name":
+        below.pop(last, None)
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
@@ -122,7 +144,9 @@ def _check_key(key: str, sweep: Sweep) -> None:
     for part in key.split("."):
         section = section.get(part, {}) if isinstance(section, dict) else {}
     if section != {} and not isinstance(section, dict):
-        raise InputError(f"{key}: is set to {section} in config or by a word, but space varies it; take one out")
+        raise InputError(
+            f"{key}: is set to {section} in base or config or by a word, but space varies it; take one out"
+        )
     if key.split(".")[0] == "checkpoint":
         raise InputError(f"space: {key} is not to be varied: a trial saves its state at every evaluation")
     if key == "engine.address":
@@ -148,6 +172,10 @@ def _check_scheduler(sweep: Sweep, plain: Config) -> None:
         for key in ("grace_period", "max_t"):
             if getattr(scheduler, key) is None:
                 raise InputError(f"scheduler.{key}: must be set for scheduler.time_attr={scheduler.time_attr}")
+    if isinstance(scheduler, Asha):
+        grace, end = scheduler.grace_period or plain.eval.every, scheduler.max_t or plain.rounds
+        if grace > end:
+            raise InputError(f"scheduler.grace_period: {grace:g} is behind max_t={end:g}, so nothing would be compared")
     if isinstance(scheduler, Pbt | Pb2):
         _check_population(sweep, scheduler, plain)
 
@@ -159,6 +187,11 @@ def _check_population(sweep: Sweep, scheduler: Pbt | Pb2, plain: Config) -> None
             raise InputError(f"space: {key} cannot change in mid-run, which {name} would do; {', '.join(CHANGING)} can")
         if isinstance(scheduler, Pb2) and not isinstance(domain, Range):
             raise InputError(f"space.{key}: pb2 needs a range, such as uniform or loguniform")
+        section = key.split(".")[0]
+        if getattr(plain, section).lr_steps:
+            raise InputError(
+                f"{section}.lr_steps: the rate would change at rounds of its own, and {name} changes it; take one out"
+            )
     if sweep.seeds or isinstance(sweep.search, Optuna):
         raise InputError(f"scheduler.name: {name} makes one population of all trials: no seeds, and search.name=random")
     if sweep.samples < 2:
