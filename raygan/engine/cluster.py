@@ -73,8 +73,8 @@ class Connection:
     Ray logs the traceback of every failure that nobody has asked for yet; each reaches the user as our own error.
     """
 
-    def __init__(self, address: str | None, cpus: float) -> None:
-        """`cpus` are the logical ones a Ray that is started here has at least.
+    def __init__(self, address: str | None, cpus: float, *, exactly: bool = False) -> None:
+        """`cpus` are the logical ones a Ray that is started here has at least, or exactly.
 
         Raises:
             InputError: there is no cluster at `address` (`engine.address`).
@@ -91,7 +91,7 @@ class Connection:
             # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
             ray.init(
                 "local",
-                num_cpus=max(os.cpu_count() or 1, math.ceil(cpus)),
+                num_cpus=max(0 if exactly else os.cpu_count() or 1, math.ceil(cpus)),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=_QUIET,
@@ -180,6 +180,12 @@ def shortage(needs: Needs, in_one_group: bool = False) -> str | None:
                 f"{_describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; lower devices or the "
                 f"share per device, or raise engine.devices_per_actor"
             )
+    if in_one_group and needs.centre["GPU"] > 1 > max(needs.server.get("GPU", 0), needs.recorder.get("GPU", 0)):
+        return (
+            f"engine.server_gpus={needs.server['GPU']:g} and eval.gpus={needs.recorder['GPU']:g}: Ray keeps them "
+            f"together in a trial, and {needs.centre['GPU']:g} GPU would be one and a part of another, where one of "
+            "them has no room; let both have room on one GPU, or give one of them a whole"
+        )
     if in_one_group and not any(_holds(nodes, index, needs) for index in range(len(nodes))):
         return (
             f"engine: no node of {_describe(nodes)} has room for the server ({dict(needs.centre)}) that leaves room "
@@ -201,7 +207,14 @@ def _fits(node: Resources, request: Resources) -> int:
     asked = {name: amount for name, amount in request.items() if amount > 0}
     if not asked:
         return 10**9
-    return min(math.floor(round(node.get(name, 0.0) / amount, 6)) for name, amount in asked.items())
+    return min(_times(name, node.get(name, 0.0), amount) for name, amount in asked.items())
+
+
+def _times(name: str, available: float, amount: float) -> int:
+    """How often an amount is there; a share of a GPU is a share of one."""
+    whole, rest = divmod(round(available, 6), 1.0)
+    parts = [1.0] * int(whole) + [rest] if name == "GPU" and amount < 1 else [available]
+    return sum(math.floor(round(part / amount, 6)) for part in parts)
 
 
 def _describe(nodes: list[Resources]) -> str:

@@ -75,7 +75,8 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     _check_folder(sweep, folder, resume)
     tried = tried_out(sweep)
     with _settings():
-        connection = Connection(sweep.config_of({}).engine.address, cpus_to_start(sweep, tried))
+        address, cpus = sweep.config_of({}).engine.address, cpus_to_start(sweep, tried)
+        connection = Connection(address, cpus, exactly=sweep.concurrent is not None)
         try:
             check_that_trials_fit(sweep, tried)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:
