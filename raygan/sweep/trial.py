@@ -16,7 +16,7 @@ from raygan.run_folder import Row, RunFolder
 from raygan.sweep.metrics import scores
 from raygan.sweep.snapshot import clear, put_back, take
 from raygan.sweep.space import Settings, tree_of
-from raygan.sweep.spec import Sweep
+from raygan.sweep.spec import Pb2, Pbt, Sweep
 
 LAST = "last"
 """Says in a report that the run is over."""
@@ -43,7 +43,9 @@ def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
     else:
         with checkpoint.as_directory() as kept:
             round = put_back(Path(kept), folder)
-        config = going_on(folder.read_config(), settings, round)
+        config = folder.read_config()
+        if isinstance(sweep.scheduler, Pbt | Pb2):  # nobody else changes anything in mid-run
+            config = going_on(config, settings, round)
         train(config, folder.root, resume=True, watchers=[_Reporter(sweep, folder, config.rounds)])
     _report(sweep, folder, config.rounds, last=True)
 
