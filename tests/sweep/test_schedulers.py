@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
@@ -77,6 +77,7 @@ class Played:
 ATTRIBUTES = [{}, {"time_attr": "sim_s", "grace_period": 1, "max_t": 8}, {"grace_period": 3, "max_t": 10}]
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.integers(0, 9).map(float), min_size=8, max_size=8), min_size=2, max_size=5),
     st.lists(st.integers(0, 4), max_size=40),
