@@ -249,7 +249,7 @@ def test_the_sweeps_that_ship_are_good_and_their_resources_hold_every_trial(path
     assert reload_sweep(tmp_path) == sweep
     tried = tried_out(sweep)
     assert tried
-    for settings in tried:
-        config = sweep.config_of(settings)
+    for point in tried:
+        config = sweep.config_of(point)
         asked = resources_for(config).required_resources
         assert all(asked.get(name, 0) >= amount for name, amount in needs_of_trial(config).total.items())

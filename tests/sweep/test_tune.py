@@ -32,6 +32,7 @@ def generators(folder):
     return {path.parent.name: path.read_bytes() for path in folder.glob("runs/*/generator.safetensors")}
 
 
+@pytest.mark.ray
 def test_a_sweep_from_python_gives_tunes_grid_and_its_best_config_trains_to_the_same_bytes(tmp_path, cluster):
     import ray
 
@@ -64,6 +65,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize(("keys", "message"), WRONG, ids=["a limited population", "too large"])
 def test_a_sweep_that_cannot_be_played_leaves_nothing(keys, message, tmp_path, cluster):
     with pytest.raises(raygan.InputError, match=message):
@@ -257,12 +259,14 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_can(number, status, tmp_path
 
 
 @pytest.mark.slow
-def test_a_member_of_a_population_that_went_on_from_another_is_the_run_of_its_config(tmp_path):
+def test_a_member_of_a_population_that_went_on_from_another_is_the_run_of_its_config(tmp_path, monkeypatch):
     out = tmp_path / "sweep"
-    config = CONFIG | {"rounds": 24, "eval": CONFIG["eval"] | {"every": 4}}
+    config = CONFIG | {"rounds": 24, "eval": CONFIG["eval"] | {"every": 4}, "method": "tests.own:sleeps"}
+    monkeypatch.setenv("OWN_SLEEP", "0.1")  # so that all four are under way at once
     pbt = {"name": "pbt", "quantile_fraction": 0.5, "resample_probability": 0.5}
     played(written(tmp_path, config=config, samples=4, scheduler=pbt, concurrent=4), "--out", out)
     assert set(table_of(out)["status"]) == {"finished"}
+    monkeypatch.delenv("OWN_SLEEP")
     runs = [RunFolder(path) for path in sorted((out / "runs").iterdir())]
     cloned = [run for run in runs if run.read_config().device_optimizer.lr_steps]
     assert cloned
