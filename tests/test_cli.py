@@ -98,6 +98,7 @@ def not_writable(folder: Path) -> str:
     return str(folder / "file" / "run")
 
 
+TINY_SWEEP = str(Path(__file__).parents[1] / "tune_configs" / "tiny.yaml")
 WRONG = [
     (["train", "divices=3"], "divices: unknown key; did you mean devices?"),
     (["train", "engine.exector=ray"], "did you mean engine.executor?"),
@@ -198,6 +199,17 @@ WRONG = [
     (["sample", "nowhere", "--count", "0", "--out", "x.png"], "Invalid value for '--count'"),
     (["sample", "nowhere"], "Missing option '--count'"),
     (["plan", "devices=0"], "devices: input should be greater than or equal to 1"),
+    (["tune"], "say which sweep: a YAML file, such as tune_configs/schedules.yaml"),
+    (["tune", "nosuchsweep"], "nosuchsweep: no such sweep file"),
+    (["tune", "rounds=3"], "say which sweep: a YAML file"),
+    (["tune", "--resume"], "--resume: say which sweep with --out DIR"),
+    (["tune", "--resume", "--out", "nowhere"], "nowhere: not a sweep's folder (it has no sweep.yaml)"),
+    (["tune", TINY_SWEEP, "--out", full], "exists and is not empty; name another folder"),
+    (["tune", TINY_SWEEP, "--out", "s3://bucket/x"], "--out: s3://bucket/x is a URI, but a sweep needs a folder"),
+    (["tune", TINY_SWEEP, "--resume", "--out", "nowhere"], "nowhere holds no sweep that had begun; start it without"),
+    (["tune", TINY_SWEEP, "sampels=3"], "tiny.yaml: sampels: unknown key"),
+    (["tune", TINY_SWEEP, "engine.address=127.0.0.1:1"], "engine.address: no Ray cluster at '127.0.0.1:1'"),
+    (["tune", TINY_SWEEP, TINY_SWEEP], "not of the form key=value"),
 ]
 
 

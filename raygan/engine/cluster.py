@@ -180,6 +180,12 @@ def shortage(needs: Needs, in_one_group: bool = False) -> str | None:
                 f"{_describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; lower devices or the "
                 f"share per device, or raise engine.devices_per_actor"
             )
+    if in_one_group and needs.centre["GPU"] > 1 > max(needs.server.get("GPU", 0), needs.recorder.get("GPU", 0)):
+        return (
+            f"engine.server_gpus={needs.server['GPU']:g} and eval.gpus={needs.recorder['GPU']:g}: Ray keeps them "
+            f"together in a trial, and {needs.centre['GPU']:g} GPU would be one and a part of another, where one of "
+            "them has no room; let both have room on one GPU, or give one of them a whole"
+        )
     if in_one_group and not any(_holds(nodes, index, needs) for index in range(len(nodes))):
         return (
             f"engine: no node of {_describe(nodes)} has room for the server ({dict(needs.centre)}) that leaves room "
@@ -201,7 +207,14 @@ def _fits(node: Resources, request: Resources) -> int:
     asked = {name: amount for name, amount in request.items() if amount > 0}
     if not asked:
         return 10**9
-    return min(math.floor(round(node.get(name, 0.0) / amount, 6)) for name, amount in asked.items())
+    return min(_times(name, node.get(name, 0.0), amount) for name, amount in asked.items())
+
+
+def _times(name: str, available: float, amount: float) -> int:
+    """How often an amount is there; a share of a GPU is a share of one."""
+    whole, rest = divmod(round(available, 6), 1.0)
+    parts = [1.0] * int(whole) + [rest] if name == "GPU" and amount < 1 else [available]
+    return sum(math.floor(round(part / amount, 6)) for part in parts)
 
 
 def _describe(nodes: list[Resources]) -> str:

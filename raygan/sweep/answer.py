@@ -143,7 +143,9 @@ def _best_value(sweep: Sweep, root: Path, last: int) -> float | None:
 
 def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Integers as such where some are missing."""
-    return table.convert_dtypes(convert_string=False, convert_boolean=False, convert_floating=False)
+    numbers = table.select_dtypes("float")
+    whole = [name for name in numbers if numbers[name].notna().any() and (numbers[name].dropna() % 1 == 0).all()]
+    return table.astype(dict.fromkeys(whole, "Int64"))
 
 
 def _best(results: SweepResults, folder: Path) -> str:

@@ -1,10 +1,11 @@
 """From a YAML file and `key=value` words to a checked `Sweep`, or one clear line. Starts nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from raygan.components import nearest
 from raygan.config import preset_names
 from raygan.config.gan import CHANGING
 from raygan.config.load import checked, merge
@@ -31,19 +32,17 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
     tree = read(str(source))
     own: Tree = {}
     config: Tree = {}
-    set_by_words: set[str] = set()
     for word in words:
         parsed = parse_word(word)
         if next(iter(parsed)) in Sweep.model_fields:
             own = _laid_over(own, parsed)
         else:
             config = merge(config, parsed, Config)
-            set_by_words.add(word.partition("=")[0])
     try:
         sweep = checked(_laid_over(tree, own), Sweep)
-        for key, _ in domains(sweep.space):
-            if any(_overlap(key, word) for word in set_by_words):
-                raise InputError(f"{key}: is set by a word, but space varies it; leave the word out")
+        if Path(source).name != SWEEP:  # where the base's keys are among the config's
+            _check_set_once(sweep, sweep.config, "config")
+        _check_set_once(sweep, config, "a word")
         based = sweep.model_copy(update={"base": None, "config": _config_tree(sweep, Path(source).parent, config)})
         check_sweep(based)
     except InputError as error:
@@ -106,8 +105,17 @@ def _config_tree(sweep: Sweep, folder: Path, words: Tree) -> Tree:
     """The config keys that all trials begin with: of the base, of the file, of the command line."""
     tree: Tree = {}
     if sweep.base is not None:
-        tree = read(sweep.base if sweep.base in preset_names() else str(folder / sweep.base))
+        tree = _read_base(sweep.base, folder)
     return merge(merge(tree, sweep.config, Config), words, Config)
+
+
+def _read_base(base: str, folder: Path) -> Tree:
+    if base in preset_names():
+        return read(base)
+    path = folder / base
+    if not (path.suffix or path.exists()):
+        raise InputError(f"base: {path} is not there, and {base} is no preset; {nearest(base, preset_names())}")
+    return read(str(path))
 
 
 def _laid_over(below: Tree, above: Tree) -> Tree:
@@ -123,6 +131,22 @@ def _laid_over(below: Tree, above: Tree) -> Tree:
         else:
             merged[key] = value
     return merged
+
+
+def _check_set_once(sweep: Sweep, tree: Tree, by: str) -> None:
+    """Refuse to set what is varied for all trials; what is varied for some may be set for the others."""
+    for key in _paths(tree):
+        for varied in sweep.space:
+            if _overlap(key, varied):
+                raise InputError(f"{key}: is set by {by}, but space varies {varied}; take one of them out")
+
+
+def _paths(tree: Tree) -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from (f"{key}.{below}" for below in _paths(value))
+        else:
+            yield key
 
 
 def _check_apart(space: Space, above: tuple[str, ...]) -> None:
@@ -183,6 +207,11 @@ def _check_population(sweep: Sweep, scheduler: Pbt | Pb2, plain: Config) -> None
             raise InputError(f"space: {key} cannot change in mid-run, which {name} would do; {', '.join(CHANGING)} can")
         if isinstance(scheduler, Pb2) and not isinstance(domain, Range):
             raise InputError(f"space.{key}: pb2 needs a range, such as uniform or loguniform")
+        section = key.split(".")[0]
+        if getattr(plain, section).lr_steps:
+            raise InputError(
+                f"{section}.lr_steps: the rate would change at rounds of its own, and {name} changes it; take one out"
+            )
     if sweep.seeds or isinstance(sweep.search, Optuna):
         raise InputError(f"scheduler.name: {name} makes one population of all trials: no seeds, and search.name=random")
     if sweep.samples < 2:

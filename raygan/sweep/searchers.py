@@ -1,5 +1,7 @@
 """Where the points of a sweep come from, as Tune's searchers."""
 
+import json
+import math
 import pickle
 import tempfile
 from collections.abc import Sequence
@@ -64,28 +66,39 @@ class Listed(Searcher):
         super().__init__()
         self._points = points
         self._given = 0
+        self._over: set[str] = set()
+        self._most = math.inf
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """Whatever the metric is."""
+        return True
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Kept to here: Tune's limiter forgets what was under way when a sweep is resumed, and hides its end."""
+        self._most = max_concurrent
         return True
 
     def suggest(self, trial_id: str) -> Any:
         """The next point."""
         if self._given == len(self._points):
             return Searcher.FINISHED
+        if self._given - len(self._over) >= self._most:
+            return None
         self._given += 1
         return dict(self._points[self._given - 1])
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing is learnt."""
+        """Nothing is learnt, but that another may begin."""
+        self._over.add(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """How many were given out."""
-        Path(checkpoint_path).write_text(str(self._given))
+        """How many were given out, and who of them are over."""
+        Path(checkpoint_path).write_text(json.dumps([self._given, sorted(self._over)]))
 
     def restore(self, checkpoint_path: str) -> None:
         """Go on behind those."""
-        self._given = int(Path(checkpoint_path).read_text())
+        self._given, over = json.loads(Path(checkpoint_path).read_text())
+        self._over = set(over)
 
 
 class Repeated(Searcher):
@@ -103,16 +116,22 @@ class Repeated(Searcher):
         self._first_of: dict[str, str] = {}
         """The first trial of every trial's point."""
         self._found: dict[str, dict[str, float]] = {}
-        """What is known of each point so far, by trial; NaN of one that failed."""
-        self._told: set[str] = set()
-        """The points that the other searcher knows of; a failed trial that is tried again comes too late for it."""
+        """What is known of each point so far, by its trials; NaN of one that failed."""
+        self._most = math.inf
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """They are set already."""
         return True
 
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """As `Listed`."""
+        self._most = max_concurrent
+        return True
+
     def suggest(self, trial_id: str) -> Any:
         """The newest point with its next seed, or a new point."""
+        if len(self._first_of) - sum(map(len, self._found.values())) >= self._most:
+            return None
         first = next(reversed(self._points), None)
         played = list(self._first_of.values()).count(first) if first is not None else 0
         if first is None or played == len(self._seeds):
@@ -125,12 +144,13 @@ class Repeated(Searcher):
         return {**self._points[first], **self._seeds[played]}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Tell the other searcher once a point has been played with every seed."""
+        """Tell the other searcher once a point has been played with every seed; what is tried again later is late."""
         first = self._first_of[trial_id]
-        self._found[first][trial_id] = float((result or {}).get(self.metric, nan))
-        if len(self._found[first]) == len(self._seeds) and first not in self._told:
-            self._told.add(first)
-            values = [value for value in self._found[first].values() if not isnan(value)]
+        found = self._found[first]
+        told = len(found) == len(self._seeds)
+        found[trial_id] = float((result or {}).get(self.metric, nan))
+        if len(found) == len(self._seeds) and not told:
+            values = [value for value in found.values() if not isnan(value)]
             mean = {self.metric: fmean(values)} if values else None
             self._searcher.on_trial_complete(first, mean, error=not values)
 
@@ -139,13 +159,13 @@ class Repeated(Searcher):
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             self._searcher.save(str(inner))
-            state = (self._points, self._first_of, self._found, self._told, inner.read_bytes())
+            state = (self._points, self._first_of, self._found, inner.read_bytes())
         Path(checkpoint_path).write_bytes(pickle.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
         """Both searchers."""
         state = pickle.loads(Path(checkpoint_path).read_bytes())  # Tune's own folder, all of which are pickles
-        self._points, self._first_of, self._found, self._told, kept = state
+        self._points, self._first_of, self._found, kept = state
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             inner.write_bytes(kept)

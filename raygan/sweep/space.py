@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from itertools import product
+from math import isfinite, remainder
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
@@ -69,8 +70,9 @@ class Range(Domain):
         return getattr(tune, self.word)(*self.given)
 
     def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
-        """One number."""
-        yield {key: self.in_tune().sample(random_state=random)}
+        """One number; rounding carries none beyond an end."""
+        low, high = self.ends
+        yield {key: min(max(self.in_tune().sample(random_state=random), low), high)}
 
     def corners(self, key: str) -> Iterator[Settings]:
         """Both ends."""
@@ -111,7 +113,7 @@ class Quniform(Range):
     @model_validator(mode="after")
     def _is_made_of_steps(self) -> Self:
         *ends, step = self.quniform
-        if not step > 0 or any(abs(end / step - round(end / step)) > 1e-9 for end in ends):
+        if not step > 0 or not all(isfinite(end / step) and abs(remainder(end / step, 1)) < 1e-9 for end in ends):
             raise ValueError(f"quniform: both ends must be multiples of the step, got {list(self.quniform)}")
         return self
 

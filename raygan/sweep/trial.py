@@ -19,7 +19,7 @@ from raygan.sweep.metrics import scores
 from raygan.sweep.resources import needs_of_trial
 from raygan.sweep.snapshot import clear, put_back, take
 from raygan.sweep.space import Settings, tree_of
-from raygan.sweep.spec import Sweep
+from raygan.sweep.spec import Pb2, Pbt, Sweep
 
 LAST = "last"
 """Says in a report that the run is over."""
@@ -43,14 +43,16 @@ def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
         config = folder.read_config()
     elif checkpoint is None:
         config = sweep.config_of(settings)
-        if problem := shortage(needs_of_trial(config), in_one_group=True):
+        if config.engine.executor == "ray" and (problem := shortage(needs_of_trial(config), in_one_group=True)):
             raise InputError(problem)  # it was drawn in mid-sweep, and was given less than it needs
         clear(folder)
         train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)])
     else:
         with checkpoint.as_directory() as kept:
             round = put_back(Path(kept), folder)
-        config = going_on(folder.read_config(), settings, round)
+        config = folder.read_config()
+        if isinstance(sweep.scheduler, Pbt | Pb2):  # nobody else changes anything in mid-run
+            config = going_on(config, settings, round)
         train(config, folder.root, resume=True, watchers=[_Reporter(sweep, folder, config.rounds)])
     _report(sweep, folder, config.rounds, last=True)
 

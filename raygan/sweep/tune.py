@@ -33,6 +33,8 @@ from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.trial import LAST, play
 
+__all__ = ["Outcome", "ResultGrid", "tune"]
+
 _TUNE = "tune"
 _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config are the user's

@@ -1,0 +1,274 @@
+"""From a file and words to a checked sweep, or one line."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raygan import InputError, load_sweep
+from raygan.config.load import checked
+from raygan.config.source import dump
+from raygan.sweep.load import SWEEP, dump_sweep, reload_sweep, tried_out
+from raygan.sweep.resources import needs_of_trial, resources_for
+from raygan.sweep.spec import Asha, Optuna, Sweep
+from tests.sweep.helpers import CONFIG, RATES, SCHEDULES
+
+SWEEPS = sorted((Path(__file__).parents[2] / "tune_configs").glob("*.yaml"))
+PAIR = {key: {"loguniform": [1e-4, 1e-2]} for key in ("device_optimizer.lr", "generator_optimizer.lr")}
+DRAWN = {"space": RATES, "samples": 4}
+PBT = {"space": PAIR, "samples": 4, "scheduler": {"name": "pbt"}}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """A sweep of the schedules with other keys; None: without that key."""
+
+    def load(keys, *words):
+        tree = {"config": CONFIG, "space": SCHEDULES} | keys
+        path = tmp_path / "mine.yaml"
+        path.write_text(dump({key: value for key, value in tree.items() if value is not None}))
+        return load_sweep(path, words)
+
+    return load
+
+
+def target(**keys):
+    return {"metric": "sim_s_to_target", "target": {"fd_clf": 40}} | keys
+
+
+WRONG = [
+    ({"sapce": {}}, "sapce: unknown key; did you mean space?"),
+    (
+        {"scheduler": {"name": "asha", "grace_time": 3}},
+        "scheduler.grace_time: unknown key; did you mean scheduler.grace_period?",
+    ),
+    ({"scheduler": {"name": "pbt", "grace_period": 3}}, "scheduler.grace_period: unknown key; only scheduler.name=a"),
+    ({"scheduler": {"name": "ashes"}}, "scheduler: 'ashes' is not known; known: 'fifo', 'asha', 'pbt', 'pb2'"),
+    ({"search": {"name": "bayes"}}, "search: 'bayes' is not known; known: 'random', 'optuna'"),
+    ({"search": {"name": "optuna", "seeds": 3}}, "search.seeds: unknown key; did you mean search.seed?"),
+    ({"space": None}, "space: field required"),
+    ({"space": {}}, "space: is empty; give at least one config key a domain"),
+    ({"space": {"shedule": {"choice": ["serial"]}}}, "space: shedule: unknown key; did you mean schedule?"),
+    ({"space": {"optimizer.lr": {"choice": [1.0]}}}, "space: optimizer: unknown key; "),
+    ({"space": {"schedule": {"grid_search": ["serial", "both"]}}}, "space: schedule: input should be 'serial' or 'par"),
+    (
+        {"space": {"generator_steps": {"uniform": [2.0, 4.0]}}},
+        "space: generator_steps: input should be a valid integer, got ",
+    ),
+    (
+        {"space": {"device_steps": {"randint": [0, 3]}}, "samples": 50},
+        "space: device_steps: input should be greater than or eq",
+    ),
+    (
+        {"space": {"devices": {"choice": [2]}}},
+        "devices: is set by config, but space varies devices; take one of them out",
+    ),
+    (
+        {"space": {"data.limit": {"choice": [150]}}},
+        "data.limit: is set by config, but space varies data.limit; take one of th",
+    ),
+    ({"space": {"checkpoint.every": {"choice": [1]}}}, "space: checkpoint.every is not to be varied: a trial saves it"),
+    ({"space": {"checkpoint.keep": {"choice": [1]}}}, "space: checkpoint.keep is not to be varied"),
+    ({"space": {"engine.address": {"choice": ["auto"]}}}, "space: engine.address is not to be varied: all trials are "),
+    ({"config": {"divices": 3}}, "divices: unknown key; did you mean devices?"),
+    ({"config": {"devices": "three"}}, "devices: input should be a valid integer"),
+    ({"config": [3]}, "config: input should be "),
+    ({"metric": "fid_clf"}, "metric: fid_clf is not known; known: fd_clf, "),
+    ({"metric": "reverse_kl"}, "metric: reverse_kl is not measured with data.name=digits; fd_clf, classes_found, fd_c"),
+    ({"metric": "fid"}, "metric: fid is not measured with data.name=digits; "),
+    ({"mode": "lowest"}, "mode: input should be 'min' or 'max'"),
+    ({"target": {"fd_clf": 40}}, "target: is for metric rounds_to_target, megabytes_to_target, sim_s_to_target, as {"),
+    (target(target=None), "target: is for metric rounds_to_target, megabytes_to_target, sim_s_to_target, as {fd_clf"),
+    (target(target={}), "target: one of fd_clf, reverse_kl, "),
+    (target(target={"fd_clf": 40, "fid": 3}), "target: one of fd_clf, reverse_kl, "),
+    (target(target={"classes_found": 9}), "target: one of fd_clf, reverse_kl, "),
+    (target(target={"reverse_kl": 0.1}), "metric: reverse_kl is not measured with data.name=digits"),
+    (target(mode="max"), "metric: sim_s_to_target is known when it is over; use mode min and scheduler.name=fifo"),
+    (target(scheduler={"name": "asha"}), "metric: sim_s_to_target is known when it is over; use mode min and schedul"),
+    ({"seeds": [0, 1, 0]}, "seeds: each once, got [0, 1, 0]"),
+    ({"seeds": [-1]}, "seeds.0: input should be greater than or equal to 0"),
+    ({"seeds": [0], "space": {"seed": {"choice": [1]}}}, "seeds: the space varies seed already; take it out of one o"),
+    ({"samples": 2}, "samples: 2, but space is a grid, where nothing is drawn; to repeat it, give it seeds"),
+    ({"samples": 0}, "samples: input should be greater than or equal to 1"),
+    ({"concurrent": 0}, "concurrent: input should be greater than or equal to 1"),
+    ({"stop": {"rounds": 3}}, "stop.rounds: unknown key; "),
+    ({"stop": {"hours": 0}}, "stop.hours: input should be greater than 0"),
+    ({"search": {"name": "optuna"}}, "space.schedule: grid_search is for search.name=random; optuna takes choice"),
+    ({**DRAWN, "scheduler": {"name": "asha", "reduction_factor": 1}}, "scheduler.reduction_factor: input should be gr"),
+    ({**DRAWN, "scheduler": {"name": "asha", "time_attr": "wall_s"}}, "scheduler.time_attr: input should be 'round', "),
+    ({**DRAWN, "scheduler": {"name": "asha", "time_attr": "sim_s"}}, "scheduler: grace_period and max_t must be set f"),
+    (
+        {**DRAWN, "scheduler": {"name": "asha", "time_attr": "megabytes", "grace_period": 1}},
+        "scheduler: grace_period and max_t must be set for scheduler.time_attr=meg",
+    ),
+    ({**DRAWN, "scheduler": {"name": "asha", "grace_period": 5}}, "scheduler.grace_period: the first rung, at 5, lies"),
+    ({**DRAWN, "scheduler": {"name": "asha", "max_t": 1}}, "scheduler.grace_period: the first rung, at 2, lies behin"),
+    ({**PBT, "space": {"gan.ema": {"choice": [0.0, 0.5]}}}, "space: gan.ema cannot change in mid-run, which pbt wou"),
+    ({**PBT, "samples": 1}, "samples: pbt needs a population of at least 2, got 1"),
+    ({**PBT, "seeds": [0, 1]}, "scheduler.name: pbt makes one population of all trials: no seeds, and search.name=ran"),
+    ({**PBT, "search": {"name": "optuna"}}, "scheduler.name: pbt makes one population of all trials: no seeds, and se"),
+    ({**PBT, "scheduler": {"name": "pbt", "perturbation_interval": 3}}, "scheduler.perturbation_interval: 3 is not a "),
+    ({**PBT, "scheduler": {"name": "pbt", "quantile_fraction": 0.6}}, "scheduler.quantile_fraction: input should be l"),
+    (
+        {**PBT, "scheduler": {"name": "pb2"}, "space": {"device_optimizer.lr": {"choice": [1e-3, 1e-2]}}},
+        "space.device_optimizer.lr: pb2 needs a range, such as uniform or loguniform",
+    ),
+    (
+        {**PBT, "config": CONFIG | {"device_optimizer": {"lr_steps": [{"round": 3, "lr": 0.1}]}}},
+        "device_optimizer.lr_steps: the rate would change at rounds of its own, and pbt changes it; take one out",
+    ),
+    ({"base": "digit"}, "digit is not there, and digit is no preset; did you mean digits?"),
+    ({"base": "missing.yaml"}, "missing.yaml: cannot be read as a config file: "),
+    ({"base": 3}, "base: input should be a valid string"),
+]
+
+
+@pytest.mark.parametrize(("keys", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_a_wrong_key_or_value_is_one_line_that_names_the_file_and_it(keys, message, load, tmp_path):
+    with pytest.raises(InputError) as caught:
+        load(keys)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{tmp_path / 'mine.yaml'}: ")
+    assert message in text
+
+
+def test_two_keys_that_set_the_same_are_refused(load):
+    below = {"averaged": {"schedule": {"choice": ["serial"]}}, "mdgan": None}
+    for space in (
+        {"method": {"choice": below}, "schedule": {"choice": ["parallel"]}},
+        {"channel": {"choice": [{"name": "none"}]}, "channel.seed": {"choice": [1]}},
+        {"channel.seed": {"choice": [1]}, "channel": {"choice": [{"name": "none"}]}},
+    ):
+        with pytest.raises(InputError, match="set the same; vary one of them"):
+            load({"space": space})
+    fedgan = {"fedgan": {"device_steps": {"choice": [2]}}, "averaged": {"device_steps": {"choice": [1]}}}
+    load({"space": {"method": {"choice": fedgan}}})
+
+
+def test_what_is_varied_for_some_may_be_set_for_the_others(load):
+    below = {"averaged": {"schedule": {"grid_search": ["parallel"]}}, "mdgan": None}
+    sweep = load({"space": {"method": {"grid_search": below}}}, "schedule=serial")
+    assert [sweep.config_of(point).schedule for point in tried_out(sweep)] == ["parallel", "serial"]
+
+
+WORDS = [
+    ("sapce.x=3", "sapce: unknown key"),
+    ("rounds=0", "rounds: input should be greater than or equal to 1"),
+    ("schedule=serial", "schedule: is set by a word, but space varies schedule; take one of them out"),
+    ("scheduler.name=ashes", "'ashes' is not known; known: 'fifo', 'asha', 'pbt', 'pb2'"),
+    ("samples=many", "samples: input should be a valid integer"),
+    ("rounds", "rounds: not of the form key=value"),
+]
+
+
+@pytest.mark.parametrize(("word", "message"), WORDS)
+def test_a_wrong_word_is_one_line(word, message, load):
+    with pytest.raises(InputError) as caught:
+        load({}, word)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1\n- 2", "holds a list, but"),
+        ("space: !!python/name:os.system", "not valid YA"),
+    ],
+)
+def test_what_is_no_sweep_file_is_one_line(text, message, tmp_path):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"mine.yaml: {message}") as caught:
+        load_sweep(tmp_path / "mine.yaml")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"none\.yaml: no such sweep file"):
+        load_sweep(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match=r"not a sweep's folder \(it has no sweep\.yaml\)"):
+        reload_sweep(tmp_path)
+
+
+def test_without_optuna_one_is_told_how_to_get_it(load, monkeypatch):
+    monkeypatch.setattr("raygan.sweep.load.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"search\.name: optuna is not installed; install it with: pip install 'rayg"):
+        load({**DRAWN, "search": {"name": "optuna"}})
+
+
+def test_words_set_the_sweeps_own_keys_and_configs_of_all_trials(load):
+    sweep = load(DRAWN, "samples=7", "rounds=9", "scheduler.name=asha", "gan.latent=3", "search.seed=5")
+    assert (sweep.samples, sweep.scheduler, sweep.search.seed) == (7, Asha(), 5)
+    config = sweep.config_of({"device_optimizer.lr": 0.5})
+    assert (config.rounds, config.gan.latent, config.gan.generator_width) == (9, 3, 4)
+    assert config.device_optimizer.lr == 0.5
+
+
+def test_words_go_into_the_files_sections_and_a_new_name_begins_a_new_one(load):
+    asha = {**DRAWN, "scheduler": {"name": "asha", "reduction_factor": 2}}
+    assert load(asha, "scheduler.max_t=3").scheduler == Asha(reduction_factor=2, max_t=3)
+    assert load(asha, "scheduler.name=fifo").scheduler.name == "fifo"
+    optuna = load(DRAWN, "search={name: optuna, startup: 3}").search
+    assert optuna == Optuna(startup=3)
+
+
+def test_the_base_is_a_preset_or_a_file_beside_the_sweep_and_lies_below_its_config(load, tmp_path):
+    assert load({"base": "gaussians", "config": None, "metric": "reverse_kl"}).config_of({}).rounds == 3000
+    (tmp_path / "base.yaml").write_text("rounds: 7\ndevices: 2\n")
+    config = load({"base": "base.yaml", "config": {"devices": 4}}, "batch_size=3").config_of({})
+    assert (config.rounds, config.devices, config.batch_size) == (7, 4, 3)
+
+
+def test_space_may_vary_what_the_base_sets(load, tmp_path):
+    whole = load({}).config_of({})
+    (tmp_path / "best.yaml").write_text(dump(whole.model_dump(mode="json")))  # as a sweep before it may have left
+    named = load({"base": "best.yaml", "config": None, "space": {"data.name": {"choice": ["digits"]}}})
+    assert named.config_of(tried_out(named)[0]).data.limit == 200
+    sweep = load({"base": "best.yaml", "config": None})
+    assert [sweep.config_of(point).schedule for point in tried_out(sweep)] == ["serial", "parallel"]
+    assert load({"base": "best.yaml", "config": None, "space": RATES}).config_of({}).rounds == 4
+    (tmp_path / SWEEP).write_text(dump_sweep(sweep))
+    assert reload_sweep(tmp_path) == sweep
+
+
+def test_every_trial_saves_at_every_evaluation(load):
+    assert load({}, "eval.every=3", "checkpoint.every=500").config_of({}).checkpoint.every == 3
+
+
+values = st.floats(1e-4, 1.0) | st.floats(1e-4, 1.0).map(lambda x: -x)
+domains_drawn = st.one_of(
+    st.lists(st.integers(-5, 5) | st.text(max_size=5) | st.booleans() | st.none() | values, min_size=1).map(
+        lambda options: {"choice": options}
+    ),
+    st.lists(values, min_size=2, max_size=2).map(lambda ends: {"uniform": sorted(ends)}),
+    st.lists(st.integers(-9, 9), min_size=2, max_size=2, unique=True).map(lambda ends: {"randint": sorted(ends)}),
+)
+spaces = st.dictionaries(
+    st.text("abc.", min_size=1, max_size=4),
+    domains_drawn | domains_drawn.map(lambda below: {"grid_search": {"on": {"x.y": below}, "off": None}}),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=40)
+@given(spaces, st.integers(1, 99), st.lists(st.integers(0, 9), unique=True), st.text(max_size=20))
+def test_a_dumped_sweep_is_read_back_as_an_equal_one(space, samples, seeds, question):
+    from raygan.config.source import parse
+
+    keys = {"space": space, "samples": samples, "seeds": seeds, "question": question, "config": CONFIG}
+    sweep = checked(keys | {"scheduler": {"name": "asha", "max_t": 3}, "stop": {"sim_s": 0.1}}, Sweep)
+    assert checked(parse(dump_sweep(sweep)), Sweep) == sweep
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_the_sweeps_that_ship_are_good_and_their_resources_hold_every_trial(path, tmp_path):
+    sweep = load_sweep(path)
+    (tmp_path / SWEEP).write_text(dump_sweep(sweep))
+    assert reload_sweep(tmp_path) == sweep
+    tried = tried_out(sweep)
+    assert tried
+    for point in tried:
+        config = sweep.config_of(point)
+        asked = resources_for(config).required_resources
+        assert all(asked.get(name, 0) >= amount for name, amount in needs_of_trial(config).total.items())

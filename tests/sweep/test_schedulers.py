@@ -1,0 +1,150 @@
+"""A sweep that is resumed knows what its trials had reported."""
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
+
+from raygan.sweep.schedulers import RememberingAsha, scheduler_of
+from tests.sweep.helpers import CONFIG, RATES, sweep
+
+EVERY, ROUNDS = 2, 16
+
+
+@dataclass
+class Trial:
+    """What a scheduler sees of one."""
+
+    trial_id: str
+    last_result: dict = field(default_factory=dict)
+
+    def __str__(self):
+        return f"run-{self.trial_id}"
+
+
+def asha(runs, mode="min", **keys):
+    config = CONFIG | {"rounds": ROUNDS, "eval": CONFIG["eval"] | {"every": EVERY}}
+    made = sweep(RATES, config, samples=9, mode=mode, scheduler={"name": "asha", "reduction_factor": 2, **keys})
+    scheduler = scheduler_of(made)
+    scheduler.runs = runs
+    assert scheduler.set_search_properties("fd_clf", mode)
+    return scheduler
+
+
+class Played:
+    """Trials of a sweep, their run folders, and what a scheduler has said to each report."""
+
+    def __init__(self, runs, values):
+        self.runs, self.values = runs, values
+        self.trials = [Trial(str(number)) for number in range(len(values))]
+        self.alive = set(range(len(values)))
+
+    def begin(self, scheduler):
+        for trial in self.trials:
+            scheduler.on_trial_add(None, trial)
+
+    def report(self, scheduler, number):
+        """The trial's next evaluation; what is decided. All that is over stays so."""
+        trial, values = self.trials[number], self.values[number]
+        round = trial.last_result.get("round", 0) + EVERY
+        rows = [{"round": round - 1, "wall_s": 1.0, "sim_s": 0.5 * (round - 1), "bytes_up": 1_000_000}]
+        rows.append(rows[0] | {"round": round, "sim_s": 0.5 * round, "eval_samples": 9})
+        rows[1]["fd_clf"] = values[round // EVERY - 1]
+        folder = self.runs / str(trial)
+        folder.mkdir(exist_ok=True)
+        with (folder / "metrics.jsonl").open("a") as file:
+            if round == EVERY:
+                first = {"round": 0, "wall_s": 0.0, "sim_s": 0.0, "fd_clf": 9e9, "eval_samples": 9}
+                file.write(json.dumps(first) + "\n")
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        trial.last_result = {"round": round, "fd_clf": rows[1]["fd_clf"], "sim_s": 0.5 * round, "megabytes": round}
+        if round == ROUNDS:
+            scheduler.on_trial_complete(None, trial, trial.last_result)
+            self.alive.discard(number)
+            return "OVER"
+        decision = scheduler.on_trial_result(None, trial, trial.last_result)
+        if decision == TrialScheduler.STOP:
+            scheduler.on_trial_complete(None, trial, trial.last_result)
+            self.alive.discard(number)
+        return decision
+
+    def play(self, scheduler, order):
+        return [(number, self.report(scheduler, number)) for number in order if number in self.alive]
+
+
+ATTRIBUTES = [{}, {"time_attr": "sim_s", "grace_period": 1, "max_t": 8}, {"grace_period": 3, "max_t": 10}]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.lists(st.integers(0, 9).map(float), min_size=8, max_size=8), min_size=2, max_size=5),
+    st.lists(st.integers(0, 4), max_size=40),
+    st.integers(0, 40),
+    st.sampled_from(["min", "max"]),
+    st.sampled_from(ATTRIBUTES),
+)
+def test_a_resumed_one_decides_as_the_one_that_lived(tmp_path_factory, values, order, cut, mode, keys):
+    order = [number % len(values) for number in order]
+    lived, resumed = (Played(tmp_path_factory.mktemp("runs"), values) for _ in range(2))
+    scheduler = asha(lived.runs, mode, **keys)
+    lived.begin(scheduler)
+    lived.play(scheduler, order[:cut])
+    before = asha(resumed.runs, mode, **keys)
+    resumed.begin(before)
+    resumed.play(before, order[:cut])
+    for trial in resumed.trials:  # a row that Tune has not heard of, as after a kill
+        if trial.last_result.get("round", 0):
+            (folder := resumed.runs / str(trial)).mkdir(exist_ok=True)
+            next_round = trial.last_result["round"] + 1
+            with (folder / "metrics.jsonl").open("a") as file:
+                row = {"round": next_round, "wall_s": 1.0, "sim_s": 99.0, "fd_clf": -1.0, "eval_samples": 9}
+                file.write(json.dumps(row) + "\n")
+    after = asha(resumed.runs, mode, **keys)
+    resumed.begin(after)
+    rungs = [sorted(recorded.items()) for _, recorded in after._brackets[0]._rungs]
+    assert rungs == [sorted(recorded.items()) for _, recorded in scheduler._brackets[0]._rungs]
+    for trial in resumed.trials:  # which goes on from its last report
+        path = resumed.runs / str(trial) / "metrics.jsonl"
+        if path.exists():
+            lines = path.read_text().splitlines()[: trial.last_result["round"] + 1]
+            path.write_text("".join(line + "\n" for line in lines))
+    assert resumed.play(after, order[cut:]) == lived.play(scheduler, order[cut:])
+
+
+def test_one_that_forgot_would_decide_otherwise(tmp_path):
+    played = Played(tmp_path, [[1.0] * 8, [2.0] * 8, [9.0] * 8])
+    scheduler = asha(tmp_path)
+    played.begin(scheduler)
+    played.play(scheduler, [0, 1])
+    remembering, forgetful = asha(tmp_path), asha(tmp_path / "nowhere")
+    for other in (remembering, forgetful):
+        played.begin(other)
+    last = played.trials[2]
+    result = {"round": 2, "fd_clf": 9.0}
+    assert remembering.on_trial_result(None, last, result) == TrialScheduler.STOP
+    assert forgetful.on_trial_result(None, last, result) == TrialScheduler.CONTINUE
+
+
+def test_rungs_begin_at_the_first_evaluation_and_end_with_the_rounds(tmp_path):
+    rungs = [milestone for milestone, _ in asha(tmp_path)._brackets[0]._rungs]
+    assert rungs == [16, 8, 4, 2]
+
+
+def test_a_sweep_asks_for_tunes_schedulers(tmp_path):
+    assert type(scheduler_of(sweep(RATES))) is FIFOScheduler
+    assert isinstance(asha(tmp_path), RememberingAsha)
+    rates = RATES | {"generator_optimizer.lr": {"choice": [1e-3, 1e-2]}}
+    pbt = scheduler_of(sweep(rates, samples=4, scheduler={"name": "pbt"}))
+    assert isinstance(pbt, PopulationBasedTraining)
+    assert pbt._perturbation_interval == 2, "at every evaluation"
+    assert pbt._hyperparam_mutations["generator_optimizer.lr"] == [1e-3, 1e-2]
+
+
+def test_pb2_is_given_the_ends_of_the_ranges():
+    pytest.importorskip("sklearn")
+    pb2 = scheduler_of(sweep(RATES, samples=4, scheduler={"name": "pb2", "perturbation_interval": 4}))
+    assert pb2._hyperparam_bounds == {"device_optimizer.lr": [1e-4, 1e-2]}
+    assert pb2._perturbation_interval == 4

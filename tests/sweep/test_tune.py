@@ -1,0 +1,342 @@
+"""Whole sweeps, from their file to their answer; killed, interrupted and resumed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from ray.tune import ResultGrid
+
+import raygan
+from raygan.config import load_config
+from raygan.config.source import dump
+from raygan.run_folder import RunFolder
+from raygan.sweep.load import load_sweep
+from raygan.sweep.tune import tune
+from tests.helpers import same_generator
+from tests.sweep.helpers import CONFIG, RATES, sweep
+
+TINY = Path(__file__).parents[2] / "tune_configs" / "tiny.yaml"
+COMMAND = [sys.executable, "-m", "raygan.cli", "tune"]
+OVER = ("finished", "stopped", "failed")
+
+
+def generators(folder):
+    return {path.parent.name: path.read_bytes() for path in folder.glob("runs/*/generator.safetensors")}
+
+
+@pytest.mark.ray
+def test_a_sweep_from_python_gives_tunes_grid_and_its_best_config_trains_to_the_same_bytes(tmp_path, cluster):
+    import ray
+
+    grid = raygan.tune(sweep(question="Which one?"), tmp_path / "sweep")
+    assert isinstance(grid, ResultGrid)
+    assert [result.config["schedule"] for result in grid] == ["serial", "parallel"]
+    assert all(result.metrics["round"] == 4 for result in grid)
+    table = pd.read_csv(tmp_path / "sweep" / "results.csv", dtype={"trial": str})
+    assert sorted(table["trial"]) == ["00000", "00001"]
+    assert set(table["status"]) == {"finished"}
+    assert "Which one?" in (tmp_path / "sweep" / "report.html").read_text()
+    again = raygan.train(load_config(tmp_path / "sweep" / "best.yaml"), tmp_path / "again")
+    assert again.generator.read_bytes() == generators(tmp_path / "sweep")[table["trial"][0]]
+    assert ray.is_initialized(), "a Ray that the sweep did not start is not ended by it"
+    with pytest.raises(raygan.InputError, match=r"exists and is not empty; add --resume to go on with it, or name ano"):
+        tune(sweep(), tmp_path / "sweep")
+    with pytest.raises(raygan.InputError, match=r"--resume: the sweep is not the one in"):
+        tune(sweep(RATES), tmp_path / "sweep", resume=True)
+
+
+WRONG = [
+    (
+        {"concurrent": 2, "space": RATES, "samples": 2, "scheduler": {"name": "pbt"}},
+        "concurrent: on a cluster that was",
+    ),
+    (
+        {"config": CONFIG | {"engine": {"executor": "ray", "cpus_per_device": 99.0}}},
+        "a trial with schedule=serial does",
+    ),
+]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("keys", "message"), WRONG, ids=["a limited population", "too large"])
+def test_a_sweep_that_cannot_be_played_leaves_nothing(keys, message, tmp_path, cluster):
+    with pytest.raises(raygan.InputError, match=message):
+        tune(sweep(**keys), tmp_path / "deep" / "sweep")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_folder_will_do(tmp_path):
+    with pytest.raises(raygan.InputError, match="is a URI, but a sweep needs a folder"):
+        tune(sweep(), "s3://bucket/sweep")
+    with pytest.raises(raygan.InputError, match="holds no sweep that had begun; start it without --resume"):
+        tune(sweep(), tmp_path / "none", resume=True)
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(raygan.InputError, match=r"mine exists and is not empty; name another folder"):
+        tune(sweep(), tmp_path / "mine")
+
+
+OURS = ("ray::ImplicitFunc", "ray::HostActor", "ray::ServerActor", "ray::RecorderActor")
+
+
+def name_of(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it is gone
+        return ""
+
+
+class Playing:
+    """A `raygan tune` under way, with a Ray of its own."""
+
+    def __init__(self, *words):
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+        self.lines, self.ours = [], set()
+
+    def until(self, enough):
+        """Read on until the lines so far are enough, or all there are."""
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            below = psutil.Process(self.process.pid).children(recursive=True)
+            self.ours |= {process for process in below if name_of(process).startswith(OURS)}
+            if enough(self.lines):
+                return self
+        self.end()
+        raise AssertionError(self.errors or "\n".join(self.lines))
+
+    def end(self):
+        """Its status, once it and all that it started are gone."""
+        self.lines += self.process.stdout.read().splitlines()
+        self.errors = self.process.stderr.read()
+        status = self.process.wait(timeout=60)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        _, left = psutil.wait_procs(self.ours, timeout=20)
+        assert not left
+        return status
+
+    def told(self, what):
+        """The trials of which something was said, in its order."""
+        return [line[:5] for line in self.lines if re.match(rf"\d{{5}}: ({what})", line)]
+
+
+def played(*words):
+    playing = Playing(*words).until(lambda lines: "started" in lines[-1])
+    status = playing.end()
+    assert (status, playing.errors) == (0, ""), playing.lines
+    return playing
+
+
+def most_at_once(lines):
+    running, most = set(), 0
+    for line in lines:
+        if match := re.match(r"(\d{5}): (\w+)", line):
+            trial, what = match.groups()
+            running = running - {trial} if what in OVER else running | {trial}
+            most = max(most, len(running))
+    return most
+
+
+def written(folder, **keys):
+    path = folder / "mine.yaml"
+    path.write_text(dump({"config": CONFIG, "space": RATES} | keys))
+    return path
+
+
+def table_of(folder):
+    return pd.read_csv(folder / "results.csv", dtype={"trial": str}, keep_default_na=False, na_values=[""])
+
+
+def check_it_trains_to_the_same(config, run, out):
+    """A trial's config, trained anew, gives what the trial had come to: all of it, or its first rounds."""
+    alone, rows = raygan.train(config, out), RunFolder(run).rows()
+    if (generator := RunFolder(run).generator).exists():
+        assert generator.read_bytes() == alone.generator.read_bytes()
+    times = ("wall_s", "spent_s")
+    plain = [[{key: row[key] for key in row.keys() - times} for row in one] for one in (rows, alone.rows)]
+    assert plain[0] == plain[1][: len(rows)]
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory, cache):
+    out = tmp_path_factory.mktemp("tiny") / "sweep"
+    return out, played(TINY, "--out", out)
+
+
+@pytest.mark.slow
+def test_the_tiny_sweep_says_what_it_does_and_leaves_an_answer(inline):
+    out, playing = inline
+    assert sorted(playing.told("started with schedule=(serial|parallel), seed=[01]$")) == [f"0000{n}" for n in range(4)]
+    assert sorted(playing.told(r"round 2, fd_clf [\d.]+$")) == [f"0000{n}" for n in range(4)]
+    assert sorted(playing.told("finished$")) == [f"0000{n}" for n in range(4)]
+    assert "Best point of 2: fd_clf " in "\n".join(playing.lines)
+    assert f"open this page: {out / 'report.html'}" in playing.lines[-1]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("best.yaml", "report.html", "results.csv", "runs", "sweep.yaml", "tune")
+    ]
+    table = table_of(out)
+    assert sorted(zip(table["schedule"], table["seed"], strict=True)) == [
+        *(("parallel", 0), ("parallel", 1), ("serial", 0), ("serial", 1))
+    ]
+    check_it_trains_to_the_same(load_config(out / "best.yaml"), out / table["run"][0], out.parent / "alone")
+
+
+@pytest.mark.slow
+def test_trials_with_actors_of_their_own_come_to_the_same_bytes_two_at_once(inline, tmp_path):
+    words = ["engine.executor=ray", "engine.devices_per_actor=3", "concurrent=2", "seeds=[1]"]
+    playing = played(TINY, *words, "--out", tmp_path / "sweep")
+    assert most_at_once(playing.lines) == 2
+    assert playing.ours
+    expected = generators(inline[0])
+    assert generators(tmp_path / "sweep") == {"00000": expected["00001"], "00001": expected["00003"]}
+
+
+ASHA = {
+    "config": CONFIG | {"rounds": 80, "eval": CONFIG["eval"] | {"every": 10}},
+    "samples": 12,
+    "scheduler": {"name": "asha", "reduction_factor": 2},
+}
+
+
+def state_of(run):
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_driver_is_killed_goes_on_and_plays_nothing_twice(tmp_path):
+    out = tmp_path / "sweep"
+    playing = Playing(written(tmp_path, **ASHA), "--out", out)
+    playing.until(lambda lines: len(playing.told("finished|stopped")) >= 4)
+    over = playing.told("finished|stopped")
+    time.sleep(2.5)  # Tune saves what it knows once a second
+    playing.process.kill()
+    assert playing.end() == -signal.SIGKILL
+    assert len(playing.told("finished|stopped")) < 12, "it was killed in mid-sweep"
+    before = {trial: state_of(out / "runs" / trial) for trial in over}
+    again = played("--out", out, "--resume")
+    assert not set(over) & {line[:5] for line in again.lines}
+    assert {trial: state_of(out / "runs" / trial) for trial in over} == before
+    table = table_of(out)
+    assert sorted(table["trial"]) == [f"{n:05d}" for n in range(12)]
+    assert set(table["status"]) == {"finished", "stopped"}
+    check_it_trains_to_the_same(load_config(out / "best.yaml"), out / table["run"][0], tmp_path / "alone")
+    resumed = next(trial for trial in again.told("goes on after round") if trial in again.told("finished"))
+    run = RunFolder(out / "runs" / resumed)
+    assert same_generator(raygan.train(run.read_config(), tmp_path / "undisturbed"), run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_sweep_says_how_to_go_on_and_can(number, status, tmp_path):
+    out = tmp_path / "sweep"
+    config = CONFIG | {"rounds": 200, "eval": CONFIG["eval"] | {"every": 20}}
+    playing = Playing(written(tmp_path, config=config, samples=2), "--out", out)
+    playing.until(lambda lines: playing.told("round 20,"))
+    playing.process.send_signal(number)
+    assert (playing.end(), playing.errors) == (status, "")
+    assert "Interrupted; what the trials last reported is saved. Go on with:" in playing.lines
+    assert playing.lines[-1] == f"  raygan tune --out {out} --resume"
+    assert "unfinished" in set(table_of(out)["status"])
+    again = played("--out", out, "--resume")
+    assert again.told("goes on after round")
+    assert set(table_of(out)["status"]) == {"finished"}
+    for run in (out / "runs").iterdir():
+        check_it_trains_to_the_same(RunFolder(run).read_config(), run, tmp_path / "alone" / run.name)
+
+
+@pytest.mark.slow
+def test_a_member_of_a_population_that_went_on_from_another_is_the_run_of_its_config(tmp_path, monkeypatch):
+    out = tmp_path / "sweep"
+    config = CONFIG | {"rounds": 24, "eval": CONFIG["eval"] | {"every": 4}, "method": "tests.own:sleeps"}
+    monkeypatch.setenv("OWN_SLEEP", "0.1")  # so that all four are under way at once
+    pbt = {"name": "pbt", "quantile_fraction": 0.5, "resample_probability": 0.5}
+    played(written(tmp_path, config=config, samples=4, scheduler=pbt, concurrent=4), "--out", out)
+    assert set(table_of(out)["status"]) == {"finished"}
+    monkeypatch.delenv("OWN_SLEEP")
+    runs = [RunFolder(path) for path in sorted((out / "runs").iterdir())]
+    cloned = [run for run in runs if run.read_config().device_optimizer.lr_steps]
+    assert cloned
+    for run in cloned[:2]:
+        check_it_trains_to_the_same(run.read_config(), run.root, tmp_path / "alone" / run.root.name)
+        assert [row["round"] for row in run.rows()] == list(range(25))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("optuna") is None, reason="optuna is not installed")
+def test_optuna_ends_with_seeds_branches_and_one_trial_at_a_time(tmp_path):
+    out = tmp_path / "sweep"
+    space = RATES | {
+        "aggregation.name": {
+            "choice": {"mean": None, "clipped_mean": {"aggregation.max_norm": {"loguniform": [0.1, 10.0]}}}
+        }
+    }
+    search = {"name": "optuna", "startup": 2}
+    path = written(tmp_path, space=space, samples=4, seeds=[0, 1], search=search, concurrent=1)
+    playing = played(path, "--out", out)
+    assert most_at_once(playing.lines) == 1
+    table = table_of(out)
+    assert table.groupby("point")["seed"].agg(sorted).tolist() == [[0, 1]] * 4
+    assert (table["aggregation.max_norm"].notna() == (table["aggregation.name"] == "clipped_mean")).all()
+    assert set(table["status"]) == {"finished"}
+
+
+@pytest.mark.slow
+def test_a_trial_that_diverges_fails_alone(tmp_path):
+    out = tmp_path / "sweep"
+    gan = CONFIG["gan"] | {"loss": "least_squares", "discriminator_norm": "none"}
+    config = CONFIG | {"rounds": 30, "gan": gan, "device_optimizer": {"name": "sgd"}}
+    config |= {"eval": CONFIG["eval"] | {"every": 10}}
+    space = {"device_optimizer.lr": {"grid_search": [1e-3, 1e4, 1e-2]}}
+    playing = played(written(tmp_path, config=config, space=space), "--out", out)
+    assert playing.told("failed") == ["00001"]
+    table = table_of(out)
+    assert list(table["status"]) == ["finished", "finished", "failed"]
+    assert list(table["device_optimizer.lr"])[-1] == 1e4
+    assert "the update has diverged" in table["error"].iloc[-1]
+    assert any("trial 00001 failed: " in line and "has diverged" in line for line in playing.lines)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_device_dies_comes_to_the_same_bytes(tmp_path):
+    out = tmp_path / "sweep"
+    config = CONFIG | {"rounds": 60, "eval": CONFIG["eval"] | {"every": 10}}
+    config |= {"engine": {"executor": "ray", "devices_per_actor": 3}}
+    playing = Playing(written(tmp_path, config=config), "concurrent=1", "--out", out)
+    playing.until(lambda lines: playing.told("round 10,"))
+    (victim,) = [process for process in playing.ours if name_of(process).startswith("ray::HostActor")]
+    victim.kill()
+    assert (playing.end(), playing.errors) == (0, "")
+    assert set(table_of(out)["status"]) == {"finished"}
+    for run in (out / "runs").iterdir():
+        config = load_config(run / "config.yaml", ["engine.executor=inline"])
+        check_it_trains_to_the_same(config, run, tmp_path / "alone" / run.name)
+
+
+@pytest.mark.slow
+def test_a_trial_that_no_machine_holds_is_one_line_and_leaves_nothing(tmp_path):
+    words = ["engine.executor=ray", "engine.gpus_per_device=0.5", "--out", str(tmp_path / "sweep")]
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [*COMMAND, str(TINY), *words], capture_output=True, text=True, timeout=120, env=env, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert (
+        "a trial with schedule=serial, seed=0 does not fit: engine: 3 device actors of 1 CPU and 0.5 GPU" in done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert load_sweep(TINY)
