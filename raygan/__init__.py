@@ -11,10 +11,9 @@ from raygan.config import Config, load_config, preset_names
 from raygan.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from ray.tune import ResultGrid
-
     from raygan.engine.ledger import Watcher
     from raygan.engine.result import Result
+    from raygan.sweep.answer import ResultGrid
     from raygan.sweep.spec import Sweep
 
 __all__ = ["Config", "InputError", "RunError", "load_config", "load_sweep", "preset_names", "train", "tune"]
