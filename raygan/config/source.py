@@ -60,9 +60,15 @@ def parse_word(word: str) -> Tree:
 
 def dump(tree: Mapping[str, Any]) -> str:
     """A tree as YAML, its keys in order."""
+    text = _dumped(tree, as_it_is=True)
+    return _dumped(tree, as_it_is=False) if "\x85" in text else text  # a line's end to who reads it
+
+
+def _dumped(tree: Mapping[str, Any], as_it_is: bool) -> str:
     text = io.StringIO()
     writer = _yaml()
     writer.default_flow_style = False
+    writer.allow_unicode = as_it_is
     writer.dump(dict(tree), text)
     return text.getvalue()
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raygan import InputError, load_sweep
@@ -252,6 +252,7 @@ spaces = st.dictionaries(
 
 
 @settings(max_examples=40)
+@example({"seed": {"choice": ["\x85"]}}, 1, [], "\x85 is a line's end to YAML")
 @given(spaces, st.integers(1, 99), st.lists(st.integers(0, 9), unique=True), st.text(max_size=20))
 def test_a_dumped_sweep_is_read_back_as_an_equal_one(space, samples, seeds, question):
     from raygan.config.source import parse
