@@ -13,7 +13,6 @@ from raygan.errors import InputError, RunError
 if TYPE_CHECKING:
     from raygan.engine.ledger import Watcher
     from raygan.engine.result import Result
-    from raygan.sweep.answer import ResultGrid
     from raygan.sweep.spec import Sweep
     from raygan.sweep.tune import ResultGrid
 

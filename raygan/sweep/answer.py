@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ray.tune import ResultGrid as ResultGrid
+from ray.tune import ResultGrid
 
 from raygan.config import dump_config
 from raygan.files import load_json
