@@ -1,5 +1,6 @@
 """From a file and words to a checked sweep, or one line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -273,3 +274,11 @@ def test_the_sweeps_that_ship_are_good_and_their_resources_hold_every_trial(path
         config = sweep.config_of(point)
         asked = resources_for(config).required_resources
         assert all(asked.get(name, 0) >= amount for name, amount in needs_of_trial(config).total.items())
+
+
+def test_the_sweeps_in_the_docs_can_be_played(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block)
+        assert tried_out(load_sweep(path))
