@@ -36,7 +36,7 @@ from raygan.sweep.load import load_sweep, listed
 sweep = load_sweep(sys.argv[1], sys.argv[3:])
 if sweep.config_of({}).engine.executor == "ray":
     import ray
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
 for number, settings in enumerate(listed(sweep)):
     raygan.train(sweep.config_of(settings), f"{sys.argv[2]}/runs/{number:05d}")
 """

@@ -27,7 +27,12 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
     Raises:
         InputError: a file that cannot be read, or a sweep that cannot be played; names the key.
     """
-    if not Path(source).is_file():
+    return _load(Path(source), words, begun=False)
+
+
+def _load(source: Path, words: Iterable[str], begun: bool) -> Sweep:
+    """`begun`: the file is what a sweep's folder keeps, where the base's keys are among the config's."""
+    if not source.is_file():
         raise InputError(f"{source}: no such sweep file")
     tree = read(str(source))
     own: Tree = {}
@@ -40,10 +45,10 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
             config = merge(config, parsed, Config)
     try:
         sweep = checked(_laid_over(tree, own), Sweep)
-        if Path(source).name != SWEEP:  # where the base's keys are among the config's
+        if not begun:
             _check_set_once(sweep, sweep.config, "config")
         _check_set_once(sweep, config, "a word")
-        based = sweep.model_copy(update={"base": None, "config": _config_tree(sweep, Path(source).parent, config)})
+        based = sweep.model_copy(update={"base": None, "config": _config_tree(sweep, source.parent, config)})
         check_sweep(based)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
@@ -54,7 +59,7 @@ def reload_sweep(folder: Path, words: Iterable[str] = ()) -> Sweep:
     """The sweep that was begun in a folder; raises as `load_sweep`."""
     if not (folder / SWEEP).is_file():
         raise InputError(f"{folder}: not a sweep's folder (it has no {SWEEP})")
-    return load_sweep(folder / SWEEP, words)
+    return _load(folder / SWEEP, words, begun=True)
 
 
 def dump_sweep(sweep: Sweep) -> str:

@@ -1,20 +1,16 @@
 """A whole sweep, from its file to its answer."""
 
-import math
 import os
 import shutil
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
-from ray import tune as ray_tune
-from ray.tune import CheckpointConfig, ResultGrid, RunConfig, TuneConfig, Tuner
-from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
+from ray.tune import ResultGrid, Tuner
 from rich.console import Console
 
 from raygan.config.load import checked
@@ -25,17 +21,16 @@ from raygan.files import make_folder, unmake_folder, write_whole
 from raygan.report.sweep_results import SweepResults
 from raygan.storage import is_uri
 from raygan.sweep.answer import write_answer
-from raygan.sweep.live import Relay, SweepDisplay
+from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import SWEEP, check_sweep, dump_sweep, reload_sweep, tried_out
-from raygan.sweep.resources import check_that_trials_fit, cpus_to_start, resources_here
-from raygan.sweep.schedulers import RememberingAsha, scheduler_of
+from raygan.sweep.resources import check_that_trials_fit, cpus_to_start
+from raygan.sweep.schedulers import RememberingAsha
 from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
-from raygan.sweep.trial import LAST, play
+from raygan.sweep.tuner import TUNE, Namer, new_tuner, restored_tuner
 
 __all__ = ["Outcome", "ResultGrid", "tune"]
 
-_TUNE = "tune"
 _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config are the user's
     "TUNE_GLOBAL_CHECKPOINT_S": "1",  # what is over is known to be over, whenever the sweep is lost
@@ -97,7 +92,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
                     "once as fit; leave it out"
                 )
             with _begun(sweep, folder, resume), ExitStack() as stack:
-                tuner = _restored(sweep, folder) if resume else _new(sweep, folder)
+                tuner = restored_tuner(sweep, folder) if resume else new_tuner(sweep, folder)
                 if console is not None:
                     stack.enter_context(SweepDisplay(sweep, trials_of(sweep).count, console))
                 wish = stack.enter_context(_stopping(sweep.stop.hours))
@@ -111,7 +106,7 @@ def _fit(tuner: Tuner, folder: Path) -> ResultGrid:
     try:
         return tuner.fit()
     except Exception as error:
-        if not Tuner.can_restore(str(folder / _TUNE)):
+        if not Tuner.can_restore(str(folder / TUNE)):
             raise RunError(f"the sweep could not begin: {type(error).__name__}: {error}") from error
         path = folder / "error.txt"
         path.write_text(traceback.format_exc(), encoding="utf-8")
@@ -123,7 +118,7 @@ def _fit(tuner: Tuner, folder: Path) -> ResultGrid:
 
 def _check_folder(sweep: Sweep, folder: Path, resume: bool) -> None:
     """Before Ray is started, which takes seconds."""
-    if resume and not Tuner.can_restore(str(folder / _TUNE)):
+    if resume and not Tuner.can_restore(str(folder / TUNE)):
         raise InputError(f"--resume: {folder} holds no sweep that had begun; start it without --resume")
     if resume and reload_sweep(folder) != sweep:
         raise InputError(f"--resume: the sweep is not the one in {folder / SWEEP}; leave its file and words out")
@@ -135,87 +130,16 @@ def _check_folder(sweep: Sweep, folder: Path, resume: bool) -> None:
 def _begun(sweep: Sweep, folder: Path, resume: bool) -> Iterator[None]:
     """Make the folder of a new sweep, and leave nothing of one that did not begin."""
     made = [] if resume else make_folder(folder, folder / SWEEP)
-    _Namer.runs = RememberingAsha.runs = folder / "runs"
-    _Namer.runs.mkdir(exist_ok=True)
-    for scratch in _Namer.runs.glob(".*"):  # of trials that were killed while they reported
+    Namer.runs = RememberingAsha.runs = folder / "runs"
+    Namer.runs.mkdir(exist_ok=True)
+    for scratch in Namer.runs.glob(".*"):  # of trials that were killed while they reported
         shutil.rmtree(scratch)
     write_whole(folder / SWEEP, lambda aside: aside.write_text(dump_sweep(sweep), encoding="utf-8"))
     try:
         yield
     finally:
-        if not Tuner.can_restore(str(folder / _TUNE)):
+        if not Tuner.can_restore(str(folder / TUNE)):
             unmake_folder(folder, made)
-
-
-def _new(sweep: Sweep, folder: Path) -> Tuner:
-    trials = trials_of(sweep)
-    population = isinstance(sweep.scheduler, Pbt | Pb2)
-    return Tuner(
-        _trainable(sweep, folder),
-        param_space=trials.space,
-        tune_config=TuneConfig(
-            metric=sweep.metric,
-            mode=sweep.mode,
-            num_samples=trials.count,
-            reuse_actors=True,  # a new process imports for four seconds; what a trial starts ends with it all the same
-            search_alg=trials.searcher,
-            scheduler=scheduler_of(sweep),
-            max_concurrent_trials=None if population else sweep.concurrent,
-            trial_name_creator=_Namer(),
-            trial_dirname_creator=str,
-        ),
-        run_config=RunConfig(
-            name=_TUNE,
-            storage_path=str(folder),
-            stop=_Stopping(sweep),
-            callbacks=[JsonLoggerCallback(), CSVLoggerCallback(), Relay()],
-            checkpoint_config=CheckpointConfig(num_to_keep=None if population else 2),  # a population clones old ones
-            verbose=0,
-        ),
-    )
-
-
-def _restored(sweep: Sweep, folder: Path) -> Tuner:
-    return Tuner.restore(str(folder / _TUNE), trainable=_trainable(sweep, folder), resume_errored=True)
-
-
-def _trainable(sweep: Sweep, folder: Path) -> Any:
-    runs, home = folder / "runs", str(Path.cwd())
-
-    def trial(config: dict[str, Any]) -> None:
-        play(sweep, runs, home, config)
-
-    return ray_tune.with_resources(trial, lambda config: resources_here(sweep, config))
-
-
-class _Namer:
-    """Numbers trials in the order that they are made in, by their run folders: Tune copies what it is given."""
-
-    runs: ClassVar[Path]
-    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
-
-    def __call__(self, trial: Any) -> str:
-        name = f"{len(list(self.runs.glob('[0-9]*'))):05d}"
-        (self.runs / name).mkdir()
-        return name
-
-
-class _Stopping:
-    """Ends a trial that is over, and early one that need not go on."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-
-    def __call__(self, trial_id: str, result: Mapping[Any, Any]) -> bool:
-        sweep, stop = self._sweep, self._sweep.stop
-        value = result[sweep.metric]
-        return bool(
-            result[LAST]
-            or (sweep.target is not None and math.isfinite(value))
-            or (stop.value is not None and (value <= stop.value if sweep.mode == "min" else value >= stop.value))
-            or (stop.sim_s is not None and result["sim_s"] >= stop.sim_s)
-            or (stop.megabytes is not None and result["megabytes"] >= stop.megabytes)
-        )
 
 
 @contextmanager

@@ -1,0 +1,93 @@
+"""A sweep as Tune's `Tuner`: what it is given, and what it is given back from its files."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ray import tune as ray_tune
+from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
+
+from raygan.sweep.live import Relay
+from raygan.sweep.resources import resources_here
+from raygan.sweep.schedulers import scheduler_of
+from raygan.sweep.searchers import trials_of
+from raygan.sweep.spec import Pb2, Pbt, Sweep
+from raygan.sweep.trial import LAST, play
+
+TUNE = "tune"
+"""Tune's own folder below the sweep's."""
+
+
+def new_tuner(sweep: Sweep, folder: Path) -> Tuner:
+    """The Tuner of a sweep that begins, its files in `folder`."""
+    trials = trials_of(sweep)
+    population = isinstance(sweep.scheduler, Pbt | Pb2)
+    return Tuner(
+        _trainable(sweep, folder),
+        param_space=trials.space,
+        tune_config=TuneConfig(
+            metric=sweep.metric,
+            mode=sweep.mode,
+            num_samples=trials.count,
+            reuse_actors=True,  # of processes that have imported; a trial ends all that it has started itself
+            search_alg=trials.searcher,
+            scheduler=scheduler_of(sweep),
+            max_concurrent_trials=None if population else sweep.concurrent,
+            trial_name_creator=Namer(),
+            trial_dirname_creator=str,
+        ),
+        run_config=RunConfig(
+            name=TUNE,
+            storage_path=str(folder),
+            stop=_Stopping(sweep),
+            callbacks=[JsonLoggerCallback(), CSVLoggerCallback(), Relay()],
+            checkpoint_config=CheckpointConfig(num_to_keep=None if population else 2),  # a population clones old ones
+            verbose=0,
+        ),
+    )
+
+
+def restored_tuner(sweep: Sweep, folder: Path) -> Tuner:
+    """The Tuner of a sweep that goes on; trials that failed are tried again."""
+    return Tuner.restore(str(folder / TUNE), trainable=_trainable(sweep, folder), resume_errored=True)
+
+
+def _trainable(sweep: Sweep, folder: Path) -> Any:
+    runs, home = folder / "runs", str(Path.cwd())
+
+    def trial(config: dict[str, Any]) -> None:
+        play(sweep, runs, home, config)
+
+    return ray_tune.with_resources(trial, lambda config: resources_here(sweep, config))
+
+
+class Namer:
+    """Numbers trials in the order that they are made in, by their run folders: Tune copies what it is given."""
+
+    runs: ClassVar[Path]
+    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
+
+    def __call__(self, trial: Any) -> str:
+        name = f"{len(list(self.runs.glob('[0-9]*'))):05d}"
+        (self.runs / name).mkdir()
+        return name
+
+
+class _Stopping:
+    """Ends a trial that is over, and early one that need not go on."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+
+    def __call__(self, trial_id: str, result: Mapping[Any, Any]) -> bool:
+        sweep, stop = self._sweep, self._sweep.stop
+        value = result[sweep.metric]
+        return bool(
+            result[LAST]
+            or (sweep.target is not None and math.isfinite(value))
+            or (stop.value is not None and (value <= stop.value if sweep.mode == "min" else value >= stop.value))
+            or (stop.sim_s is not None and result["sim_s"] >= stop.sim_s)
+            or (stop.megabytes is not None and result["megabytes"] >= stop.megabytes)
+        )
