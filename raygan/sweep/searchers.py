@@ -59,7 +59,25 @@ def _optuna(sweep: Sweep, asked: Optuna) -> Searcher:
     return OptunaSearch(space, metric=sweep.metric, mode=sweep.mode, sampler=sampler)
 
 
-class Listed(Searcher):
+class _Limited(Searcher):
+    """Keeps to a number of trials at once by itself.
+
+    Tune's limiter forgets what was under way when a sweep is resumed, and hides its end.
+    """
+
+    most = math.inf
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
+        """Nothing that is not known already."""
+        return True
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Taken care of."""
+        self.most = max_concurrent
+        return True
+
+
+class Listed(_Limited):
     """Gives out points that are known beforehand."""
 
     def __init__(self, points: Sequence[Settings]) -> None:
@@ -67,22 +85,12 @@ class Listed(Searcher):
         self._points = points
         self._given = 0
         self._over: set[str] = set()
-        self._most = math.inf
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
-        """Whatever the metric is."""
-        return True
-
-    def set_max_concurrency(self, max_concurrent: int) -> bool:
-        """Kept to here: Tune's limiter forgets what was under way when a sweep is resumed, and hides its end."""
-        self._most = max_concurrent
-        return True
 
     def suggest(self, trial_id: str) -> Any:
         """The next point."""
         if self._given == len(self._points):
             return Searcher.FINISHED
-        if self._given - len(self._over) >= self._most:
+        if self._given - len(self._over) >= self.most:
             return None
         self._given += 1
         return dict(self._points[self._given - 1])
@@ -101,7 +109,7 @@ class Listed(Searcher):
         self._over = set(over)
 
 
-class Repeated(Searcher):
+class Repeated(_Limited):
     """Plays every point of another searcher once with each seed, and tells it the mean.
 
     As Tune's `Repeater`, which does not save what it waits for and so cannot be resumed.
@@ -117,20 +125,10 @@ class Repeated(Searcher):
         """The first trial of every trial's point."""
         self._found: dict[str, dict[str, float]] = {}
         """What is known of each point so far, by its trials; NaN of one that failed."""
-        self._most = math.inf
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
-        """They are set already."""
-        return True
-
-    def set_max_concurrency(self, max_concurrent: int) -> bool:
-        """As `Listed`."""
-        self._most = max_concurrent
-        return True
 
     def suggest(self, trial_id: str) -> Any:
         """The newest point with its next seed, or a new point."""
-        if len(self._first_of) - sum(map(len, self._found.values())) >= self._most:
+        if len(self._first_of) - sum(map(len, self._found.values())) >= self.most:
             return None
         first = next(reversed(self._points), None)
         played = list(self._first_of.values()).count(first) if first is not None else 0
