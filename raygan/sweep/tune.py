@@ -75,6 +75,8 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     """
     if is_uri(out):
         raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
+    if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
+        raise InputError("stop.hours: Tune can be told that time is up in a program's main thread only")
     sweep = checked(sweep.model_dump(mode="json"), Sweep)  # it may have been changed since it was loaded
     check_sweep(sweep)
     folder = Path(out).resolve()

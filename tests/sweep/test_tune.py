@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -70,6 +71,13 @@ WRONG = [
 def test_a_sweep_that_cannot_be_played_leaves_nothing(keys, message, tmp_path, cluster):
     with pytest.raises(raygan.InputError, match=message):
         tune(sweep(**keys), tmp_path / "deep" / "sweep")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_time_is_kept_in_the_main_thread_only(tmp_path):
+    timed = sweep(stop={"hours": 1.0})
+    with ThreadPoolExecutor(1) as beside, pytest.raises(raygan.InputError, match=r"stop\.hours: Tune can be told"):
+        beside.submit(tune, timed, tmp_path / "sweep").result()
     assert list(tmp_path.iterdir()) == []
 
 
