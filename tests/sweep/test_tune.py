@@ -143,7 +143,7 @@ class Playing:
 
 
 def played(*words):
-    playing = Playing(*words).until(lambda lines: "started" in lines[-1])
+    playing = Playing(*words).until(lambda lines: re.search("started|goes on", lines[-1]))
     status = playing.end()
     assert (status, playing.errors) == (0, ""), playing.lines
     return playing
@@ -264,6 +264,20 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_can(number, status, tmp_path
     assert set(table_of(out)["status"]) == {"finished"}
     for run in (out / "runs").iterdir():
         check_it_trains_to_the_same(RunFolder(run).read_config(), run, tmp_path / "alone" / run.name)
+
+
+@pytest.mark.slow
+def test_when_its_time_is_up_a_sweep_can_go_on_elsewhere(tmp_path, monkeypatch):
+    config = CONFIG | {"rounds": 60, "eval": CONFIG["eval"] | {"every": 4}, "method": "tests.own:sleeps"}
+    monkeypatch.setenv("OWN_SLEEP", "0.3")
+    out = tmp_path / "sweep"
+    begun = played(written(tmp_path, config=config, samples=2, stop={"hours": 0.008}), "--out", out)
+    assert "stop.hours are over; what the trials last reported is saved. Go on with:" in begun.lines
+    assert set(table_of(out)["status"]) == {"unfinished"}
+    monkeypatch.setenv("OWN_SLEEP", "0")
+    again = played("--out", out.rename(tmp_path / "moved"), "--resume")
+    assert again.told("goes on after round")
+    assert set(table_of(tmp_path / "moved")["status"]) == {"finished"}
 
 
 @pytest.mark.slow
