@@ -50,11 +50,16 @@ def make_folder(root: Path, begun: Path) -> list[Path]:
 
 def unmake_folder(root: Path, made: list[Path]) -> None:
     """Undo `make_folder`: what is in it goes, too."""
-    for path in root.iterdir():  # it was empty, so all of it is ours
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    empty_folder(root)  # as it was before
     with suppress(OSError):  # another run may have begun beside it
         for folder in made:
             folder.rmdir()
+
+
+def empty_folder(root: Path) -> None:
+    """Remove all that is in a folder."""
+    for path in root.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load_json(text: str | bytes) -> Any:

@@ -12,11 +12,11 @@ from ray.tune import ResultGrid
 
 from raygan.config import dump_config
 from raygan.files import load_json
+from raygan.report.curves import read_curve
 from raygan.report.page import write_texts
 from raygan.report.sweep import SweepResults, write_sweep_page
 from raygan.report.sweep_results import found, rank_points, shown
 from raygan.run_folder import RunFolder
-from raygan.sweep.metrics import evaluated, scores
 from raygan.sweep.space import domains
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.trial import LAST
@@ -89,7 +89,10 @@ def _row(sweep: Sweep, folder: Path, result: Any, keys: Iterable[str]) -> dict[s
     row = {key: _cell(given[key]) if key in given else None for key in keys}
     row |= {key: _reached(metrics.get(key)) for key in ("round", sweep.metric, sweep.quality, *_COSTS)}
     row |= {"trial": name, "run": f"runs/{name}", "status": _status(result), "error": _reason(result.error)}
-    row[f"best {sweep.metric}"] = _reached(_best_value(sweep, folder / "runs" / name, metrics.get("round", 0)))
+    if sweep.metric == sweep.quality:
+        row[f"best {sweep.metric}"] = _best_value(sweep, folder / "runs" / name, metrics.get("round", 0))
+    else:  # a cost is what it is from the moment that the target is reached
+        row[f"best {sweep.metric}"] = row[sweep.metric]
     return row
 
 
@@ -132,13 +135,11 @@ def _reason(error: Exception | None) -> str:
 
 def _best_value(sweep: Sweep, root: Path, last: int) -> float | None:
     """The best that a trial had at any of its evaluations up to the last one reported."""
-    rows = RunFolder(root).rows()
-    values = [
-        scores(rows[: round + 1], sweep.metric, sweep.target)[sweep.metric]
-        for round in evaluated(rows)
-        if 0 < round <= last
-    ]
-    return (min if sweep.mode == "min" else max)(values, default=None)
+    curve = read_curve(RunFolder(root))
+    if last == 0 or curve.empty:
+        return None
+    values = curve.loc[curve["round"].between(1, last), sweep.metric]
+    return float(values.min() if sweep.mode == "min" else values.max())
 
 
 def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:

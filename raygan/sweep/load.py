@@ -183,12 +183,16 @@ def _check_search(sweep: Sweep) -> None:
     if isinstance(sweep.search, Optuna):
         if grids:
             raise InputError(f"space.{grids[0]}: grid_search is for search.name=random; optuna takes choice")
-        if find_spec("optuna") is None:
-            raise InputError("search.name: optuna is not installed; install it with: pip install 'raygan[optuna]'")
+        _check_installed("optuna", "search.name: optuna", "raygan[optuna]")
     elif sweep.samples > 1 and len(grids) == len(list(domains(sweep.space))):
         raise InputError(
             f"samples: {sweep.samples}, but space is a grid, where nothing is drawn; to repeat it, give it seeds"
         )
+
+
+def _check_installed(module: str, what: str, package: str) -> None:
+    if find_spec(module) is None:
+        raise InputError(f"{what} is not installed; install it with: pip install '{package}'")
 
 
 def _check_scheduler(sweep: Sweep, plain: Config) -> None:
@@ -201,6 +205,8 @@ def _check_scheduler(sweep: Sweep, plain: Config) -> None:
         first, last = rungs(scheduler, plain)
         if first > last:
             raise InputError(f"scheduler.grace_period: the first rung, at {first:g}, lies behind the last, at {last:g}")
+    if isinstance(scheduler, Pb2):
+        _check_installed("sklearn", "scheduler.name: pb2 needs scikit-learn, which", "scikit-learn")
     if isinstance(scheduler, Pbt | Pb2):
         _check_population(sweep, scheduler, plain)
 

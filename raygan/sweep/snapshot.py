@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from raygan.files import empty_folder
 from raygan.run_folder import RunFolder
 
 _PRIVATE = ".metadata.json"  # Ray's, of a checkpoint
@@ -10,16 +11,12 @@ _PRIVATE = ".metadata.json"  # Ray's, of a checkpoint
 
 def take(folder: RunFolder, round: int, to: Path) -> None:
     """Copy what a run that has been saved and measured after `round` had come to; `to` is a run folder then."""
-    kept = RunFolder(to)
-    shutil.copytree(folder.checkpoints / f"round_{round:06d}", kept.checkpoints / f"round_{round:06d}")
-    kept.samples.mkdir()
-    for row in folder.rows()[: round + 1]:
-        kept.append(row)
-        if (picture := folder.picture(int(str(row["round"])))).exists():
-            shutil.copy2(picture, kept.samples)
-    for file in (folder.config, folder.environment, folder.generator):
+    for part in (folder.samples, folder.checkpoints / f"round_{round:06d}"):
+        shutil.copytree(part, to / part.relative_to(folder.root))
+    for file in (folder.config, folder.environment, folder.metrics, folder.generator):
         if file.exists():  # the generator only of a run that is over
             shutil.copy2(file, to)
+    RunFolder(to).trim(round)
 
 
 def put_back(kept: Path, folder: RunFolder) -> int:
@@ -31,5 +28,4 @@ def put_back(kept: Path, folder: RunFolder) -> int:
 
 def clear(folder: RunFolder) -> None:
     """Remove all that is in a run folder; it itself stands for a trial's number."""
-    for path in folder.root.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    empty_folder(folder.root)

@@ -197,6 +197,14 @@ def test_without_optuna_one_is_told_how_to_get_it(load, monkeypatch):
         load({**DRAWN, "search": {"name": "optuna"}})
 
 
+def test_without_scikit_learn_pb2_says_what_it_needs(load, monkeypatch):
+    monkeypatch.setattr("raygan.sweep.load.find_spec", lambda name: None)
+    with pytest.raises(
+        InputError, match=r"scheduler\.name: pb2 needs scikit-learn, which is not installed; install it"
+    ):
+        load({**PBT, "scheduler": {"name": "pb2"}})
+
+
 def test_words_set_the_sweeps_own_keys_and_configs_of_all_trials(load):
     sweep = load(DRAWN, "samples=7", "rounds=9", "scheduler.name=asha", "gan.latent=3", "search.seed=5")
     assert (sweep.samples, sweep.scheduler, sweep.search.seed) == (7, Asha(), 5)
