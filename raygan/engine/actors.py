@@ -14,6 +14,7 @@ import ray
 
 from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
+from raygan.engine.checks import computes_with
 from raygan.engine.compute import keep_freed_memory, torch_device
 from raygan.engine.contributions import Contribution, HostReport, Problem, Sent, ServerReport, added_up
 from raygan.engine.host_shards import HostShards
@@ -47,6 +48,7 @@ def _facts(role: str, computes_on: str) -> Facts:
         "resources": context.get_assigned_resources(),
         "gpus": context.get_accelerator_ids().get("GPU", []),
         "torch_device": computes_on,
+        **computes_with(),
     }
 
 

@@ -1,9 +1,15 @@
-"""What is checked before anything is started, beyond what the config's types say."""
+"""What is checked beyond what the config's types say: before anything is started, and of what was started."""
 
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
+
+import torch
 
 from raygan.config.tree import Config
 from raygan.errors import InputError
+
+_COMPUTES = ("raygan", "torch")
 
 
 def check_weights(config: Config) -> None:
@@ -13,3 +19,29 @@ def check_weights(config: Config) -> None:
         raise InputError(f"eval.inception_weights: {weights} is not a file")
     if weights is not None and find_spec("torch_fidelity") is None:
         raise InputError("eval.inception_weights: FID needs torch-fidelity; pip install 'raygan[fid]'")
+
+
+def computes_with() -> dict[str, str]:
+    """What this process's numbers depend on besides the config: versions, and the processor's instructions."""
+    versions = {name: version(name) for name in _COMPUTES}
+    return {**versions, "instructions": torch.backends.cpu.get_cpu_capability()}
+
+
+def check_versions(processes: Iterable[Mapping[str, object]]) -> None:
+    """Raise InputError if a process, by its facts, computes with other versions than this one."""
+    here = computes_with()
+    for process in processes:
+        for name in _COMPUTES:
+            if process[name] != here[name]:
+                raise InputError(
+                    f"{process['role']} on {process['address']} has {name} {process[name]}, but the driver has "
+                    f"{here[name]}; install the same on every node"
+                )
+
+
+def unlike_processors(processes: Iterable[Mapping[str, object]]) -> str | None:
+    """What to say if the nodes' processors compute differently."""
+    kinds = sorted({str(process["instructions"]) for process in processes})
+    if len(kinds) < 2:
+        return None
+    return f"the nodes compute with {' and '.join(kinds)}: the last bits of the numbers depend on which device is where"

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
@@ -115,7 +115,7 @@ class Executor(ABC):
         """Start writing generator.safetensors, likewise."""
 
     @abstractmethod
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         """Which process runs where, on what."""
 
     @abstractmethod

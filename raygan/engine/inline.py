@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from raygan.engine.checkpoint import Snapshot
+from raygan.engine.checks import computes_with
 from raygan.engine.executor import Done, Executor, Played, Setup, played
 from raygan.engine.parties import Host, Server
 from raygan.engine.recorder import Recorder
@@ -51,7 +52,7 @@ class InlineExecutor(Executor):
 
     def facts(self) -> dict[str, object]:
         """This process."""
-        here = {"node": socket.gethostname(), "pid": os.getpid(), "torch_device": "cpu"}
+        here = {"node": socket.gethostname(), "pid": os.getpid(), "torch_device": "cpu", **computes_with()}
         return {"processes": [{"role": "all", **here}]}
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ import ray
 
 from raygan.engine.actors import ByHost, HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
+from raygan.engine.checks import check_versions
 from raygan.engine.cluster import Connection
 from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
@@ -113,7 +114,9 @@ class RayExecutor(Executor):
                 f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they found room, but the "
                 "machines are busy or slow; raise engine.ready_timeout_s"
             )
-        return self._fetch(refs)
+        facts: list[dict[str, object]] = self._fetch(refs)
+        check_versions(facts)
+        return facts
 
     def _restore(self, start: Snapshot) -> None:
         hosts = [actor.restore.remote(start.of(self._devices_of(host))) for host, actor in enumerate(self._hosts)]

@@ -8,7 +8,7 @@ from raygan.channel.clock import Clock
 from raygan.config.tree import Config
 from raygan.data import load_data, split
 from raygan.engine.checkpoint import Snapshot, load_newest
-from raygan.engine.checks import check_weights
+from raygan.engine.checks import check_weights, unlike_processors
 from raygan.engine.cluster import Connection, connect
 from raygan.engine.executor import PATIENCE, Executor, Setup
 from raygan.engine.ledger import Watcher
@@ -99,7 +99,10 @@ def play(run: Run, executor: Executor, after: int, wish: StopWish) -> int:
         with closing(executor), Saving(run.store, run.report, run.saved) as saving:
             folder.generator.unlink(missing_ok=True)
             folder.write_config(run.config)
-            folder.write_environment({"data_digest": run.setup.images.digest, **executor.facts()})
+            facts = executor.facts()
+            folder.write_environment({"data_digest": run.setup.images.digest, **facts})
+            if unlike := unlike_processors(facts["processes"]):
+                run.report(unlike)
             run.tell("training")
             rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:

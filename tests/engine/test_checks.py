@@ -1,0 +1,24 @@
+"""Processes that compute otherwise than the driver."""
+
+import pytest
+
+from raygan import InputError
+from raygan.engine.checks import check_versions, computes_with, unlike_processors
+
+
+def process(**others):
+    return {"role": "device 3", "address": "10.0.0.7", **computes_with(), **others}
+
+
+def test_other_versions_are_refused_with_the_node():
+    check_versions([process(), process()])
+    with pytest.raises(InputError, match=r"^device 3 on 10\.0\.0\.7 has torch 2\.6\.0, but the driver has .*; install"):
+        check_versions([process(), process(torch="2.6.0")])
+
+
+def test_other_instructions_are_said():
+    assert unlike_processors([process(), process()]) is None
+    told = unlike_processors(
+        [process(instructions="AVX2"), process(instructions="AVX512"), process(instructions="AVX2")]
+    )
+    assert told.startswith("the nodes compute with AVX2 and AVX512: ")
