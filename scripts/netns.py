@@ -133,23 +133,21 @@ class Host:
 class Network:
     """Hosts with cables to one switch, which is in the first of them."""
 
-    def __init__(self, names: Sequence[str], work: Path, shared: Sequence[Path]) -> None:
-        """Makes hosts with addresses from .1 on; see `Host`."""
-        self.work, self.key = work, work / "key"
+    def __init__(self, work: Path, shared: Sequence[Path]) -> None:
+        """Hosts get folders in `work`, and see it and the machine's `shared` ones."""
+        self.work, self._shared, self.key = work, shared, work / "key"
         self.hosts: list[Host] = []
-        try:
-            run(f"ssh-keygen -q -t ed25519 -N '' -C operator -f {self.key}")
-            run(f"cat {BOOT}")
-            for number, name in enumerate(names, start=1):
-                self.hosts.append(Host(name, number, work, shared))
-                self._plug_in(self.hosts[-1])
-        except BaseException:
-            self.close()
-            raise
+        run(f"ssh-keygen -q -t ed25519 -N '' -C operator -f {self.key}")
+        run(f"cat {BOOT}")
+
+    def add(self, name: str) -> None:
+        """Make a host; the first has address .1, the next .2."""
+        self.hosts.append(Host(name, len(self.hosts) + 1, self.work, self._shared))
+        self._plug_in(self.hosts[-1])
 
     @property
     def namespaces(self) -> set[str]:
-        """Of all hosts."""
+        """Of all hosts, those that have ended included."""
         return set().union(*(host.namespaces for host in self.hosts))
 
     def _plug_in(self, host: Host) -> None:

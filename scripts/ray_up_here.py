@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -32,7 +32,7 @@ from ray_up_runs import Runs, check_equal, words
 
 from raygan.errors import InputError
 
-DONE, FAILED, WRONG_INPUT = 0, 1, 2
+FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 
 @click.command(help=(__doc__ or "").partition("\n\nNothing")[0])
@@ -57,6 +57,8 @@ def main(workers: int, cpus: int | None, devices: int, rounds: int, kill: bool, 
     except ShellError as error:
         print(f"ray_up_here.py: {error}", file=sys.stderr)
         sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def check_options(workers: int, cpus: int, devices: int, kill: bool, traffic: bool) -> None:
@@ -104,30 +106,26 @@ def hosts(names: list[str]) -> Iterator[Network]:
     work = Path(tempfile.gettempdir()) / f"raygan-up-{os.getpid()}"
     footprint = Footprint(work)
     work.mkdir(mode=0o700)
-    namespaces: set[str] = set()
+    network = None
     try:
         chapter("Hosts")
-        with closing(Network(names, work, [Path(sys.prefix), Path(sys.base_prefix), HERE.parent])) as network:
-            namespaces = network.namespaces
-            try:
-                yield network
-            finally:
-                _finish_undisturbed()
-                chapter("What is left")
+        network = Network(work, [Path(sys.prefix), Path(sys.base_prefix), HERE.parent])
+        for name in names:
+            network.add(name)
+        yield network
     finally:
-        _finish_undisturbed()
+        for number in (signal.SIGINT, signal.SIGTERM):  # what is to be removed is removed
+            signal.signal(number, signal.SIG_IGN)
+        chapter("What is left")
+        if network is not None:
+            network.close()
         remove(work)
         say(f"{work} is removed")
-        footprint.check(namespaces, [BRIDGE, *names])
+        footprint.check(network.namespaces if network is not None else set(), [BRIDGE, *names])
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-def _finish_undisturbed() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
