@@ -13,7 +13,7 @@ from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
-from raygan.config.section import Count, Positive, Section, Seed
+from raygan.config.section import Count, NotNegative, Positive, Section, Seed
 from raygan.config.simulation import All, Channel, Compute, Constant, NoChannel, Selection
 
 
@@ -37,8 +37,15 @@ class Engine(Section):
     """Threads of the server's computation (part of the numbers)."""
     address: str | None = None
     """Ray cluster to join, `auto` or host:port (null: the process's own, $RAY_ADDRESS, or one started for the run)."""
+    placement: Literal["spread", "pack"] = "spread"
+    """Of the device actors. `spread`: every node is filled to the same part; `pack`: one node after the other, the
+    server's first. In a Tune trial Ray decides."""
+    pre_average: bool = True
+    """The device actors of a node other than the server's send one sum together (the same bits, fewer bytes)."""
+    nodes_timeout_s: NotNegative = 600.0
+    """How long to wait for nodes that are coming, on a cluster that has too few (seconds; 0: not at all)."""
     ready_timeout_s: Positive = 300.0
-    """How long all actors together may take to start (seconds)."""
+    """How long all actors together may take to start, and others to give up what they hold (seconds)."""
     on_device_failure: Literal["replay", "drop"] = "replay"
     """A device's process dies. `replay`: all goes on from the last checkpoint, to the same numbers. `drop`: its devices
     miss the rounds under way and come back as the last checkpoint has them (the numbers depend on when it died)."""

@@ -15,7 +15,7 @@ import ray
 from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.compute import keep_freed_memory, torch_device
-from raygan.engine.contributions import Contribution, HostReport, Problem, ServerReport
+from raygan.engine.contributions import Contribution, HostReport, Problem, Sent, ServerReport, added_up
 from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server
 from raygan.engine.results import LOST
@@ -42,6 +42,7 @@ def _facts(role: str, computes_on: str) -> Facts:
         "role": role,
         "actor": context.get_actor_id(),
         "node": context.get_node_id(),
+        "address": ray.util.get_node_ip_address(),
         "pid": os.getpid(),
         "resources": context.get_assigned_resources(),
         "gpus": context.get_accelerator_ids().get("GPU", []),
@@ -54,21 +55,58 @@ def host_role(devices: range) -> str:
     return f"devices {devices[0]}-{devices[-1]}" if len(devices) > 1 else f"device {devices[0]}"
 
 
+def _drops(config: Config) -> bool:
+    return config.engine.on_device_failure == "drop"
+
+
+def _as_they_arrive(sent: ByHost, lost: dict[int, str], drops: bool) -> Iterator[list[Contribution]]:
+    """What is there, one after the other; notes whose is `lost` where that does not end the run."""
+    devices = {ref: numbers for numbers, ref in sent.items()}
+    pending = list(devices)
+    while pending:
+        arrived, pending = ray.wait(pending, num_returns=len(pending), timeout=0)
+        if not arrived:
+            arrived, pending = ray.wait(pending, num_returns=1)
+        for ref in arrived:
+            try:
+                message: Sent = ray.get(ref)
+            except LOST as error:
+                if not drops:
+                    raise
+                lost.update(dict.fromkeys(devices[ref], f"its process died: {type(error).__name__}"))
+            else:
+                lost.update(message.lost)
+                yield message.contributions
+
+
 class HostActor:
     """A `Host`: one device by default, or several that take turns."""
 
     def __init__(self, config: Config, problem: Problem, shards: HostShards, folder: str) -> None:
         _see_modules_in(folder)
         keep_freed_memory()
+        self._config = config
+        self._problem = problem
+        self._drops = _drops(config)
         self._device = torch_device(config.engine.gpus_per_device)
         self._host = Host(config, problem, shards, self._device)
 
     @ray.method(num_returns=2)
     def round(
-        self, round: int, down: np.ndarray, chosen: list[int], *exchanged: None
-    ) -> tuple[list[Contribution], HostReport]:
-        """What goes up, and the devices' scalars, as two objects; after the last round's exchange, if there was one."""
-        return self._host.round(round, down, chosen)
+        self, round: int, down: np.ndarray, chosen: list[int], far: bool, *exchanged: None
+    ) -> tuple[Sent, HostReport]:
+        """What goes up, `far` to another node, and the devices' scalars, as two objects.
+
+        After the last round's exchange, if there was one.
+        """
+        contributions, report = self._host.round(round, down, chosen, far)
+        return Sent(contributions), report
+
+    def add_up(self, sent: ByHost) -> Sent:
+        """What this actor's and others' devices send, given by reference, as one message to another node."""
+        lost: dict[int, str] = {}
+        arriving = _as_they_arrive(sent, lost, self._drops)
+        return Sent(added_up(arriving, self._config, self._problem), lost)
 
     def hand_over(self, givers: list[int]) -> dict[int, State]:
         """For an exchange."""
@@ -98,7 +136,7 @@ class ServerActor:
         _see_modules_in(folder)
         keep_freed_memory()
         self._device = torch_device(config.engine.server_gpus)
-        self._drops = config.engine.on_device_failure == "drop"
+        self._drops = _drops(config)
         self._server = Server(config, problem, self._device)
 
     def down(self, round: int) -> np.ndarray:
@@ -109,25 +147,9 @@ class ServerActor:
     def round(self, round: int, contributions: ByHost) -> tuple[np.ndarray, ServerReport]:
         """Play a round on references, taken in as they arrive; returns what goes down next, and scalars."""
         lost: dict[int, str] = {}
-        report = self._server.round(round, self._as_they_arrive(contributions, lost))
+        report = self._server.round(round, _as_they_arrive(contributions, lost, self._drops))
         report.dropped.update(lost)
         return self._server.down(round + 1), report
-
-    def _as_they_arrive(self, contributions: ByHost, lost: dict[int, str]) -> Iterator[list[Contribution]]:
-        """What is there, one after the other; notes whose is `lost` where that does not end the run."""
-        devices = {ref: numbers for numbers, ref in contributions.items()}
-        pending = list(devices)
-        while pending:
-            arrived, pending = ray.wait(pending, num_returns=len(pending), timeout=0)
-            if not arrived:
-                arrived, pending = ray.wait(pending, num_returns=1)
-            for ref in arrived:
-                try:
-                    yield ray.get(ref)
-                except LOST as error:
-                    if not self._drops:
-                        raise
-                    lost.update(dict.fromkeys(devices[ref], f"its process died: {type(error).__name__}"))
 
     def generators(self, *played: object) -> State:
         """For an evaluation or the final file, once the last round has been `played`."""
@@ -159,7 +181,7 @@ class RecorderActor:
 
         _see_modules_in(folder)
         os.nice(19)
-        self._drops = config.engine.on_device_failure == "drop"
+        self._drops = _drops(config)
         self._computes_on = str(torch_device(config.eval.gpus))
         self._recorder = Recorder(config, settings, root, images, first_round)
 

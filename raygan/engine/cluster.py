@@ -1,67 +1,21 @@
-"""What a run asks Ray for, joining or starting Ray, and saying in one line what does not fit."""
+"""Joining or starting Ray, and what it has."""
 
 import logging
 import math
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import ray
+from ray._private.state import available_resources_per_node  # Ray's public calls have only the cluster's sums
 from ray.util.placement_group import PlacementGroup
 
 from raygan.config.tree import Config
+from raygan.engine.layout import Node
+from raygan.engine.needs import Needs, needs_of
 from raygan.errors import InputError
 
-Resources = Mapping[str, float]
 _QUIET = logging.CRITICAL
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a run asks Ray for."""
-
-    hosts: int
-    per_host: Resources
-    server: Resources
-    recorder: Resources
-
-    @property
-    def total(self) -> dict[str, float]:
-        """All actors together."""
-        names = self.per_host.keys() | self.server.keys() | self.recorder.keys()
-        others = (self.server, self.recorder)
-        return {
-            name: self.hosts * self.per_host.get(name, 0) + sum(other.get(name, 0) for other in others)
-            for name in sorted(names)
-        }
-
-    @property
-    def centre(self) -> dict[str, float]:
-        """Server and recorder together."""
-        return {name: self.server.get(name, 0) + self.recorder.get(name, 0) for name in ("CPU", "GPU")}
-
-    @property
-    def bundles(self) -> list[dict[str, float]]:
-        """The placement group of a run that lives in one: server and recorder in the first bundle, then a host each."""
-        bundles = [self.centre, *[self.per_host] * self.hosts]
-        wanted = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
-        return [bundle for bundle in wanted if bundle]
-
-
-def needs_of(config: Config) -> Needs:
-    """One actor per `devices_per_actor` devices, and the server; the recorder asks for no CPU."""
-    engine = config.engine
-    return Needs(
-        hosts=-(-config.devices // engine.devices_per_actor),
-        per_host=_resources(engine.cpus_per_device, engine.gpus_per_device),
-        server=_resources(1.0, engine.server_gpus),
-        recorder=_resources(0.0, config.eval.gpus),
-    )
-
-
-def _resources(cpus: float, gpus: float) -> Resources:
-    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
 
 
 class Connection:
@@ -81,13 +35,16 @@ class Connection:
         """
         self.started = False
         """Whether it is a Ray that was started here, which nothing can be added to."""
+        self.may_grow = True
+        """Whether nodes may come later: it is no Ray that this process started, which has one."""
         self._ours = not ray.is_initialized()
         if not self._ours:
             _check_own(address)
+            self.may_grow = not _started_here()
         elif address := address or os.environ.get("RAY_ADDRESS"):
             _join(address)
         else:
-            self.started = True
+            self.started, self.may_grow = True, False
             # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
             ray.init(
                 "local",
@@ -131,6 +88,12 @@ def group_of(needs: Needs) -> PlacementGroup | None:
     return group
 
 
+def _started_here() -> bool:
+    """Whether this process started the Ray that it uses."""
+    node: Any = ray._private.worker._global_node
+    return bool(node.head)
+
+
 def _check_own(address: str | None) -> None:
     here = ray.get_runtime_context().gcs_address
     if address not in (None, "auto", here):
@@ -157,66 +120,14 @@ def _check_address(address: str) -> None:
         raise InputError(f"engine.address: no Ray cluster at {address!r} (auto or host:port): {error}") from error
 
 
-def shortage(needs: Needs, in_one_group: bool = False) -> str | None:
-    """Why the cluster as it is now cannot hold the actors, or None.
-
-    Counted node by node: a share of a GPU cannot be put together from two nodes. In a placement group, server and
-    recorder are on one node.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fit = sum(_fits(node, needs.per_host) for node in nodes)
-    if fit < needs.hosts:
-        gpus = f" and {needs.per_host['GPU']:g} GPU" if "GPU" in needs.per_host else ""
-        return (
-            f"engine: {needs.hosts} device actors of {needs.per_host['CPU']:g} CPU{gpus} each were asked for, but "
-            f"{_describe(nodes)} hold{'s' if len(nodes) == 1 else ''} {fit}; lower devices or the share per device "
-            f"(engine.gpus_per_device, engine.cpus_per_device), or raise engine.devices_per_actor"
-        )
-    for name, asked in needs.total.items():
-        available = sum(node.get(name, 0.0) for node in nodes)
-        if round(asked - available, 6) > 0:
-            return (
-                f"engine: {asked:g} {name} were asked for ({needs.hosts} device actors, server and evaluation), but "
-                f"{_describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; lower devices or the "
-                f"share per device, or raise engine.devices_per_actor"
-            )
-    if in_one_group and needs.centre["GPU"] > 1 > max(needs.server.get("GPU", 0), needs.recorder.get("GPU", 0)):
-        return (
-            f"engine.server_gpus={needs.server['GPU']:g} and eval.gpus={needs.recorder['GPU']:g}: Ray keeps them "
-            f"together in a trial, and {needs.centre['GPU']:g} GPU would be one and a part of another, where one of "
-            "them has no room; let both have room on one GPU, or give one of them a whole"
-        )
-    if in_one_group and not any(_holds(nodes, index, needs) for index in range(len(nodes))):
-        return (
-            f"engine: no node of {_describe(nodes)} has room for the server ({dict(needs.centre)}) that leaves room "
-            f"for {needs.hosts} device actors ({dict(needs.per_host)} each)"
-        )
-    return None
+def all_nodes() -> list[Node]:
+    """The nodes that are there, with all that each has."""
+    return [
+        Node(node["NodeID"], node["NodeManagerAddress"], node["Resources"]) for node in ray.nodes() if node["Alive"]
+    ]
 
 
-def _holds(nodes: list[Resources], index: int, needs: Needs) -> bool:
-    """Whether all fit when the node at `index` takes server and recorder."""
-    left = {name: amount - needs.centre.get(name, 0) for name, amount in nodes[index].items()}
-    if _fits(nodes[index], needs.centre) == 0:
-        return False
-    others = [*nodes[:index], *nodes[index + 1 :]]
-    return sum(_fits(node, needs.per_host) for node in [left, *others]) >= needs.hosts
-
-
-def _fits(node: Resources, request: Resources) -> int:
-    asked = {name: amount for name, amount in request.items() if amount > 0}
-    if not asked:
-        return 10**9
-    return min(_times(name, node.get(name, 0.0), amount) for name, amount in asked.items())
-
-
-def _times(name: str, available: float, amount: float) -> int:
-    """How often an amount is there; a share of a GPU is a share of one."""
-    whole, rest = divmod(round(available, 6), 1.0)
-    parts = [1.0] * int(whole) + [rest] if name == "GPU" and amount < 1 else [available]
-    return sum(math.floor(round(part / amount, 6)) for part in parts)
-
-
-def _describe(nodes: list[Resources]) -> str:
-    each = [f"{node.get('CPU', 0):g} CPU + {node.get('GPU', 0):g} GPU" for node in nodes]
-    return f"{'this Ray node' if len(nodes) == 1 else f'these {len(nodes)} Ray nodes'} ({', '.join(each)})"
+def free_nodes() -> list[Node]:
+    """The nodes that are there, with what nobody holds."""
+    free = available_resources_per_node()
+    return [Node(node.id, node.name, free.get(node.id, {})) for node in all_nodes()]

@@ -1,6 +1,6 @@
 """What goes up from the devices, put together on the way: an update, or an aggregator's part of several."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -64,6 +64,10 @@ class Contribution(Protocol):
     """What a host sends up for one slot: one device's update, or the part of several."""
 
     @property
+    def slot(self) -> int:
+        """Which of the server's means it goes into."""
+
+    @property
     def devices(self) -> list[int]:
         """Whose it is."""
 
@@ -104,6 +108,31 @@ class Partial:
         if not 0 <= self.slot < problem.slots:
             raise ValueError(f"its slot is {self.slot} (of {problem.slots})")
         slots.slot(self.slot).merge(self.part)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What comes to the server in one message."""
+
+    contributions: list[Contribution]
+    lost: dict[int, str] = field(default_factory=dict)
+    """Devices that should be in it and are not, with the reason."""
+
+
+def added_up(contributions: Iterable[Sequence[Contribution]], config: Config, problem: Problem) -> list[Contribution]:
+    """One part per slot, to go to another node, of what several hosts send; what is bad, as it is, for the server."""
+    slots, senders = Slots(config, problem), dict[int, list[int]]()
+    bad: list[Contribution] = []
+    for of_host in contributions:
+        for one in of_host:
+            try:
+                one.into(slots, problem)
+            except (ValueError, FloatingPointError):
+                bad.append(one)
+            else:
+                senders.setdefault(one.slot, []).extend(one.devices)
+    parts = [Partial(devices, slots.slot(slot).part(far=True), slot) for slot, devices in senders.items()]
+    return [*parts, *bad]
 
 
 @dataclass

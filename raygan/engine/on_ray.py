@@ -8,19 +8,24 @@ next, so rounds chain on the cluster without the driver in between.
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from raygan.engine.actors import ByHost, HostActor, RecorderActor, ServerActor, host_role
 from raygan.engine.checkpoint import Snapshot
-from raygan.engine.cluster import Connection, Resources, group_of, needs_of, shortage
+from raygan.engine.cluster import Connection
 from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
+from raygan.engine.needs import Resources, needs_of
+from raygan.engine.placing import Strategy, Tell, placing_of
 from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
+
+FEW = 3
+"""From so many updates on, their sum takes fewer bytes (9 a parameter, seen) than they do (4 each)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class _Call:
 class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
-    def __init__(self, setup: Setup, start: Snapshot | None, connection: Connection) -> None:
+    def __init__(self, setup: Setup, start: Snapshot | None, connection: Connection, tell: Tell) -> None:
         config = setup.config
         self._config = config
         self._setup = setup
@@ -45,19 +50,18 @@ class RayExecutor(Executor):
         self._played: list[Any] = []
         self._actors: list[Any] = []
         self._fetch = Fetcher()
+        self._adds_up = config.engine.pre_average and setup.problem.aggregator(config).adds_up
         self._needs = needs_of(config)
         self._connection = connection
         try:
-            if connection.started and (problem := shortage(self._needs)):
-                raise InputError(problem)
-            self._group = group_of(self._needs)
+            self._placing = placing_of(self._needs, config.engine, connection.may_grow, tell)
+            actors = self._start_all()
             if "GPU" in self._needs.recorder:  # which must be this node's: before another takes it
                 self._recorder = self._start_recorder()
-                self._place()
-                self._facts = self._wait_until_ready([self._server, *self._hosts, self._recorder])
-            else:  # last, and not waited for: it has more to import than the others, who would wait for the cores
-                self._place()
-                self._facts = self._wait_until_ready([self._server, *self._hosts])
+                actors.append(self._recorder)
+            self._facts = self._wait_until_ready(actors)
+            self._server_node, *self._nodes = [facts["node"] for facts in self._facts[: len(self._hosts) + 1]]
+            if "GPU" not in self._needs.recorder:  # it has more to import than the others, who would wait for the cores
                 self._recorder = self._start_recorder()
             if start is not None:
                 self._restore(start)
@@ -66,41 +70,30 @@ class RayExecutor(Executor):
             self.close()
             raise
 
-    def _place(self) -> None:
-        config, needs = self._config, self._needs
-        options = _actor(ServerActor).options(**_asks(needs.server), scheduling_strategy=self._strategy(0, "DEFAULT"))
-        self._server = self._own(options.remote(config, self._setup.problem, str(Path.cwd())), "server")
-        self._hosts = [self._start_host(host) for host in range(needs.hosts)]
-        self._lost = [0] * needs.hosts
+    def _start_all(self) -> list[Any]:
+        """The server and the hosts."""
+        options = _actor(ServerActor).options(**_asks(self._needs.server), scheduling_strategy=self._placing.server())
+        self._server = self._own(options.remote(self._config, self._setup.problem, str(Path.cwd())), "server")
+        self._hosts = [self._start_host(host, self._placing.host(host)) for host in range(self._needs.hosts)]
+        self._lost = [0] * self._needs.hosts
         """How often each host was lost since it was last heard of."""
+        return [self._server, *self._hosts]
 
     def _start_recorder(self) -> Any:
         first_round = self._round + 1 if self._round else 0
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = _actor(RecorderActor, concurrency_groups={"files": 1}).options(
-            **_asks(self._needs.recorder), scheduling_strategy=self._strategy(0, here)
+            **_asks(self._needs.recorder), scheduling_strategy=self._placing.recorder()
         )
         setup, images = self._setup, ray.put(self._setup.images)
         actor = options.remote(self._config, setup.settings, setup.root, images, first_round, str(Path.cwd()))
         return self._own(actor, "the recorder")
 
-    def _start_host(self, host: int) -> Any:
+    def _start_host(self, host: int, place: Strategy) -> Any:
         devices = self._devices_of(host)
         shards = ray.put(self._setup.shards_of(devices))
-        strategy = self._strategy(1 + host, "SPREAD")
-        options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy=strategy)
+        options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy=place)
         actor = options.remote(self._config, self._setup.problem, shards, str(Path.cwd()))
         return self._own(actor, host_role(devices))
-
-    def _strategy(self, bundle: int, alone: Any) -> Any:
-        """Where an actor goes: to its bundle of the placement group, where the run lives in one, or as it would alone.
-
-        Hosts that ask for nothing have no bundle of their own, and go where the server is.
-        """
-        if self._group is None:
-            return alone
-        bundle = bundle if bundle < self._group.bundle_count else 0
-        return PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle)
 
     def _own(self, actor: Any, role: str) -> Any:
         self._actors.append(actor)
@@ -116,10 +109,10 @@ class RayExecutor(Executor):
         refs = [actor.facts.remote() for actor in actors]
         _, late = ray.wait(refs, num_returns=len(refs), timeout=timeout)
         if late:
-            reason = (
-                shortage(self._needs) or "the cluster is large enough, but busy or slow: raise engine.ready_timeout_s"
+            raise InputError(
+                f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they found room, but the "
+                "machines are busy or slow; raise engine.ready_timeout_s"
             )
-            raise InputError(f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s; {reason}")
         return self._fetch(refs)
 
     def _restore(self, start: Snapshot) -> None:
@@ -130,13 +123,19 @@ class RayExecutor(Executor):
         """Submit a round."""
         self._round = round
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
-        updates: ByHost = {}
-        calls = []
-        for host, numbers in self._by_host(devices).items():
-            update, report = self._hosts[host].round.remote(round, self._down, numbers, *before)
-            updates[tuple(numbers)] = update
-            calls.append(_Call(host, self._hosts[host], numbers, report))
-        self._down, server = self._server.round.remote(round, updates)
+        by_host = self._by_host(devices)
+        calls, sent = [], ByHost()
+        for hosts in self._senders(by_host):
+            of_hosts: ByHost = {}
+            for host in hosts:
+                numbers, far = by_host[host], len(hosts) == 1 and self._nodes[host] != self._server_node
+                update, report = self._hosts[host].round.remote(round, self._down, numbers, far, *before)
+                of_hosts[tuple(numbers)] = update
+                calls.append(_Call(host, self._hosts[host], numbers, report))
+            if len(hosts) > 1:
+                of_hosts = {tuple(chain(*of_hosts)): self._hosts[hosts[0]].add_up.remote(of_hosts)}
+            sent |= of_hosts
+        self._down, server = self._server.round.remote(round, sent)
         exchanged = self._exchange(partners)
         reports = [call.report for call in calls]
         if self._drops:
@@ -148,6 +147,18 @@ class RayExecutor(Executor):
         self._played = [server, *exchanged]
         refs = [*reports, *self._played]
         return RayPending(refs, lambda: self._whole(refs, len(calls)))
+
+    def _senders(self, by_host: Mapping[int, list[int]]) -> list[list[int]]:
+        """Which hosts send one message together: those of a node that is not the server's, if that is the less."""
+        together: dict[object, list[int]] = {}
+        for host in by_host:
+            adds_up = self._adds_up and self._nodes[host] != self._server_node
+            together.setdefault(self._nodes[host] if adds_up else host, []).append(host)
+        senders: list[list[int]] = []
+        for hosts in together.values():
+            few = sum(len(by_host[host]) for host in hosts) < FEW
+            senders += [[host] for host in hosts] if few else [hosts]
+        return senders
 
     def _whole(self, refs: list[Any], hosts: int) -> Played:
         """What came of a round in which nobody was lost."""
@@ -180,11 +191,12 @@ class RayExecutor(Executor):
         numbers = self._devices_of(host)
         self._actors.remove(self._hosts[host])
         ray.kill(self._hosts[host])  # it may be only what it had made that was lost
-        self._hosts[host] = self._start_host(host)
         try:
-            self._wait_until_ready([self._hosts[host]])
-        except InputError as shortage:
-            raise RunError(f"{error}; it could not be started again: {shortage}") from shortage
+            self._hosts[host] = self._start_host(host, self._placing.again(host))
+            (facts,) = self._wait_until_ready([self._hosts[host]])
+        except InputError as no_room:
+            raise RunError(f"{error}; it could not be started again: {no_room}") from no_room
+        self._nodes[host] = facts["node"]
         self._fetch([self._hosts[host].restore.remote(self._recorder.saved_states.remote(numbers))])
 
     def _exchange(self, partners: Mapping[int, int]) -> list[Any]:

@@ -62,8 +62,10 @@ class Host:
         self.shards = shards
         self.devices = shards.devices
 
-    def round(self, round: int, down: np.ndarray, chosen: Iterable[int]) -> tuple[list[Contribution], HostReport]:
-        """Let the `chosen` ones of its devices work; returns what goes up, and their scalars."""
+    def round(
+        self, round: int, down: np.ndarray, chosen: Iterable[int], far: bool = False
+    ) -> tuple[list[Contribution], HostReport]:
+        """Let the `chosen` ones of its devices work; returns what goes up, `far` to another node, and their scalars."""
         report, began, devices_s = HostReport(), now(), 0.0
         sent: list[Contribution] = []
         slots, senders = Slots(self._config, self._problem), dict[int, list[int]]()
@@ -86,7 +88,7 @@ class Host:
                 with _named(f"round {round}"):
                     slots.slot(update.slot).add(number, update.vector, update.weight)
                 senders.setdefault(update.slot, []).append(number)
-        sent += [Partial(devices, slots.slot(slot).part(), slot) for slot, devices in senders.items()]
+        sent += [Partial(devices, slots.slot(slot).part(far), slot) for slot, devices in senders.items()]
         report.times = HostTimes(began, devices_s, now())
         return sent, report
 

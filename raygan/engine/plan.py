@@ -9,7 +9,7 @@ import torch
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards, load_data, split
 from raygan.engine.checks import check_weights
-from raygan.engine.cluster import needs_of
+from raygan.engine.needs import needs_of
 from raygan.engine.parties import method_of
 from raygan.engine.simulation import as_played, try_out
 from raygan.gan.steps import build_networks

@@ -61,16 +61,14 @@ class Run:
 
     def open(self, start: Snapshot | None, connection: Connection | None = None) -> Executor:
         """Start the processes, in the state of a checkpoint or as new, on a connection to Ray that is there already."""
-        self.tell(
-            f"starting {self.setup.config.devices} device{'s' if self.setup.config.devices > 1 else ''} and a server"
-        )
         if self.config.engine.executor == "inline":
             from raygan.engine.inline import InlineExecutor
 
+            self.tell("starting in this process")
             return InlineExecutor(self.setup, start)
         from raygan.engine.on_ray import RayExecutor
 
-        return RayExecutor(self.setup, start, connection or connect(self.setup.config))
+        return RayExecutor(self.setup, start, connection or connect(self.setup.config), self.tell)
 
 
 def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:

@@ -10,13 +10,13 @@ median norm for c, the norm of what it moves by is at most the largest good one'
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from raygan.config.aggregation import ClippedMean, TrimmedMean
 from raygan.config.section import Section
-from raygan.methods.exact_sum import ExactSum, OverweightError, check_vector
+from raygan.methods.exact_sum import ExactSum, OverweightError, Packed, as_piece, check_vector
 
 Settings = TypeVar("Settings", bound=Section)
 Part = TypeVar("Part")
@@ -27,6 +27,9 @@ class Aggregator(ABC, Generic[Settings, Part]):
 
     `size` is the length of an update; at most `devices` come in, with whole weights of at most `heaviest` in all.
     """
+
+    adds_up: ClassVar[bool] = False
+    """Whether the part of many updates is smaller than they are, so that nodes had better send one."""
 
     def __init__(self, settings: Settings, size: int, devices: int, heaviest: int) -> None:
         self.settings = settings
@@ -46,8 +49,11 @@ class Aggregator(ABC, Generic[Settings, Part]):
         """
 
     @abstractmethod
-    def part(self) -> Part:
-        """What has been taken in, to be sent to another aggregator of the same kind and bounds."""
+    def part(self, far: bool) -> Part:
+        """What has been taken in, to be sent to another aggregator of the same kind and bounds.
+
+        `far`: to another node, where bytes cost more than the work of making them fewer.
+        """
 
     @abstractmethod
     def merge(self, part: Part) -> None:
@@ -62,11 +68,13 @@ class Aggregator(ABC, Generic[Settings, Part]):
         """What the server goes on with, (size,) float32. `reference` gives the update of a device that did nothing."""
 
 
-ExactPart = tuple[dict[int, np.ndarray], int]
+ExactPart = tuple[dict[int, np.ndarray | Packed], int]
 
 
 class WeightedMean(Aggregator[Section, ExactPart]):
     """The exact mean. Its part is as large for many updates as for one."""
+
+    adds_up = True
 
     def __init__(self, settings: Section, size: int, devices: int, heaviest: int) -> None:
         super().__init__(settings, size, devices, heaviest)
@@ -81,13 +89,15 @@ class WeightedMean(Aggregator[Section, ExactPart]):
         """Add it to the sum."""
         self._sum.add(vector, weight)
 
-    def part(self) -> ExactPart:
+    def part(self, far: bool) -> ExactPart:
         """The sum's pieces and its weight."""
-        return self._sum.pieces, self._sum.weight
+        pieces = self._sum.pieces
+        return {level: Packed.of(piece) if far else piece for level, piece in pieces.items()}, self._sum.weight
 
     def merge(self, part: ExactPart) -> None:
         """Add the sums."""
-        self._sum.merge(*part)
+        pieces, weight = part
+        self._sum.merge({level: as_piece(piece) for level, piece in pieces.items()}, weight)
 
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
         """The mean."""
@@ -118,7 +128,7 @@ class Gathering(Aggregator[Settings, GatheredPart]):
         """Keep it."""
         self.merge({device: (vector, weight)})
 
-    def part(self) -> GatheredPart:
+    def part(self, far: bool) -> GatheredPart:
         """All of them, by device."""
         return self._updates
 

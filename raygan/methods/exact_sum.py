@@ -7,6 +7,7 @@ and the mean of one vector is that vector.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,6 +33,42 @@ def check_vector(vector: np.ndarray, size: int) -> float:
     if not largest < LARGEST:  # also true of NaN
         raise FloatingPointError(f"it holds a value of magnitude {largest:.3g}")
     return largest
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A piece on its way to another node: whole multiples of a power of two, in no more bytes than the largest needs.
+
+    `digits` is (size, n) uint8, n from 1 to 8: signed integers, their lowest byte first.
+    """
+
+    exponent: int
+    digits: np.ndarray
+
+    @classmethod
+    def of(cls, piece: np.ndarray) -> "Packed":
+        """Pack (size,) float64, what `ExactSum.pieces` holds: integers of 53 bits on some grid."""
+        largest = float(np.abs(piece).max(initial=0))
+        exponent = int(np.frexp(largest)[1]) - 53
+        whole = (piece * 2.0**-exponent).astype("<i8")
+        ones = int(np.bitwise_or.reduce(whole))
+        zeros = (ones & -ones).bit_length() - 1 if ones else 0
+        whole >>= zeros
+        size = max(-(-(int(np.abs(whole).max(initial=0)).bit_length() + 1) // 8), 1)
+        return cls(exponent + zeros, whole.view(np.uint8).reshape(-1, 8)[:, :size].copy())
+
+    def piece(self) -> np.ndarray:
+        """(size,) float64, to the last bit what was packed."""
+        size, num_bytes = self.digits.shape
+        whole = np.zeros((size, 8), np.uint8)
+        whole[:, 8 - num_bytes :] = self.digits
+        piece: np.ndarray = whole.view("<i8")[:, 0] * 2.0 ** (self.exponent - (64 - 8 * num_bytes))
+        return piece
+
+
+def as_piece(piece: np.ndarray | Packed) -> np.ndarray:
+    """(size,) float64, unpacked if need be."""
+    return piece.piece() if isinstance(piece, Packed) else piece
 
 
 class ExactSum:

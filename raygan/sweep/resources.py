@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from ray.tune import PlacementGroupFactory
 
 from raygan.config.tree import Config
-from raygan.engine.cluster import Needs, needs_of, shortage
+from raygan.engine.cluster import all_nodes
+from raygan.engine.layout import shortage_in_group
+from raygan.engine.needs import Needs, needs_of
+from raygan.engine.placing import Tell, wait_for_group
 from raygan.errors import InputError
 from raygan.report.sweep_results import shown
 from raygan.sweep.space import Settings
@@ -27,7 +30,7 @@ def resources_here(sweep: Sweep, settings: Settings) -> PlacementGroupFactory:
     """As `resources_for`. A trial that can never be held, or is wrong, gets a CPU: to fail with, instead of waiting."""
     try:
         config = sweep.config_of(settings)
-        fits = shortage(needs_of_trial(config), in_one_group=True) is None
+        fits = shortage_in_group(needs_of_trial(config), all_nodes()) is None
     except InputError:
         fits = False
     return resources_for(config) if fits else PlacementGroupFactory([{"CPU": 1}])
@@ -50,13 +53,16 @@ def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:
     return sweep.concurrent * largest if sweep.concurrent else max(os.cpu_count() or 1, largest)
 
 
-def check_that_trials_fit(sweep: Sweep, tried: Iterable[Settings]) -> None:
-    """Refuse a sweep with a trial that the cluster as it is could never hold.
+def wait_until_trials_fit(sweep: Sweep, tried: Iterable[Settings], may_grow: bool, tell: Tell) -> None:
+    """Refuse a sweep with a trial that the cluster cannot hold, now or when the nodes that may be coming are there.
 
     Raises:
         InputError: names the settings and what is missing.
     """
     for settings in tried:
-        if problem := shortage(needs_of_trial(sweep.config_of(settings)), in_one_group=True):
+        config = sweep.config_of(settings)
+        try:
+            wait_for_group(needs_of_trial(config), config.engine.nodes_timeout_s if may_grow else 0.0, tell)
+        except InputError as problem:
             given = ", ".join(f"{key}={shown(value)}" for key, value in settings.items())
-            raise InputError(f"a trial with {given} does not fit: {problem}")
+            raise InputError(f"a trial with {given} does not fit: {problem}") from problem

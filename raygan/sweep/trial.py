@@ -11,7 +11,8 @@ from ray import tune
 from raygan.config.gan import CHANGING
 from raygan.config.load import check_config, merge
 from raygan.config.tree import Config
-from raygan.engine.cluster import shortage
+from raygan.engine.cluster import all_nodes
+from raygan.engine.layout import shortage_in_group
 from raygan.engine.train import train
 from raygan.errors import InputError
 from raygan.run_folder import Row, RunFolder
@@ -43,7 +44,7 @@ def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
         config = folder.read_config()
     elif checkpoint is None:
         config = sweep.config_of(settings)
-        if config.engine.executor == "ray" and (problem := shortage(needs_of_trial(config), in_one_group=True)):
+        if config.engine.executor == "ray" and (problem := shortage_in_group(needs_of_trial(config), all_nodes())):
             raise InputError(problem)  # it was drawn in mid-sweep, and was given less than it needs
         clear(folder)
         train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)])

@@ -23,7 +23,7 @@ from raygan.storage import is_uri
 from raygan.sweep.answer import write_answer
 from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import SWEEP, check_sweep, dump_sweep, reload_sweep, tried_out
-from raygan.sweep.resources import check_that_trials_fit, cpus_to_start
+from raygan.sweep.resources import cpus_to_start, wait_until_trials_fit
 from raygan.sweep.schedulers import RememberingAsha
 from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
@@ -82,12 +82,16 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     folder = Path(out).resolve()
     _check_folder(sweep, folder, resume)
     tried = tried_out(sweep)
-    with _settings():
+
+    def tell(text: str) -> None:
         if console is not None:
-            console.print("starting Ray", highlight=False)
+            console.print(text, highlight=False, soft_wrap=True)
+
+    with _settings():
+        tell("starting Ray")
         connection = Connection(sweep.address, cpus_to_start(sweep, tried))
         try:
-            check_that_trials_fit(sweep, tried)
+            wait_until_trials_fit(sweep, tried, connection.may_grow, tell)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:
                 raise InputError(
                     f"concurrent: on a cluster that was there before, {sweep.scheduler.name} plays as many trials at "

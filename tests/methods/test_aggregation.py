@@ -148,8 +148,8 @@ def test_one_poisoned_device_moves_a_mean_as_far_as_it_likes():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@given(seed=st.integers(0, 2**32))
-def test_order_and_grouping_change_no_bit(name, seed):
+@given(seed=st.integers(0, 2**32), far=st.booleans())
+def test_order_and_grouping_change_no_bit(name, seed, far):
     random = np.random.default_rng(seed)
     vectors = random.standard_normal((7, 5)).astype(np.float32)
     weights = [int(weight) for weight in random.integers(1, 9, 7)]
@@ -160,7 +160,7 @@ def test_order_and_grouping_change_no_bit(name, seed):
         part = slots(5, 7, *words).slot(0)
         for device in group:
             part.add(int(device), vectors[device], weights[device])
-        total.slot(0).merge(part.part())
+        total.slot(0).merge(part.part(far))
     assert np.array_equal(total.slot(0).result(lambda: np.zeros(5, np.float32)), expected)
     assert total.slot(0).weight == sum(weights)
 

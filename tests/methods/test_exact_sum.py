@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from raygan.methods.exact_sum import LARGEST, ExactSum
+from raygan.methods.exact_sum import LARGEST, ExactSum, Packed
 
 values = st.floats(width=32, min_value=-(2.0**31), max_value=2.0**31)
 vectors = st.lists(
@@ -34,6 +34,33 @@ def test_order_and_grouping_change_no_bit(terms, random):
         partial = summed(part)
         total.merge(partial.pieces, partial.weight)
     assert np.array_equal(total.mean(), expected)
+
+
+@given(vectors)
+def test_a_packed_piece_is_the_same_to_the_last_bit(terms):
+    for piece in summed(terms).pieces.values():
+        assert np.array_equal(Packed.of(piece).piece(), piece)
+
+
+def test_a_packed_piece_has_as_many_bytes_as_its_largest_value_needs():
+    for piece, num_bytes in [
+        ([0, 0], 1),
+        ([1.0, -127], 1),
+        ([128, 1], 2),
+        ([-(2.0**39), 2.0**9], 4),
+        ([2.0**52, 1], 7),
+    ]:
+        packed = Packed.of(np.array(piece))
+        assert packed.digits.shape == (2, num_bytes)
+        assert packed.piece().tolist() == piece
+
+
+def test_usual_weights_take_nine_bytes_or_ten_packed():
+    random = np.random.default_rng(0)
+    total = ExactSum(5000, 24, 60_000)
+    for _ in range(8):
+        total.add(random.normal(0, 0.02, 5000).astype(np.float32), 300)
+    assert sum(Packed.of(piece).digits.nbytes for piece in total.pieces.values()) <= 10 * 5000
 
 
 @given(npst.arrays(np.float32, 5, elements=values), st.integers(1, 1000))

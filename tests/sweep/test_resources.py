@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from raygan import InputError
 from raygan.config.load import check_config
-from raygan.engine.cluster import Needs, needs_of, shortage
-from raygan.sweep.resources import check_that_trials_fit, cpus_to_start, needs_of_trial, resources_for
+from raygan.engine.layout import Node, shortage, shortage_in_group
+from raygan.engine.needs import Needs, needs_of
+from raygan.sweep.resources import cpus_to_start, needs_of_trial, resources_for, wait_until_trials_fit
 from tests.helpers import tiny
 from tests.sweep.helpers import CONFIG, sweep
 
@@ -73,36 +74,32 @@ def needs(hosts=0, host=None, server=None, recorder=None):
     return Needs(hosts, host or {"CPU": 1.0}, server or {"CPU": 1.0}, recorder or {"CPU": 0.0})
 
 
-@pytest.fixture
-def nodes(monkeypatch):
-    """Sets what nodes Ray has, each as (CPU, GPU)."""
-
-    def nodes(*sizes):
-        alive = [{"Alive": True, "Resources": {"CPU": float(cpu), "GPU": float(gpu)}} for cpu, gpu in sizes]
-        dead = {"Alive": False, "Resources": {"CPU": 99.0, "GPU": 99.0}}
-        monkeypatch.setattr("raygan.engine.cluster.ray.nodes", lambda: [*alive, dead])
-
-    return nodes
+def nodes(*sizes):
+    """Nodes, each as (CPU, GPU)."""
+    return [Node(str(i), str(i), {"CPU": float(cpu), "GPU": float(gpu)}) for i, (cpu, gpu) in enumerate(sizes)]
 
 
-def test_a_trial_that_fits_is_short_of_nothing(nodes):
-    nodes((2, 0), (2, 0))
-    assert shortage(needs(3), in_one_group=True) is None
-    assert "3 device actors" not in (shortage(needs(4), in_one_group=True) or "3 device actors")
+def alone(needs, nodes):
+    """What a single run is short of."""
+    return shortage(needs, nodes, home="0")
 
 
-def test_server_and_recorder_want_one_node_that_leaves_room_for_the_rest(nodes):
+def test_a_trial_that_fits_is_short_of_nothing():
+    two = nodes((2, 0), (2, 0))
+    assert shortage_in_group(needs(3), two) is None
+    assert "4 device actors" in shortage_in_group(needs(4), two)
+
+
+def test_server_and_recorder_want_one_node_that_leaves_room_for_the_rest():
     centre = {"server": {"CPU": 1.0, "GPU": 0.5}, "recorder": {"CPU": 0.0, "GPU": 0.5}}
-    nodes((4, 0.5), (4, 0.5))
-    assert shortage(needs(2, **centre)) is None, "one by one they fit"
-    assert "no node of these 2 Ray nodes (4 CPU + 0.5 GPU, 4 CPU + 0.5 GPU) has room" in shortage(
-        needs(2, **centre), in_one_group=True
+    assert alone(needs(2, **centre), nodes((4, 0.5), (4, 0.5))) is None, "one by one they fit"
+    assert "no node of these 2 Ray nodes (4 CPU + 0.5 GPU, 4 CPU + 0.5 GPU) has room" in shortage_in_group(
+        needs(2, **centre), nodes((4, 0.5), (4, 0.5))
     )
-    nodes((2, 1), (2, 0))
-    assert shortage(needs(3, **centre), in_one_group=True) is None
-    assert shortage(needs(2, {"CPU": 1.5}, **centre), in_one_group=True) is not None, "its node has half a CPU left"
-    nodes((3, 1), (2, 0))
-    assert shortage(needs(2, {"CPU": 1.5}, **centre), in_one_group=True) is None
+    assert shortage_in_group(needs(3, **centre), nodes((2, 1), (2, 0))) is None
+    half = needs(2, {"CPU": 1.5}, **centre)
+    assert shortage_in_group(half, nodes((2, 1), (2, 0))) is not None, "its node has half a CPU left"
+    assert shortage_in_group(half, nodes((3, 1), (2, 0))) is None
 
 
 WHOLE_GPUS = [
@@ -117,35 +114,34 @@ WHOLE_GPUS = [
 
 
 @pytest.mark.parametrize(("gpus", "share", "fit"), WHOLE_GPUS)
-def test_a_share_is_of_one_gpu(gpus, share, fit, nodes):
-    nodes((100, gpus))
+def test_a_share_is_of_one_gpu(gpus, share, fit):
     host = {"CPU": 1.0, "GPU": share}
-    for group in (False, True):
-        assert shortage(needs(fit, host), in_one_group=group) is None
-        assert f"hold{'s'} {fit}" in shortage(needs(fit + 1, host), in_one_group=group)
+    for short_of in (alone, shortage_in_group):
+        assert short_of(needs(fit, host), nodes((100, gpus))) is None
+        assert f"holds {fit}" in short_of(needs(fit + 1, host), nodes((100, gpus)))
 
 
-def test_a_group_asks_for_whole_gpus_or_for_a_share_of_one(nodes):
-    nodes((100, 8))
+def test_a_group_asks_for_whole_gpus_or_for_a_share_of_one():
+    one_node = nodes((100, 8))
     together = {"server": {"CPU": 1.0, "GPU": 0.75}, "recorder": {"CPU": 0.0, "GPU": 0.75}}
-    assert shortage(needs(1, **together)) is None
-    problem = shortage(needs(1, **together), in_one_group=True)
+    assert alone(needs(1, **together), one_node) is None
+    problem = shortage_in_group(needs(1, **together), one_node)
     assert problem.startswith("engine.server_gpus=0.75 and eval.gpus=0.75: Ray keeps them together in a trial, and 1.5")
     for one, other in [(1.0, 1.0), (1.0, 0.5), (0.5, 0.5)]:
         centre = {"server": {"CPU": 1.0, "GPU": one}, "recorder": {"CPU": 0.0, "GPU": other}}
-        assert shortage(needs(1, **centre), in_one_group=True) is None
+        assert shortage_in_group(needs(1, **centre), one_node) is None
 
 
-def placeable(nodes, needs):
+def placeable(sizes, needs):
     """Whether any way of putting each bundle on a node, and its share on one of the node's GPUs, works."""
     bundles = [(bundle.get("CPU", 0), bundle.get("GPU", 0)) for bundle in needs.bundles]
-    places = [(node, gpu) for node, (_, gpus) in enumerate(nodes) for gpu in range(max(gpus, 1))]
+    places = [(node, gpu) for node, (_, gpus) in enumerate(sizes) for gpu in range(max(gpus, 1))]
     for chosen in product(places, repeat=len(bundles)):
-        cpu, gpu = [float(node[0]) for node in nodes], {}
+        cpu, gpu = [float(size[0]) for size in sizes], {}
         for (node, one), (cpus, share) in zip(chosen, bundles, strict=True):
             cpu[node] -= cpus
             gpu[node, one] = gpu.get((node, one), 0) + share
-        if min(cpu) >= 0 and all(used <= (1 if one < nodes[node][1] else 0) for (node, one), used in gpu.items()):
+        if min(cpu) >= 0 and all(used <= (1 if one < sizes[node][1] else 0) for (node, one), used in gpu.items()):
             return True
     return False
 
@@ -157,14 +153,11 @@ def placeable(nodes, needs):
     st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]),
     st.sampled_from([0.0, 0.25, 0.5, 1.0]),
 )
-def test_a_group_is_short_of_something_if_and_only_if_no_placement_exists(nodes, hosts, cpus, share, centre):
-    assume(sum(gpus or 1 for _, gpus in nodes) ** (hosts + 1) < 300)
+def test_a_group_is_short_of_something_if_and_only_if_no_placement_exists(sizes, hosts, cpus, share, centre):
+    assume(sum(gpus or 1 for _, gpus in sizes) ** (hosts + 1) < 300)
     asked = needs(hosts, {"CPU": cpus, "GPU": share}, {"CPU": 1.0, "GPU": centre})
-    there = [{"Alive": True, "Resources": {"CPU": float(cpu), "GPU": float(gpu)}} for cpu, gpu in nodes]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raygan.engine.cluster.ray.nodes", lambda: there)
-        problem = shortage(asked, in_one_group=True)
-    assert (problem is None) == placeable(nodes, asked), problem
+    problem = shortage_in_group(asked, nodes(*sizes))
+    assert (problem is None) == placeable(sizes, asked), problem
 
 
 def started(config, cores, monkeypatch, **keys):
@@ -188,12 +181,12 @@ def test_cpus_are_counted_by_the_largest_trial(monkeypatch):
     assert cpus_to_start(grown, [{"devices": 2}, {"devices": 7}, {"devices": 4}]) == 16
 
 
-def test_a_trial_that_cannot_fit_is_named(nodes):
-    nodes((4, 0))
+def test_a_trial_that_cannot_fit_is_named(monkeypatch):
+    monkeypatch.setattr("raygan.engine.placing.all_nodes", lambda: nodes((4, 0)))
     config = {key: value for key, value in ON_RAY.items() if key != "devices"}
     grown = sweep({"devices": {"grid_search": [2, 7]}}, config)
-    check_that_trials_fit(grown, [{"devices": 2}])
+    wait_until_trials_fit(grown, [{"devices": 2}], may_grow=False, tell=print)
     with pytest.raises(
         InputError, match=r"^a trial with devices=7 does not fit: engine: 7 device actors of 1 CPU each"
     ):
-        check_that_trials_fit(grown, [{"devices": 2}, {"devices": 7}])
+        wait_until_trials_fit(grown, [{"devices": 2}, {"devices": 7}], may_grow=False, tell=print)

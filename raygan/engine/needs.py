@@ -1,0 +1,56 @@
+"""What a run asks Ray for. No Ray here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raygan.config.tree import Config
+
+Resources = Mapping[str, float]
+"""Amounts by name, as Ray counts them: CPU, GPU."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run asks Ray for."""
+
+    hosts: int
+    per_host: Resources
+    server: Resources
+    recorder: Resources
+
+    @property
+    def total(self) -> dict[str, float]:
+        """All actors together."""
+        names = self.per_host.keys() | self.server.keys() | self.recorder.keys()
+        others = (self.server, self.recorder)
+        return {
+            name: self.hosts * self.per_host.get(name, 0) + sum(other.get(name, 0) for other in others)
+            for name in sorted(names)
+        }
+
+    @property
+    def centre(self) -> dict[str, float]:
+        """Server and recorder together."""
+        return {name: self.server.get(name, 0) + self.recorder.get(name, 0) for name in ("CPU", "GPU")}
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """The placement group of a run that lives in one: server and recorder in the first bundle, then a host each."""
+        bundles = [self.centre, *[self.per_host] * self.hosts]
+        wanted = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
+        return [bundle for bundle in wanted if bundle]
+
+
+def needs_of(config: Config) -> Needs:
+    """One actor per `devices_per_actor` devices, and the server; the recorder asks for no CPU."""
+    engine = config.engine
+    return Needs(
+        hosts=-(-config.devices // engine.devices_per_actor),
+        per_host=_resources(engine.cpus_per_device, engine.gpus_per_device),
+        server=_resources(1.0, engine.server_gpus),
+        recorder=_resources(0.0, config.eval.gpus),
+    )
+
+
+def _resources(cpus: float, gpus: float) -> Resources:
+    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}

@@ -1,0 +1,144 @@
+"""Runs on several nodes, which are processes on this machine: where actors go, nodes that come and nodes that go."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from ray.cluster_utils import Cluster
+
+import raygan
+from tests.helpers import TINY, tiny
+
+pytestmark = pytest.mark.slow
+
+RAYGAN = str(Path(sys.executable).with_name("raygan"))
+STORE = 80 * 2**20
+WORDS = ["devices=9", "rounds=60", "checkpoint.every=10", "eval.every=60", "engine.cpus_per_device=0.5"]
+
+
+@contextmanager
+def nodes(*cpus: int) -> Iterator[tuple[Cluster, list[object]]]:
+    """A head without room for anything, and nodes of so many CPUs."""
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+    )
+    try:
+        workers = [cluster.add_node(num_cpus=cpu, object_store_memory=STORE) for cpu in cpus]
+        cluster.wait_for_nodes()
+        yield cluster, workers
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def three_nodes():
+    with nodes(4, 4, 4) as (cluster, _):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory, cache):
+    return raygan.train(tiny(*WORDS), tmp_path_factory.mktemp("runs") / "inline")
+
+
+def started(cluster, out, *words):
+    command = [RAYGAN, "train", *TINY, "engine.executor=ray", *WORDS, f"engine.address={cluster.address}", *words]
+    return subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(run):
+    """What it said, once it has ended as it should."""
+    said, wrong = run.communicate(timeout=240)
+    assert run.returncode == 0, wrong
+    return said
+
+
+def per_node(out):
+    """How many device actors there are on each node."""
+    processes = json.loads((out / "environment.json").read_text())["processes"]
+    held = Counter(process["node"] for process in processes if process["role"].startswith("device"))
+    return sorted(held.values(), reverse=True)
+
+
+def same_bytes(out, laptop):
+    return (out / "generator.safetensors").read_bytes() == laptop.generator.read_bytes()
+
+
+WAYS = {
+    "spread": ([], [3, 3, 3]),
+    "packed, a message from each": (["engine.placement=pack", "engine.pre_average=false"], [6, 3]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_actors_are_and_what_they_send_changes_no_bit(way, three_nodes, laptop, tmp_path):
+    words, expected = WAYS[way]
+    finished(started(three_nodes, tmp_path / "run", *words))
+    assert per_node(tmp_path / "run") == expected
+    assert same_bytes(tmp_path / "run", laptop)
+
+
+def test_what_does_not_fit_is_refused_when_nobody_comes(three_nodes, tmp_path):
+    run = started(three_nodes, tmp_path / "run", "devices=30", "engine.nodes_timeout_s=2")
+    said, wrong = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert "waiting for room on the cluster, up to 2 s: what is free of these 4 Ray nodes" in said
+    assert wrong.count("\n") == 1
+    assert "30 device actors of 0.5 CPU each were asked for" in wrong
+    assert "(no more came in 2 s, engine.nodes_timeout_s)" in wrong
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_node_is_lost_and_the_numbers_stay(laptop, tmp_path):
+    out = tmp_path / "run"
+    with nodes(5, 5, 5) as (cluster, workers):
+        run = started(cluster, out)
+        _wait_for_round(out, 15)
+        cluster.remove_node(workers[1], allow_graceful=False)
+        said = finished(run)
+    assert "starting 9 device actors on 3 nodes (3 on each) and a server" in said
+    assert "going on after round" in said
+    assert per_node(out) == [5, 4]
+    assert same_bytes(out, laptop)
+
+
+def test_a_run_waits_for_nodes_that_are_coming(laptop, tmp_path):
+    out = tmp_path / "run"
+    with nodes(2) as (cluster, _):
+        run = started(cluster, out)
+        while "waiting for room" not in (said := run.stdout.readline()):
+            assert said, "it ended"
+        assert "hold 4 of 9 device actors" in said
+        cluster.add_node(num_cpus=4, object_store_memory=STORE)
+        finished(run)
+    assert per_node(out) == [6, 3]
+    assert same_bytes(out, laptop)
+
+
+def test_a_lost_node_may_be_left_out(tmp_path):
+    out = tmp_path / "run"
+    with nodes(6, 6) as (cluster, workers):
+        run = started(cluster, out, "engine.on_device_failure=drop", "devices=4", "rounds=150")
+        _wait_for_round(out, 15)
+        server = next(row for row in _processes(out) if row["role"] == "server")["node"]
+        cluster.remove_node(next(node for node in workers if node.node_id != server), allow_graceful=False)
+        said = finished(run)
+    assert "without devices" in said
+    assert "going on after round" not in said
+
+
+def _processes(out):
+    return json.loads((out / "environment.json").read_text())["processes"]
+
+
+def _wait_for_round(out, round):
+    deadline = monotonic() + 120
+    while not (out / "metrics.jsonl").exists() or len((out / "metrics.jsonl").read_text().splitlines()) <= round:
+        assert monotonic() < deadline
+        sleep(0.1)
