@@ -17,7 +17,7 @@ FIRST, LAST = 20, 80
 """Rounds between which is counted: what happens once is over at the first, and the run goes on at the last."""
 ROUNDS = LAST + 10
 IDLE_S = 10.0
-VARIANTS: dict[str, list[str]] = {"as it is": []}
+VARIANTS = {f"pre_average={value}": [f"engine.pre_average={value}"] for value in ("true", "false")}
 """What is compared: words of a config under the name they have in the table."""
 
 
