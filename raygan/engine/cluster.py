@@ -106,7 +106,10 @@ def _join(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
-        raise InputError(f"engine.address: no Ray cluster at {address!r}: {first_line}") from error
+        raise InputError(
+            f"engine.address: no Ray cluster at {address!r} that lets this process in (RAY_AUTH_MODE=token, and its "
+            f"token in ~/.ray/auth_token?): {first_line}"
+        ) from error
 
 
 def _check_address(address: str) -> None:

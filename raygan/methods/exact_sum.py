@@ -37,33 +37,44 @@ def check_vector(vector: np.ndarray, size: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A piece on its way to another node: whole multiples of a power of two, in no more bytes than the largest needs.
+    """A piece on its way to another node: whole multiples of a power of two, in 2, 4, 6 or 8 bytes each.
 
-    `digits` is (size, n) uint8, n from 1 to 8: signed integers, their lowest byte first.
+    A value is `high` * 2**32 + `low`, or `high` alone where there is no `low`, times 2**`exponent`.
     """
 
     exponent: int
-    digits: np.ndarray
+    high: np.ndarray
+    """(size,) int16 or int32."""
+    low: np.ndarray | None
+    """(size,) uint32."""
 
     @classmethod
     def of(cls, piece: np.ndarray) -> "Packed":
         """Pack (size,) float64, what `ExactSum.pieces` holds: integers of 53 bits on some grid."""
         largest = float(np.abs(piece).max(initial=0))
         exponent = int(np.frexp(largest)[1]) - 53
-        whole = (piece * 2.0**-exponent).astype("<i8")
+        whole = (piece * 2.0**-exponent).astype(np.int64)
         ones = int(np.bitwise_or.reduce(whole))
         zeros = (ones & -ones).bit_length() - 1 if ones else 0
         whole >>= zeros
-        size = max(-(-(int(np.abs(whole).max(initial=0)).bit_length() + 1) // 8), 1)
-        return cls(exponent + zeros, whole.view(np.uint8).reshape(-1, 8)[:, :size].copy())
+        bits = int(np.abs(whole).max(initial=0)).bit_length() + 1
+        low = whole.astype(np.uint32) if bits > 32 else None  # the lower half, whatever is above it
+        high = whole >> 32 if bits > 32 else whole
+        return cls(exponent + zeros, high.astype(np.int16 if 0 < bits % 32 <= 16 else np.int32), low)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all values."""
+        return self.high.nbytes + (0 if self.low is None else self.low.nbytes)
 
     def piece(self) -> np.ndarray:
         """(size,) float64, to the last bit what was packed."""
-        size, num_bytes = self.digits.shape
-        whole = np.zeros((size, 8), np.uint8)
-        whole[:, 8 - num_bytes :] = self.digits
-        piece: np.ndarray = whole.view("<i8")[:, 0] * 2.0 ** (self.exponent - (64 - 8 * num_bytes))
-        return piece
+        whole = self.high.astype(np.float64)
+        if self.low is not None:
+            whole *= 2.0**32
+            whole += self.low
+        whole *= 2.0**self.exponent
+        return whole
 
 
 def as_piece(piece: np.ndarray | Packed) -> np.ndarray:

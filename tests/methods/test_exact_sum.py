@@ -42,25 +42,34 @@ def test_a_packed_piece_is_the_same_to_the_last_bit(terms):
         assert np.array_equal(Packed.of(piece).piece(), piece)
 
 
-def test_a_packed_piece_has_as_many_bytes_as_its_largest_value_needs():
-    for piece, num_bytes in [
-        ([0, 0], 1),
-        ([1.0, -127], 1),
-        ([128, 1], 2),
-        ([-(2.0**39), 2.0**9], 4),
-        ([2.0**52, 1], 7),
-    ]:
-        packed = Packed.of(np.array(piece))
-        assert packed.digits.shape == (2, num_bytes)
-        assert packed.piece().tolist() == piece
+PACKED = [
+    ([0, 0], 2),
+    ([32767.0, -32767.0], 2),
+    ([2.0**15, 1], 4),
+    ([-(2.0**31), 1], 6),
+    ([2.0**31 - 1, 1], 4),
+    ([2.0**32 - 1, 1 - 2.0**32], 6),
+    ([-(2.0**46), 2.0**9], 6),
+    ([2.0**46, 1], 6),
+    ([-(2.0**47), 1], 8),
+    ([2.0**52, 1 - 2.0**52], 8),
+    ([2.0**-140, -(2.0**-100)], 6),
+]
 
 
-def test_usual_weights_take_nine_bytes_or_ten_packed():
+@pytest.mark.parametrize(("piece", "num_bytes"), PACKED)
+def test_a_packed_piece_has_the_bytes_that_its_largest_value_needs(piece, num_bytes):
+    packed = Packed.of(np.array(piece))
+    assert packed.nbytes == 2 * num_bytes
+    assert packed.piece().tolist() == piece
+
+
+def test_usual_weights_take_ten_bytes_packed():
     random = np.random.default_rng(0)
     total = ExactSum(5000, 24, 60_000)
     for _ in range(8):
         total.add(random.normal(0, 0.02, 5000).astype(np.float32), 300)
-    assert sum(Packed.of(piece).digits.nbytes for piece in total.pieces.values()) <= 10 * 5000
+    assert sum(Packed.of(piece).nbytes for piece in total.pieces.values()) <= 10 * 5000
 
 
 @given(npst.arrays(np.float32, 5, elements=values), st.integers(1, 1000))
