@@ -191,16 +191,23 @@ class RayExecutor(Executor):
         self._lost[host] += 1
         if self._lost[host] >= PATIENCE:
             raise RunError(f"{error}; it is the third time in a row") from error
-        numbers = self._devices_of(host)
+        for last_try in (False, True):
+            try:
+                return self._start_again(host)
+            except InputError as no_room:
+                raise RunError(f"{error}; it could not be started again: {no_room}") from no_room
+            except ProcessLostError as lost:  # on a node that is gone, as is known now
+                if last_try or lost.actor not in (_id(self._hosts[host]), None):
+                    raise
+
+    def _start_again(self, host: int) -> None:
         self._actors.remove(self._hosts[host])
         ray.kill(self._hosts[host])  # it may be only what it had made that was lost
-        try:
-            self._hosts[host] = self._start_host(host, self._placing.again(host))
-            (facts,) = self._wait_until_ready([self._hosts[host]])
-        except InputError as no_room:
-            raise RunError(f"{error}; it could not be started again: {no_room}") from no_room
+        self._hosts[host] = self._start_host(host, self._placing.again(host))
+        (facts,) = self._wait_until_ready([self._hosts[host]])
         self._nodes[host] = facts["node"]
-        self._fetch([self._hosts[host].restore.remote(self._recorder.saved_states.remote(numbers))])
+        states = self._recorder.saved_states.remote(self._devices_of(host))
+        self._fetch([self._hosts[host].restore.remote(states)])
 
     def _exchange(self, partners: Mapping[int, int]) -> list[Any]:
         """Move states from actor to actor; the references tell when it is done."""
