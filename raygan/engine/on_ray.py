@@ -193,7 +193,8 @@ class RayExecutor(Executor):
             raise RunError(f"{error}; it is the third time in a row") from error
         for last_try in (False, True):
             try:
-                return self._start_again(host)
+                self._start_again(host)
+                return
             except InputError as no_room:
                 raise RunError(f"{error}; it could not be started again: {no_room}") from no_room
             except ProcessLostError as lost:  # on a node that is gone, as is known now
