@@ -73,7 +73,7 @@ class Footprint:
 
 
 def footprint_of(config: Config, problem: Problem, images: ImageSet, shards: Shards) -> Footprint:
-    """Try a round of one step, on as many samples as the largest shard has, on the CPU; `config` is as played, and `problem` as tried out.
+    """Try a round of one step, with the largest shard, on the CPU; `config` is as played, and `problem` as tried out.
 
     What kernels want on a GPU beside the tensors is not in it.
     """
