@@ -33,7 +33,7 @@ SPEC = (
 _NODES = re.compile(
     r"(?P<count>[0-9]{1,9})x(?:(?P<cpus>[0-9]{1,9})cpu|(?:(?P<gpus>[0-9]{1,9})x)?(?P<kind>[A-Za-z][\w-]*))"
 )
-_OPTION = re.compile(r"(?P<cpus>[0-9]{1,9})cpu|(?P<gb>[0-9]{1,9}(?:\.[0-9]{1,9})?)GB(?P<of>|-gpu|-store)")
+_OPTION = re.compile(r"(?P<cpus>[0-9]{1,9})cpu|(?P<gb>[0-9]{1,9}(?:\.[0-9]{1,3})?)GB(?P<of>|-gpu|-store)")
 _EXAMPLES = "such as 8xA10G, 2x4xA10G:48cpu:192GB, 4x16cpu or 2x4xGPU:24GB-gpu"
 _OPTIONS = {
     "cpu": "8cpu (CPUs of a node)",
@@ -186,5 +186,5 @@ def _whole(spec: str, digits: str, least: int, most: int, what: str) -> int:
 
 
 def _number(value: float) -> str:
-    """Without an exponent, and without a fraction that is nought."""
-    return f"{value:.0f}" if value == int(value) else repr(value) if value >= 1e-4 else f"{value:.20f}".rstrip("0")
+    """To the MB, which is as exactly as it can be given."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -28,13 +28,15 @@ class MemoryMeter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and note what it made."""
+        for tensor in _tensors([*args, *(kwargs or {}).values()]):
+            self._note(tensor.untyped_storage(), made_here=False)  # or it is known already
         out = func(*args, **(kwargs or {}))
         for tensor in _tensors(out):
-            self._note(tensor.untyped_storage())
+            self._note(tensor.untyped_storage(), made_here=True)
         return out
 
-    def _note(self, storage: Any) -> None:
-        key, size = id(storage), storage.nbytes()
+    def _note(self, storage: Any, made_here: bool) -> None:
+        key, size = id(storage), storage.nbytes() if made_here else 0
         if key in self._storages:
             return
 

@@ -69,7 +69,8 @@ def _rooms(plan: Plan, places: Places) -> list[Line]:
     for kind, count in dict.fromkeys(room):
         equal = room.count((kind, count))
         each = " each" if equal > 1 else ""
-        lines.append((_counted(equal, "node"), f"{kind}: room for {_counted(count, 'device actor')}{each}, no more"))
+        holds = f"room for {_counted(count, 'device actor')}{each}, no more" if count else "no room for a device actor"
+        lines.append((_counted(equal, "node"), f"{kind}: {holds}"))
     return lines
 
 

@@ -26,7 +26,7 @@ def site_here(config: Config) -> Site:
     """
     if ray.is_initialized() or config.engine.address or os.environ.get("RAY_ADDRESS"):
         return _running(config)
-    return _this_machine(cpus_to_start(config))
+    return this_machine(cpus_to_start(config))
 
 
 def _running(config: Config) -> Site:
@@ -36,23 +36,23 @@ def _running(config: Config) -> Site:
         count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
         return Site(
             f"{count} of the Ray at {context.gcs_address}",
-            [_machine(node, None) for node in nodes],
+            [machine_of(node, None) for node in nodes],
             str(context.get_node_id()),
             connection.may_grow,
             free_nodes(),
         )
 
 
-def _this_machine(cpus: float) -> Site:
+def this_machine(cpus: float) -> Site:
     """As the node of a Ray that is started for the run."""
     spec = ResourceAndLabelSpec(num_cpus=math.ceil(cpus))
     spec.resolve(is_head=True, node_ip_address="127.0.0.1")
     node = Node("here", "this machine", spec.to_resource_dict())
     known = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
-    return Site("this machine, with a Ray started for the run", [_machine(node, known)], node.id, False, [node])
+    return Site("this machine, with a Ray started for the run", [machine_of(node, known)], node.id, False, [node])
 
 
-def _machine(node: Node, gpu_memory: float | None) -> Machine:
+def machine_of(node: Node, gpu_memory: float | None) -> Machine:
     """What Ray says of a node: its memory is what was free when Ray started there.
 
     The memory of its GPUs, where it was not asked for, is that of their kind.
