@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from raygan.config import Config, load_config
+from raygan.engine.described import SPEC
 from raygan.errors import InputError, RunError
 from raygan.run_folder import RunFolder
 from raygan.storage import is_uri, opened
@@ -99,13 +100,17 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 
 @cli.command()
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
-def plan(words: tuple[str, ...]) -> int:
-    """Say what a run would start, hold and send; starts nothing."""
+@click.option("--nodes", multiple=True, metavar="SPEC", help=SPEC)
+def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
+    """Say what a run would start and where, hold and send, and whether it fits; starts nothing."""
     config = load_config(*_config_words(words))
-    from raygan.engine.plan import describe_plan, make_plan
+    from raygan.engine.planning import plan_of
 
-    for name, value in describe_plan(config, make_plan(config)):
+    lines, problem = plan_of(config, nodes)
+    for name, value in lines:
         click.echo(f"{name:<12}{value}")
+    if problem is not None:
+        raise InputError(problem)
     return DONE
 
 

@@ -48,6 +48,21 @@ def test_plan_starts_nothing_and_counts(capsys):
     assert "generator 99,008" in text
 
 
+def test_plan_says_what_goes_where(capsys):
+    words = ["plan", "devices=16", "engine.gpus_per_device=0.25", "--nodes", "1x1cpu", "--nodes", "2x2xT4:8cpu"]
+    assert run(words) == 0
+    text = capsys.readouterr().out
+    assert "3 nodes as described, 1x1cpu:4GB + 2x2xT4:8cpu:32GB:16GB-gpu; spread: 16 device actors on 2 nodes" in text
+    assert "1 node      node 1 (1 CPU): driver, recorder, server\n" in text
+    assert "2 nodes     node 2 and 1 more (2 x T4, 8 CPU): 8 device actors each, 4 on each of 2 GPUs\n" in text
+    assert "the fullest GPU 1.17 GB of 16.0 GB" in text
+
+
+def test_plan_says_what_there_is_before_it_refuses(capsys):
+    assert run(["plan", "devices=20", "--nodes", "1x1cpu", "--nodes", "2x8cpu"]) == 2
+    assert "2 nodes     8 CPU: room for 8 device actors each, no more\n" in capsys.readouterr().out
+
+
 def test_evaluate_measures_again(finished, capsys):
     assert run(["evaluate", str(finished)]) == 0
     measured = json.loads(capsys.readouterr().out)
@@ -199,6 +214,25 @@ WRONG = [
     (["sample", "nowhere", "--count", "0", "--out", "x.png"], "Invalid value for '--count'"),
     (["sample", "nowhere"], "Missing option '--count'"),
     (["plan", "devices=0"], "devices: input should be greater than or equal to 1"),
+    (["plan", "--nodes", "8xA10"], "--nodes 8xA10: 'A10' is no known GPU; did you mean A10G?"),
+    (["plan", "--nodes", "1x8cpu", "engine.executor=inline"], "--nodes: engine.executor=inline plays a run in one pro"),
+    (
+        ["plan", "--nodes", "8xA10G", "devices=64", "engine.gpus_per_device=0.12"],
+        "64 device actors of 1 CPU and 0.12 GPU each were asked for, but these 8 Ray nodes (8 of 4 CPU + 1 GPU) hold ",
+    ),
+    (["plan", "--nodes", "1x8cpu:2GB"], "engine: node 1 would need about 3.6 GB of memory, but has 1.9 GB to give"),
+    (
+        ["plan", "--nodes", "1x8cpu:0.005GB-store"],
+        "engine: node 1 would need about 0.0066 GB of object store, but has 0",
+    ),
+    (
+        ["plan", "--nodes", "1xT4:12cpu:1GB-gpu", "engine.gpus_per_device=0.2"],
+        "the 5 actors on one GPU of node 1 would take about 1.5 GB of it, 0.29 GB each before any tensor, but it has 1",
+    ),
+    (
+        ["plan", "--nodes", "1xT4:12cpu:0.01GB-gpu", "engine.gpus_per_device=0.2"],
+        "engine.gpus_per_device=0.2: that is 0.002 GB of a GPU with 0.01 GB, but about 0.0036 GB of tensors would be",
+    ),
     (["tune"], "say which sweep: a YAML file, such as tune_configs/schedules.yaml"),
     (["tune", "nosuchsweep"], "nosuchsweep: no such sweep file"),
     (["tune", "rounds=3"], "say which sweep: a YAML file"),

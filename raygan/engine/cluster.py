@@ -67,7 +67,12 @@ def connect(config: Config) -> Connection:
     Raises:
         InputError: there is no cluster at `engine.address`.
     """
-    return Connection(config.engine.address, max(os.cpu_count() or 1, needs_of(config).total["CPU"]))
+    return Connection(config.engine.address, cpus_to_start(config))
+
+
+def cpus_to_start(config: Config) -> float:
+    """Logical CPUs of a Ray that is started for a run: as many as it asks for, and no fewer than there are."""
+    return max(os.cpu_count() or 1, needs_of(config).total["CPU"])
 
 
 def group_of(needs: Needs) -> PlacementGroup | None:

@@ -20,13 +20,11 @@ from raygan.engine.checks import check_versions
 from raygan.engine.cluster import Connection
 from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
+from raygan.engine.messages import by_host, senders
 from raygan.engine.needs import Resources, needs_of
 from raygan.engine.placing import Strategy, Tell, placing_of
 from raygan.engine.results import Fetcher, RayPending
 from raygan.errors import InputError, ProcessLostError, RunError
-
-FEW = 3
-"""From so many updates on, their sum takes fewer bytes (8 to 10 a parameter, seen) than they do (4 each)."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +124,12 @@ class RayExecutor(Executor):
         """Submit a round."""
         self._round = round
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
-        by_host = self._by_host(devices)
+        chosen = self._by_host(devices)
         calls, sent = [], ByHost()
-        for hosts in self._senders(by_host):
+        for hosts in senders(chosen, self._nodes, self._server_node, self._adds_up):
             of_hosts: ByHost = {}
             for host in hosts:
-                numbers, far = by_host[host], len(hosts) == 1 and self._nodes[host] != self._server_node
+                numbers, far = chosen[host], len(hosts) == 1 and self._nodes[host] != self._server_node
                 update, report = self._hosts[host].round.remote(round, self._down, numbers, far, *before)
                 of_hosts[tuple(numbers)] = update
                 calls.append(_Call(host, self._hosts[host], numbers, report))
@@ -150,18 +148,6 @@ class RayExecutor(Executor):
         self._played = [server, *exchanged]
         refs = [*reports, *self._played]
         return RayPending(refs, lambda: self._whole(refs, len(calls)))
-
-    def _senders(self, by_host: Mapping[int, list[int]]) -> list[list[int]]:
-        """Which hosts send one message together: those of a node that is not the server's, if that is the less."""
-        together: dict[object, list[int]] = {}
-        for host in by_host:
-            adds_up = self._adds_up and self._nodes[host] != self._server_node
-            together.setdefault(self._nodes[host] if adds_up else host, []).append(host)
-        senders: list[list[int]] = []
-        for hosts in together.values():
-            few = sum(len(by_host[host]) for host in hosts) < FEW
-            senders += [[host] for host in hosts] if few else [hosts]
-        return senders
 
     def _whole(self, refs: list[Any], hosts: int) -> Played:
         """What came of a round in which nobody was lost."""
@@ -225,11 +211,7 @@ class RayExecutor(Executor):
         return done
 
     def _by_host(self, devices: Iterable[int]) -> dict[int, list[int]]:
-        """Device numbers in order, by the index of the actor that plays them."""
-        hosts: dict[int, list[int]] = {}
-        for number in sorted(devices):
-            hosts.setdefault(number // self._config.engine.devices_per_actor, []).append(number)
-        return hosts
+        return by_host(devices, self._config.engine.devices_per_actor)
 
     # What is asked of actors behind a round takes that round's result as an argument: if the round failed, so
     # does the rest, and no state of a half-played round is measured or saved.

@@ -1,0 +1,190 @@
+"""A cluster in a few words: 8xA10G is eight nodes with a GPU each. No Ray here.
+
+    NODES x [GPUS x] KIND [:OPTION]...     without the blanks
+    NODES x CPUS cpu [:OPTION]...
+
+KIND is a GPU's name as Ray has it, or GPU for any other. The options, in any order, each once, say what is not as
+usual of each node: 8cpu (CPUs), 32GB (memory), 24GB-gpu (memory of each GPU), 10GB-store (Ray's object store).
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raygan.engine.gpus import GPUS, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, GpuKind
+from raygan.engine.layout import Node
+from raygan.engine.machines import LARGEST_STORE, STORE_SHARE, USABLE_SHARE, Machine, Site
+from raygan.errors import InputError
+
+MOST_NODES, MOST_EACH = 10_000, 100_000
+"""Of one description: nodes, and CPUs, GPUs or GB of a node."""
+GB_PER_CPU = 4.0
+"""Memory of a machine without a GPU (general-purpose cloud machines, from general knowledge: check)."""
+
+SPEC = (
+    "Plan for these nodes, the driver's first; may be repeated. 8xA10G: 8 nodes, a GPU each; 2x4xA10G: 2 nodes of 4; "
+    "4x16cpu: 4 nodes without. GPU stands for one of no known kind. What is not as usual of a node follows, each "
+    "behind a colon: 8cpu, 32GB (memory), 24GB-gpu (memory of a GPU), 10GB-store (object store), as in "
+    "2x4xGPU:48cpu:24GB-gpu.  [default: the cluster at engine.address or $RAY_ADDRESS, or this machine]"
+)
+"""The grammar for those who use it."""
+
+_NODES = re.compile(
+    r"(?P<count>[0-9]{1,9})x(?:(?P<cpus>[0-9]{1,9})cpu|(?:(?P<gpus>[0-9]{1,9})x)?(?P<kind>[A-Za-z][\w-]*))"
+)
+_OPTION = re.compile(r"(?P<cpus>[0-9]{1,9})cpu|(?P<gb>[0-9]{1,9}(?:\.[0-9]{1,3})?)GB(?P<of>|-gpu|-store)")
+_EXAMPLES = "such as 8xA10G, 2x4xA10G:48cpu:192GB, 4x16cpu or 2x4xGPU:24GB-gpu"
+_OPTIONS = {
+    "cpu": "8cpu (CPUs of a node)",
+    "": "32GB (memory of a node)",
+    "-gpu": "24GB-gpu (memory of each GPU)",
+    "-store": "10GB-store (object store of a node)",
+}
+
+
+@dataclass(frozen=True)
+class Described:
+    """Equal nodes. `str` gives the description in full, which reads back as the same."""
+
+    count: int
+    cpus: int
+    memory_gb: float
+    gpus: int = 0
+    kind: str = UNKNOWN_KIND
+    gpu_gb: float | None = None
+    """None: not known."""
+    store_gb: float | None = None
+    """None: Ray's usual share."""
+
+    def __str__(self) -> str:
+        if not self.gpus:
+            parts = [f"{self.count}x{self.cpus}cpu"]
+        else:
+            parts = [f"{self.count}x{f'{self.gpus}x' if self.gpus > 1 else ''}{self.kind}", f"{self.cpus}cpu"]
+        parts.append(f"{_number(self.memory_gb)}GB")
+        for value, of in ((self.gpu_gb, "gpu"), (self.store_gb, "store")):
+            if value is not None:
+                parts.append(f"{_number(value)}GB-{of}")
+        return ":".join(parts)
+
+    def machine(self, number: int) -> Machine:
+        """One of these nodes, the `number`th of all, from 1."""
+        room = {"CPU": float(self.cpus)} | ({"GPU": float(self.gpus)} if self.gpus else {})
+        store = min(STORE_SHARE * self.memory_gb * 1e9, LARGEST_STORE) if self.store_gb is None else self.store_gb * 1e9
+        return Machine(
+            Node(str(number), f"node {number}", room),
+            memory=USABLE_SHARE * self.memory_gb * 1e9,
+            store=store,
+            gpu=self.kind if self.gpus and self.kind != UNKNOWN_KIND else None,
+            gpu_memory=self.gpu_gb * 1e9 if self.gpu_gb is not None else None,
+        )
+
+
+def site_of(specs: Sequence[str]) -> Site:
+    """The cluster that is described; the driver is on the first node.
+
+    Raises:
+        InputError: see `parse`.
+    """
+    described = [parse(spec) for spec in specs]
+    kinds = [one for one in described for _ in range(one.count)]
+    machines = [one.machine(number) for number, one in enumerate(kinds, 1)]
+    nodes = [machine.node for machine in machines]
+    count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+    return Site(f"{count} as described, {' + '.join(map(str, described))}", machines, nodes[0].id, False, nodes)
+
+
+def parse(spec: str) -> Described:
+    """Read a description.
+
+    Raises:
+        InputError: what is wrong with it, and what would be right.
+    """
+    head, *options = spec.split(":")
+    match = _NODES.fullmatch(head)
+    if match is None:
+        raise InputError(f"--nodes {spec}: {head!r} is no NODESx[GPUSx]KIND or NODESxCPUScpu, {_EXAMPLES}")
+    count = _whole(spec, match["count"], 1, MOST_NODES, "nodes")
+    given = _options(spec, options)
+    return _of_gpus(spec, match, count, given) if match["kind"] else _of_cpus(spec, match, count, given)
+
+
+def _of_cpus(spec: str, match: re.Match[str], count: int, given: dict[str, float]) -> Described:
+    if "cpu" in given or "-gpu" in given:
+        what = "its CPUs are given twice" if "cpu" in given else "it has no GPU to have memory"
+        raise InputError(f"--nodes {spec}: {what}; {match[0]} takes {_OPTIONS['']} and {_OPTIONS['-store']}")
+    cpus = _whole(spec, match["cpus"], 0, MOST_EACH, "CPUs")
+    if cpus == 0 and "" not in given:
+        raise InputError(f"--nodes {spec}: say how much memory a node without CPUs has, such as {match[0]}:16GB")
+    memory = given.get("", GB_PER_CPU * cpus)
+    return _checked(spec, Described(count, cpus, memory, store_gb=given.get("-store")))
+
+
+def _of_gpus(spec: str, match: re.Match[str], count: int, given: dict[str, float]) -> Described:
+    gpus = _whole(spec, match["gpus"] or "1", 1, MOST_EACH, "GPUs")
+    kind = _kind(spec, match["kind"])
+    usual = GPUS.get(kind, GpuKind(0.0, UNKNOWN_CPUS, UNKNOWN_RAM_GB))
+    described = Described(
+        count,
+        int(given.get("cpu", usual.cpus * gpus)),
+        given.get("", usual.ram_gb * gpus),
+        gpus,
+        kind,
+        given.get("-gpu", usual.memory_gb or None),
+        given.get("-store"),
+    )
+    return _checked(spec, described)
+
+
+def _kind(spec: str, name: str) -> str:
+    """A GPU's name, however it is written."""
+    names = {known.lower(): known for known in (*GPUS, UNKNOWN_KIND)}
+    if name.lower() in names:
+        return names[name.lower()]
+    close = difflib.get_close_matches(name.lower(), list(names), n=1)
+    hint = f"did you mean {names[close[0]]}?" if close else f"known: {', '.join(GPUS)}; any other is GPU, such as"
+    example = "" if close else f" {spec.split('x')[0]}xGPU:8cpu:32GB:24GB-gpu"
+    raise InputError(f"--nodes {spec}: {name!r} is no known GPU; {hint}{example}")
+
+
+def _options(spec: str, options: Sequence[str]) -> dict[str, float]:
+    """Values by the key in `_OPTIONS`."""
+    given: dict[str, float] = {}
+    for option in options:
+        match = _OPTION.fullmatch(option)
+        if match is None:
+            raise InputError(f"--nodes {spec}: {option!r} is no option; they are {', '.join(_OPTIONS.values())}")
+        key = "cpu" if match["cpus"] else match["of"]
+        if key in given:
+            raise InputError(f"--nodes {spec}: {option!r} says again what is said before it")
+        given[key] = float(match["cpus"] or match["gb"])
+    return given
+
+
+def _checked(spec: str, described: Described) -> Described:
+    """Refuse sizes that cannot be."""
+    sizes = {"memory": described.memory_gb, "memory of a GPU": described.gpu_gb, "object store": described.store_gb}
+    for what, size in sizes.items():
+        if size is not None and not 0 < size <= MOST_EACH:
+            raise InputError(f"--nodes {spec}: {what} of {_number(size)} GB; above 0 and up to {MOST_EACH} is right")
+    if described.store_gb is not None and described.store_gb > described.memory_gb:
+        raise InputError(
+            f"--nodes {spec}: an object store of {_number(described.store_gb)} GB is more than the memory it is in, "
+            f"{_number(described.memory_gb)} GB"
+        )
+    if not described.cpus <= MOST_EACH:
+        raise InputError(f"--nodes {spec}: {described.cpus} CPUs; up to {MOST_EACH} are right")
+    return described
+
+
+def _whole(spec: str, digits: str, least: int, most: int, what: str) -> int:
+    value = int(digits)
+    if not least <= value <= most:
+        raise InputError(f"--nodes {spec}: {digits} {what}; {least} to {most} are right")
+    return value
+
+
+def _number(value: float) -> str:
+    """To the MB, which is as exactly as it can be given."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")

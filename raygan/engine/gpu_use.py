@@ -1,0 +1,58 @@
+"""Who shares a GPU with whom, and what they take of it. No Ray here."""
+
+from dataclasses import dataclass, replace
+
+from raygan.engine.footprint import CUDA_CONTEXT, Footprint
+from raygan.engine.needs import Needs
+
+
+@dataclass(frozen=True)
+class GpuUse:
+    """The actors on one GPU of a node."""
+
+    free: float = 1.0
+    """What nobody was granted."""
+    server: int = 0
+    hosts: int = 0
+    recorder: int = 0
+
+    @property
+    def actors(self) -> int:
+        """All of them."""
+        return self.server + self.hosts + self.recorder
+
+    def memory(self, footprint: Footprint) -> float:
+        """What they take of the GPU (bytes, about); the recorder's Inception network is not counted."""
+        tensors = self.hosts * footprint.device.most + self.server * footprint.server.most
+        return self.actors * CUDA_CONTEXT + tensors
+
+
+def gpus_of(needs: Needs, count: int, *, hosts: int, server: bool, recorder: bool) -> tuple[list[GpuUse], int]:
+    """Fill `count` GPUs as Ray 2.60 does: each actor goes to the one with the least left that is enough.
+
+    Returns who is on each, and how many actors found none: shares that would fit in sum may not fit on any one.
+    """
+    gpus, homeless = [GpuUse()] * count, 0
+    for share, actors in (
+        (needs.server.get("GPU", 0.0), [GpuUse(server=1)] * server),
+        (needs.recorder.get("GPU", 0.0), [GpuUse(recorder=1)] * recorder),
+        (needs.per_host.get("GPU", 0.0), [GpuUse(hosts=1)] * hosts),
+    ):
+        for actor in actors if share else []:
+            able = [index for index, gpu in enumerate(gpus) if gpu.free >= share]
+            if able:
+                index = min(able, key=lambda index: gpus[index].free)
+                gpus[index] = _with(gpus[index], actor, share)
+            else:
+                homeless += 1
+    return gpus, homeless
+
+
+def _with(gpu: GpuUse, actor: GpuUse, share: float) -> GpuUse:
+    return replace(
+        gpu,
+        free=round(gpu.free - share, 6),
+        server=gpu.server + actor.server,
+        hosts=gpu.hosts + actor.hosts,
+        recorder=gpu.recorder + actor.recorder,
+    )

@@ -1,0 +1,38 @@
+"""GPUs by the names that Ray gives them, with the machine each usually comes in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GpuKind:
+    """A GPU, and what there is beside one of it in the smallest usual cloud machine."""
+
+    memory_gb: float
+    """Of the GPU."""
+    cpus: int
+    """vCPUs of the machine, per GPU."""
+    ram_gb: float
+    """Memory of the machine, per GPU."""
+
+
+# From general knowledge of the cloud machine types named: check them before you rely on them. Larger machines of
+# the same kind often have more CPUs and memory per GPU.
+GPUS = {
+    "T4": GpuKind(16, 4, 16),  # AWS g4dn.xlarge
+    "V100": GpuKind(16, 8, 61),  # AWS p3.2xlarge
+    "A10G": GpuKind(24, 4, 16),  # AWS g5.xlarge
+    "L4": GpuKind(24, 4, 16),  # AWS g6.xlarge, GCP g2-standard-4
+    "L40S": GpuKind(48, 4, 32),  # AWS g6e.xlarge
+    "A100": GpuKind(40, 12, 85),  # GCP a2-highgpu-1g; Ray calls those with 80 GB so, too
+    "A100-40G": GpuKind(40, 12, 85),  # the same
+    "A100-80G": GpuKind(80, 12, 170),  # GCP a2-ultragpu-1g
+    "H100": GpuKind(80, 26, 234),  # GCP a3-highgpu-1g
+    "H200": GpuKind(141, 24, 256),  # an eighth of AWS p5e.48xlarge
+    "B200": GpuKind(180, 24, 256),  # an eighth of AWS p6-b200.48xlarge
+}
+"""What is known of each kind."""
+
+UNKNOWN_KIND = "GPU"
+"""Stands for a GPU of no known kind in a description; its machine is taken to be as small as the smallest above."""
+UNKNOWN_CPUS, UNKNOWN_RAM_GB = 4, 16.0
+"""What that has per GPU."""

@@ -1,0 +1,62 @@
+"""How much private memory each process of a run takes, about. No Ray here."""
+
+from raygan.engine.footprint import PROCESS, RECORDER
+from raygan.engine.network import host_devices
+from raygan.engine.plan import Plan
+
+
+def host_memory(plan: Plan, devices: int) -> float:
+    """Of an actor of so many devices, at the end of the run (bytes)."""
+    sizes, engine = plan.footprint, plan.config.engine
+    tensors = 0 if engine.gpus_per_device else sizes.device.most
+    sums = adding_up(plan, devices) if devices > 1 else 0
+    return PROCESS + tensors + sizes.update + sums + states(plan, devices)
+
+
+def states(plan: Plan, devices: int) -> float:
+    """What so many devices remember at the end of the run, those that will have taken part (bytes)."""
+    took_part = min(1.0, plan.config.rounds * most_together(plan) / plan.devices)
+    return devices * took_part * plan.footprint.state
+
+
+def server_memory(plan: Plan) -> float:
+    """Of the server (bytes)."""
+    tensors = 0 if plan.config.engine.server_gpus else plan.footprint.server.most
+    return PROCESS + tensors + plan.footprint.down + adding_up(plan, most_together(plan))
+
+
+def driver_memory(plan: Plan) -> float:
+    """Of the process that starts the run, which loads the data and deals it (bytes)."""
+    return PROCESS + plan.image_bytes + 16 * plan.samples  # a label and an index each, of 8 bytes
+
+
+def recorder_memory() -> float:
+    """Of the recorder (bytes); the images that it reads are in shared memory."""
+    return RECORDER
+
+
+def inline_memory(plan: Plan) -> float:
+    """Of the one process of a run without Ray (bytes)."""
+    sizes = plan.footprint
+    work = sizes.device.most + sizes.server.most + adding_up(plan, most_together(plan))
+    return driver_memory(plan) + RECORDER - PROCESS + plan.image_bytes + work + states(plan, plan.devices)
+
+
+def total_memory(plan: Plan) -> float:
+    """Of all processes of a run but Ray's own (bytes)."""
+    if not plan.on_ray:
+        return inline_memory(plan)
+    last = plan.needs.hosts - 1
+    full, rest = (host_memory(plan, host_devices(plan.config, host)) for host in (0, last))
+    return last * full + rest + server_memory(plan) + recorder_memory() + driver_memory(plan)
+
+
+def adding_up(plan: Plan, devices: int) -> int:
+    """For putting the updates of so many devices together: their sum and as much to work with; or all of them."""
+    sizes = plan.footprint
+    return sizes.parts(devices, sizes.part) * (2 if sizes.adds_up else 1)
+
+
+def most_together(plan: Plan) -> int:
+    """Devices of the fullest round looked at."""
+    return max(len(round.devices) for round in plan.rounds)

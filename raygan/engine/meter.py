@@ -1,0 +1,57 @@
+"""How much memory tensors take while something is played."""
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class MemoryMeter(TorchDispatchMode):
+    """Adds up the tensors made inside: those that are alive, and the most there were at once (bytes).
+
+    Every storage counts once, until it is freed: activations kept for a backward pass, gradients, what is in passing.
+    What kernels take for themselves (workspaces), and what an allocator keeps beyond what is asked, is not seen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive = 0
+        self.most = 0
+        self._storages: dict[int, weakref.ref[Any]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch asks; True would import its compiler, which takes two seconds, to keep it away from what is below."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation and note what it made."""
+        for tensor in _tensors([*args, *(kwargs or {}).values()]):
+            self._note(tensor.untyped_storage(), made_here=False)  # or it is known already
+        out = func(*args, **(kwargs or {}))
+        for tensor in _tensors(out):
+            self._note(tensor.untyped_storage(), made_here=True)
+        return out
+
+    def _note(self, storage: Any, made_here: bool) -> None:
+        key, size = id(storage), storage.nbytes() if made_here else 0
+        if key in self._storages:
+            return
+
+        def freed(_: object) -> None:
+            del self._storages[key]
+            self.alive -= size
+
+        self._storages[key] = weakref.ref(storage, freed)
+        self.alive += size
+        self.most = max(self.most, self.alive)
+
+
+def _tensors(out: object) -> Iterator[torch.Tensor]:
+    if isinstance(out, torch.Tensor):
+        yield out
+    elif isinstance(out, (tuple, list)):
+        for part in out:
+            yield from _tensors(part)

@@ -1,0 +1,98 @@
+"""What really goes from node to node, in float32; the simulated bytes of a round are another thing. No Ray here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from raygan.channel.clock import SimulatedRound
+from raygan.config.tree import Config
+from raygan.engine.footprint import Footprint
+from raygan.engine.layout import Layout
+from raygan.engine.messages import by_host, senders
+
+
+@dataclass(frozen=True)
+class Network:
+    """Bytes that leave a node for another: a round's are means over the rounds looked at."""
+
+    down: float
+    up: float
+    swap: float
+    checkpoint: int
+    """Of a checkpoint, to the driver's node, once all devices have taken part."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What goes up from a host, or several of one node together."""
+
+    node: str
+    """Where it comes from."""
+    size: int
+    """Bytes."""
+    summands: int
+    """Bytes of what is put there to be added up, if several do."""
+
+
+def host_devices(config: Config, host: int) -> int:
+    """How many devices a host has."""
+    together = config.engine.devices_per_actor
+    return min(config.devices - host * together, together)
+
+
+def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> list[Message]:
+    """What comes to the server in a round of these devices, as the executor sends it."""
+    nodes, server = [node.id for node in layout.hosts], layout.server.id
+    chosen = by_host(devices, config.engine.devices_per_actor)
+
+    def of_host(host: int, far: bool) -> int:
+        part = footprint.far_part if far else footprint.part
+        return footprint.update if host_devices(config, host) == 1 else footprint.parts(len(chosen[host]), part)
+
+    messages = []
+    for hosts in senders(chosen, nodes, server, config.engine.pre_average and footprint.adds_up):
+        node = nodes[hosts[0]]
+        if len(hosts) == 1:
+            messages.append(Message(node, of_host(hosts[0], node != server), 0))
+        else:
+            count = sum(len(chosen[host]) for host in hosts)
+            summands = sum(of_host(host, False) for host in hosts)
+            messages.append(Message(node, footprint.parts(count, footprint.far_part), summands))
+    return messages
+
+
+def network_of(
+    config: Config, footprint: Footprint, rounds: Sequence[SimulatedRound], layout: Layout, home: str
+) -> Network:
+    """Count what a layout sends in these rounds."""
+    nodes, server = [node.id for node in layout.hosts], layout.server.id
+    counted: list[tuple[int, int]] = []
+    last: list[int] | None = None
+    for round in rounds:
+        if round.devices != last:  # most runs have the same devices in every round
+            last, of_round = round.devices, _of_round(config, footprint, round.devices, layout)
+        counted.append(of_round)
+    away = sum(host_devices(config, host) for host, node in enumerate(nodes) if node != home)
+    return Network(
+        down=fmean(down for down, _ in counted),
+        up=fmean(up for _, up in counted),
+        swap=fmean(_swapped(config, footprint, round.partners, nodes) for round in rounds),
+        checkpoint=away * footprint.state + (footprint.server_state if server != home else 0),
+    )
+
+
+def _of_round(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> tuple[int, int]:
+    """Down, once to each node with a host that has a chosen device, and up."""
+    server = layout.server.id
+    receivers = {layout.hosts[host].id for host in by_host(devices, config.engine.devices_per_actor)} - {server}
+    up = sum(one.size for one in messages_of(config, footprint, devices, layout) if one.node != server)
+    return len(receivers) * footprint.down, up
+
+
+def _swapped(config: Config, footprint: Footprint, partners: Mapping[int, int], nodes: Sequence[str]) -> int:
+    """What an actor hands over is one object: each other node of one who takes of it gets the whole."""
+    together, total = config.engine.devices_per_actor, 0
+    for giver, numbers in by_host(partners.values(), together).items():
+        takers = {nodes[receiver // together] for receiver, given in partners.items() if given // together == giver}
+        total += len(takers - {nodes[giver]}) * len(numbers) * footprint.state
+    return total

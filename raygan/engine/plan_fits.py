@@ -1,0 +1,81 @@
+"""Whether what is planned fits what there is. No Ray here."""
+
+from collections.abc import Iterator
+
+from raygan.engine.footprint import CUDA_CONTEXT
+from raygan.engine.plan import Plan
+from raygan.engine.plan_nodes import NodePlan, Places
+
+
+def problems(plan: Plan, places: Places) -> list[str]:
+    """Why the run cannot be, a line for each kind of thing there is too little of; the worst node speaks for all."""
+    if places.shortage is not None:
+        return [places.shortage]
+    nodes = places.nodes
+    return [*_memory(nodes), *_store(nodes), *_fragments(plan, nodes), *_shares(plan, nodes), *_gpus(plan, nodes)]
+
+
+def _memory(nodes: list[NodePlan]) -> Iterator[str]:
+    worst = max(nodes, key=lambda node: node.memory - node.machine.memory)
+    if worst.memory > worst.machine.memory:
+        yield (
+            f"engine: {worst.machine.node.name} would need about {worst.memory / 1e9:.1f} GB of memory, but has "
+            f"{worst.machine.memory / 1e9:.1f} GB to give; raise engine.devices_per_actor (fewer processes), or take "
+            "more or larger nodes"
+        )
+
+
+def _store(nodes: list[NodePlan]) -> Iterator[str]:
+    worst = max(nodes, key=lambda node: node.stored - node.machine.store)
+    if worst.stored > worst.machine.store:
+        yield (
+            f"engine: {worst.machine.node.name} would need about {worst.stored / 1e9:.2g} GB of object store, but has "
+            f"{worst.machine.store / 1e9:.2g} GB; start Ray there with more (--object-store-memory), or lower "
+            "data.limit or devices"
+        )
+
+
+def _fragments(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
+    for node in nodes:
+        if node.homeless:
+            engine = plan.config.engine
+            yield (
+                f"engine: {node.homeless} of the actors on {node.machine.node.name} would find no GPU with so much "
+                f"left: engine.server_gpus={engine.server_gpus:g}, eval.gpus={plan.config.eval.gpus:g} and "
+                f"{node.hosts} x engine.gpus_per_device={engine.gpus_per_device:g} fit in sum, but not GPU by GPU; "
+                "choose shares that fit together on one"
+            )
+            return
+
+
+def _shares(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
+    """The allocator of a process is kept to its share (`raygan.engine.compute.torch_device`)."""
+    engine, sizes = plan.config.engine, plan.footprint
+    for key, share, tensors, there in (
+        ("engine.gpus_per_device", engine.gpus_per_device, sizes.device.most, [one for one in nodes if one.hosts]),
+        ("engine.server_gpus", engine.server_gpus, sizes.server.most, [one for one in nodes if one.server]),
+    ):
+        known = [one.machine.gpu_memory for one in there if one.machine.gpu_memory is not None]
+        if share and known and tensors > share * min(known):
+            yield (
+                f"{key}={share:g}: that is {share * min(known) / 1e9:.2g} GB of a GPU with {min(known) / 1e9:.3g} GB, "
+                f"but about {tensors / 1e9:.2g} GB of tensors would be there; raise the share, or lower batch_size"
+            )
+
+
+def _gpus(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
+    uses = [
+        (use.memory(plan.footprint), node.machine.gpu_memory, use, node.machine.node.name)
+        for node in nodes
+        for use in node.gpus
+        if node.machine.gpu_memory is not None
+    ]
+    if not uses:
+        return
+    taken, there, use, name = max(uses, key=lambda one: one[0] - one[1])
+    if taken > there:
+        yield (
+            f"engine: the {use.actors} actors on one GPU of {name} would take about {taken / 1e9:.1f} GB of it, "
+            f"{CUDA_CONTEXT / 1e9:.2g} GB each before any tensor, but it has {there / 1e9:.3g} GB; raise "
+            "engine.gpus_per_device (fewer on each), or engine.devices_per_actor"
+        )

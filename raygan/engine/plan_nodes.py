@@ -1,0 +1,129 @@
+"""What goes where, and what it takes of each node. No Ray here.
+
+What is said of memory is an estimate, of the end of a run or its fullest moment; where each part of it comes from is
+said at `raygan.engine.footprint`, `raygan.engine.memory` and below.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from raygan.engine.footprint import RAY
+from raygan.engine.gpu_use import GpuUse, gpus_of
+from raygan.engine.layout import Layout, lay_out, shortage
+from raygan.engine.machines import Machine, Site
+from raygan.engine.memory import adding_up, driver_memory, host_memory, recorder_memory, server_memory, states
+from raygan.engine.network import Network, host_devices, messages_of, network_of
+from raygan.engine.plan import Plan
+
+STORED_ROUNDS = 2
+"""Rounds of which a store may hold what goes down and up: the one under way, and the one before, not yet freed."""
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """What is on a node."""
+
+    machine: Machine
+    hosts: int
+    server: bool
+    home: bool
+    """Whether the driver and the recorder are here."""
+    private: float
+    """Memory of its processes, Ray's own among them (bytes, about)."""
+    stored: float
+    """The most that lies in its object store (bytes, about)."""
+    gpus: tuple[GpuUse, ...]
+    homeless: int
+    """Actors that find no GPU with their share left, though the shares would fit in sum."""
+
+    @property
+    def memory(self) -> float:
+        """All together (bytes, about): the object store is shared memory."""
+        return self.private + self.stored
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything goes."""
+
+    site: Site
+    shortage: str | None
+    """Why there is no layout; then there is nothing else here."""
+    layout: Layout | None
+    waits: bool
+    """Whether it fits, but others hold too much of it now."""
+    nodes: list[NodePlan]
+    network: Network | None
+
+
+def place(plan: Plan, site: Site) -> Places:
+    """Lay a run out, as the engine will."""
+    needs, engine = plan.needs, plan.config.engine
+    if problem := shortage(needs, site.nodes, site.home):
+        wait = f" (the run would wait {engine.nodes_timeout_s:g} s for more nodes, engine.nodes_timeout_s)"
+        return Places(site, problem + (wait if site.may_grow and engine.nodes_timeout_s else ""), None, False, [], None)
+    at_once = lay_out(needs, site.free, engine.placement, site.home)
+    layout = at_once or lay_out(needs, site.nodes, engine.placement, site.home)
+    assert layout is not None  # or else there is a shortage
+    network = network_of(plan.config, plan.footprint, plan.rounds, layout, site.home)
+    return Places(site, None, layout, at_once is None, _nodes(plan, site, layout), network)
+
+
+def _nodes(plan: Plan, site: Site, layout: Layout) -> list[NodePlan]:
+    hosts: dict[str, list[int]] = {machine.node.id: [] for machine in site.machines}
+    for host, node in enumerate(layout.hosts):
+        hosts[node.id].append(host)
+    up = _messages_stored(plan, layout)
+    return [
+        _node(plan, machine, hosts[machine.node.id], layout.server.id, site.home, up[machine.node.id])
+        for machine in site.machines
+    ]
+
+
+def _node(plan: Plan, machine: Machine, hosts: list[int], server_id: str, home_id: str, up: int) -> NodePlan:
+    server, home = machine.node.id == server_id, machine.node.id == home_id
+    count = int(machine.node.room.get("GPU", 0))
+    gpus, homeless = gpus_of(plan.needs, count, hosts=len(hosts), server=server, recorder=home)
+    return NodePlan(
+        machine,
+        hosts=len(hosts),
+        server=server,
+        home=home,
+        private=_private(plan, hosts, server, home),
+        stored=_stored(plan, hosts, server, home, up),
+        gpus=tuple(gpus),
+        homeless=homeless,
+    )
+
+
+def _private(plan: Plan, hosts: list[int], server: bool, home: bool) -> float:
+    sizes = Counter(host_devices(plan.config, host) for host in hosts)
+    total = RAY + sum(count * host_memory(plan, devices) for devices, count in sizes.items())
+    if server:
+        total += server_memory(plan)
+    elif len(hosts) > 1 and plan.config.engine.pre_average and plan.footprint.adds_up:
+        total += adding_up(plan, sum(sizes.elements()))
+    return total + (driver_memory(plan) + recorder_memory() if home else 0)
+
+
+def _stored(plan: Plan, hosts: list[int], server: bool, home: bool, up: int) -> float:
+    """Samples, what goes down and up, and what a checkpoint is made of."""
+    footprint = plan.footprint
+    samples = float(plan.host_samples[hosts].sum())
+    devices = sum(host_devices(plan.config, host) for host in hosts)
+    if home:  # all of them are put here first; the recorder has them once more, in their own order
+        samples, devices = 2.0 * plan.image_bytes, plan.devices
+    down = footprint.down * STORED_ROUNDS if hosts or server else 0
+    saved = states(plan, devices) + (footprint.server_state if home or server else 0)
+    return samples + down + up + saved
+
+
+def _messages_stored(plan: Plan, layout: Layout) -> Counter[str]:
+    """What goes up, by the node it lies on (bytes): where it is made, and with the server."""
+    fullest = max(plan.rounds, key=lambda round: len(round.devices))
+    stored: Counter[str] = Counter()
+    for message in messages_of(plan.config, plan.footprint, fullest.devices, layout):
+        stored[message.node] += (message.size + message.summands) * STORED_ROUNDS
+        if message.node != layout.server.id:
+            stored[layout.server.id] += message.size * STORED_ROUNDS
+    return stored

@@ -1,0 +1,169 @@
+"""A plan in words: (what, how much) lines for a person."""
+
+from collections.abc import Sequence
+
+from raygan.engine.footprint import CUDA_CONTEXT, PROCESS
+from raygan.engine.gpu_use import GpuUse
+from raygan.engine.layout import fits, spread_of
+from raygan.engine.machines import Machine
+from raygan.engine.memory import host_memory, states, total_memory
+from raygan.engine.network import host_devices
+from raygan.engine.parties import method_of
+from raygan.engine.plan import Plan
+from raygan.engine.plan_nodes import NodePlan, Places
+
+Line = tuple[str, str]
+
+
+def describe_plan(plan: Plan) -> list[Line]:
+    """The sizes of a run."""
+    config = plan.config
+    low, middle, high = plan.shard_sizes
+    fewest, usual, most = plan.classes_per_device
+    phases = ", ".join(f"{name} {seconds:.3g}" for name, seconds in plan.phases_s.items() if seconds)
+    ways = {"down": plan.bytes_down, "up": plan.bytes_up, "between devices": plan.bytes_swap}
+    traffic = ", ".join(f"{count / 1e6:.2f} MB {way}" for way, count in ways.items() if count) or "nothing"
+    schedule = f", {config.schedule} schedule" if method_of(config).scheduled else ""
+    where = "inline, in one process"
+    if plan.on_ray:
+        each = config.engine.devices_per_actor
+        packing = "one device each" if each == 1 else f"up to {each} devices each"
+        total = plan.needs.total
+        where = (
+            f"{plan.needs.hosts} device actors ({packing}), a server and a recorder; "
+            f"{total['CPU']:g} CPU, {total.get('GPU', 0):g} GPU asked of Ray"
+        )
+    return [
+        ("method", f"{config.method}{schedule}, {config.rounds} rounds"),
+        ("data", f"{config.data.name}: {plan.samples} samples of shape {plan.shape}"),
+        ("devices", f"{plan.devices}, each with {low} / {middle} / {high} samples (least / median / most)"),
+        ("classes", f"{fewest} / {usual} / {most} per device (least / median / most)"),
+        (
+            "networks",
+            f"generator {plan.generator_parameters:,}, discriminator {plan.discriminator_parameters:,} parameters",
+        ),
+        ("processes", where),
+        ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all"),
+        ("traffic", f"{traffic} per round (simulated)"),
+        ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
+    ]
+
+
+def describe_places(plan: Plan, places: Places) -> list[Line]:
+    """What goes where; without a layout, what each node has room for."""
+    if places.layout is None or places.network is None:
+        return [("where", places.site.name), *_rooms(plan, places)]
+    waits = "; others hold too much of it now, so that the run would wait for them" if places.waits else ""
+    where = f"{places.site.name}; {plan.config.engine.placement}: {spread_of(places.layout)}{waits}"
+    return [
+        ("where", where),
+        *_nodes(plan, places.nodes),
+        *_actor(plan, places.nodes),
+        ("network", _network(places)),
+    ]
+
+
+def _rooms(plan: Plan, places: Places) -> list[Line]:
+    room = [(_kind(one), fits(one.node.room, plan.needs.per_host)) for one in places.site.machines]
+    lines = []
+    for kind, count in dict.fromkeys(room):
+        equal = room.count((kind, count))
+        each = " each" if equal > 1 else ""
+        holds = f"room for {_counted(count, 'device actor')}{each}, no more" if count else "no room for a device actor"
+        lines.append((_counted(equal, "node"), f"{kind}: {holds}"))
+    return lines
+
+
+def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
+    """Equal ones together."""
+    groups: dict[object, list[NodePlan]] = {}
+    for node in nodes:
+        key = (_kind(node.machine), node.machine.memory, node.hosts, node.server, node.home, node.gpus)
+        groups.setdefault(key, []).append(node)
+    lines = []
+    for equal in groups.values():
+        node, more = equal[0], f" and {len(equal) - 1} more" if len(equal) > 1 else ""
+        tenants = [
+            name for name, here in (("driver", node.home), ("recorder", node.home), ("server", node.server)) if here
+        ]
+        if node.hosts:
+            tenants.append(f"{_counted(node.hosts, 'device actor')}{' each' if more else ''}{_on_gpus(node.gpus)}")
+        name = node.machine.node.name
+        lines.append(
+            (_counted(len(equal), "node"), f"{name}{more} ({_kind(node.machine)}): {', '.join(tenants) or '-'}")
+        )
+        fullest = max(equal, key=lambda one: one.memory)
+        lines.append(("", _taken(plan, fullest)))
+    return lines
+
+
+def _taken(plan: Plan, node: NodePlan) -> str:
+    machine = node.machine
+    parts = [f"memory {_of(node.memory, machine.memory)}", f"object store {_of(node.stored, machine.store)}"]
+    if any(use.actors for use in node.gpus):
+        fullest = max(use.memory(plan.footprint) for use in node.gpus)
+        there = (
+            f"{_size(fullest)} of an unknown size" if machine.gpu_memory is None else _of(fullest, machine.gpu_memory)
+        )
+        parts.append(f"the fullest GPU {there}")
+    return f"about: {', '.join(parts)}"
+
+
+def _on_gpus(gpus: Sequence[GpuUse]) -> str:
+    """How the device actors are dealt over a node's GPUs."""
+    each = [gpu.hosts for gpu in gpus]
+    if not any(each):
+        return ""
+    if len(each) == 1:
+        return f", {each[0]} on its GPU"
+    if len(set(each)) == 1:
+        return f", {each[0]} on each of {len(each)} GPUs"
+    return f", {' + '.join(map(str, each))} on its {len(each)} GPUs"
+
+
+def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
+    """What the fullest device actor takes."""
+    devices, sizes, share = host_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
+    tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"
+    state = f"what its devices remember {_size(states(plan, devices))}"
+    inside = f"process {_size(PROCESS)}, {state}" if share else f"process {_size(PROCESS)}, {tensors}, {state}"
+    samples = f"its samples, {_size(float(plan.host_samples.max()))}, are in the object store"
+    lines = [("an actor", f"about {_size(host_memory(plan, devices))}: {inside}; {samples}")]
+    if share:
+        known = [one.machine.gpu_memory for one in nodes if one.hosts and one.machine.gpu_memory is not None]
+        grants = f"; its share, {share:g}, grants {_size(share * min(known))} for tensors" if known else ""
+        lines.append(("on a GPU", f"about CUDA context {_size(CUDA_CONTEXT)}, {tensors}{grants}"))
+    return lines
+
+
+def _network(places: Places) -> str:
+    if len([node for node in places.nodes if node.hosts or node.server or node.home]) == 1:
+        return "nothing leaves the node"
+    network = places.network
+    assert network is not None
+    ways = {"down": network.down, "up": network.up, "between device actors": network.swap}
+    sent = ", ".join(f"{_size(count)} {way}" for way, count in ways.items() if count)
+    saved = _size(network.checkpoint)
+    return f"about {sent or 'nothing'} per round from node to node (real); {saved} to the driver's at a checkpoint"
+
+
+def _kind(machine: Machine) -> str:
+    room = machine.node.room
+    gpus = room.get("GPU", 0)
+    parts = [f"{gpus:g} x {machine.gpu or 'GPU'}" if gpus != 1 else machine.gpu or "GPU"] if gpus else []
+    return ", ".join([*parts, f"{room.get('CPU', 0):g} CPU"])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _of(taken: float, there: float) -> str:
+    return f"{_size(taken)} of {_size(there)}"
+
+
+def _size(count: float) -> str:
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= 0.0995 * unit:
+            return f"{count / unit:.{1 if count >= 10 * unit else 2}f} {name}"
+    return f"{count / 1e3:.0f} kB"

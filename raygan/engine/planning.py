@@ -1,0 +1,32 @@
+"""`raygan plan`: the sizes of a run, what goes where, and whether it fits. Starts nothing."""
+
+from collections.abc import Sequence
+
+from raygan.config.tree import Config
+from raygan.engine.described import site_of
+from raygan.engine.plan import make_plan
+from raygan.engine.plan_fits import problems
+from raygan.engine.plan_nodes import place
+from raygan.engine.plan_text import Line, describe_places, describe_plan
+from raygan.errors import InputError
+
+
+def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[Line], str | None]:
+    """Plan a run on the nodes described, or where it would be: what there is to say, and why it cannot be, if so.
+
+    Raises:
+        InputError: the config, the data or a description is wrong, or there is no cluster at `engine.address`.
+    """
+    if specs and config.engine.executor == "inline":
+        raise InputError("--nodes: engine.executor=inline plays a run in one process; leave --nodes out, or that")
+    described = site_of(specs) if specs else None
+    plan = make_plan(config)
+    if not plan.on_ray:
+        return describe_plan(plan), None
+    if described is None:
+        from raygan.engine.site import site_here
+
+        described = site_here(plan.config)
+    places = place(plan, described)
+    lines = [*describe_plan(plan), *describe_places(plan, places)]
+    return lines, "; ".join(problems(plan, places)) or None

@@ -1,0 +1,180 @@
+"""What goes where and what it takes: closed forms on nodes described, and sums of real rounds."""
+
+import pickle
+from collections import Counter
+from functools import cache as cached
+from pathlib import Path
+
+import pytest
+import torch
+
+from raygan.data import load_data, split
+from raygan.engine.contributions import added_up
+from raygan.engine.described import site_of
+from raygan.engine.executor import Setup
+from raygan.engine.footprint import CUDA_CONTEXT, PROCESS, RAY, RECORDER
+from raygan.engine.gpu_use import GpuUse, gpus_of
+from raygan.engine.layout import Node
+from raygan.engine.needs import Needs
+from raygan.engine.parties import Host, Server
+from raygan.engine.plan import make_plan
+from raygan.engine.plan_fits import problems
+from raygan.engine.plan_nodes import place
+from raygan.engine.simulation import try_out
+from raygan.engine.site import machine_of, this_machine
+from tests.helpers import tiny
+
+
+@cached
+def planned(*words):
+    return make_plan(tiny("engine.executor=ray", *words))
+
+
+def places(specs, *words):
+    return place(planned(*words), site_of(specs.split()))
+
+
+def hosts(placed):
+    return [node.hosts for node in placed.nodes]
+
+
+LAYOUTS = [
+    ("8xA10G", ["devices=24", "engine.gpus_per_device=0.25"], [3] * 8),
+    ("8xA10G:8cpu", ["devices=64", "engine.gpus_per_device=0.12", "engine.cpus_per_device=0.5"], [8] * 8),
+    ("2x2xA10G:9cpu", ["devices=10", "engine.gpus_per_device=0.4", "engine.placement=pack"], None),
+    ("1x0cpu:8GB 3x8cpu", ["devices=10", "engine.placement=pack"], [0, 7, 3, 0]),
+    ("1x0cpu:8GB 3x8cpu", ["devices=10"], [0, 3, 4, 3]),
+]
+
+
+@pytest.mark.parametrize(("specs", "words", "expected"), LAYOUTS)
+def test_closed_forms(specs, words, expected):
+    placed = places(specs, *words)
+    if expected is None:
+        assert "10 device actors of 1 CPU and 0.4 GPU each were asked for, but" in placed.shortage
+        assert "hold 8" in placed.shortage
+        assert (placed.nodes, problems(planned(*words), placed)) == ([], [placed.shortage])
+    else:
+        assert hosts(placed) == expected
+        assert problems(planned(*words), placed) == []
+
+
+def test_the_driver_the_recorder_and_the_server():
+    placed = places("1x0cpu:8GB 2x8cpu", "devices=4")
+    assert [(node.home, node.server) for node in placed.nodes] == [(True, False), (False, True), (False, False)]
+
+
+def test_what_a_gpu_holds():
+    words = ("devices=24", "engine.gpus_per_device=0.25")
+    (use,) = places("8xA10G", *words).nodes[0].gpus
+    sizes = planned(*words).footprint
+    assert (use.hosts, use.free) == (3, 0.25)
+    assert use.memory(sizes) == 3 * (CUDA_CONTEXT + sizes.device.most)
+
+
+def test_what_a_process_holds():
+    """Networks, their gradients and Adam's moments, in float32."""
+    sizes, plan = planned("devices=3").footprint, planned("devices=3")
+    generator, discriminator = plan.generator_parameters, plan.discriminator_parameters
+    buffers = sizes.update // 4 - discriminator  # of the discriminator; they travel
+    both, gradients = sizes.down // 4, generator + discriminator
+    averaged = both - sizes.update // 4  # the generator and its buffers
+    assert sizes.device.kept == 4 * (both + gradients + 2 * discriminator + 1 + buffers)
+    assert sizes.server.kept == 4 * (both + gradients + 2 * generator + 1 + averaged)
+    assert sizes.device.passing > 4 * 8 * 2 * 16 * 16  # real and generated images, at least
+    assert sizes.state == 4 * (2 * discriminator + 1)
+
+
+def test_what_a_node_holds():
+    words = ("devices=3", "engine.gpus_per_device=0.1", "engine.server_gpus=0.1", "rounds=1")
+    here, there = places("1x0cpu:8GB 1xT4:8cpu:16GB", *words).nodes
+    plan = planned(*words)
+    sizes, images = plan.footprint, plan.image_bytes
+    assert here.private == RAY + PROCESS + RECORDER + images + 16 * plan.samples
+    host = PROCESS + sizes.update + sizes.state
+    assert there.private == RAY + 3 * host + PROCESS + sizes.down + 2 * sizes.part
+    assert here.stored == 2 * images + 3 * sizes.state + sizes.server_state
+    assert there.stored == images + 2 * sizes.down + 2 * 3 * sizes.update + 3 * sizes.state + sizes.server_state
+
+
+def test_what_goes_from_node_to_node():
+    cluster, words = "3x4cpu", ("devices=9",)
+    sizes, placed = planned(*words).footprint, places(cluster, *words)
+    assert hosts(placed) == [3, 3, 3]
+    assert placed.network.down == 2 * sizes.down
+    assert placed.network.up == 2 * sizes.far_part
+    one_by_one = places(cluster, *words, "engine.pre_average=false")
+    assert one_by_one.network.up == 6 * sizes.update
+    assert placed.network.checkpoint == 6 * sizes.state
+    assert places("1x10cpu", *words).network.up == 0
+
+
+def test_only_the_chosen_send_and_few_send_each_their_own():
+    placed = places("3x4cpu", "devices=9", "selection.name=round_robin", "selection.count=3", "rounds=3")
+    assert placed.network.up == 2 * planned("devices=9").footprint.update
+    assert placed.network.down == 2 * planned("devices=9").footprint.down
+
+
+def test_swaps_go_from_node_to_node():
+    words = ("method=mdgan", "devices=2", "mdgan.swap_epochs=0.01", "mdgan.batches=1")
+    placed = places("2x2cpu", *words)
+    assert hosts(placed) == [1, 1]
+    assert placed.network.swap == 2 * planned(*words).footprint.state
+
+
+@pytest.mark.parametrize("words", [(), ("method=fedgan",), ("averaged.upload=delta",)], ids=str)
+def test_the_sum_that_a_node_sends_is_about_as_large_as_planned(words):
+    config = tiny("devices=6", *words)
+    images = load_data(config.data, config.seed)
+    shards = split(images.labels, 6, config.data.partition, config.seed)
+    problem, _ = try_out(config, images, shards)
+    setup = Setup(config, {}, Path(), images, shards, problem)
+    down = Server(config, problem, torch.device("cpu")).down(1)
+    parties = [Host(config, problem, setup.shards_of(range(k, k + 1)), torch.device("cpu")) for k in range(6)]
+    (part,) = added_up([party.round(1, down, party.devices)[0] for party in parties], config, problem)
+    sent = len(pickle.dumps(part.part, protocol=5))
+    assert planned("devices=6", *words).footprint.far_part == pytest.approx(sent, rel=0.3)
+
+
+def needs(hosts_gpu, server_gpu=0.0, eval_gpu=0.0):
+    return Needs(9, {"CPU": 1, "GPU": hosts_gpu}, {"CPU": 1, "GPU": server_gpu}, {"CPU": 0, "GPU": eval_gpu})
+
+
+def test_gpus_are_filled_one_after_the_other():
+    gpus, homeless = gpus_of(needs(0.4, 0.5), 3, hosts=5, server=True, recorder=True)
+    assert [(gpu.server, gpu.hosts) for gpu in gpus] == [(1, 1), (0, 2), (0, 2)]
+    assert (homeless, gpus[0].free) == (0, 0.1)
+    assert gpus_of(needs(1.0), 2, hosts=2, server=True, recorder=False) == ([GpuUse(0.0, hosts=1)] * 2, 0)
+    assert gpus_of(needs(0.0), 2, hosts=2, server=True, recorder=True) == ([GpuUse()] * 2, 0)
+
+
+def test_shares_that_fit_in_sum_but_on_no_gpu_are_refused():
+    words = ("devices=1", "engine.gpus_per_device=0.8", "engine.server_gpus=0.6", "eval.gpus=0.6")
+    (problem,) = problems(planned(*words), places("1x2xT4", *words))
+    assert problem.startswith("engine: 1 of the actors on node 1 would find no GPU with so much left: ")
+
+
+def test_shares_of_others_are_waited_for_and_said():
+    site = site_of(["2x4cpu"])
+    held = [Node(node.id, node.name, {"CPU": 1.0}) for node in site.nodes]
+    placed = place(planned("devices=5"), type(site)(site.name, site.machines, site.home, True, held))
+    assert placed.waits
+    assert sum(hosts(placed)) == 5
+
+
+def test_a_node_as_ray_has_it():
+    room = {"CPU": 4.0, "GPU": 1.0, "memory": 10e9, "object_store_memory": 4e9, "accelerator_type:A10G": 1.0}
+    machine = machine_of(Node("id", "10.0.0.1", room), None)
+    assert (machine.gpu, machine.gpu_memory, machine.memory, machine.store) == ("A10G", 24e9, 14e9, 4e9)
+    other = machine_of(Node("id", "10.0.0.1", room | {"accelerator_type:A10G": 0.0, "GPU": 0.0}), None)
+    assert (other.gpu, other.gpu_memory) == (None, None)
+    assert machine_of(Node("id", "10.0.0.1", room), 23e9).gpu_memory == 23e9
+
+
+def test_this_machine_is_what_a_ray_started_for_the_run_would_be():
+    site = this_machine(3.5)
+    (machine,) = site.machines
+    assert machine.node.room["CPU"] == 4
+    assert 0 < machine.store < machine.memory
+    assert not site.may_grow
+    assert Counter(node.id for node in site.free) == {site.home: 1}
