@@ -11,12 +11,12 @@ from operator import methodcaller
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from signal import Signals
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
 from raygan.config.tree import Config
-from raygan.engine.client import check_versions, connected, is_afar, there
+from raygan.engine.client import check_versions, connected, is_afar, is_client, there
 from raygan.engine.result import Result
 from raygan.engine.results import Fetcher
 from raygan.engine.signals import StopWish, stop_wish
@@ -31,6 +31,15 @@ Told = Callable[["Watcher"], None]
 """Something to tell a watcher."""
 
 _WAIT = 1.0  # seconds that a question for news may take, and so until a Ctrl-C is passed on
+
+
+class News(NamedTuple):
+    """What a driver has to say when it is asked."""
+
+    told: list[Told]
+    begun: bool
+    """Whether the first round has begun, so that the run leaves something whatever becomes of it."""
+    over: bool
 
 
 def plays_there(config: Config) -> bool:
@@ -68,23 +77,25 @@ def _conduct(
     try:
         fetch.roles[driver._actor_id.hex()] = "the driver on the cluster"
         done = driver.train.remote(config, out, resume)
-        over, heard = False, False
-        while not over:
-            ((news, over),) = fetch([driver.news.remote(wish.signal)])
-            if news and not heard:  # what a run begins with is there before anything is told of it
-                heard = True
+        news = News([], begun=False, over=False)
+        while not news.over:
+            before = news
+            (news,) = fetch([driver.news.remote(wish.signal)])
+            if news.begun and not before.begun:
                 _check_that_it_is_seen(out)
-            for told in news:
+            for told in news.told:
                 for watcher in watchers:
                     told(watcher)
         came_to: tuple[int, Signals | None] = fetch([done])[0]
     except ProcessLostError as error:
         raise RunError(f"{error} (go on from the last checkpoint with --resume)") from error
     except ConnectionError as error:
-        reason = " ".join(str(error).split())
-        raise RunError(f"the connection to the cluster was lost: {reason} (go on with --resume)") from error
+        raise RunError(
+            "the connection to the cluster was lost, and the run goes with it (go on from the last checkpoint with "
+            "--resume)"
+        ) from error
     finally:
-        with suppress(Exception):  # all that is there goes with the connection, too
+        if is_client():  # Ray would start another Ray here to kill it
             ray.kill(driver)
     return came_to
 
@@ -95,7 +106,7 @@ class Driver:
     def __init__(self, command: list[str]) -> None:
         sys.argv[:] = command  # which environment.json records
         self._wish = StopWish()
-        self._news: SimpleQueue[Told] = SimpleQueue()
+        self._reporter = _Reporter()
         self._over = False
 
     def train(self, config: Config, out: str, resume: bool) -> tuple[int, Signals | None]:
@@ -103,46 +114,45 @@ class Driver:
         from raygan.engine.train import train_here
 
         try:
-            result = train_here(config, out, resume, [_Reporter(self._news)], lambda: nullcontext(self._wish))
+            result = train_here(config, out, resume, [self._reporter], lambda: nullcontext(self._wish))
             return result.round, result.stopped_by
         finally:
             self._over = True
 
-    def news(self, stop: Signals | None) -> tuple[list[Told], bool]:
-        """What there is to tell since the last time, and whether that was all; a signal is a wish to stop.
-
-        Waits for something to tell, but not for long.
-        """
+    def news(self, stop: Signals | None) -> News:
+        """What there is to tell since the last time, waited for, but not for long; a signal is a wish to stop."""
         self._wish.signal = self._wish.signal or stop
         over = self._over  # before the queue is emptied: nothing comes behind it
-        news: list[Told] = []
+        told: list[Told] = []
         with suppress(Empty):
-            news.append(self._news.get(timeout=0 if over else _WAIT))
+            told.append(self._reporter.told.get(timeout=0 if over else _WAIT))
             while True:
-                news.append(self._news.get_nowait())
-        return news, over
+                told.append(self._reporter.told.get_nowait())
+        return News(told, self._reporter.begun, over)
 
 
 class _Reporter:
     """A watcher that notes what watchers elsewhere are to be told."""
 
-    def __init__(self, news: SimpleQueue[Told]) -> None:
-        self._news = news
+    def __init__(self) -> None:
+        self.told: SimpleQueue[Told] = SimpleQueue()
+        self.begun = False
 
     def on_phase(self, text: str) -> None:
-        self._news.put(methodcaller("on_phase", text))
+        self.told.put(methodcaller("on_phase", text))
 
     def on_event(self, text: str) -> None:
-        self._news.put(methodcaller("on_event", text))
+        self.told.put(methodcaller("on_event", text))
 
     def on_round(self, row: Row) -> None:
-        self._news.put(methodcaller("on_round", dict(row)))  # its measurements are added to it later
+        self.begun = True
+        self.told.put(methodcaller("on_round", dict(row)))  # its measurements are added to it later
 
     def on_evaluation(self, round: int, metrics: Row) -> None:
-        self._news.put(methodcaller("on_evaluation", round, metrics))
+        self.told.put(methodcaller("on_evaluation", round, metrics))
 
     def on_checkpoint(self, round: int) -> None:
-        self._news.put(methodcaller("on_checkpoint", round))
+        self.told.put(methodcaller("on_checkpoint", round))
 
 
 def _check_that_it_is_seen(out: str) -> None:
