@@ -36,7 +36,8 @@ class Engine(Section):
     server_threads: Count = 1
     """Threads of the server's computation (part of the numbers)."""
     address: str | None = None
-    """Ray cluster to join, `auto` or host:port (null: the process's own, $RAY_ADDRESS, or one started for the run)."""
+    """Ray cluster to join: `auto`, host:port, or from afar ray://host:port (null: the process's own, $RAY_ADDRESS, or
+    one started for the run)."""
     ready_timeout_s: Positive = 300.0
     """How long all actors together may take to start (seconds)."""
     on_device_failure: Literal["replay", "drop"] = "replay"
