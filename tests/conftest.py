@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.head import Head, running_head
+
 os.environ["RAY_AUTH_MODE"] = "disabled"  # no token is written to the home folder
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
@@ -40,3 +42,12 @@ def cluster(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A cluster that takes clients and jobs; nothing of it is in this process."""
+    for needed in ("grpc", "aiohttp"):
+        pytest.importorskip(needed, reason="needs ray[client,default]")
+    with running_head(tmp_path_factory.mktemp("cache-of-head")) as running:
+        yield running

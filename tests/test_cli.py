@@ -351,7 +351,9 @@ def test_an_address_where_no_ray_listens_is_one_line_and_status_2(words, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_module_and_command_agree():
-    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, env=os.environ, check=False)
+@pytest.mark.parametrize("module", ["raygan", "raygan.cli"])
+def test_module_and_command_agree(module):
+    command = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0
     assert "raygan" in done.stdout

@@ -23,7 +23,7 @@ def check_weights(config: Config) -> None:
 
 def computes_with() -> dict[str, str]:
     """What this process's numbers depend on besides the config: versions, and the processor's instructions."""
-    versions = {name: version(name) for name in _COMPUTES}
+    versions = {name: version(name).partition("+")[0] for name in _COMPUTES}  # not for what it was built
     return {**versions, "instructions": torch.backends.cpu.get_cpu_capability()}
 
 

@@ -101,7 +101,8 @@ def _started_here() -> bool:
 
 def _check_own(address: str | None) -> None:
     here = ray.get_runtime_context().gcs_address
-    if address not in (None, "auto", here):
+    # A run that was started by a client has a ray:// address: its driver is in the cluster meant by that.
+    if address not in (None, "auto", here) and not str(address).startswith("ray://"):
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
 
 

@@ -4,16 +4,17 @@ What imports torch is imported where it is needed: that takes as long as Ray tak
 """
 
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raygan.config.tree import Config
 from raygan.engine.cluster import connect
+from raygan.engine.remote import plays_there, train_there
 from raygan.engine.result import Result
-from raygan.engine.signals import stop_wish
+from raygan.engine.signals import StopWish, stop_wish
 from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole
 from raygan.run_folder import RunFolder, check_same_run, lasting
@@ -29,16 +30,29 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     """Train as `config` says, into the run folder `out`: a path, or a URI such as s3://bucket/runs/x.
 
     Ctrl-C or SIGTERM ends the run after the round, its state saved; `resume` goes on from the newest whole
-    checkpoint in `out`.
+    checkpoint in `out`. With an `engine.address` of Ray Client the driver is on the cluster, and `out` must be a URI.
 
     Raises:
         InputError: config, data or folder are wrong; nothing has been changed.
         RunError: the run failed; what was done is kept.
     """
+    if plays_there(config):
+        return train_there(config, out, resume, list(watchers))
+    return train_here(config, out, resume, list(watchers), stop_wish)
+
+
+def train_here(
+    config: Config,
+    out: str | Path,
+    resume: bool,
+    watchers: "list[Watcher]",
+    stopping: Callable[[], AbstractContextManager[StopWish]],
+) -> Result:
+    """As `train`, with this process for a driver; `stopping` gives whoever may wish for the end."""
     store = store_at(out)
     with store.named():
-        run, executor, after = begin(config, store, list(watchers), resume)
-    with _kept(store), stop_wish() as wish:
+        run, executor, after = begin(config, store, watchers, resume)
+    with _kept(store), stopping() as wish:
         from raygan.engine.run import play
 
         played = play(run, executor, after, wish)

@@ -14,6 +14,7 @@ from ray.tune import ResultGrid, Tuner
 from rich.console import Console
 
 from raygan.config.load import checked
+from raygan.engine.client import is_afar
 from raygan.engine.cluster import Connection
 from raygan.engine.signals import StopWish, stop_wish
 from raygan.errors import InputError, RunError
@@ -75,6 +76,8 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     """
     if is_uri(out):
         raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
+    if is_afar(sweep.address):
+        raise InputError("engine.address: a sweep cannot be led over ray://; run it as a job (ray job submit)")
     if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
         raise InputError("stop.hours: Tune can be told that time is up in a program's main thread only")
     sweep = checked(sweep.model_dump(mode="json"), Sweep)  # it may have been changed since it was loaded
