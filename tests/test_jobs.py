@@ -1,4 +1,4 @@
-"""`raygan train` as the entrypoint of a Ray job, as docs/clusters_running.md has it."""
+"""`raygan train` as the entrypoint of a Ray job, as docs/running_on_clusters.md has it."""
 
 import json
 import sys
