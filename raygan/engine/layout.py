@@ -54,6 +54,16 @@ def lay_out(needs: Needs, nodes: Sequence[Node], placement: Placement, home: str
     return None
 
 
+def can_hold(needs: Needs, nodes: Sequence[Node], layout: Layout, home: str | None) -> bool:
+    """Whether these nodes, by id, have the room that a layout of others takes."""
+    rooms = {node.id: node.room for node in _with_recorder(needs, nodes, home)}
+    if not fits(rooms.get(layout.server.id, {}), needs.server):
+        return False
+    rooms[layout.server.id] = without(rooms[layout.server.id], needs.server)
+    per_node = Counter(node.id for node in layout.hosts)
+    return all(fits(rooms.get(node, {}), needs.per_host) >= count for node, count in per_node.items())
+
+
 def _with_recorder(needs: Needs, nodes: Sequence[Node], home: str | None) -> Sequence[Node]:
     """The nodes without what the recorder takes of `home`; none at all if it has no room there."""
     if not any(needs.recorder.values()):

@@ -16,6 +16,7 @@ from raygan.engine.layout import (
     Layout,
     Node,
     Placement,
+    can_hold,
     describe,
     fits,
     lay_out,
@@ -31,6 +32,8 @@ Tell = Callable[[str], None]
 Strategy = Any
 """A scheduling strategy of Ray's."""
 
+_GIVEN_BACK_S = 3.0
+"""Actors that were ended have given back what they held."""
 _NOTICED_S = 0.3
 """What was given back is seen to be free after a tenth of that."""
 
@@ -94,7 +97,7 @@ class OnNodes(Placing):
         self._may_grow = may_grow
         self._tell = tell
         self._needs = needs
-        self.layout = self._wait_for_room(needs)
+        self.layout = self._wait_for_room(needs, self._as_if_all_were_free)
         tell(f"starting {spread_of(self.layout)} and a server")
 
     def server(self) -> Strategy:
@@ -107,17 +110,28 @@ class OnNodes(Placing):
 
     def again(self, host: int) -> Strategy:
         """Where there is room for one."""
-        return _on(self._wait_for_room(replace(self._needs, hosts=1, server={}, recorder={})).hosts[0])
+        one = replace(self._needs, hosts=1, server={}, recorder={})
+        return _on(self._wait_for_room(one, self._on_what_is_free).hosts[0])
 
     def recorder(self) -> Strategy:
         """The driver's node."""
         return NodeAffinitySchedulingStrategy(_home(), soft=False)
 
-    def _wait_for_room(self, needs: Needs) -> Layout:
-        """A layout on what is free, as soon as there is one."""
+    def _on_what_is_free(self, needs: Needs, free: list[Node], waited: float) -> Layout | None:
+        return lay_out(needs, free, self._engine.placement, _home())
+
+    def _as_if_all_were_free(self, needs: Needs, free: list[Node], waited: float) -> Layout | None:
+        """Even, and as planned, if that is possible; a run that starts anew is given back its room within moments."""
+        planned = lay_out(needs, all_nodes(), self._engine.placement, _home())
+        if planned is not None and can_hold(needs, free, planned, _home()):
+            return planned
+        return self._on_what_is_free(needs, free, waited) if waited > _GIVEN_BACK_S else None
+
+    def _wait_for_room(self, needs: Needs, choose: Callable[[Needs, list[Node], float], Layout | None]) -> Layout:
+        """A layout for what is free, as soon as `choose` finds one."""
         began, told, home = monotonic(), "", _home()
         with _Wish(needs, self._engine.placement) as wish:
-            while (layout := lay_out(needs, nodes := free_nodes(), self._engine.placement, home)) is None:
+            while (layout := choose(needs, nodes := free_nodes(), monotonic() - began)) is None:
                 problem = shortage(needs, all_nodes(), home)
                 patience = self._patience(bool(problem))
                 if monotonic() - began >= patience:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.engine.layout import Node, describe, lay_out, shortage
+from raygan.engine.layout import Node, can_hold, describe, lay_out, shortage
 from raygan.engine.needs import Needs
 
 
@@ -65,6 +65,7 @@ def test_a_layout_holds_or_there_is_a_reason(sizes, hosts, cpus, gpus, server_gp
         assert (layout is None) == (problem is not None), problem
         if layout is None:
             continue
+        assert can_hold(asked, there, layout, "n0")
         assert len(layout.hosts) == hosts
         for node, (cpu, gpu) in zip(there, sizes, strict=True):
             held, serves = layout.hosts.count(node), layout.server is node
@@ -81,6 +82,14 @@ def test_equal_nodes_differ_by_one_host_at_most(hosts, count, cpus):
     else:
         held = [layout.hosts.count(node) for node in there[1:]]
         assert max(held) - min(held) <= 1
+
+
+def test_what_others_hold_may_leave_no_room_for_a_layout():
+    there, asked = nodes((5, 0), (4, 0)), needs(8)
+    layout = lay_out(asked, there, "spread", "n0")
+    assert not can_hold(asked, nodes((4, 0), (4, 0)), layout, "n0")
+    assert not can_hold(asked, nodes((5, 0)), layout, "n0"), "one is gone"
+    assert can_hold(asked, nodes((5, 0), (4, 0), (1, 0)), layout, "n0")
 
 
 def test_many_equal_nodes_are_counted():
