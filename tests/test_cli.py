@@ -218,12 +218,12 @@ WRONG = [
     (["plan", "--nodes", "1x8cpu", "engine.executor=inline"], "--nodes: engine.executor=inline plays a run in one pro"),
     (
         ["plan", "--nodes", "8xA10G", "devices=64", "engine.gpus_per_device=0.12"],
-        "64 device actors of 1 CPU and 0.12 GPU each were asked for, but these 8 Ray nodes (8 of 4 CPU + 1 GPU) hold ",
+        "65 CPU were asked for (64 device actors, server and evaluation), but these 8 Ray nodes (8 of 8 CPU + 1 GPU) ",
     ),
-    (["plan", "--nodes", "1x8cpu:2GB"], "engine: node 1 would need about 3.6 GB of memory, but has 1.9 GB to give"),
+    (["plan", "--nodes", "1x8cpu:2GB"], "engine: node 1 would need about 3.8 GB of memory, but has 1.9 GB to give"),
     (
         ["plan", "--nodes", "1x8cpu:0.005GB-store"],
-        "engine: node 1 would need about 0.0066 GB of object store, but has 0",
+        "engine: node 1 would need about 0.0065 GB of object store, but has 0",
     ),
     (
         ["plan", "--nodes", "1xT4:12cpu:1GB-gpu", "engine.gpus_per_device=0.2"],
@@ -231,7 +231,7 @@ WRONG = [
     ),
     (
         ["plan", "--nodes", "1xT4:12cpu:0.01GB-gpu", "engine.gpus_per_device=0.2"],
-        "engine.gpus_per_device=0.2: that is 0.002 GB of a GPU with 0.01 GB, but about 0.0036 GB of tensors would be",
+        "engine.gpus_per_device=0.2: that is 0.002 GB of a GPU with 0.01 GB, but about 0.0035 GB of tensors would be",
     ),
     (["tune"], "say which sweep: a YAML file, such as tune_configs/schedules.yaml"),
     (["tune", "nosuchsweep"], "nosuchsweep: no such sweep file"),

@@ -19,6 +19,8 @@ PROCESS = 360e6
 that computes on a GPU has more of it; that was not measured."""
 RECORDER = 750e6
 """The same of the recorder, which imports torchvision and torchmetrics too (bytes; measured)."""
+DRIVER = 470e6
+"""The same of the process that starts a run (bytes; measured)."""
 RAY = 330e6
 """Private memory of Ray's own processes on a head node, fewer on others (bytes): measured, Ray 2.60, no dashboard."""
 CUDA_CONTEXT = 290e6

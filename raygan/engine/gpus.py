@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GpuKind:
-    """A GPU, and what there is beside one of it in the smallest usual cloud machine."""
+    """A GPU, and what there is beside one of it in the usual cloud machine."""
 
     memory_gb: float
     """Of the GPU."""
@@ -15,13 +15,13 @@ class GpuKind:
     """Memory of the machine, per GPU."""
 
 
-# From general knowledge of the cloud machine types named: check them before you rely on them. Larger machines of
-# the same kind often have more CPUs and memory per GPU.
+# From general knowledge of the AWS and GCP machine types named: check them before you rely on them. Machines with
+# several GPUs often have more CPUs and memory for each.
 GPUS = {
     "T4": GpuKind(16, 4, 16),  # AWS g4dn.xlarge
     "V100": GpuKind(16, 8, 61),  # AWS p3.2xlarge
-    "A10G": GpuKind(24, 4, 16),  # AWS g5.xlarge
-    "L4": GpuKind(24, 4, 16),  # AWS g6.xlarge, GCP g2-standard-4
+    "A10G": GpuKind(24, 8, 32),  # AWS g5.2xlarge, as in cluster.yaml
+    "L4": GpuKind(24, 8, 32),  # GCP g2-standard-8, as in scripts/cluster/gcp.yaml; AWS g6.2xlarge
     "L40S": GpuKind(48, 4, 32),  # AWS g6e.xlarge
     "A100": GpuKind(40, 12, 85),  # GCP a2-highgpu-1g; Ray calls those with 80 GB so, too
     "A100-40G": GpuKind(40, 12, 85),  # the same

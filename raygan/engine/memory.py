@@ -1,6 +1,10 @@
-"""How much private memory each process of a run takes, about. No Ray here."""
+"""How much private memory each process of a run takes, about. No Ray here.
 
-from raygan.engine.footprint import PROCESS, RECORDER
+Seen beside it on a CPU: 0.36 GB for an actor of small networks, as planned; with three million parameters each, actors
+took 15 % more than planned at their fullest moment, and the driver a third.
+"""
+
+from raygan.engine.footprint import DRIVER, PROCESS, RECORDER
 from raygan.engine.network import host_devices
 from raygan.engine.plan import Plan
 
@@ -26,8 +30,9 @@ def server_memory(plan: Plan) -> float:
 
 
 def driver_memory(plan: Plan) -> float:
-    """Of the process that starts the run, which loads the data and deals it (bytes)."""
-    return PROCESS + plan.image_bytes + 16 * plan.samples  # a label and an index each, of 8 bytes
+    """Of the process that starts the run, which loads the data, deals it and tries the first round (bytes)."""
+    tried = plan.footprint.device.most + plan.footprint.server.most
+    return DRIVER + tried + plan.image_bytes + 16 * plan.samples  # a label and an index each, of 8 bytes
 
 
 def recorder_memory() -> float:
@@ -37,9 +42,8 @@ def recorder_memory() -> float:
 
 def inline_memory(plan: Plan) -> float:
     """Of the one process of a run without Ray (bytes)."""
-    sizes = plan.footprint
-    work = sizes.device.most + sizes.server.most + adding_up(plan, most_together(plan))
-    return driver_memory(plan) + RECORDER - PROCESS + plan.image_bytes + work + states(plan, plan.devices)
+    held = adding_up(plan, most_together(plan)) + states(plan, plan.devices) + plan.image_bytes  # dealt
+    return driver_memory(plan) + RECORDER - PROCESS + held
 
 
 def total_memory(plan: Plan) -> float:

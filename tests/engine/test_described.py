@@ -10,10 +10,10 @@ from raygan.engine.gpus import GPUS
 from raygan.errors import InputError
 
 GOOD = {
-    "8xA10G": Described(8, 4, 16, 1, "A10G", 24),
-    "8xa10g": Described(8, 4, 16, 1, "A10G", 24),
-    "2x4xA10G": Described(2, 16, 64, 4, "A10G", 24),
-    "8xA10G:32GB:8cpu": Described(8, 8, 32, 1, "A10G", 24),
+    "8xA10G": Described(8, 8, 32, 1, "A10G", 24),
+    "8xa10g": Described(8, 8, 32, 1, "A10G", 24),
+    "2x4xA10G": Described(2, 32, 128, 4, "A10G", 24),
+    "8xA10G:16GB:4cpu": Described(8, 4, 16, 1, "A10G", 24),
     "1xA100-80G": Described(1, 12, 170, 1, "A100-80G", 80),
     "4x16cpu": Described(4, 16, 64),
     "1x8cpu:4.5GB:1GB-store": Described(1, 8, 4.5, store_gb=1),
@@ -43,7 +43,7 @@ BAD = {
     "8xA10G:999999GB": "memory of 999999 GB",
     "8xA10G:0GB-gpu": "memory of a GPU of 0 GB",
     "8xA10G:999999cpu": "999999 CPUs; up to 100000 are right",
-    "8xA10G:20GB-store": "an object store of 20 GB is more than the memory it is in, 16 GB",
+    "8xA10G:40GB-store": "an object store of 40 GB is more than the memory it is in, 32 GB",
     "4x16cpu:8cpu": "its CPUs are given twice; 4x16cpu takes 32GB (memory of a node)",
     "4x16cpu:24GB-gpu": "it has no GPU to have memory",
     "1x0cpu": "say how much memory a node without CPUs has, such as 1x0cpu:16GB",

@@ -12,7 +12,7 @@ from raygan.data import load_data, split
 from raygan.engine.contributions import added_up
 from raygan.engine.described import site_of
 from raygan.engine.executor import Setup
-from raygan.engine.footprint import CUDA_CONTEXT, PROCESS, RAY, RECORDER
+from raygan.engine.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER
 from raygan.engine.gpu_use import GpuUse, gpus_of
 from raygan.engine.layout import Node
 from raygan.engine.needs import Needs
@@ -40,7 +40,7 @@ def hosts(placed):
 
 LAYOUTS = [
     ("8xA10G", ["devices=24", "engine.gpus_per_device=0.25"], [3] * 8),
-    ("8xA10G:8cpu", ["devices=64", "engine.gpus_per_device=0.12", "engine.cpus_per_device=0.5"], [8] * 8),
+    ("1x8cpu 8xA10G", ["devices=64", "engine.gpus_per_device=0.12"], [0] + [8] * 8),
     ("2x2xA10G:9cpu", ["devices=10", "engine.gpus_per_device=0.4", "engine.placement=pack"], None),
     ("1x0cpu:8GB 3x8cpu", ["devices=10", "engine.placement=pack"], [0, 7, 3, 0]),
     ("1x0cpu:8GB 3x8cpu", ["devices=10"], [0, 3, 4, 3]),
@@ -90,7 +90,8 @@ def test_what_a_node_holds():
     here, there = places("1x0cpu:8GB 1xT4:8cpu:16GB", *words).nodes
     plan = planned(*words)
     sizes, images = plan.footprint, plan.image_bytes
-    assert here.private == RAY + PROCESS + RECORDER + images + 16 * plan.samples
+    tried = sizes.device.most + sizes.server.most
+    assert here.private == RAY + RECORDER + DRIVER + tried + images + 16 * plan.samples
     host = PROCESS + sizes.update + sizes.state
     assert there.private == RAY + 3 * host + PROCESS + sizes.down + 2 * sizes.part
     assert here.stored == 2 * images + 3 * sizes.state + sizes.server_state
