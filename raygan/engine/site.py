@@ -10,6 +10,7 @@ import torch
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # what `ray.init` itself works a node out with
 
 from raygan.config.tree import Config
+from raygan.engine.client import connected, is_afar, there
 from raygan.engine.cluster import Connection, all_nodes, cpus_to_start, free_nodes
 from raygan.engine.gpus import GPUS
 from raygan.engine.layout import Node
@@ -19,28 +20,31 @@ _KIND = "accelerator_type:"
 
 
 def site_here(config: Config) -> Site:
-    """The cluster that a run would join, which is joined and left again; or else this machine. Starts nothing.
+    """The cluster that a run would join, which is joined and left again; or else this machine. Starts no Ray.
 
     Raises:
         InputError: there is no cluster at `engine.address` (or $RAY_ADDRESS).
     """
-    if ray.is_initialized() or config.engine.address or os.environ.get("RAY_ADDRESS"):
-        return _running(config)
+    address = config.engine.address
+    if is_afar(address):
+        with connected(address):
+            ask = there(ray.remote(_nodes_of_cluster))
+            return _running(True, *ray.get(ask.remote()))
+    if ray.is_initialized() or address or os.environ.get("RAY_ADDRESS"):
+        with closing(Connection(address, cpus_to_start(config))) as connection:
+            return _running(connection.may_grow, *_nodes_of_cluster())
     return this_machine(cpus_to_start(config))
 
 
-def _running(config: Config) -> Site:
-    with closing(Connection(config.engine.address, cpus_to_start(config))) as connection:
-        context: Any = ray.get_runtime_context()
-        nodes = all_nodes()
-        count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
-        return Site(
-            f"{count} of the Ray at {context.gcs_address}",
-            [machine_of(node, None) for node in nodes],
-            str(context.get_node_id()),
-            connection.may_grow,
-            free_nodes(),
-        )
+def _nodes_of_cluster() -> tuple[str, str, list[Node], list[Node]]:
+    """The cluster's address, the node that this process is on (by id), all nodes, and what is free of them."""
+    context: Any = ray.get_runtime_context()
+    return context.gcs_address, str(context.get_node_id()), all_nodes(), free_nodes()
+
+
+def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: list[Node]) -> Site:
+    count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+    return Site(f"{count} of the Ray at {address}", [machine_of(node, None) for node in nodes], home, may_grow, free)
 
 
 def this_machine(cpus: float) -> Site:
