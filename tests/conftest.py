@@ -33,6 +33,7 @@ def cluster(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     import ray
 
     ray.init(
+        "local",  # whatever cluster this machine has already
         num_cpus=16,
         num_gpus=2,
         object_store_memory=200_000_000,
