@@ -9,7 +9,7 @@ import raygan
 from tests.head import wait_for
 from tests.helpers import TINY, tiny
 
-WORDS = [*TINY, "engine.executor=ray"]
+WORDS = [*TINY, "engine.executor=ray", "engine.devices_per_actor=3"]  # few processes to wait for
 COMMAND = [sys.executable, "-m", "raygan", "train"]
 MINE = """
 from raygan.gan import mlp

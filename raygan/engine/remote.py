@@ -82,7 +82,7 @@ def _conduct(
             before = news
             (news,) = fetch([driver.news.remote(wish.signal)])
             if news.begun and not before.begun:
-                _check_that_it_is_seen(out)
+                check_that_it_is_seen(out)
             for told in news.told:
                 for watcher in watchers:
                     told(watcher)
@@ -155,8 +155,12 @@ class _Reporter:
         self.told.put(methodcaller("on_checkpoint", round))
 
 
-def _check_that_it_is_seen(out: str) -> None:
-    """Refuse a URI that is one place there and another here, such as file:/// on no shared disk."""
+def check_that_it_is_seen(out: str) -> None:
+    """Refuse a URI that is one place there and another here, such as file:/// on no shared disk.
+
+    Raises:
+        InputError: what a run there begins with is not seen here.
+    """
     with opened(out, "config.yaml") as folder:
         if not RunFolder(folder).config.is_file():
             raise InputError(

@@ -14,7 +14,7 @@ import pytest
 
 import raygan
 from raygan.engine import client
-from raygan.engine.remote import Driver
+from raygan.engine.remote import Driver, check_that_it_is_seen
 from tests.head import wait_for
 from tests.helpers import TINY, Watch, tiny
 
@@ -110,6 +110,13 @@ def test_another_build_of_the_same_version_is_taken(monkeypatch):
     client.check_versions()
 
 
+def test_a_place_that_is_another_one_there_is_noticed(tmp_path):
+    raygan.train(tiny("rounds=1"), f"file://{tmp_path}/run")
+    check_that_it_is_seen(f"file://{tmp_path}/run")
+    with pytest.raises(raygan.InputError, match=r"--out: what the run writes to memory://run on the cluster is not se"):
+        check_that_it_is_seen("memory://run")
+
+
 def test_a_driver_tells_what_a_run_tells_and_stops_when_it_is_told(tmp_path):
     driver, watch = Driver(list(sys.argv)), Watch()
     with ThreadPoolExecutor(1) as beside:
@@ -138,6 +145,7 @@ def undisturbed(tmp_path_factory):
 
 
 ON_RAY = [*TINY, "engine.executor=ray"]
+PACKED = [*ON_RAY, "engine.devices_per_actor=3"]  # fewer processes to wait for
 
 
 @pytest.mark.slow
@@ -156,7 +164,8 @@ def test_a_run_over_ray_gives_the_same_bytes_there_and_shows_its_progress_here(t
 @pytest.mark.slow
 def test_ctrl_c_here_ends_the_run_there_and_it_goes_on(tmp_path, head):
     out = tmp_path / "stopped"
-    process = head.start(*train(head, out, *ON_RAY, "rounds=100000", "eval.every=100000", "checkpoint.every=1"))
+    words = [*PACKED, "rounds=100000", "eval.every=100000", "checkpoint.every=1"]
+    process = head.start(*train(head, out, *words))
     wait_for(lambda: any((out / "checkpoints").glob("*/manifest.json")), process)
     os.killpg(process.pid, signal.SIGINT)
     text, errors = process.communicate(timeout=120)
@@ -177,10 +186,3 @@ def test_what_is_wrong_there_is_one_line_here(tmp_path, head):
     assert done.returncode == 2
     assert done.stderr == "raygan: data.root: /no.npz is not a readable .npz file: not a zip of arrays\n"
     assert not any((tmp_path / "run").glob("*"))
-
-
-@pytest.mark.slow
-def test_a_place_that_is_another_one_there_is_noticed(head):
-    done = head.run(*train(head, "", *ON_RAY)[:-1], "memory://run")
-    assert done.returncode == 2
-    assert "--out: what the run writes to memory://run on the cluster is not seen from here" in done.stderr
