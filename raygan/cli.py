@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from raygan.config import Config, load_config
-from raygan.engine.described import SPEC
 from raygan.errors import InputError, RunError
+from raygan.plan.described import SPEC
 from raygan.run_folder import RunFolder
 from raygan.storage import is_uri, opened
 
@@ -104,7 +104,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
     """Say what a run would start and where, hold and send, and whether it fits; starts nothing."""
     config = load_config(*_config_words(words))
-    from raygan.engine.planning import plan_of
+    from raygan.plan.planning import plan_of
 
     lines, problem = plan_of(config, nodes)
     for name, value in lines:

@@ -18,6 +18,7 @@ MAY_USE = {
     "channel": FREE,
     "methods": FREE | {"gan", "channel"},
     "engine": FREE | {"gan", "data", "metrics", "methods", "channel", "report"} | FILES,
+    "plan": FREE | {"engine", "gan", "data", "methods", "channel", "metrics"},
     "report": FREE | FILES,
     "sweep": FREE | FILES | {"engine", "report"},
 }

@@ -1,8 +1,9 @@
-"""The machines that are there: those of a running cluster, or this one, as Ray sees them."""
+"""The nodes that are there: those of a running cluster, or this one, as Ray sees them."""
 
 import math
 import os
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -12,14 +13,28 @@ from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # what `r
 from raygan.config.tree import Config
 from raygan.engine.client import connected, is_afar, there
 from raygan.engine.cluster import Connection, all_nodes, cpus_to_start, free_nodes
-from raygan.engine.gpus import GPUS
 from raygan.engine.layout import Node
-from raygan.engine.machines import Machine, Site
-
-_KIND = "accelerator_type:"
 
 
-def site_here(config: Config) -> Site:
+@dataclass(frozen=True)
+class Found:
+    """Where a run of this process would be."""
+
+    name: str
+    """In a few words, for people."""
+    nodes: list[Node]
+    """With all they have."""
+    free: list[Node]
+    """The same, with what nobody holds now."""
+    home: str
+    """The node of the driver (its id)."""
+    may_grow: bool
+    """Whether more nodes may come."""
+    gpu_memory: float | None
+    """Of each GPU (bytes), where it was asked for."""
+
+
+def find(config: Config) -> Found:
     """The cluster that a run would join, which is joined and left again; or else this machine. Starts no Ray.
 
     Raises:
@@ -42,28 +57,15 @@ def _nodes_of_cluster() -> tuple[str, str, list[Node], list[Node]]:
     return context.gcs_address, str(context.get_node_id()), all_nodes(), free_nodes()
 
 
-def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: list[Node]) -> Site:
+def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: list[Node]) -> Found:
     count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
-    return Site(f"{count} of the Ray at {address}", [machine_of(node, None) for node in nodes], home, may_grow, free)
+    return Found(f"{count} of the Ray at {address}", nodes, free, home, may_grow, None)
 
 
-def this_machine(cpus: float) -> Site:
+def this_machine(cpus: float) -> Found:
     """As the node of a Ray that is started for the run."""
     spec = ResourceAndLabelSpec(num_cpus=math.ceil(cpus))
     spec.resolve(is_head=True, node_ip_address="127.0.0.1")
-    node = Node("here", "this machine", spec.to_resource_dict())
+    nodes = [Node("here", "this machine", spec.to_resource_dict())]
     known = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
-    return Site("this machine, with a Ray started for the run", [machine_of(node, known)], node.id, False, [node])
-
-
-def machine_of(node: Node, gpu_memory: float | None) -> Machine:
-    """What Ray says of a node: its memory is what was free when Ray started there.
-
-    The memory of its GPUs, where it was not asked for, is that of their kind.
-    """
-    store = node.room.get("object_store_memory", 0.0)
-    kinds = [name.removeprefix(_KIND) for name in node.room if name.startswith(_KIND)]
-    kind = kinds[0] if kinds and node.room.get("GPU") else None
-    if gpu_memory is None and kind in GPUS:
-        gpu_memory = GPUS[kind].memory_gb * 1e9
-    return Machine(node, node.room.get("memory", 0.0) + store, store, kind, gpu_memory)
+    return Found("this machine, with a Ray started for the run", nodes, nodes, "here", False, known)

@@ -14,8 +14,8 @@ from raygan.engine.actors import host_role
 from raygan.engine.checkpoint import load_newest
 from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host, Server
-from raygan.engine.plan import make_plan
 from raygan.engine.simulation import try_out
+from raygan.plan.sizes import make_plan
 from tests.helpers import same_generator, tiny
 from tests.methods.parties import CPU, SHAPE, parties, problem_of
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from raygan.engine.footprint import CUDA_CONTEXT, PROCESS
-from raygan.engine.gpu_use import GpuUse
 from raygan.engine.layout import fits, spread_of
-from raygan.engine.machines import Machine
-from raygan.engine.memory import host_memory, states, total_memory
-from raygan.engine.network import host_devices
 from raygan.engine.parties import method_of
-from raygan.engine.plan import Plan
-from raygan.engine.plan_nodes import NodePlan, Places
+from raygan.plan.footprint import CUDA_CONTEXT, PROCESS
+from raygan.plan.gpu_use import GpuUse
+from raygan.plan.machines import Machine
+from raygan.plan.memory import host_memory, states, total_memory
+from raygan.plan.network import host_devices
+from raygan.plan.places import NodePlan, Places
+from raygan.plan.sizes import Plan
 
 Line = tuple[str, str]
 

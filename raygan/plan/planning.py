@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from raygan.config.tree import Config
-from raygan.engine.described import site_of
-from raygan.engine.plan import make_plan
-from raygan.engine.plan_fits import problems
-from raygan.engine.plan_nodes import place
-from raygan.engine.plan_text import Line, describe_places, describe_plan
+from raygan.engine.site import find
 from raygan.errors import InputError
+from raygan.plan.described import described_site
+from raygan.plan.fits import problems
+from raygan.plan.found import site_of
+from raygan.plan.places import place
+from raygan.plan.sizes import make_plan
+from raygan.plan.text import Line, describe_places, describe_plan
 
 
 def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[Line], str | None]:
@@ -19,14 +21,10 @@ def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[Line], str | Non
     """
     if specs and config.engine.executor == "inline":
         raise InputError("--nodes: engine.executor=inline plays a run in one process; leave --nodes out, or that")
-    described = site_of(specs) if specs else None
+    described = described_site(specs) if specs else None
     plan = make_plan(config)
     if not plan.on_ray:
         return describe_plan(plan), None
-    if described is None:
-        from raygan.engine.site import site_here
-
-        described = site_here(plan.config)
-    places = place(plan, described)
+    places = place(plan, described or site_of(find(plan.config)))
     lines = [*describe_plan(plan), *describe_places(plan, places)]
     return lines, "; ".join(problems(plan, places)) or None

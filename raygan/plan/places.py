@@ -1,19 +1,19 @@
 """What goes where, and what it takes of each node. No Ray here.
 
 What is said of memory is an estimate, of the end of a run or its fullest moment; where each part of it comes from is
-said at `raygan.engine.footprint`, `raygan.engine.memory` and below.
+said at `raygan.plan.footprint`, `raygan.plan.memory` and below.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 
-from raygan.engine.footprint import RAY
-from raygan.engine.gpu_use import GpuUse, gpus_of
 from raygan.engine.layout import Layout, lay_out, shortage
-from raygan.engine.machines import Machine, Site
-from raygan.engine.memory import adding_up, driver_memory, host_memory, recorder_memory, server_memory, states
-from raygan.engine.network import Network, host_devices, messages_of, network_of
-from raygan.engine.plan import Plan
+from raygan.plan.footprint import RAY
+from raygan.plan.gpu_use import GpuUse, gpus_of
+from raygan.plan.machines import Machine, Site
+from raygan.plan.memory import adding_up, driver_memory, host_memory, recorder_memory, server_memory, states
+from raygan.plan.network import Network, host_devices, messages_of, network_of
+from raygan.plan.sizes import Plan
 
 STORED_ROUNDS = 2
 """Rounds of which a store may hold what goes down and up: the one under way, and the one before, not yet freed."""

@@ -20,12 +20,13 @@ WORDS += ["devices=5", "rounds=2", "engine.gpus_per_device=0.5", "engine.cpus_pe
 PLANNED = """
 import json, sys
 from raygan.config import load_config
-from raygan.engine.plan import make_plan
-from raygan.engine.plan_nodes import place
-from raygan.engine.site import site_here
+from raygan.plan.sizes import make_plan
+from raygan.plan.places import place
+from raygan.engine.site import find
+from raygan.plan.found import site_of
 
 config = load_config(None, sys.argv[1:])
-places = place(make_plan(config), site_here(config))
+places = place(make_plan(config), site_of(find(config)))
 server, hosts = places.layout.server.id, [node.id for node in places.layout.hosts]
 print(json.dumps([places.site.home, server, hosts]))
 """

@@ -2,7 +2,7 @@
 
 import torch
 
-from raygan.engine.meter import MemoryMeter
+from raygan.plan.meter import MemoryMeter
 
 
 def test_every_storage_counts_once_until_it_is_freed():

@@ -11,10 +11,10 @@ from raygan.channel.clock import SimulatedRound
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards, load_data, split
 from raygan.engine.checks import check_weights
-from raygan.engine.footprint import Footprint, footprint_of
 from raygan.engine.needs import Needs, needs_of
 from raygan.engine.simulation import as_played, try_out
 from raygan.gan.steps import build_networks
+from raygan.plan.footprint import Footprint, footprint_of
 
 SIMULATED_ROUNDS = 100
 """Simulated means are over at most so many rounds."""

@@ -10,18 +10,19 @@ import torch
 
 from raygan.data import load_data, split
 from raygan.engine.contributions import added_up
-from raygan.engine.described import site_of
 from raygan.engine.executor import Setup
-from raygan.engine.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER
-from raygan.engine.gpu_use import GpuUse, gpus_of
 from raygan.engine.layout import Node
 from raygan.engine.needs import Needs
 from raygan.engine.parties import Host, Server
-from raygan.engine.plan import make_plan
-from raygan.engine.plan_fits import problems
-from raygan.engine.plan_nodes import place
 from raygan.engine.simulation import try_out
-from raygan.engine.site import machine_of, this_machine
+from raygan.engine.site import this_machine
+from raygan.plan.described import described_site
+from raygan.plan.fits import problems
+from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER
+from raygan.plan.found import machine_of, site_of
+from raygan.plan.gpu_use import GpuUse, gpus_of
+from raygan.plan.places import place
+from raygan.plan.sizes import make_plan
 from tests.helpers import tiny
 
 
@@ -31,7 +32,7 @@ def planned(*words):
 
 
 def places(specs, *words):
-    return place(planned(*words), site_of(specs.split()))
+    return place(planned(*words), described_site(specs.split()))
 
 
 def hosts(placed):
@@ -156,7 +157,7 @@ def test_shares_that_fit_in_sum_but_on_no_gpu_are_refused():
 
 
 def test_shares_of_others_are_waited_for_and_said():
-    site = site_of(["2x4cpu"])
+    site = described_site(["2x4cpu"])
     held = [Node(node.id, node.name, {"CPU": 1.0}) for node in site.nodes]
     placed = place(planned("devices=5"), type(site)(site.name, site.machines, site.home, True, held))
     assert placed.waits
@@ -173,7 +174,7 @@ def test_a_node_as_ray_has_it():
 
 
 def test_this_machine_is_what_a_ray_started_for_the_run_would_be():
-    site = this_machine(3.5)
+    site = site_of(this_machine(3.5))
     (machine,) = site.machines
     assert machine.node.room["CPU"] == 4
     assert 0 < machine.store < machine.memory

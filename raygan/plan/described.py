@@ -12,10 +12,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raygan.engine.gpus import GPUS, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, GpuKind
 from raygan.engine.layout import Node
-from raygan.engine.machines import LARGEST_STORE, STORE_SHARE, USABLE_SHARE, Machine, Site
 from raygan.errors import InputError
+from raygan.plan.gpus import GPUS, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, GpuKind
+from raygan.plan.machines import LARGEST_STORE, STORE_SHARE, USABLE_SHARE, Machine, Site
 
 MOST_NODES, MOST_EACH = 10_000, 100_000
 """Of one description: nodes, and CPUs, GPUs or GB of a node."""
@@ -81,7 +81,7 @@ class Described:
         )
 
 
-def site_of(specs: Sequence[str]) -> Site:
+def described_site(specs: Sequence[str]) -> Site:
     """The cluster that is described; the driver is on the first node.
 
     Raises:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from raygan.engine.footprint import CUDA_CONTEXT
-from raygan.engine.plan import Plan
-from raygan.engine.plan_nodes import NodePlan, Places
+from raygan.plan.footprint import CUDA_CONTEXT
+from raygan.plan.places import NodePlan, Places
+from raygan.plan.sizes import Plan
 
 
 def problems(plan: Plan, places: Places) -> list[str]:

@@ -4,9 +4,9 @@ Seen beside it on a CPU: 0.36 GB for an actor of small networks, as planned; wit
 took 15 % more than planned at their fullest moment, and the driver a third.
 """
 
-from raygan.engine.footprint import DRIVER, PROCESS, RECORDER
-from raygan.engine.network import host_devices
-from raygan.engine.plan import Plan
+from raygan.plan.footprint import DRIVER, PROCESS, RECORDER
+from raygan.plan.network import host_devices
+from raygan.plan.sizes import Plan
 
 
 def host_memory(plan: Plan, devices: int) -> float:

@@ -10,9 +10,9 @@ from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.engine.compute import threads
 from raygan.engine.contributions import Problem
-from raygan.engine.meter import MemoryMeter
 from raygan.engine.parties import method_of
 from raygan.methods.base import Mean, Shard, State, Update
+from raygan.plan.meter import MemoryMeter
 
 PROCESS = 360e6
 """Private memory of a Ray worker that has imported torch (bytes): measured, torch 2.15's CUDA build on a CPU. A process

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from raygan.engine.footprint import CUDA_CONTEXT, Footprint
 from raygan.engine.needs import Needs
+from raygan.plan.footprint import CUDA_CONTEXT, Footprint
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from statistics import fmean
 
 from raygan.channel.clock import SimulatedRound
 from raygan.config.tree import Config
-from raygan.engine.footprint import Footprint
 from raygan.engine.layout import Layout
 from raygan.engine.messages import by_host, senders
+from raygan.plan.footprint import Footprint
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.util.accelerators import accelerators
 
-from raygan.engine.described import Described, parse, site_of
-from raygan.engine.gpus import GPUS
 from raygan.errors import InputError
+from raygan.plan.described import Described, described_site, parse
+from raygan.plan.gpus import GPUS
 
 GOOD = {
     "8xA10G": Described(8, 8, 32, 1, "A10G", 24),
@@ -88,7 +88,7 @@ def test_whatever_is_written_is_read_or_refused_in_a_line(spec):
 
 
 def test_the_nodes_of_several_descriptions_are_in_order_and_the_driver_is_on_the_first():
-    site = site_of(["1x0cpu:8GB", "2x4xT4:24GB-gpu:5GB-store"])
+    site = described_site(["1x0cpu:8GB", "2x4xT4:24GB-gpu:5GB-store"])
     assert site.name == "3 nodes as described, 1x0cpu:8GB + 2x4xT4:16cpu:64GB:24GB-gpu:5GB-store"
     assert site.home == site.machines[0].node.id
     assert [machine.node.name for machine in site.machines] == ["node 1", "node 2", "node 3"]

@@ -1,0 +1,27 @@
+"""The nodes that are there, as machines to plan for."""
+
+from raygan.engine.layout import Node
+from raygan.engine.site import Found
+from raygan.plan.gpus import GPUS
+from raygan.plan.machines import Machine, Site
+
+_KIND = "accelerator_type:"
+
+
+def site_of(found: Found) -> Site:
+    """A site of nodes that are there."""
+    machines = [machine_of(node, found.gpu_memory) for node in found.nodes]
+    return Site(found.name, machines, found.home, found.may_grow, found.free)
+
+
+def machine_of(node: Node, gpu_memory: float | None) -> Machine:
+    """What Ray says of a node: its memory is what was free when Ray started there.
+
+    The memory of its GPUs, where it was not asked for, is that of their kind.
+    """
+    store = node.room.get("object_store_memory", 0.0)
+    kinds = [name.removeprefix(_KIND) for name in node.room if name.startswith(_KIND)]
+    kind = kinds[0] if kinds and node.room.get("GPU") else None
+    if gpu_memory is None and kind in GPUS:
+        gpu_memory = GPUS[kind].memory_gb * 1e9
+    return Machine(node, node.room.get("memory", 0.0) + store, store, kind, gpu_memory)
