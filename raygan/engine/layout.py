@@ -6,13 +6,18 @@ there, and to find no place for 12 shares of 0.4 GPU on eight GPUs (Ray 2.60).
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 from raygan.engine.needs import Needs, Resources
 
 Placement = Literal["spread", "pack"]
+_MANY = 10**9
+"""How often nothing at all fits."""
+GIVEN_BACK_S = 3.0
+"""Actors that were ended have given back what they held."""
 
 
 @dataclass(frozen=True)
@@ -41,53 +46,86 @@ def lay_out(needs: Needs, nodes: Sequence[Node], placement: Placement, home: str
     The server goes to `home`, the driver's node (by id), where that has room; the recorder must. Spread hosts fill all
     nodes to the same part of what each can hold; packed ones fill one node after the other, the server's first.
     """
-    there = _with_recorder(needs, nodes, home)
-    for server in _candidates(needs, there, home):
-        rooms = [without(node.room, needs.server) if node is server else node.room for node in there]
-        capacities = [fits(room, needs.per_host) for room in rooms]
+    if home_problem(needs, nodes, home):
+        return None
+    alone = [fits(node.room, needs.per_host, _at_home(needs, node, home)) for node in nodes]
+    for index in _candidates(needs, nodes, alone, home):
+        node = nodes[index]
+        beside = [needs.server, *_at_home(needs, node, home)]
+        capacities = [*alone[:index], fits(node.room, needs.per_host, beside), *alone[index + 1 :]]
         if sum(capacities) >= needs.hosts:
-            first = there.index(server)
-            indices = (
-                _spread(needs.hosts, capacities) if placement == "spread" else _pack(needs.hosts, capacities, first)
+            chosen = (
+                _spread(needs.hosts, capacities) if placement == "spread" else _pack(needs.hosts, capacities, index)
             )
-            return Layout(nodes[first], [nodes[index] for index in indices])
+            return Layout(node, [nodes[host] for host in chosen])
     return None
+
+
+def choose(
+    needs: Needs, nodes: Sequence[Node], free: Sequence[Node], placement: Placement, home: str, waited: float
+) -> Layout | None:
+    """The layout of a run on nodes of which so much is free.
+
+    As if all were free, if that is possible: even, and as planned. A run that starts anew is given back its room within
+    moments, so it takes what happens to be free only when it has `waited` (seconds).
+    """
+    planned = lay_out(needs, nodes, placement, home)
+    if planned is not None and can_hold(needs, free, planned, home):
+        return planned
+    return lay_out(needs, free, placement, home) if waited > GIVEN_BACK_S else None
 
 
 def can_hold(needs: Needs, nodes: Sequence[Node], layout: Layout, home: str | None) -> bool:
     """Whether these nodes, by id, have the room that a layout of others takes."""
-    rooms = {node.id: node.room for node in _with_recorder(needs, nodes, home)}
-    if not fits(rooms.get(layout.server.id, {}), needs.server):
-        return False
-    rooms[layout.server.id] = without(rooms[layout.server.id], needs.server)
-    per_node = Counter(node.id for node in layout.hosts)
-    return all(fits(rooms.get(node, {}), needs.per_host) >= count for node, count in per_node.items())
+    there = {node.id: node for node in nodes}
+    hosts = Counter(node.id for node in layout.hosts)
+    for name in {layout.server.id, *hosts}:
+        if name not in there:
+            return False
+        beside = [needs.server] * (name == layout.server.id) + _at_home(needs, there[name], home)
+        if fits(there[name].room, needs.per_host, beside) < hosts[name]:
+            return False
+        if not hosts[name] and not fits(there[name].room, {}, beside):
+            return False
+    return True
 
 
-def _with_recorder(needs: Needs, nodes: Sequence[Node], home: str | None) -> Sequence[Node]:
-    """The nodes without what the recorder takes of `home`; none at all if it has no room there."""
-    if not any(needs.recorder.values()):
-        return nodes
-    if not any(node.id == home and fits(node.room, needs.recorder) for node in nodes):
-        return []
-    return [replace(node, room=without(node.room, needs.recorder)) if node.id == home else node for node in nodes]
+def home_problem(needs: Needs, nodes: Sequence[Node], home: str | None) -> str | None:
+    """Why the recorder does not fit where it must be, whatever other nodes there are, or None."""
+    if not any(needs.recorder.values()) or any(node.id == home and fits(node.room, needs.recorder) for node in nodes):
+        return None
+    (node,) = [node for node in nodes if node.id == home]
+    return (
+        f"eval.gpus={needs.recorder['GPU']:g}: what is measured is measured on the driver's node, but {node.name} "
+        f"has {node.room.get('GPU', 0):g} GPU; start the run on a node with a GPU, or leave eval.gpus out"
+    )
 
 
-def _candidates(needs: Needs, nodes: Sequence[Node], home: str | None) -> Iterator[Node]:
-    """Nodes with room for the server: home first, then those that hold most hosts."""
-    able = [node for node in nodes if fits(node.room, needs.server)]
-    yield from sorted(able, key=lambda node: (node.id != home, -fits(node.room, needs.per_host)))
+def _at_home(needs: Needs, node: Node, home: str | None) -> list[Resources]:
+    """The recorder, if the node is its."""
+    return [needs.recorder] if node.id == home and any(needs.recorder.values()) else []
+
+
+def _candidates(needs: Needs, nodes: Sequence[Node], alone: list[int], home: str | None) -> list[int]:
+    """Nodes with room for the server, by index: home first, then those that hold most hosts; equal ones once."""
+    able: dict[tuple[object, ...], int] = {}
+    for index, node in enumerate(nodes):
+        at_home = node.id == home
+        if fits(node.room, needs.server, _at_home(needs, node, home)):
+            able.setdefault((at_home, node.room.get("CPU", 0), node.room.get("GPU", 0)), index)
+    return sorted(able.values(), key=lambda index: (nodes[index].id != home, -alone[index]))
 
 
 def _spread(hosts: int, capacities: list[int]) -> list[int]:
     """The index of a node for each host: the one that would be least full with it."""
-    taken = [0] * len(capacities)
+    least_full = [(1 / capacity, index, 1) for index, capacity in enumerate(capacities) if capacity]
+    heapify(least_full)
     chosen = []
     for _ in range(hosts):
-        free = [index for index, capacity in enumerate(capacities) if taken[index] < capacity]
-        index = min(free, key=lambda index: (taken[index] + 1) / capacities[index])
-        taken[index] += 1
+        _, index, taken = heappop(least_full)
         chosen.append(index)
+        if taken < capacities[index]:
+            heappush(least_full, ((taken + 1) / capacities[index], index, taken + 1))
     return chosen
 
 
@@ -99,18 +137,9 @@ def _pack(hosts: int, capacities: list[int], first: int) -> list[int]:
 
 
 def shortage(needs: Needs, nodes: Sequence[Node], home: str | None) -> str | None:
-    """Why the nodes cannot hold the actors, so that `lay_out` finds no layout, or None.
-
-    Counted node by node: a share of a GPU cannot be put together from two nodes.
-    """
-    if problem := _too_little(needs, nodes):
+    """Why the nodes cannot hold the actors, so that `lay_out` finds no layout, or None."""
+    if problem := home_problem(needs, nodes, home) or _too_little(needs, nodes):
         return problem
-    if not _with_recorder(needs, nodes, home):
-        (node,) = [node for node in nodes if node.id == home]
-        return (
-            f"eval.gpus={needs.recorder['GPU']:g}: what is measured is measured on the driver's node, but {node.name} "
-            f"has {node.room.get('GPU', 0):g} GPU; start the run on a node with a GPU, or leave eval.gpus out"
-        )
     return None if lay_out(needs, nodes, "pack", home) else _no_centre(needs, nodes, needs.server)
 
 
@@ -130,18 +159,21 @@ def shortage_in_group(needs: Needs, nodes: Sequence[Node]) -> str | None:
 
 def _no_centre(needs: Needs, nodes: Sequence[Node], centre: Resources) -> str:
     return (
-        f"engine: no node of {describe(nodes)} has room for the server ({dict(centre)}) that leaves room "
-        f"for {needs.hosts} device actors ({dict(needs.per_host)} each)"
+        f"engine: no node of {describe(nodes)} has room for the server ({_amounts(centre)}) that leaves room for "
+        f"{needs.hosts} device actors ({_amounts(needs.per_host)} each)"
     )
 
 
+def _amounts(resources: Resources) -> str:
+    return " and ".join(f"{amount:g} {name}" for name, amount in resources.items() if amount) or "nothing"
+
+
 def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
-    """What there is too little of, counted node by node."""
+    """What there is too little of, counted node by node: a share of a GPU cannot be put together from two."""
     fit = sum(fits(node.room, needs.per_host) for node in nodes)
     if fit < needs.hosts:
-        gpus = f" and {needs.per_host['GPU']:g} GPU" if "GPU" in needs.per_host else ""
         return (
-            f"engine: {needs.hosts} device actors of {needs.per_host['CPU']:g} CPU{gpus} each were asked for, but "
+            f"engine: {needs.hosts} device actors of {_amounts(needs.per_host)} each were asked for, but "
             f"{describe(nodes)} hold{'s' if len(nodes) == 1 else ''} {fit}; lower devices or the share per device "
             f"(engine.gpus_per_device, engine.cpus_per_device), or raise engine.devices_per_actor"
         )
@@ -156,24 +188,41 @@ def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
     return None
 
 
-def without(room: Resources, taken: Resources) -> dict[str, float]:
-    """What is left."""
-    return {name: amount - taken.get(name, 0.0) for name, amount in room.items()}
+def fits(room: Resources, request: Resources, beside: Sequence[Resources] = ()) -> int:
+    """How often a request fits into a node where others are `beside` it; not at all if those do not fit."""
+    cpus = round(room.get("CPU", 0.0) - sum(other.get("CPU", 0.0) for other in beside), 6)
+    gpus = _gpus_left(room.get("GPU", 0.0), [other.get("GPU", 0.0) for other in beside])
+    if cpus < 0 or gpus is None:
+        return 0
+    cpu, gpu = request.get("CPU", 0.0), request.get("GPU", 0.0)
+    times = _MANY
+    if cpu:
+        times = math.floor(round(cpus / cpu, 6))
+    if gpu > 1:
+        times = min(times, gpus.count(1.0) // math.ceil(gpu))
+    elif gpu:
+        times = min(times, sum(math.floor(round(part / gpu, 6)) for part in gpus))
+    return times
 
 
-def fits(room: Resources, request: Resources) -> int:
-    """How often a request fits."""
-    asked = {name: amount for name, amount in request.items() if amount > 0}
-    if not asked:
-        return 10**9
-    return min(_times(name, room.get(name, 0.0), amount) for name, amount in asked.items())
+def _gpus_left(gpus: float, shares: Sequence[float]) -> list[float] | None:
+    """What is left of each GPU when each share has gone to the one with the least left that is enough, as Ray does.
 
-
-def _times(name: str, available: float, amount: float) -> int:
-    """How often an amount is there; a share of a GPU is a share of one."""
-    whole, rest = divmod(round(available, 6), 1.0)
-    parts = [1.0] * int(whole) + [rest] if name == "GPU" and amount < 1 else [available]
-    return sum(math.floor(round(part / amount, 6)) for part in parts)
+    None: a share finds none. What a node has free is known in sum only, and taken for whole GPUs and a part of one.
+    """
+    whole, rest = divmod(round(gpus, 6), 1.0)
+    left = [1.0] * int(whole) + [rest]
+    for share in shares:
+        able = [index for index, part in enumerate(left) if part >= share > 0]
+        if able:
+            index = min(able, key=left.__getitem__)
+            left[index] = round(left[index] - share, 6)
+        elif share > 1 and math.ceil(share) <= left.count(1.0):
+            left.sort()
+            del left[-math.ceil(share) :]
+        elif share:
+            return None
+    return left
 
 
 def spread_of(layout: Layout) -> str:

@@ -15,11 +15,12 @@ def by_host(devices: Iterable[int], together: int) -> dict[int, list[int]]:
 
 
 def senders(
-    chosen: Mapping[int, Sequence[int]], nodes: Sequence[object], server: object, adds_up: bool
+    chosen: Mapping[int, Sequence[int]], nodes: Sequence[object], server: object, adds_up: bool, slots: int
 ) -> list[list[int]]:
     """Which of the hosts (of these devices) send one message together: those of a node that is not the server's.
 
-    But not where that would be more bytes. `nodes` is where each host is, `adds_up` whether one may be sent for many.
+    But not where that may be more bytes. `nodes` is where each host is, `adds_up` whether one sum may be sent for many
+    updates, one in each of the server's `slots`.
     """
     together: dict[object, list[int]] = {}
     for host in chosen:
@@ -27,6 +28,6 @@ def senders(
         together.setdefault(nodes[host] if sums else host, []).append(host)
     groups: list[list[int]] = []
     for hosts in together.values():
-        few = sum(len(chosen[host]) for host in hosts) < FEW
+        few = sum(len(chosen[host]) for host in hosts) < FEW * slots
         groups += [[host] for host in hosts] if few else [hosts]
     return groups

@@ -22,8 +22,9 @@ from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.messages import by_host, senders
 from raygan.engine.needs import Resources, needs_of
-from raygan.engine.placing import Strategy, Tell, placing_of
+from raygan.engine.placing import Strategy, placing_of
 from raygan.engine.results import Fetcher, RayPending
+from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
 
 
@@ -40,7 +41,7 @@ class _Call:
 class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
-    def __init__(self, setup: Setup, start: Snapshot | None, connection: Connection, tell: Tell) -> None:
+    def __init__(self, setup: Setup, start: Snapshot | None, connection: Connection, patience: Patience) -> None:
         config = setup.config
         self._config = config
         self._setup = setup
@@ -53,7 +54,11 @@ class RayExecutor(Executor):
         self._needs = needs_of(config)
         self._connection = connection
         try:
-            self._placing = placing_of(self._needs, config.engine, connection.may_grow, tell)
+            self._placing = placing_of(self._needs, config.engine, patience)
+        except BaseException:
+            connection.close()
+            raise
+        try:
             actors = self._start_all()
             if "GPU" in self._needs.recorder:  # which must be this node's: before another takes it
                 self._recorder = self._start_recorder()
@@ -126,7 +131,7 @@ class RayExecutor(Executor):
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
         chosen = self._by_host(devices)
         calls, sent = [], ByHost()
-        for hosts in senders(chosen, self._nodes, self._server_node, self._adds_up):
+        for hosts in senders(chosen, self._nodes, self._server_node, self._adds_up, self._setup.problem.slots):
             of_hosts: ByHost = {}
             for host in hosts:
                 numbers, far = chosen[host], len(hosts) == 1 and self._nodes[host] != self._server_node
@@ -245,6 +250,7 @@ class RayExecutor(Executor):
         """End our actors, and the connection."""
         for actor in self._actors:
             ray.kill(actor)
+        self._placing.close()
         self._connection.close()
 
 

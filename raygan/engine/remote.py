@@ -86,7 +86,7 @@ def _conduct(
             for told in news.told:
                 for watcher in watchers:
                     told(watcher)
-        came_to: tuple[int, Signals | None] = fetch([done])[0]
+        came_to: tuple[int, Signals | None] | None = fetch([done])[0]
     except ProcessLostError as error:
         raise RunError(f"{error} (go on from the last checkpoint with --resume)") from error
     except ConnectionError as error:
@@ -97,6 +97,8 @@ def _conduct(
     finally:
         if is_client():  # Ray would start another Ray here to kill it
             ray.kill(driver)
+    if came_to is None:
+        raise KeyboardInterrupt
     return came_to
 
 
@@ -109,13 +111,18 @@ class Driver:
         self._reporter = _Reporter()
         self._over = False
 
-    def train(self, config: Config, out: str, resume: bool) -> tuple[int, Signals | None]:
-        """The ordinary run, in the Ray that this process is part of; returns the last round, and who ended it early."""
+    def train(self, config: Config, out: str, resume: bool) -> tuple[int, Signals | None] | None:
+        """The ordinary run, in the Ray that this process is part of; returns the last round, and who ended it early.
+
+        None: it was to end while it waited for room.
+        """
         from raygan.engine.train import train_here
 
         try:
-            result = train_here(config, out, resume, [self._reporter], lambda: nullcontext(self._wish))
+            result = train_here(config, out, resume, [self._reporter], self._wish, nullcontext)
             return result.round, result.stopped_by
+        except KeyboardInterrupt:
+            return None
         finally:
             self._over = True
 

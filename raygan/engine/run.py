@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raygan.channel.clock import Clock
 from raygan.config.tree import Config
@@ -16,6 +16,7 @@ from raygan.engine.rounds import Rounds
 from raygan.engine.saving import Saving
 from raygan.engine.signals import StopWish
 from raygan.engine.simulation import as_played, try_out
+from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.gan.steps import check_networks
 from raygan.run_folder import RunFolder, check_same_run, lasting
@@ -33,6 +34,8 @@ class Run:
     setup: Setup
     clock: Clock
     watchers: list[Watcher]
+    wish: StopWish = field(default_factory=StopWish)
+    """Whether somebody wishes for the end."""
 
     def tell(self, text: str) -> None:
         """Say to everyone who watches what goes on."""
@@ -68,7 +71,9 @@ class Run:
             return InlineExecutor(self.setup, start)
         from raygan.engine.on_ray import RayExecutor
 
-        return RayExecutor(self.setup, start, connection or connect(self.setup.config), self.tell)
+        connection = connection or connect(self.setup.config)
+        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None)
+        return RayExecutor(self.setup, start, connection, patience)
 
 
 def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
@@ -88,7 +93,7 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     return Run(config, store, folder, setup, clock, watchers)
 
 
-def play(run: Run, executor: Executor, after: int, wish: StopWish) -> int:
+def play(run: Run, executor: Executor, after: int) -> int:
     """Play to the end what goes on after a round; when a process is lost, start all anew from the newest checkpoint.
 
     Returns the last round.
@@ -106,7 +111,7 @@ def play(run: Run, executor: Executor, after: int, wish: StopWish) -> int:
             run.tell("training")
             rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:
-                return rounds.play(wish)
+                return rounds.play(run.wish)
             except ProcessLostError as error:
                 lost[rounds.completed] += 1
                 if lost[rounds.completed] == PATIENCE:

@@ -16,14 +16,13 @@ class StopWish:
 
 
 @contextmanager
-def stop_wish(then: Callable[[], object] = lambda: None) -> Iterator[StopWish]:
+def noting(wish: StopWish, then: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Inside, the first SIGINT or SIGTERM is noted, and `then` called; a second one raises KeyboardInterrupt at once.
 
     In a thread other than the main one (a Tune trial) signals are not ours to take and nothing is noted.
     """
-    wish = StopWish()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield
         return
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -34,7 +33,15 @@ def stop_wish(then: Callable[[], object] = lambda: None) -> Iterator[StopWish]:
 
     before = {number: signal(number, note) for number in (SIGINT, SIGTERM)}
     try:
-        yield wish
+        yield
     finally:
         for number, handler in before.items():
             signal(number, handler)
+
+
+@contextmanager
+def stop_wish(then: Callable[[], object] = lambda: None) -> Iterator[StopWish]:
+    """A wish, and inside, signals are noted in it."""
+    wish = StopWish()
+    with noting(wish, then):
+        yield wish

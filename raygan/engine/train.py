@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from raygan.config.tree import Config
 from raygan.engine.cluster import connect
 from raygan.engine.remote import plays_there, train_there
 from raygan.engine.result import Result
-from raygan.engine.signals import StopWish, stop_wish
+from raygan.engine.signals import StopWish, noting
 from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole
 from raygan.run_folder import RunFolder, check_same_run, lasting
@@ -38,7 +39,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     """
     if plays_there(config):
         return train_there(config, out, resume, list(watchers))
-    return train_here(config, out, resume, list(watchers), stop_wish)
+    return train_here(config, out, resume, list(watchers), StopWish(), noting)
 
 
 def train_here(
@@ -46,21 +47,24 @@ def train_here(
     out: str | Path,
     resume: bool,
     watchers: "list[Watcher]",
-    stopping: Callable[[], AbstractContextManager[StopWish]],
+    wish: StopWish,
+    listening: Callable[[StopWish], AbstractContextManager[object]],
 ) -> Result:
-    """As `train`, with this process for a driver; `stopping` gives whoever may wish for the end."""
+    """As `train`, with this process for a driver; while it plays, `listening` says who may wish for the end."""
     store = store_at(out)
     with store.named():
-        run, executor, after = begin(config, store, watchers, resume)
-    with _kept(store), stopping() as wish:
+        run, executor, after = begin(config, store, watchers, resume, wish)
+    with _kept(store), listening(wish):
         from raygan.engine.run import play
 
-        played = play(run, executor, after, wish)
+        played = play(run, executor, after)
         store.push()
     return Result(store.local, played, wish.signal if played < config.rounds else None, store.uri)
 
 
-def begin(config: Config, store: Store, watchers: "list[Watcher]", resume: bool) -> "tuple[Run, Executor, int]":
+def begin(
+    config: Config, store: Store, watchers: "list[Watcher]", resume: bool, wish: StopWish
+) -> "tuple[Run, Executor, int]":
     """Everything up to the first round, and which one it comes after; the states restored are not kept here.
 
     A new run that does not get there leaves nothing.
@@ -78,7 +82,7 @@ def begin(config: Config, store: Store, watchers: "list[Watcher]", resume: bool)
         with ThreadPoolExecutor(1) as beside:
             preparing = beside.submit(_prepare, config, store, watchers, resume)
             connection = connect(config) if config.engine.executor == "ray" else None
-        run = preparing.result()
+        run = replace(preparing.result(), wish=wish)
         start = run.newest_checkpoint() if resume else None
         if start is not None and start.round >= config.rounds and folder.generator.exists():
             raise InputError(

@@ -12,7 +12,7 @@ def problems(plan: Plan, places: Places) -> list[str]:
     if places.shortage is not None:
         return [places.shortage]
     nodes = places.nodes
-    return [*_memory(nodes), *_store(nodes), *_fragments(plan, nodes), *_shares(plan, nodes), *_gpus(plan, nodes)]
+    return [*_memory(nodes), *_store(nodes), *_shares(plan, nodes), *_gpus(plan, nodes)]
 
 
 def _memory(nodes: list[NodePlan]) -> Iterator[str]:
@@ -33,19 +33,6 @@ def _store(nodes: list[NodePlan]) -> Iterator[str]:
             f"{worst.machine.store / 1e9:.2g} GB; start Ray there with more (--object-store-memory), or lower "
             "data.limit or devices"
         )
-
-
-def _fragments(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
-    for node in nodes:
-        if node.homeless:
-            engine = plan.config.engine
-            yield (
-                f"engine: {node.homeless} of the actors on {node.machine.node.name} would find no GPU with so much "
-                f"left: engine.server_gpus={engine.server_gpus:g}, eval.gpus={plan.config.eval.gpus:g} and "
-                f"{node.hosts} x engine.gpus_per_device={engine.gpus_per_device:g} fit in sum, but not GPU by GPU; "
-                "choose shares that fit together on one"
-            )
-            return
 
 
 def _shares(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:

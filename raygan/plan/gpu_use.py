@@ -27,12 +27,10 @@ class GpuUse:
         return self.actors * CUDA_CONTEXT + tensors
 
 
-def gpus_of(needs: Needs, count: int, *, hosts: int, server: bool, recorder: bool) -> tuple[list[GpuUse], int]:
-    """Fill `count` GPUs as Ray 2.60 does: each actor goes to the one with the least left that is enough.
-
-    Returns who is on each, and how many actors found none: shares that would fit in sum may not fit on any one.
-    """
-    gpus, homeless = [GpuUse()] * count, 0
+def gpus_of(needs: Needs, count: int, *, hosts: int, server: bool, recorder: bool) -> list[GpuUse]:
+    """Fill `count` GPUs, which have the room, as Ray 2.60 does: each actor goes to the one with the least left that is
+    enough."""
+    gpus = [GpuUse()] * count
     for share, actors in (
         (needs.server.get("GPU", 0.0), [GpuUse(server=1)] * server),
         (needs.recorder.get("GPU", 0.0), [GpuUse(recorder=1)] * recorder),
@@ -40,12 +38,9 @@ def gpus_of(needs: Needs, count: int, *, hosts: int, server: bool, recorder: boo
     ):
         for actor in actors if share else []:
             able = [index for index, gpu in enumerate(gpus) if gpu.free >= share]
-            if able:
-                index = min(able, key=lambda index: gpus[index].free)
-                gpus[index] = _with(gpus[index], actor, share)
-            else:
-                homeless += 1
-    return gpus, homeless
+            index = min(able, key=lambda index: gpus[index].free)
+            gpus[index] = _with(gpus[index], actor, share)
+    return gpus
 
 
 def _with(gpu: GpuUse, actor: GpuUse, share: float) -> GpuUse:

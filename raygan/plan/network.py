@@ -50,7 +50,8 @@ def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], la
         return footprint.update if host_devices(config, host) == 1 else footprint.parts(len(chosen[host]), part)
 
     messages = []
-    for hosts in senders(chosen, nodes, server, config.engine.pre_average and footprint.adds_up):
+    adds_up = config.engine.pre_average and footprint.adds_up
+    for hosts in senders(chosen, nodes, server, adds_up, footprint.slots):
         node = nodes[hosts[0]]
         if len(hosts) == 1:
             messages.append(Message(node, of_host(hosts[0], node != server), 0))

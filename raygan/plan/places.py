@@ -4,10 +4,11 @@ What is said of memory is an estimate, of the end of a run or its fullest moment
 said at `raygan.plan.footprint`, `raygan.plan.memory` and below.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
-from raygan.engine.layout import Layout, lay_out, shortage
+from raygan.engine.layout import Layout, choose, home_problem, lay_out, shortage
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.machines import Machine, Site
@@ -33,8 +34,6 @@ class NodePlan:
     stored: float
     """The most that lies in its object store (bytes, about)."""
     gpus: tuple[GpuUse, ...]
-    homeless: int
-    """Actors that find no GPU with their share left, though the shares would fit in sum."""
 
     @property
     def memory(self) -> float:
@@ -60,9 +59,10 @@ def place(plan: Plan, site: Site) -> Places:
     """Lay a run out, as the engine will."""
     needs, engine = plan.needs, plan.config.engine
     if problem := shortage(needs, site.nodes, site.home):
-        wait = f" (the run would wait {engine.nodes_timeout_s:g} s for more nodes, engine.nodes_timeout_s)"
-        return Places(site, problem + (wait if site.may_grow and engine.nodes_timeout_s else ""), None, False, [], None)
-    at_once = lay_out(needs, site.free, engine.placement, site.home)
+        if site.may_grow and engine.nodes_timeout_s and not home_problem(needs, site.nodes, site.home):
+            problem += f" (the run would wait {engine.nodes_timeout_s:g} s for more nodes, engine.nodes_timeout_s)"
+        return Places(site, problem, None, False, [], None)
+    at_once = choose(needs, site.nodes, site.free, engine.placement, site.home, math.inf)
     layout = at_once or lay_out(needs, site.nodes, engine.placement, site.home)
     assert layout is not None  # or else there is a shortage
     network = network_of(plan.config, plan.footprint, plan.rounds, layout, site.home)
@@ -83,7 +83,7 @@ def _nodes(plan: Plan, site: Site, layout: Layout) -> list[NodePlan]:
 def _node(plan: Plan, machine: Machine, hosts: list[int], server_id: str, home_id: str, up: int) -> NodePlan:
     server, home = machine.node.id == server_id, machine.node.id == home_id
     count = int(machine.node.room.get("GPU", 0))
-    gpus, homeless = gpus_of(plan.needs, count, hosts=len(hosts), server=server, recorder=home)
+    gpus = gpus_of(plan.needs, count, hosts=len(hosts), server=server, recorder=home)
     return NodePlan(
         machine,
         hosts=len(hosts),
@@ -92,7 +92,6 @@ def _node(plan: Plan, machine: Machine, hosts: list[int], server_id: str, home_i
         private=_private(plan, hosts, server, home),
         stored=_stored(plan, hosts, server, home, up),
         gpus=tuple(gpus),
-        homeless=homeless,
     )
 
 

@@ -1,15 +1,15 @@
 """What a trial asks Ray for, and how many trials fit."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ray.tune import PlacementGroupFactory
 
 from raygan.config.tree import Config
 from raygan.engine.cluster import all_nodes
-from raygan.engine.layout import shortage_in_group
+from raygan.engine.layout import Node, shortage_in_group
 from raygan.engine.needs import Needs, needs_of
-from raygan.engine.placing import Tell, wait_for_group
+from raygan.engine.waiting import Tell, wait_for_group
 from raygan.errors import InputError
 from raygan.report.sweep_results import shown
 from raygan.sweep.space import Settings
@@ -26,11 +26,15 @@ def resources_for(config: Config) -> PlacementGroupFactory:
     return PlacementGroupFactory(bundles if config.engine.executor == "inline" else [{}, *bundles])
 
 
-def resources_here(sweep: Sweep, settings: Settings) -> PlacementGroupFactory:
-    """As `resources_for`. A trial that can never be held, or is wrong, gets a CPU: to fail with, instead of waiting."""
+def resources_here(sweep: Sweep, settings: Settings, before: Sequence[Node]) -> PlacementGroupFactory:
+    """As `resources_for`. A trial that can never be held, or is wrong, gets a CPU: to fail with, instead of waiting.
+
+    What nodes there were `before`, when the sweep began, may come again.
+    """
     try:
         config = sweep.config_of(settings)
-        fits = shortage_in_group(needs_of_trial(config), all_nodes()) is None
+        needs = needs_of_trial(config)
+        fits = any(shortage_in_group(needs, nodes) is None for nodes in (all_nodes(), before))
     except InputError:
         fits = False
     return resources_for(config) if fits else PlacementGroupFactory([{"CPU": 1}])

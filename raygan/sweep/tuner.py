@@ -9,6 +9,7 @@ from ray import tune as ray_tune
 from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 
+from raygan.engine.cluster import all_nodes
 from raygan.sweep.live import Relay
 from raygan.sweep.resources import resources_here
 from raygan.sweep.schedulers import scheduler_of
@@ -60,7 +61,8 @@ def _trainable(sweep: Sweep, folder: Path) -> Any:
     def trial(config: dict[str, Any]) -> None:
         play(sweep, runs, home, config)
 
-    return ray_tune.with_resources(trial, lambda config: resources_here(sweep, config))
+    before = all_nodes()
+    return ray_tune.with_resources(trial, lambda config: resources_here(sweep, config, before))
 
 
 class Namer:

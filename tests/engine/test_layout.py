@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.engine.layout import Node, can_hold, describe, lay_out, shortage
+from raygan.engine.layout import Node, can_hold, choose, describe, lay_out, shortage
 from raygan.engine.needs import Needs
 
 
@@ -95,3 +95,23 @@ def test_what_others_hold_may_leave_no_room_for_a_layout():
 def test_many_equal_nodes_are_counted():
     assert describe(nodes((4, 0))) == "this Ray node (4 CPU + 0 GPU)"
     assert describe(nodes((0, 0), *[(4, 1)] * 6)) == "these 7 Ray nodes (1 of 0 CPU + 0 GPU, 6 of 4 CPU + 1 GPU)"
+
+
+def test_room_that_is_given_back_soon_is_waited_for():
+    all_free, asked = nodes((5, 0), (4, 0), (4, 0)), needs(6)
+    first_held = nodes((0, 0), (4, 0), (4, 0))
+    even = lay_out(asked, all_free, "spread", "n0")
+    assert choose(asked, all_free, all_free, "spread", "n0", waited=0) == even
+    assert choose(asked, all_free, first_held, "spread", "n0", waited=1) is None
+    assert counts_of(choose(asked, all_free, first_held, "spread", "n0", waited=4)) == {"n1": 3, "n2": 3}
+
+
+def counts_of(layout):
+    return Counter(node.id for node in layout.hosts)
+
+
+def test_shares_are_counted_gpu_by_gpu():
+    two = nodes((9, 2))
+    assert lay_out(needs(1, gpus=0.7, server_gpus=0.6, eval_gpus=0.6), two, "spread", "n0") is None
+    assert lay_out(needs(2, gpus=0.4, server_gpus=0.6, eval_gpus=0.6), two, "spread", "n0") is not None
+    assert lay_out(needs(3, gpus=0.4, server_gpus=0.6, eval_gpus=0.6), two, "spread", "n0") is None

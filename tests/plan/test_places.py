@@ -143,17 +143,17 @@ def needs(hosts_gpu, server_gpu=0.0, eval_gpu=0.0):
 
 
 def test_gpus_are_filled_one_after_the_other():
-    gpus, homeless = gpus_of(needs(0.4, 0.5), 3, hosts=5, server=True, recorder=True)
+    gpus = gpus_of(needs(0.4, 0.5), 3, hosts=5, server=True, recorder=True)
     assert [(gpu.server, gpu.hosts) for gpu in gpus] == [(1, 1), (0, 2), (0, 2)]
-    assert (homeless, gpus[0].free) == (0, 0.1)
-    assert gpus_of(needs(1.0), 2, hosts=2, server=True, recorder=False) == ([GpuUse(0.0, hosts=1)] * 2, 0)
-    assert gpus_of(needs(0.0), 2, hosts=2, server=True, recorder=True) == ([GpuUse()] * 2, 0)
+    assert gpus[0].free == 0.1
+    assert gpus_of(needs(1.0), 2, hosts=2, server=True, recorder=False) == [GpuUse(0.0, hosts=1)] * 2
+    assert gpus_of(needs(0.0), 2, hosts=2, server=True, recorder=True) == [GpuUse()] * 2
 
 
 def test_shares_that_fit_in_sum_but_on_no_gpu_are_refused():
     words = ("devices=1", "engine.gpus_per_device=0.8", "engine.server_gpus=0.6", "eval.gpus=0.6")
     (problem,) = problems(planned(*words), places("1x2xT4", *words))
-    assert problem.startswith("engine: 1 of the actors on node 1 would find no GPU with so much left: ")
+    assert problem.startswith("engine: no node of this Ray node (8 CPU + 2 GPU) has room for the server (1 CPU and 0.6")
 
 
 def test_shares_of_others_are_waited_for_and_said():

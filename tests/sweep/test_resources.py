@@ -182,7 +182,7 @@ def test_cpus_are_counted_by_the_largest_trial(monkeypatch):
 
 
 def test_a_trial_that_cannot_fit_is_named(monkeypatch):
-    monkeypatch.setattr("raygan.engine.placing.all_nodes", lambda: nodes((4, 0)))
+    monkeypatch.setattr("raygan.engine.waiting.all_nodes", lambda: nodes((4, 0)))
     config = {key: value for key, value in ON_RAY.items() if key != "devices"}
     grown = sweep({"devices": {"grid_search": [2, 7]}}, config)
     wait_until_trials_fit(grown, [{"devices": 2}], may_grow=False, tell=print)

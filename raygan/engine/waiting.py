@@ -1,0 +1,121 @@
+"""Waiting for room on a cluster: for nodes that are coming, or for what others hold."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic, sleep
+
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+
+from raygan.config.tree import Engine
+from raygan.engine.cluster import all_nodes, free_nodes
+from raygan.engine.layout import Node, Placement, describe, home_problem, shortage, shortage_in_group
+from raygan.engine.needs import Needs, Resources
+from raygan.errors import InputError
+
+Tell = Callable[[str], None]
+"""Says to who watches what goes on."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Who waits, and how."""
+
+    may_grow: bool
+    """Whether there may be more nodes later."""
+    tell: Tell
+    stopped: Callable[[], bool]
+    """Whether somebody wishes that it ends."""
+
+
+def wait_for_room(
+    needs: Needs, engine: Engine, patience: Patience, home: str, found: Callable[[list[Node], float], bool]
+) -> None:
+    """Wait until something is `found` on what is free; it is also told for how long has been waited (seconds).
+
+    Raises:
+        InputError: nodes did not come in `engine.nodes_timeout_s`, or others did not give back what they hold in
+            `engine.ready_timeout_s`, or no node that could come would help.
+        KeyboardInterrupt: somebody wished for the end.
+    """
+    began, told, lacking = monotonic(), "", False
+    with _Wish([needs.server, *[needs.per_host] * needs.hosts], engine.placement) as wish:
+        while not found(free_nodes(), monotonic() - began):
+            before, (lacking, why, limit) = lacking, _reason(needs, engine, patience.may_grow, home)
+            if lacking != before:  # what is waited for is another thing now
+                began = monotonic()
+            if monotonic() - began >= limit:
+                raise InputError(why + _in_vain(lacking, limit))
+            if told != (told := f"waiting for room on the cluster, up to {limit:g} s: {why}"):
+                patience.tell(told)
+            wish.hold_on(patience.stopped)
+
+
+def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:
+    """Whether nodes are lacking, what there is to say of it, and how long to wait (seconds)."""
+    nodes = all_nodes()
+    if problem := shortage(needs, nodes, home):
+        hope = may_grow and not home_problem(needs, nodes, home)
+        return True, problem, engine.nodes_timeout_s if hope else 0.0
+    held = f"engine: others hold too much of {describe(nodes)} for {needs.hosts} device actors and a server"
+    return False, held, engine.ready_timeout_s
+
+
+def _in_vain(lacking: bool, limit: float) -> str:
+    if not limit:
+        return ""
+    return f" (for {limit:g} s, {'engine.nodes_timeout_s' if lacking else 'engine.ready_timeout_s'})"
+
+
+def wait_for_group(needs: Needs, timeout_s: float, tell: Tell) -> None:
+    """Wait until the nodes that are there could hold the placement group of these needs.
+
+    Raises:
+        InputError: they could not.
+    """
+    began, told = monotonic(), ""
+    with _Wish(needs.bundles, "pack") as wish:
+        while (problem := shortage_in_group(needs, all_nodes())) is not None:
+            if monotonic() - began >= timeout_s:
+                raise InputError(problem + _in_vain(True, timeout_s))
+            if told != (told := f"waiting for room on the cluster, up to {timeout_s:g} s: {problem}"):
+                tell(told)
+            wish.hold_on(lambda: False)
+
+
+class _Wish:
+    """Asks Ray for what is needed, all at once, for as long as it is waited for: an autoscaler starts nodes for it.
+
+    A placement group, since Ray forgets it should this process be killed.
+    """
+
+    def __init__(self, bundles: Sequence[Resources], placement: Placement) -> None:
+        asked = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
+        self._bundles = [bundle for bundle in asked if bundle]
+        self._strategy = {"spread": "SPREAD", "pack": "PACK"}[placement]
+        self._group: PlacementGroup | None = None
+
+    def hold_on(self, stopped: Callable[[], bool]) -> None:
+        """Wait for a second at most. What is granted is given back, since Ray puts it where it likes."""
+        if stopped():
+            raise KeyboardInterrupt
+        if self._group is None:
+            self._group = placement_group(self._bundles, self._strategy)
+        if self._group.wait(_LOOK_S):
+            self._drop()
+            sleep(_NOTICED_S)
+
+    def _drop(self) -> None:
+        if self._group is not None:
+            remove_placement_group(self._group)
+            self._group = None
+
+    def __enter__(self) -> "_Wish":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drop()
+
+
+_LOOK_S = 1.0
+_NOTICED_S = 0.3
+"""What was given back is seen to be free after a tenth of that."""
