@@ -1,26 +1,20 @@
 """The command line: thin."""
 
 import json
-import shlex
 import sys
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError
 from raygan.plan.described import SPEC
 from raygan.run_folder import RunFolder
 from raygan.storage import is_uri, opened
-
-if TYPE_CHECKING:
-    from raygan.engine.result import Result
-    from raygan.sweep.tune import Outcome
+from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
 _CURVES = ("config.yaml", "metrics.jsonl", "samples")
@@ -57,13 +51,13 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
         if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # else it had not yet begun
-            _say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
+            say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
         raise
     if result.stopped_by is not None:
         done = f"Interrupted after round {result.round}; the state is saved."
-        _say_how_to_go_on(done, "train", result.uri or _shown(result.out), console)
+        say_how_to_go_on(done, "train", result.uri or shown(result.out), console)
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else 143
-    _summarise(result, console)
+    summarise(result, console)
     return DONE
 
 
@@ -89,10 +83,10 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 
     console = Console()
     outcome = run(sweep, out, resume=resume, console=console)
-    _summarise_sweep(outcome, console)
+    summarise_sweep(outcome, console)
     if outcome.stopped_by is not None:
         ended = "Interrupted" if outcome.interrupted else "stop.hours are over"
-        _say_how_to_go_on(f"{ended}; what the trials last reported is saved.", "tune", out, console)
+        say_how_to_go_on(f"{ended}; what the trials last reported is saved.", "tune", out, console)
     if outcome.interrupted and outcome.stopped_by is not None:
         return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else 143
     return FAILED if (outcome.results.table["status"] == "failed").all() else DONE
@@ -217,42 +211,6 @@ def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
 def _new_folder(source: str | None, config: Config) -> Path:
     name = Path(source).stem if source else config.data.name
     return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
-
-
-def _say_how_to_go_on(done: str, command: str, where: str | Path, console: Console) -> None:
-    console.print(f"{done} Go on with:", highlight=False)
-    line = f"  raygan {command} --out {shlex.quote(str(where))} --resume"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _summarise(result: "Result", console: Console) -> None:
-    from raygan.report.progress import describe
-
-    console.print(f"{result.round} rounds done.", highlight=False)
-    if evaluations := result.evaluations:
-        first, last = evaluations[0], evaluations[-1]
-        console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
-        console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
-    console.print(f"  run folder: {result.uri or _shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
-    if result.picture is not None:
-        console.print("  open this picture:", Text(str(_shown(result.picture)), style="bold"), soft_wrap=True)
-
-
-def _summarise_sweep(outcome: "Outcome", console: Console) -> None:
-    from raygan.report.sweep_results import summary
-
-    for line in summary(outcome.results):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    written = [outcome.folder / name for name in ("results.csv", "best.yaml", "report.html")]
-    *files, page = [str(_shown(path)) for path in written if path.exists()]
-    console.print(f"  {', '.join(files) or page}", highlight=False, markup=False, soft_wrap=True)
-    if files:
-        console.print("  open this page:", Text(page, style="bold"), soft_wrap=True)
-
-
-def _shown(path: Path) -> Path:
-    """As short as it can be said from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     NODES x CPUS cpu [:OPTION]...
 
 KIND is a GPU's name as Ray has it, or GPU for any other. The options, in any order, each once, say what is not as
-usual of each node: 8cpu (CPUs), 32GB (memory), 24GB-gpu (memory of each GPU), 10GB-store (Ray's object store).
+usual of each node: 8cpu (CPUs), 32GB (memory), 24GB-gpu (memory of each GPU), 10GB-store (Ray's object store). Upper
+and lower case are the same.
 """
 
 import difflib
@@ -31,9 +32,12 @@ SPEC = (
 """The grammar for those who use it."""
 
 _NODES = re.compile(
-    r"(?P<count>[0-9]{1,9})x(?:(?P<cpus>[0-9]{1,9})cpu|(?:(?P<gpus>[0-9]{1,9})x)?(?P<kind>[A-Za-z][\w-]*))"
+    r"(?P<count>[0-9]{1,9})x(?:(?P<cpus>[0-9]{1,9})cpu|(?:(?P<gpus>[0-9]{1,9})x)?(?P<kind>[a-z][\w-]*))",
+    re.ASCII | re.IGNORECASE,
 )
-_OPTION = re.compile(r"(?P<cpus>[0-9]{1,9})cpu|(?P<gb>[0-9]{1,9}(?:\.[0-9]{1,3})?)GB(?P<of>|-gpu|-store)")
+_OPTION = re.compile(
+    r"(?P<cpus>[0-9]{1,9})cpu|(?P<gb>[0-9]{1,9}(?:\.[0-9]{1,3})?)GB(?P<of>|-gpu|-store)", re.ASCII | re.IGNORECASE
+)
 _EXAMPLES = "such as 8xA10G, 2x4xA10G:48cpu:192GB, 4x16cpu or 2x4xGPU:24GB-gpu"
 _OPTIONS = {
     "cpu": "8cpu (CPUs of a node)",
@@ -144,7 +148,7 @@ def _kind(spec: str, name: str) -> str:
         return names[name.lower()]
     close = difflib.get_close_matches(name.lower(), list(names), n=1)
     hint = f"did you mean {names[close[0]]}?" if close else f"known: {', '.join(GPUS)}; any other is GPU, such as"
-    example = "" if close else f" {spec.split('x')[0]}xGPU:8cpu:32GB:24GB-gpu"
+    example = "" if close else f" {spec.lower().split('x')[0]}xGPU:8cpu:32GB:24GB-gpu"
     raise InputError(f"--nodes {spec}: {name!r} is no known GPU; {hint}{example}")
 
 
@@ -155,7 +159,7 @@ def _options(spec: str, options: Sequence[str]) -> dict[str, float]:
         match = _OPTION.fullmatch(option)
         if match is None:
             raise InputError(f"--nodes {spec}: {option!r} is no option; they are {', '.join(_OPTIONS.values())}")
-        key = "cpu" if match["cpus"] else match["of"]
+        key = "cpu" if match["cpus"] else match["of"].lower()
         if key in given:
             raise InputError(f"--nodes {spec}: {option!r} says again what is said before it")
         given[key] = float(match["cpus"] or match["gb"])

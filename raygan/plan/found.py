@@ -2,7 +2,7 @@
 
 from raygan.engine.layout import Node
 from raygan.engine.site import Found
-from raygan.plan.gpus import GPUS
+from raygan.plan.gpus import GPUS, SEVERAL_SIZES
 from raygan.plan.machines import Machine, Site
 
 _KIND = "accelerator_type:"
@@ -17,11 +17,12 @@ def site_of(found: Found) -> Site:
 def machine_of(node: Node, gpu_memory: float | None) -> Machine:
     """What Ray says of a node: its memory is what was free when Ray started there.
 
-    The memory of its GPUs, where it was not asked for, is that of their kind.
+    The memory of its GPUs, where it was not asked for, is that of their kind; not known, if that comes in several
+    sizes and nobody has declared a kind that does not (`accelerator_type:A100-80G` beside Ray's own `A100`).
     """
     store = node.room.get("object_store_memory", 0.0)
     kinds = [name.removeprefix(_KIND) for name in node.room if name.startswith(_KIND)]
-    kind = kinds[0] if kinds and node.room.get("GPU") else None
-    if gpu_memory is None and kind in GPUS:
+    kind = min(kinds, key=SEVERAL_SIZES.__contains__, default=None) if node.room.get("GPU") else None
+    if gpu_memory is None and kind in GPUS and kind not in SEVERAL_SIZES:
         gpu_memory = GPUS[kind].memory_gb * 1e9
     return Machine(node, node.room.get("memory", 0.0) + store, store, kind, gpu_memory)

@@ -23,7 +23,7 @@ GPUS = {
     "A10G": GpuKind(24, 8, 32),  # AWS g5.2xlarge, as in cluster.yaml
     "L4": GpuKind(24, 8, 32),  # GCP g2-standard-8, as in scripts/cluster/gcp.yaml; AWS g6.2xlarge
     "L40S": GpuKind(48, 4, 32),  # AWS g6e.xlarge
-    "A100": GpuKind(40, 12, 85),  # GCP a2-highgpu-1g; Ray calls those with 80 GB so, too
+    "A100": GpuKind(40, 12, 85),  # GCP a2-highgpu-1g
     "A100-40G": GpuKind(40, 12, 85),  # the same
     "A100-80G": GpuKind(80, 12, 170),  # GCP a2-ultragpu-1g
     "H100": GpuKind(80, 26, 234),  # GCP a3-highgpu-1g
@@ -31,6 +31,9 @@ GPUS = {
     "B200": GpuKind(180, 24, 256),  # an eighth of AWS p6-b200.48xlarge
 }
 """What is known of each kind."""
+
+SEVERAL_SIZES = {"V100", "A100"}
+"""Ray 2.60 finds a GPU's name in NVML's, without its memory: those of 16 and 32 GB are V100, of 40 and 80 GB A100."""
 
 UNKNOWN_KIND = "GPU"
 """Stands for a GPU of no known kind in a description; its machine is taken to be as small as the smallest above."""

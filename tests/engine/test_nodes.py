@@ -1,6 +1,8 @@
 """Runs on several nodes, which are processes on this machine: where actors go, nodes that come and nodes that go."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -121,16 +123,46 @@ def test_a_run_waits_for_nodes_that_are_coming(laptop, tmp_path):
     assert same_bytes(out, laptop)
 
 
-def test_a_lost_node_may_be_left_out(tmp_path):
+def test_who_adds_up_and_a_node_may_be_left_out(tmp_path):
+    """First the actor that sends its node's sum is killed alone, so the others of the node send nothing either."""
     out = tmp_path / "run"
     with nodes(6, 6) as (cluster, workers):
-        run = started(cluster, out, "engine.on_device_failure=drop", "devices=4", "rounds=150")
+        words = ["devices=8", "engine.devices_per_actor=2", "rounds=200"]
+        run = started(cluster, out, "engine.on_device_failure=drop", *words)
         _wait_for_round(out, 15)
         server = next(row for row in _processes(out) if row["role"] == "server")["node"]
+        first, *others = [row for row in _processes(out) if row["role"].startswith("devices") and row["node"] != server]
+        os.kill(first["pid"], signal.SIGKILL)
+        _wait_for(lambda: _dropped(out) and not _rows(out)[-1]["dropped"])
+        together = _devices(first).union(*map(_devices, others))
+        assert len(together) == 4
+        assert set().union(*_dropped(out).values()) == together
+        assert any(together <= dropped for dropped in _dropped(out).values())
+        alone = max(_dropped(out))
         cluster.remove_node(next(node for node in workers if node.node_id != server), allow_graceful=False)
         said = finished(run)
+    with_node_gone = {round for round in _dropped(out) if round > alone}
+    assert with_node_gone
+    assert max(with_node_gone) < 200
+    assert not _rows(out)[-1]["dropped"]
     assert "without device" in said, said
     assert "going on after round" not in said
+
+
+def _devices(process):
+    """Whose actor it is, as rows name them: "devices 2-3"."""
+    first, last = process["role"].removeprefix("devices ").split("-")
+    return {str(number) for number in range(int(first), int(last) + 1)}
+
+
+def _rows(out):
+    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _dropped(out):
+    """Who is missing, by round; only of rounds where somebody is."""
+    return {row["round"]: set(row["dropped"]) for row in _rows(out) if row.get("dropped")}
 
 
 def _processes(out):
@@ -138,7 +170,11 @@ def _processes(out):
 
 
 def _wait_for_round(out, round):
+    _wait_for(lambda: (out / "metrics.jsonl").exists() and len(_rows(out)) > round)
+
+
+def _wait_for(happened):
     deadline = monotonic() + 120
-    while not (out / "metrics.jsonl").exists() or len((out / "metrics.jsonl").read_text().splitlines()) <= round:
+    while not happened():
         assert monotonic() < deadline
         sleep(0.1)

@@ -153,8 +153,8 @@ def test_a_run_over_ray_gives_the_same_bytes_there_and_shows_its_progress_here(t
     done = head.run(*train(head, tmp_path / "run", *ON_RAY))
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split(":")[0] for line in done.stdout.splitlines()[:7]] == [
-        *("connecting to the cluster", "loading digits", "starting 3 devices and a server", "training"),
-        *("round 0", "round 2", "round 4"),
+        *("connecting to the cluster", "loading digits", "starting 3 device actors on one node and a server"),
+        *("training", "round 0", "round 2", "round 4"),
     ]
     assert (tmp_path / "run" / "generator.safetensors").read_bytes() == undisturbed
     pulled = next(Path(head.environment["RAYGAN_CACHE"], "runs").glob("run-*"))

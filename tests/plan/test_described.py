@@ -16,6 +16,8 @@ GOOD = {
     "8xA10G:16GB:4cpu": Described(8, 4, 16, 1, "A10G", 24),
     "1xA100-80G": Described(1, 12, 170, 1, "A100-80G", 80),
     "4x16cpu": Described(4, 16, 64),
+    "4X16CPU:64gb:8gb-STORE": Described(4, 16, 64, store_gb=8),
+    "2x4xgpu:24gb-gpu": Described(2, 16, 64, 4, gpu_gb=24),
     "1x8cpu:4.5GB:1GB-store": Described(1, 8, 4.5, store_gb=1),
     "1x0cpu:8GB": Described(1, 0, 8),
     "2x4xGPU": Described(2, 16, 64, 4),
@@ -36,7 +38,9 @@ BAD = {
     "99999xA10G": "99999 nodes; 1 to 10000 are right",
     "1x0xA10G": "0 GPUs; 1 to 100000 are right",
     "8xA10G:": "'' is no option; they are 8cpu (CPUs of a node), 32GB (memory of a node)",
-    "8xA10G:32gb": "'32gb' is no option",
+    "8XTPU-v4": "any other is GPU, such as 8xGPU:8cpu:32GB:24GB-gpu",
+    "8xA10G:32G": "'32G' is no option",
+    "8xA10G:8GB-\u017ftore": "is no option",  # an s, when case is ignored
     "8xA10G:32": "'32' is no option",
     "8xA10G:8cpu:9cpu": "'9cpu' says again what is said before it",
     "8xA10G:0GB": "memory of 0 GB; above 0",
@@ -77,7 +81,7 @@ def test_a_description_in_full_reads_back_as_the_same(described):
 
 
 @settings(max_examples=40)
-@given(st.text("0123456789xX:.-AGBTcpustore", max_size=20))
+@given(st.text("0123456789xX:.-AaGgBbTCcPpUuStore", max_size=20))
 def test_whatever_is_written_is_read_or_refused_in_a_line(spec):
     try:
         described = parse(spec)

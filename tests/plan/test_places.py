@@ -16,7 +16,7 @@ from raygan.engine.needs import Needs
 from raygan.engine.parties import Host, Server
 from raygan.engine.simulation import try_out
 from raygan.engine.site import this_machine
-from raygan.plan.described import described_site
+from raygan.plan.described import described_site, parse
 from raygan.plan.fits import problems
 from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER
 from raygan.plan.found import machine_of, site_of
@@ -171,6 +171,15 @@ def test_a_node_as_ray_has_it():
     other = machine_of(Node("id", "10.0.0.1", room | {"accelerator_type:A10G": 0.0, "GPU": 0.0}), None)
     assert (other.gpu, other.gpu_memory) == (None, None)
     assert machine_of(Node("id", "10.0.0.1", room), 23e9).gpu_memory == 23e9
+
+
+def test_a_gpu_that_comes_in_several_sizes_has_none_unless_it_is_declared():
+    room = {"CPU": 4.0, "GPU": 1.0, "accelerator_type:A100": 1.0}
+    found = machine_of(Node("id", "10.0.0.1", room), None)
+    assert (found.gpu, found.gpu_memory) == ("A100", None)
+    declared = machine_of(Node("id", "10.0.0.1", room | {"accelerator_type:A100-80G": 1.0}), None)
+    assert (declared.gpu, declared.gpu_memory) == ("A100-80G", 80e9)
+    assert parse("1xA100").machine(1).gpu_memory == 40e9  # of a description, which is repeated in full
 
 
 def test_this_machine_is_what_a_ray_started_for_the_run_would_be():

@@ -1,0 +1,51 @@
+"""What the command line says in the end: what came out, and how to go on."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from raygan.engine.result import Result
+    from raygan.sweep.tune import Outcome
+
+
+def say_how_to_go_on(done: str, command: str, where: str | Path, console: Console) -> None:
+    """What was `done` of a run or sweep that is not over, and the command that goes on with it."""
+    console.print(f"{done} Go on with:", highlight=False)
+    line = f"  raygan {command} --out {shlex.quote(str(where))} --resume"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def summarise(result: "Result", console: Console) -> None:
+    """What a run came to: its first and last measurement, and where to look."""
+    from raygan.report.progress import describe
+
+    console.print(f"{result.round} rounds done.", highlight=False)
+    if evaluations := result.evaluations:
+        first, last = evaluations[0], evaluations[-1]
+        console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
+        console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
+    console.print(f"  run folder: {result.uri or shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
+    if result.picture is not None:
+        console.print("  open this picture:", Text(str(shown(result.picture)), style="bold"), soft_wrap=True)
+
+
+def summarise_sweep(outcome: "Outcome", console: Console) -> None:
+    """What a sweep came to: the best trials, and where to look."""
+    from raygan.report.sweep_results import summary
+
+    for line in summary(outcome.results):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    written = [outcome.folder / name for name in ("results.csv", "best.yaml", "report.html")]
+    *files, page = [str(shown(path)) for path in written if path.exists()]
+    console.print(f"  {', '.join(files) or page}", highlight=False, markup=False, soft_wrap=True)
+    if files:
+        console.print("  open this page:", Text(page, style="bold"), soft_wrap=True)
+
+
+def shown(path: Path) -> Path:
+    """As short as it can be said from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
