@@ -56,7 +56,8 @@ def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bo
     if problem := shortage(needs, nodes, home):
         hope = may_grow and not home_problem(needs, nodes, home)
         return True, problem, engine.nodes_timeout_s if hope else 0.0
-    held = f"engine: others hold too much of {describe(nodes)} for {needs.hosts} device actors and a server"
+    actors = f"{needs.hosts} device actors and a server" if needs.server else "a device actor"
+    held = f"engine: {describe(nodes)} could hold {actors}, but others hold too much"
     return False, held, engine.ready_timeout_s
 
 

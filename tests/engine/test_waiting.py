@@ -68,7 +68,7 @@ def test_nodes_that_come_are_waited_for_with_a_wish_for_all_of_it(monkeypatch):
 def test_what_others_hold_of_a_node_that_came_late_has_a_clock_of_its_own(monkeypatch):
     late = MadeUp(monkeypatch, (0, [0], [0]), (400, [0, 4], [0, 0]), (402, [0, 4], [0, 4]))
     assert late.room() == 402
-    assert "up to 300 s: engine: others hold too much of these 2 Ray nodes" in late.said[-1]
+    assert "up to 300 s: engine: these 2 Ray nodes (0 CPU + 0 GPU, 4 CPU + 0 GPU) could hold 3" in late.said[-1]
 
 
 def test_nobody_comes(monkeypatch):
@@ -77,7 +77,9 @@ def test_nobody_comes(monkeypatch):
 
 
 def test_others_keep_what_they_hold(monkeypatch):
-    with pytest.raises(InputError, match=r"^engine: others hold too much .*\(for 7 s, engine\.ready_timeout_s\)$"):
+    with pytest.raises(
+        InputError, match=r"^engine: .*, but others hold too much \(for 7 s, engine\.ready_timeout_s\)$"
+    ):
         MadeUp(monkeypatch, (0, [8], [2])).room(ready_timeout_s=7)
 
 
