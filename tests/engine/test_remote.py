@@ -65,6 +65,7 @@ def test_without_rays_client(tmp_path, no_ray, monkeypatch):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_process_that_uses_another_ray(tmp_path, cluster):
     with pytest.raises(raygan.InputError, match=r"ray://127\.0\.0\.1:1, but this process already uses the Ray at"):
         raygan.train(tiny(*AFAR), f"file://{tmp_path}/run")
