@@ -16,6 +16,7 @@ from benchmark_engine import Block, Desk, Engine
 from benchmark_work import SIDE, State, Work, WorkFolder
 
 from raygan.config import Config, load_config
+from raygan.engine.signals import StopWish
 from raygan.engine.train import begin
 from raygan.storage import store_at
 
@@ -61,7 +62,7 @@ class Raygan(Engine):
 
     def __init__(self, folder: WorkFolder, layout: str) -> None:
         config = config_of(folder.work(), folder, layout)
-        self._run, self._executor, _ = begin(config, store_at(folder.root / layout), [], resume=False)
+        self._run, self._executor, _ = begin(config, store_at(folder.root / layout), [], False, StopWish())
         from scale_run import Player  # torch is there by now
 
         self._player = Player(self._run, self._executor)
