@@ -43,7 +43,7 @@ def slow_but_for(names, *kept):
     return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-@pytest.mark.parametrize("run", slow_but_for(RUNS, "serial", "parallel, some devices", "mdgan, swaps"))
+@pytest.mark.parametrize("run", slow_but_for(RUNS, "serial", "mdgan, swaps"))
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 
@@ -130,7 +130,8 @@ class SeveralKillers(Killer):
             killer.on_round(row)
 
 
-@pytest.mark.parametrize("method", slow_but_for(RUNS, "mdgan, swaps"))
+@pytest.mark.slow
+@pytest.mark.parametrize("method", RUNS)
 def test_a_lost_device_may_be_left_out_until_it_is_back(method, tmp_path, cluster):
     words = ["engine.on_device_failure=drop", "rounds=40", "checkpoint.every=2", "eval.every=20", *RUNS[method]]
     killers = SeveralKillers(Killer("ray::HostActor", 5), Killer("ray::HostActor", 25))
