@@ -268,8 +268,8 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_can(number, status, tmp_path
 
 @pytest.mark.slow
 def test_when_its_time_is_up_a_sweep_can_go_on_elsewhere(tmp_path, monkeypatch):
-    config = CONFIG | {"rounds": 60, "eval": CONFIG["eval"] | {"every": 4}, "method": "tests.own:sleeps"}
-    monkeypatch.setenv("OWN_SLEEP", "0.8")
+    config = CONFIG | {"rounds": 200, "eval": CONFIG["eval"] | {"every": 4}, "method": "tests.own:sleeps"}
+    monkeypatch.setenv("OWN_SLEEP", "0.3")
     out = tmp_path / "sweep"
     begun = played(written(tmp_path, config=config, samples=2, stop={"hours": 0.014}), "--out", out)
     assert "stop.hours are over; what the trials last reported is saved. Go on with:" in begun.lines
