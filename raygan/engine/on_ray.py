@@ -60,7 +60,7 @@ class RayExecutor(Executor):
             raise
         try:
             actors = self._start_all()
-            if "GPU" in self._needs.recorder:  # which must be this node's: before another takes it
+            if "GPU" in self._needs.recorder:  # so that the facts tell which GPU it has
                 self._recorder = self._start_recorder()
                 actors.append(self._recorder)
             self._facts = self._wait_until_ready(actors)

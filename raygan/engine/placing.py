@@ -91,20 +91,15 @@ class OnNodes(Placing):
         self._engine = engine
         self._patience = patience
         self._home = str(ray.get_runtime_context().get_node_id())
-        found: list[tuple[Layout, _Reserved]] = []
-
-        def reserve(free: list[Node], waited: float) -> bool:
-            layout = self._choose(free, waited)
-            if layout is not None and (reserved := _reserve(self._seats(layout))) is not None:
-                found.append((layout, reserved))
-            return bool(found)
-
-        wait_for_room(needs, engine, patience, self._home, reserve)
-        ((self.layout, self._reserved),) = found
+        self.layout, self._reserved = wait_for_room(needs, engine, patience, self._home, self._reserve)
         patience.tell(f"starting {spread_of(self.layout)} and a server")
 
-    def _choose(self, free: list[Node], waited: float) -> Layout | None:
-        return choose(self._needs, all_nodes(), free, self._engine.placement, self._home, waited)
+    def _reserve(self, free: list[Node], waited: float) -> "tuple[Layout, _Reserved] | None":
+        """A layout on what is free, and its room."""
+        layout = choose(self._needs, all_nodes(), free, self._engine.placement, self._home, waited)
+        if layout is None or (reserved := _reserve(self._seats(layout))) is None:
+            return None
+        return layout, reserved
 
     def _seats(self, layout: Layout) -> list[_Seat]:
         """The server's, the recorder's, and each host's."""
@@ -125,15 +120,12 @@ class OnNodes(Placing):
 
     def again(self, host: int) -> Strategy:
         """Where there is room for one."""
-        one, found = replace(self._needs, hosts=1, server={}, recorder={}), list[Layout]()
+        one = replace(self._needs, hosts=1, server={}, recorder={})
 
-        def look(free: list[Node], waited: float) -> bool:
-            layout = lay_out(one, free, self._engine.placement, self._home)
-            found.extend([layout] if layout is not None else [])
-            return bool(found)
+        def look(free: list[Node], waited: float) -> Layout | None:
+            return lay_out(one, free, self._engine.placement, self._home)
 
-        wait_for_room(one, self._engine, self._patience, self._home, look)
-        return _on(found[0].hosts[0].id)
+        return _on(wait_for_room(one, self._engine, self._patience, self._home, look).hosts[0].id)
 
     def close(self) -> None:
         """Give it all back."""

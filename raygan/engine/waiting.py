@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic, sleep
+from typing import TypeVar
 
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
@@ -12,6 +13,7 @@ from raygan.engine.layout import Node, Placement, describe, home_problem, shorta
 from raygan.engine.needs import Needs, Resources
 from raygan.errors import InputError
 
+Found = TypeVar("Found")
 Tell = Callable[[str], None]
 """Says to who watches what goes on."""
 
@@ -28,9 +30,9 @@ class Patience:
 
 
 def wait_for_room(
-    needs: Needs, engine: Engine, patience: Patience, home: str, found: Callable[[list[Node], float], bool]
-) -> None:
-    """Wait until something is `found` on what is free; it is also told for how long has been waited (seconds).
+    needs: Needs, engine: Engine, patience: Patience, home: str, look: Callable[[list[Node], float], Found | None]
+) -> Found:
+    """Wait until `look` finds something on what is free; it is also told how long has been waited (seconds).
 
     Raises:
         InputError: nodes did not come in `engine.nodes_timeout_s`, or others did not give back what they hold in
@@ -39,7 +41,7 @@ def wait_for_room(
     """
     began, told, lacking = monotonic(), "", False
     with _Wish([needs.server, *[needs.per_host] * needs.hosts], engine.placement) as wish:
-        while not found(free_nodes(), monotonic() - began):
+        while (found := look(free_nodes(), monotonic() - began)) is None:
             before, (lacking, why, limit) = lacking, _reason(needs, engine, patience.may_grow, home)
             if lacking != before:  # what is waited for is another thing now
                 began = monotonic()
@@ -48,6 +50,7 @@ def wait_for_room(
             if told != (told := f"waiting for room on the cluster, up to {limit:g} s: {why}"):
                 patience.tell(told)
             wish.hold_on(patience.stopped)
+    return found
 
 
 def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:

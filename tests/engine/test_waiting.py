@@ -42,13 +42,12 @@ class MadeUp:
 
     def room(self, may_grow=True, needs=NEEDS, **engine):
         patience = Patience(may_grow, self.said.append, lambda: self.now >= self.stops_at)
-        found = []
 
         def look(free, waited):
-            found.append(lay_out(needs, free, "spread", "n0"))
-            return found[-1] is not None
+            return lay_out(needs, free, "spread", "n0")
 
-        wait_for_room(needs, Engine(**engine), patience, "n0", look)
+        found = wait_for_room(needs, Engine(**engine), patience, "n0", look)
+        assert len(found.hosts) == needs.hosts
         return self.now
 
 
