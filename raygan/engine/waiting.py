@@ -32,7 +32,7 @@ class Patience:
 def wait_for_room(
     needs: Needs, engine: Engine, patience: Patience, home: str, look: Callable[[list[Node], float], Found | None]
 ) -> Found:
-    """Wait until `look` finds something on what is free; it is also told how long has been waited (seconds).
+    """Wait until `look` finds something on what is free; it is also told for how long others have been waited for (s).
 
     Raises:
         InputError: nodes did not come in `engine.nodes_timeout_s`, or others did not give back what they hold in
@@ -41,16 +41,17 @@ def wait_for_room(
     """
     began, told, lacking = monotonic(), "", False
     with _Wish([needs.server, *[needs.per_host] * needs.hosts], engine.placement) as wish:
-        while (found := look(free_nodes(), monotonic() - began)) is None:
+        while True:
             before, (lacking, why, limit) = lacking, _reason(needs, engine, patience.may_grow, home)
             if lacking != before:  # what is waited for is another thing now
                 began = monotonic()
+            if (found := look(free_nodes(), monotonic() - began)) is not None:
+                return found
             if monotonic() - began >= limit:
                 raise InputError(why + _in_vain(lacking, limit))
             if told != (told := f"waiting for room on the cluster, up to {limit:g} s: {why}"):
                 patience.tell(told)
             wish.hold_on(patience.stopped)
-    return found
 
 
 def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:

@@ -5,7 +5,7 @@ import pytest
 from raygan import InputError
 from raygan.config.tree import Engine
 from raygan.engine import waiting
-from raygan.engine.layout import Node, lay_out
+from raygan.engine.layout import Node, choose, lay_out
 from raygan.engine.needs import Needs
 from raygan.engine.waiting import Patience, wait_for_room
 
@@ -50,6 +50,14 @@ class MadeUp:
         assert len(found.hosts) == needs.hosts
         return self.now
 
+    def chosen(self, needs):
+        patience = Patience(True, self.said.append, lambda: False)
+
+        def look(free, waited):
+            return choose(needs, self.nodes(1), free, "spread", "n0", waited)
+
+        return wait_for_room(needs, Engine(), patience, "n0", look)
+
 
 def test_room_that_is_there_is_not_waited_for(monkeypatch):
     there = MadeUp(monkeypatch, (0, [4], [4]))
@@ -68,6 +76,14 @@ def test_what_others_hold_of_a_node_that_came_late_has_a_clock_of_its_own(monkey
     late = MadeUp(monkeypatch, (0, [0], [0]), (400, [0, 4], [0, 0]), (402, [0, 4], [0, 4]))
     assert late.room() == 402
     assert "up to 300 s: engine: these 2 Ray nodes (0 CPU + 0 GPU, 4 CPU + 0 GPU) could hold 3" in late.said[-1]
+
+
+def test_nodes_that_came_late_are_taken_as_planned_though_what_is_free_is_not_known_at_once(monkeypatch):
+    late = MadeUp(monkeypatch, (0, [2], [2]), (400, [2, 4], [1.5, 4]), (402, [2, 4], [2, 4]))
+    needs = Needs(9, {"CPU": 0.5}, {"CPU": 1.0}, {"CPU": 0.0})
+    layout = late.chosen(needs)
+    assert late.now == 402
+    assert [node.id for node in layout.hosts].count("n0") == 2
 
 
 def test_nobody_comes(monkeypatch):
