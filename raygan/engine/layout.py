@@ -117,15 +117,15 @@ def _candidates(needs: Needs, nodes: Sequence[Node], alone: list[int], home: str
 
 
 def _spread(hosts: int, capacities: list[int]) -> list[int]:
-    """The index of a node for each host: the one that would be least full with it."""
-    least_full = [(1 / capacity, index, 1) for index, capacity in enumerate(capacities) if capacity]
+    """The index of a node for each host: the one that would be least full with it, of equals the smaller one."""
+    least_full = [(1 / capacity, capacity, index, 1) for index, capacity in enumerate(capacities) if capacity]
     heapify(least_full)
     chosen = []
     for _ in range(hosts):
-        _, index, taken = heappop(least_full)
+        _, _, index, taken = heappop(least_full)
         chosen.append(index)
         if taken < capacities[index]:
-            heappush(least_full, ((taken + 1) / capacities[index], index, taken + 1))
+            heappush(least_full, ((taken + 1) / capacities[index], capacities[index], index, taken + 1))
     return chosen
 
 
