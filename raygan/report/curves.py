@@ -8,9 +8,11 @@ import pandas as pd
 
 from raygan.config import Config
 from raygan.errors import InputError
+from raygan.report.quality import MEASURES, RAW
 from raygan.run_folder import Row, RunFolder
 
-METRICS = ("fd_clf", "reverse_kl", "fid", "fd_clf_raw", "reverse_kl_raw", "fid_raw")
+_LOWER = [name for name, measure in MEASURES.items() if measure.better == "lower"]
+METRICS = (*_LOWER, *(name + RAW for name in _LOWER))
 """What runs can be compared by, lower is better; unless one is asked for, by the first that all have."""
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
