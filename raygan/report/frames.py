@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from raygan.run_folder import RunFolder
 
 MOST_FRAMES = 60
 """Pictures in a page of one run."""
-_LARGEST_FACTOR = 32
 _WIDEST = 520  # CSS pixels
 _SHADES = 32  # of a plot
 
@@ -112,14 +112,13 @@ def read_picture(path: Path) -> Picture:
 def _as_drawn(image: Image.Image) -> Image.Image:
     """A grid before it was enlarged by a whole factor."""
     pixels = np.asarray(image)
-    factor = next(factor for factor in range(_LARGEST_FACTOR, 0, -1) if _is_enlarged(pixels, factor))
+    largest = gcd(image.width, image.height)
+    factor = next(factor for factor in range(largest, 0, -1) if largest % factor == 0 and _is_enlarged(pixels, factor))
     return Image.fromarray(np.ascontiguousarray(pixels[::factor, ::factor]))
 
 
 def _is_enlarged(pixels: np.ndarray, factor: int) -> bool:
     """Whether each square of `factor` by `factor` pixels has one colour."""
-    if pixels.shape[0] % factor or pixels.shape[1] % factor:
-        return False
     first = pixels[::factor, ::factor]
     places = product(range(factor), repeat=2)
     return all(np.array_equal(pixels[down::factor, right::factor], first) for down, right in places)

@@ -48,7 +48,7 @@ def write_report(folder: Path, out: Path) -> Path:
             what=what_it_was(record),
             stands=how_it_stands(record),
             quality_now=quality_now(record),
-            depends=what_it_depends_on(dict(curve.iloc[-1])) if len(curve) else None,
+            depends=what_it_depends_on(curve) if len(curve) else None,
             growth=(growth := _growth(record)),
             frames_left_out=len(curve) - len(growth["rounds"]) if growth else 0,
             classes=class_chart(record),

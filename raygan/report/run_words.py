@@ -1,15 +1,24 @@
 """What a run was and came to, in sentences."""
 
-from collections.abc import Mapping
 from numbers import Real
 from typing import Any
+
+import pandas as pd
 
 from raygan.report.progress import bytes_in_words, duration
 from raygan.report.quality import RAW, direction, in_words, measure_of, measured, said
 from raygan.report.record import DataFacts, Nearest, RunRecord
 
 _ALIKE = (0.8, 0.5)  # parts of the distance between real images; what they are called below them is ours
-_FOUND = ("eval_samples", "reference_images", "compared_images", "classifier", "inception", "eval_seed")
+_YARDSTICK = {
+    "eval_samples": "{} generated samples",
+    "reference_images": "{} real images",
+    "compared_images": "{} of them where single samples are compared",
+    "classifier": "classifier {}",
+    "inception": "Inception weights {}",
+    "eval_seed": "evaluation seed {}",
+}
+"""What measurements depend on: fields of metrics.jsonl, and how a sentence says them."""
 
 
 def what_it_was(record: RunRecord) -> str:
@@ -79,7 +88,7 @@ def quality_now(record: RunRecord) -> str:
     names = measured(record.curve)
     if not names:
         return "Nothing has been measured yet."
-    first, last = record.curve.iloc[0], dict(record.curve.iloc[-1])
+    first, last = evaluation(record.curve, 0), evaluation(record.curve, -1)
     if (closing := record.closing) is not None and closing.round > last["round"]:
         last |= {"round": closing.round, **closing.ema}
     name, rank = names[0], direction(names[0])
@@ -87,20 +96,20 @@ def quality_now(record: RunRecord) -> str:
     return f"Round {last['round']:,}: {in_words(last, name, before)}."
 
 
-def what_it_depends_on(curve: Mapping[str, Any]) -> str:
-    """What an evaluation's numbers depend on; `curve` is its line."""
-    facts = {key: curve[key] for key in _FOUND if key in curve and said_fact(curve[key])}
-    words = [f"{said_fact(facts['eval_samples'])} generated samples"]
-    if "reference_images" in facts:
-        words.append(f"{said_fact(facts['reference_images'])} real images")
-    if "compared_images" in facts:
-        words.append(f"{said_fact(facts['compared_images'])} of them where single samples are compared")
-    names = {"classifier": "classifier", "inception": "Inception weights", "eval_seed": "evaluation seed"}
-    words += [f"{name} {said_fact(facts[key])}" for key, name in names.items() if key in facts]
+def evaluation(curve: pd.DataFrame, place: int) -> dict[str, Any]:
+    """A row of a curve, each value of its own type."""
+    return {str(column): curve[column].iloc[place] for column in curve}
+
+
+def what_it_depends_on(curve: pd.DataFrame) -> str:
+    """What the last evaluation's numbers depend on."""
+    last = evaluation(curve, -1)
+    facts = {key: said for key in _YARDSTICK if (said := _said_fact(last.get(key)))}
+    words = [sentence.format(facts[key]) for key, sentence in _YARDSTICK.items() if key in facts]
     return f"Measured with {', '.join(words)}; distances compare only where these are the same."
 
 
-def said_fact(value: object) -> str:
+def _said_fact(value: object) -> str:
     """A count or a hash; empty where there is none."""
     if isinstance(value, str):
         return value

@@ -3,8 +3,6 @@
 import base64
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pandas as pd
@@ -14,10 +12,10 @@ from raygan import InputError
 from raygan.report.grid import image_grid, save_picture
 from raygan.report.sweep import SweepResults, write_sweep_page
 from raygan.report.sweep_results import found, rank_points
+from tests.report.browser import dump, needs_chromium
 
 LR, NAME, TRIM = "device_optimizer.lr", "aggregation.name", "aggregation.trim"
 SCRIPT = "<script>alert(1)</script>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def made(folder, values, seconds=1.0, picture=True):
@@ -235,17 +233,12 @@ def test_a_page_that_cannot_be_written_is_one_line(tmp_path):
         write_sweep_page(given, tmp_path, tmp_path / "file" / "report.html")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
+@needs_chromium
 def test_a_browser_draws_every_chart_without_complaint(tmp_path):
     page_of(twelve(tmp_path), tmp_path)
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--enable-logging=stderr"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=1000", "--dump-dom"]
-    done = subprocess.run(
-        [*command, (tmp_path / "report.html").as_uri()], capture_output=True, text=True, timeout=60, check=True
-    )
-    said = [line for line in done.stderr.splitlines() if ":CONSOLE:" in line and "GL Driver Message" not in line]
+    dom, said = dump(tmp_path / "report.html")
     assert said == []
-    divs = re.split(r'(?=<div id="[\w-]+" class="plotly-graph-div)', done.stdout)[1:]
+    divs = re.split(r'(?=<div id="[\w-]+" class="plotly-graph-div)', dom)[1:]
     drawn = {re.match(r'<div id="([\w-]+)"', div)[1]: div for div in divs}
     assert list(drawn) == ["curves", "parallel", "slice-0", "slice-1", "slice-2", "pareto"]
     assert all('class="main-svg"' in div for div in drawn.values())

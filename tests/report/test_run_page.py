@@ -1,0 +1,293 @@
+"""The page of one run, from folders made by hand."""
+
+import json
+import os
+import re
+import shlex
+
+import pytest
+
+from raygan import InputError
+from raygan.cli import run
+from raygan.report.run_page import write_report
+from tests.report.folders import (
+    bare_run,
+    draw,
+    made_run,
+    measured_row,
+    played_row,
+    write_closing,
+    write_data,
+    write_lines,
+)
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def page_of(folder):
+    page = write_report(folder, folder.parent / "page.html").read_text()
+    return re.sub(r"<script>/\*\*.*?</script>", "", page, count=1, flags=re.DOTALL)  # less plotly itself
+
+
+def words_of(page):
+    """What a reader reads, on one line."""
+    text = re.sub(r"<(script|style|select)\b.*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", text).replace("&#34;", '"').split())
+
+
+def moments_of(page):
+    return json.loads(re.search(r"const \{rounds, runs, shares\} = (\{.*\});", page)[1])
+
+
+def choices_of(page):
+    return json.loads(re.search(r"const \{axes, measures\} = (\{.*\});", page)[1])
+
+
+def test_the_page_has_all_parts_in_their_order_and_needs_nothing_else(tmp_path):
+    page = page_of(made_run(tmp_path / "mine"))
+    parts = ["<h1>mine</h1>", "How the samples grew", 'id="moment"', 'id="classes"', ">Quality<", 'id="quality"']
+    parts += [
+        ">Losses<",
+        'id="losses"',
+        'id="seconds"',
+        'id="traffic"',
+        'id="simulated-phases"',
+        'id="measured-phases"',
+    ]
+    parts += [
+        "Who took part",
+        "Nearest training images",
+        "Who holds what",
+        'id="partition"',
+        ">Settings<",
+        "To play it",
+    ]
+    places = [page.index(part) for part in parts]
+    assert places == sorted(places)
+    assert not re.findall(r'(?:src|href)="(?!data:)', page), "nothing is fetched"
+    assert page.count("data:image/png;base64,") == 4, "three rounds, and the nearest training images"
+
+
+def test_the_head_says_what_the_run_was_and_came_to(tmp_path):
+    text = words_of(page_of(made_run(tmp_path / "run", "data.partition.name=dirichlet")))
+    assert (
+        "averaged, serial on digits (30 images of 8 by 8 in grey, 2 classes); dirichlet over 3 devices; 10 rounds"
+        in text
+    )
+    assert "All 10 rounds are played: 10.5 s here, 20.0 s simulated, 30 MB sent" in text
+    assert "Round 10: FD-clf 20 (200 at round 0; lower is better), 2 of 2 classes found." in text
+    assert "Measured with 50 generated samples, 30 real images, classifier c1a551f1e5, evaluation seed 0;" in text
+    assert "FD-clf lower 200 20 (round 10) 20 10" in text, "first, best, last, last of the raw generator"
+    assert "3 devices in every round; none was late, none was left out." in text
+    assert "The 2 samples are 0.88 times as far from their nearest training image" in text
+    assert "3 devices hold 10 samples each." in text
+    assert "computing on cpu" in text
+    assert "started by raygan train --out 'a b'" in text.replace("&#39;", "'")
+    other = words_of(
+        page_of(made_run(tmp_path / "other", "method=centralized", "selection.name=uniform", "selection.count=2"))
+    )
+    assert "centralized on digits (30 images of 8 by 8 in grey, 2 classes); all of it at the server; 10 rounds" in other
+
+
+def test_what_can_be_moved_is_what_was_measured(tmp_path):
+    page = page_of(made_run(tmp_path / "run"))
+    moments = moments_of(page)
+    assert moments["rounds"] == [0, 5, 10]
+    assert moments["shares"] == {"0": [100, 0], "5": [80, 20], "10": [60, 40]}
+    assert moments["runs"][0]["frames"][1]["cells"][0] == ["FD-clf", "50", "25"]
+    choices = choices_of(page)
+    offered = ["fd_clf", "classes_found", "round", "megabytes", "sim_s"]
+    assert re.findall(r'<option value="(\w+)">', page) == offered
+    assert choices["measures"]["fd_clf"] == {
+        "title": "FD-clf (log)",
+        "better": "lower is better",
+        "log": True,
+        "ticks": "D2",
+        "x": {"round": [[0, 5, 10]] * 2, "megabytes": [[0, 15, 30]] * 2, "sim_s": [[0, 10, 20]] * 2},
+        "y": [[200, 50, 20], [100, 25, 10]],
+        "target": None,
+    }
+    assert choices["measures"]["classes_found"]["log"] is False
+
+
+def test_a_run_that_has_only_begun_says_so(tmp_path):
+    text = words_of(page_of(bare_run(tmp_path / "run")))
+    assert "No round is recorded yet, of 4." in text
+    assert "Nothing has been measured yet." in text
+    assert "does not say who held what (it has no data.json)" in text
+    for part in ("How the samples grew", "Losses", "What happened", "Nearest training images", "started by"):
+        assert part not in text
+
+
+def test_a_run_of_an_older_version_has_a_page(tmp_path):
+    folder = made_run(tmp_path / "run")
+    for name in ("data.json", "evaluation.json", "environment.json"):
+        (folder / name).unlink()
+    page = page_of(folder)
+    assert "on digits; iid over 3 devices" in words_of(page)
+    assert 'id="classes"' in page, "the samples' classes are known, by number"
+    assert 'id="partition"' not in page
+    assert "Nearest training images" not in page
+
+
+def test_whether_it_is_over_is_said(tmp_path):
+    folder = made_run(tmp_path / "run", played=7)
+    assert "Round 7 of 10 is the last recorded: the run goes on, or it was broken off" in words_of(page_of(folder))
+    write_closing(folder, round=7, ema={"fd_clf": 33.0, "classes_found": 1, "class_shares": [1.0, 0.0]})
+    text = words_of(page_of(folder))
+    assert "Interrupted after round 7 of 10, its state saved" in text
+    assert "Round 7: FD-clf 33 (200 at round 0; lower is better), 1 of 2 classes found." in text
+    write_closing(folder, round=5)  # it was resumed since
+    assert "the run goes on" in words_of(page_of(folder))
+    (folder / "error.txt").write_text("Traceback\nRunError: the disk is full\n")
+    assert (
+        "Ended by an error behind round 7 of 10, unless it was resumed since (error.txt: RunError: the disk is full)"
+        in (words_of(page_of(folder)))
+    )
+    os.utime(folder / "error.txt", (0, 0))
+    assert "the run goes on" in words_of(page_of(folder)), "rounds were recorded after it"
+
+
+def test_who_took_part_is_drawn_where_it_changes_and_what_happened_is_listed(tmp_path):
+    folder = made_run(tmp_path / "run")
+    rows = [played_row(round) for round in range(11)]
+    rows[3] |= {"devices": 1, "late": 1, "dropped": {"2": "its process died"}}
+    rows[0] |= measured_row(200.0, 1.0)
+    write_lines(folder / "metrics.jsonl", rows)
+    events = [{"time": "2026-11-23T06:10:00Z", "round": 3, "what": f"device 2: {SCRIPT}"}]
+    write_lines(folder / "events.jsonl", events)
+    with (folder / "events.jsonl").open("a") as file:
+        file.write('{"time": "half a line')
+    page = page_of(folder)
+    assert 'id="taking-part"' in page
+    assert page.count('"late: gave up at the deadline"') == page.count('"took part, but left out"') == 1
+    assert "3 2026-11-23T06:10:00Z device 2: &lt;script&gt;" in words_of(page)
+
+
+def test_names_from_outside_are_escaped(tmp_path):
+    folder = made_run(tmp_path / "a<b>run", f"gan.generator=mine:{SCRIPT}")
+    write_data(folder, [[3, 7], [6, 4], [1, 9]], classes=[SCRIPT, "<b>bold</b>"])
+    rows = [played_row(0) | measured_row(200.0, 1.0) | {"</script><script>alert(2)</script>": 1.0}]
+    write_lines(folder / "metrics.jsonl", rows)
+    page = page_of(folder)
+    assert SCRIPT not in page
+    assert "alert(2)</script>" not in page
+    assert "<b>" not in page
+    assert page.count("alert(1)") > 3
+
+
+def test_a_users_own_metric_is_a_choice_and_what_is_no_number_is_not(tmp_path):
+    folder = made_run(tmp_path / "run")
+    rows = [played_row(round) for round in range(3)]
+    for row, value in zip(rows, (float("nan"), 2.0, 3.0), strict=True):
+        row |= measured_row(50.0, 0.5) | {"sharpness": value, "sharpness_raw": 1.0, "remark": "good", "settled": True}
+    write_lines(folder / "metrics.jsonl", rows)
+    page = page_of(folder)
+    measures = choices_of(page)["measures"]
+    assert measures.keys() == {"fd_clf", "classes_found", "sharpness"}
+    assert (measures["sharpness"]["y"], measures["sharpness"]["better"]) == ([[2, 3], [1, 1, 1]], "")
+    assert "sharpness - 2 - 3 1" in words_of(page)
+
+
+def test_a_mixture_has_modes_and_no_classes(tmp_path):
+    folder = made_run(tmp_path / "run", "data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
+    modes = {"modes_found": 8, "high_quality": 0.5, "reverse_kl": 0.25, "eval_samples": 50}
+    write_lines(folder / "metrics.jsonl", [played_row(0) | modes])
+    for name in ("data.json", "evaluation.json"):
+        (folder / name).unlink()
+    page = page_of(folder)
+    assert (
+        "Round 0: reverse KL of the modes (nats) 0.25 (0.25 at round 0; lower is better), 8 modes found."
+        in words_of(page)
+    )
+    assert 'id="classes"' not in page
+    assert list(choices_of(page)["axes"]) == ["round"], "nothing was sent, no time went by"
+
+
+def test_a_long_run_is_thinned_and_says_so(tmp_path):
+    folder = bare_run(tmp_path / "run", "rounds=3000")
+    rows = [played_row(round) for round in range(3001)]
+    rows[1234] |= {"d_loss": 77.0}
+    for round in range(0, 3001, 30):
+        rows[round] |= measured_row(100.0, 0.5)
+        draw(folder, round)
+    write_lines(folder / "metrics.jsonl", rows)
+    page = page_of(folder)
+    assert "Of 3,000 rounds the curves draw the lowest and the highest value of each stretch of 7.5" in words_of(page)
+    rounds = moments_of(page)["rounds"]
+    assert (len(rounds), rounds[0], rounds[-1]) == (60, 0, 3000)
+    assert "41 more evaluated rounds are left out here." in words_of(page)
+    assert len(page) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "metrics.jsonl",
+            '{"round": 0, "wall_s": 1, "sim_s": 0, "d_loss": "x"}\n',
+            "metrics.jsonl, line 1: not what raygan",
+        ),
+        (
+            "metrics.jsonl",
+            '{"round": 0, "wall_s": 1, "sim_s": 0, "late": -1}\n',
+            "line 1: not what raygan wrote: late: ",
+        ),
+        ("data.json", "{", "data.json: not JSON"),
+        ("data.json", '{"name": "x"}', "data.json: not what raygan wrote: samples: "),
+        (
+            "events.jsonl",
+            '{"time": "x", "round": "two", "what": "y"}\n',
+            "events.jsonl, line 1: not what raygan wrote: round",
+        ),
+        ("evaluation.json", '{"round": 1, "ema": {}, "nearest": 3}', "evaluation.json: not what raygan wrote: nearest"),
+        ("environment.json", "[]", "environment.json: not what raygan wrote: "),
+        ("samples/round_000005.png", "no picture", "round_000005.png: not a picture that can be read"),
+        ("samples/nearest.png", "no picture", "nearest.png: not a picture that can be read"),
+        ("config.yaml", "rounds: none", "config.yaml: rounds: "),
+    ],
+)
+def test_a_damaged_file_is_one_line_that_names_it(tmp_path, name, content, said):
+    folder = made_run(tmp_path / "run")
+    (folder / name).write_text(content)
+    with pytest.raises(InputError) as caught:
+        page_of(folder)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_counts_that_do_not_fit_the_classes_are_refused(tmp_path):
+    folder = made_run(tmp_path / "run")
+    write_data(folder, [[3, 7, 1]])
+    with pytest.raises(InputError, match=r"data\.json: not what raygan wrote: there are 2 classes, but not as many"):
+        page_of(folder)
+
+
+def test_the_command_writes_beside_the_run_or_where_it_is_told(tmp_path, capsys):
+    folder = made_run(tmp_path / "my run")
+    assert run(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert (folder / "report.html").is_file()
+    assert run(["report", folder.as_uri()]) == 2
+    assert "--out: say where the page of file:///" in capsys.readouterr().err
+    assert run(["report", folder.as_uri(), "--out", str(tmp_path / "away.html")]) == 0
+    assert "All 10 rounds are played" in (tmp_path / "away.html").read_text()
+    assert run(["report", str(folder), "--out", str(tmp_path / "page.txt")]) == 2
+    assert "name it with the ending .html" in capsys.readouterr().err
+    assert run(["report", str(tmp_path)]) == 2
+    assert "not a run folder" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert run(["report", str(folder), "--out", str(tmp_path / "file" / "page.html")]) == 2
+    assert "page.html cannot be written" in capsys.readouterr().err
+
+
+def test_the_page_says_how_to_play_it_again(tmp_path):
+    page = page_of(made_run(tmp_path / "run", "data.name=folder", "data.root=/my data", "method=mine:Own"))
+    line = re.search(r'<pre class="command">(.*?)</pre>', page)[1].replace("&#39;", "'")
+    assert shlex.split(line)[:3] == ["raygan", "train", "method=mine:Own"]
+    assert "data.root=/my data" in shlex.split(line)
+    text = words_of(page)
+    assert (
+        "It needs own code: mine, where Python finds it (the current folder will do); the data at data.root=/my data."
+        in text
+    )
