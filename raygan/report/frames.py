@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import product
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -119,6 +118,4 @@ def _as_drawn(image: Image.Image) -> Image.Image:
 
 def _is_enlarged(pixels: np.ndarray, factor: int) -> bool:
     """Whether each square of `factor` by `factor` pixels has one colour."""
-    first = pixels[::factor, ::factor]
-    places = product(range(factor), repeat=2)
-    return all(np.array_equal(pixels[down::factor, right::factor], first) for down, right in places)
+    return np.array_equal(pixels[::factor, ::factor].repeat(factor, 0).repeat(factor, 1), pixels)

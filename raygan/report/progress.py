@@ -99,8 +99,8 @@ def describe(metrics: Row) -> str:
 def bytes_in_words(count: float) -> str:
     """As short as it can be said."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
 

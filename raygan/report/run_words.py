@@ -31,7 +31,7 @@ def what_it_was(record: RunRecord) -> str:
     else:
         count = getattr(config.selection, "count", None)
         chosen = f", {count} of them in each round ({config.selection.name})" if count else ""
-        words.append(f"{config.data.partition.name} over {config.devices:,} devices{chosen}")
+        words.append(f"{config.data.partition.name} partition over {config.devices:,} devices{chosen}")
         if config.channel.name != "none":
             words.append(f"links: {config.channel.name}")
     words.append(f"{config.rounds:,} rounds, seed {config.seed}")

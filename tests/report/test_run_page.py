@@ -6,13 +6,16 @@ import re
 import shlex
 
 import pytest
+from PIL import Image
 
 from raygan import InputError
 from raygan.cli import run
+from raygan.report.grid import save_picture
+from raygan.report.record import read_record
 from raygan.report.run_page import write_report
+from raygan.report.run_words import how_it_stands, quality_now
 from tests.report.folders import (
     bare_run,
-    draw,
     made_run,
     measured_row,
     played_row,
@@ -71,7 +74,7 @@ def test_the_page_has_all_parts_in_their_order_and_needs_nothing_else(tmp_path):
 def test_the_head_says_what_the_run_was_and_came_to(tmp_path):
     text = words_of(page_of(made_run(tmp_path / "run", "data.partition.name=dirichlet")))
     assert (
-        "averaged, serial on digits (30 images of 8 by 8 in grey, 2 classes); dirichlet over 3 devices; 10 rounds"
+        "averaged, serial on digits (30 images of 8 by 8 in grey, 2 classes); dirichlet partition over 3 devices; 10 rounds"
         in text
     )
     assert "All 10 rounds are played: 10.5 s here, 20.0 s simulated, 30 MB sent" in text
@@ -124,7 +127,7 @@ def test_a_run_of_an_older_version_has_a_page(tmp_path):
     for name in ("data.json", "evaluation.json", "environment.json"):
         (folder / name).unlink()
     page = page_of(folder)
-    assert "on digits; iid over 3 devices" in words_of(page)
+    assert "on digits; iid partition over 3 devices" in words_of(page)
     assert 'id="classes"' in page, "the samples' classes are known, by number"
     assert 'id="partition"' not in page
     assert "Nearest training images" not in page
@@ -132,20 +135,26 @@ def test_a_run_of_an_older_version_has_a_page(tmp_path):
 
 def test_whether_it_is_over_is_said(tmp_path):
     folder = made_run(tmp_path / "run", played=7)
-    assert "Round 7 of 10 is the last recorded: the run goes on, or it was broken off" in words_of(page_of(folder))
-    write_closing(folder, round=7, ema={"fd_clf": 33.0, "classes_found": 1, "class_shares": [1.0, 0.0]})
-    text = words_of(page_of(folder))
-    assert "Interrupted after round 7 of 10, its state saved" in text
-    assert "Round 7: FD-clf 33 (200 at round 0; lower is better), 1 of 2 classes found." in text
-    write_closing(folder, round=5)  # it was resumed since
-    assert "the run goes on" in words_of(page_of(folder))
-    (folder / "error.txt").write_text("Traceback\nRunError: the disk is full\n")
-    assert (
-        "Ended by an error behind round 7 of 10, unless it was resumed since (error.txt: RunError: the disk is full)"
-        in (words_of(page_of(folder)))
+
+    def standing():
+        return how_it_stands(read_record(folder))
+
+    assert standing().startswith(
+        "Round 7 of 10 is the last recorded: the run goes on, or it was broken off: 7.5 s here"
     )
+    write_closing(folder, round=7, ema={"fd_clf": 33.0, "classes_found": 1, "class_shares": [1.0, 0.0]})
+    assert standing().startswith("Interrupted after round 7 of 10, its state saved: 7.5 s here")
+    last = "Round 7: FD-clf 33 (200 at round 0; lower is better), 1 of 2 classes found."
+    assert quality_now(read_record(folder)) == last
+    write_closing(folder, round=5)  # it was resumed since
+    assert "the run goes on" in standing()
+    (folder / "error.txt").write_text("Traceback\nRunError: the disk is full\n")
+    failed = (
+        "Ended by an error behind round 7 of 10, unless it was resumed since (error.txt: RunError: the disk is full)"
+    )
+    assert standing().startswith(failed)
     os.utime(folder / "error.txt", (0, 0))
-    assert "the run goes on" in words_of(page_of(folder)), "rounds were recorded after it"
+    assert "the run goes on" in standing(), "rounds were recorded after it"
 
 
 def test_who_took_part_is_drawn_where_it_changes_and_what_happened_is_listed(tmp_path):
@@ -210,7 +219,7 @@ def test_a_long_run_is_thinned_and_says_so(tmp_path):
     rows[1234] |= {"d_loss": 77.0}
     for round in range(0, 3001, 30):
         rows[round] |= measured_row(100.0, 0.5)
-        draw(folder, round)
+        save_picture(Image.new("L", (4, 4)), folder / "samples" / f"round_{round:06d}.png")
     write_lines(folder / "metrics.jsonl", rows)
     page = page_of(folder)
     assert "Of 3,000 rounds the curves draw the lowest and the highest value of each stretch of 7.5" in words_of(page)
