@@ -122,7 +122,7 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
             raise InputError(f"{word}: only eval.* keys (and gan.generator) can be set for a finished run")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config(settings)
-        from raygan.engine.evaluation import evaluate_run
+        from raygan.engine.closing import evaluate_run
 
         click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
     return DONE
@@ -141,7 +141,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
         raise InputError(f"{settings[0]}: only gan.generator can be given")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config()
-        from raygan.engine.evaluation import draw_samples
+        from raygan.engine.drawing import draw_samples
 
         draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
     click.echo(out)

@@ -60,3 +60,11 @@ def test_the_components_of_ones_own_in_the_docs_work(tmp_path, monkeypatch):
 def test_the_aggregator_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
     code_of("robustness.md", tmp_path, monkeypatch)
     raygan.train(tiny("aggregation.name=mine:Nearest", "rounds=2"), tmp_path / "run")
+
+
+def test_the_metric_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
+    code_of("metrics.md", tmp_path, monkeypatch)
+    result = raygan.train(tiny("eval.metrics=[mine:Spread]", "rounds=2"), tmp_path / "run")
+    assert {"spread", "spread_raw"} <= result.evaluations[-1].keys()
+    with pytest.raises(raygan.InputError, match=r"eval\.metrics: pathlib:Path is a type, but a class derived from"):
+        raygan.train(tiny("eval.metrics=[pathlib:Path]", "rounds=2"), tmp_path / "other")

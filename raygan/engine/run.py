@@ -1,12 +1,13 @@
 """One run: what is prepared before its processes are started, and how it is played to its end."""
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from raygan.channel.clock import Clock
 from raygan.config.tree import Config
 from raygan.data import load_data, split
+from raygan.data.about import about
 from raygan.engine.checkpoint import Snapshot, load_newest
 from raygan.engine.checks import check_weights, unlike_processors
 from raygan.engine.cluster import Connection, connect
@@ -43,7 +44,9 @@ class Run:
             watcher.on_phase(text)
 
     def report(self, text: str) -> None:
-        """Say to everyone who watches what happened."""
+        """Say to everyone who watches what happened, and keep it in the run folder."""
+        with suppress(OSError):  # a disk that is full has worse to say
+            self.folder.note(text)
         for watcher in self.watchers:
             watcher.on_event(text)
 
@@ -102,10 +105,12 @@ def play(run: Run, executor: Executor, after: int) -> int:
     folder = run.folder
     while True:
         with closing(executor), Saving(run.store, run.report, run.saved) as saving:
-            folder.generator.unlink(missing_ok=True)
+            for written_last in (folder.generator, folder.evaluation, folder.nearest):
+                written_last.unlink(missing_ok=True)
             folder.write_config(run.config)
             facts = executor.facts()
             folder.write_environment({"data_digest": run.setup.images.digest, **facts})
+            folder.write_data(about(run.config.data.name, run.setup.images, run.setup.shards))
             if unlike := unlike_processors(facts["processes"]):
                 run.report(unlike)
             run.tell("training")
