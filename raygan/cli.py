@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from raygan.config import Config, load_config
+from raygan.config import load_config
 from raygan.errors import InputError, RunError
 from raygan.plan.described import SPEC
-from raygan.run_folder import RunFolder
+from raygan.run_folder import RunFolder, new_folder
 from raygan.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
@@ -41,7 +41,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
             config = RunFolder(folder).read_config(overrides)
     else:
         config = load_config(source, overrides)
-    out = out or str(_new_folder(source, config))
+    out = out or str(new_folder(source, config))
     from raygan.engine.train import train as run
     from raygan.report.progress import ProgressDisplay
 
@@ -206,11 +206,6 @@ def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
         stray = sources[-1]
         raise InputError(f"{stray}: not of the form key=value (a config file or preset comes first, and only one)")
     return (sources[0] if sources else None), [word for word in words if "=" in word]
-
-
-def _new_folder(source: str | None, config: Config) -> Path:
-    name = Path(source).stem if source else config.data.name
-    return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
 
 
 if __name__ == "__main__":

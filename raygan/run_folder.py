@@ -200,6 +200,12 @@ class RunFolder:
         write_whole(self.metrics, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
+def new_folder(source: str | Path | None, config: Config) -> Path:
+    """Where a run goes when nobody says where: named by its config's source or data, its method and the time."""
+    name = Path(source).stem if source else config.data.name
+    return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
+
+
 def lasting(config: Config) -> FlatConfig:
     """The keys that a run's numbers depend on, which stay as they are when it is resumed."""
     flat = _flatten(config.model_dump(mode="json"))
