@@ -95,6 +95,13 @@ def discriminator_step(
 
     `mix` (N,) places WGAN-GP's penalty and is None for other losses. Returns the loss before the step.
     """
+    loss = discriminator_gradient(networks, real, fake, mix)
+    optimizer.step(round)
+    return loss
+
+
+def discriminator_gradient(networks: Networks, real: Tensor, fake: Tensor, mix: Tensor | None) -> float:
+    """Leave the gradient of such a step in the discriminator's `parameters.grad`; returns the loss."""
     discriminator = networks.discriminator
     _zero_grad(discriminator)
     if networks.per_sample:
@@ -104,7 +111,6 @@ def discriminator_step(
         real_logits = discriminator.module(real)
     loss = _discriminator_loss(networks, real_logits, fake_logits, real, fake, mix)
     loss.backward()
-    optimizer.step(round)
     return loss.item()
 
 
