@@ -89,17 +89,15 @@ class Stop(Section):
     """The whole sweep, as Ctrl-C would (hours since it was started or resumed)."""
 
 
-Scheduler = Annotated[
+_Schedulers = (
     Annotated[Fifo, Tag("<fifo>")]
     | Annotated[Asha, Tag("<asha>")]
     | Annotated[Pbt, Tag("<pbt>")]
-    | Annotated[Pb2, Tag("<pb2>")],
-    Field(discriminator=named("fifo", ("fifo", "asha", "pbt", "pb2"))),
-]
-Search = Annotated[
-    Annotated[Random, Tag("<random>")] | Annotated[Optuna, Tag("<optuna>")],
-    Field(discriminator=named("random", ("random", "optuna"))),
-]
+    | Annotated[Pb2, Tag("<pb2>")]
+)
+Scheduler = Annotated[_Schedulers, Field(discriminator=named("fifo", _Schedulers))]
+_Searches = Annotated[Random, Tag("<random>")] | Annotated[Optuna, Tag("<optuna>")]
+Search = Annotated[_Searches, Field(discriminator=named("random", _Searches))]
 
 
 class Sweep(Section):
