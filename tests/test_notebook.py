@@ -25,9 +25,7 @@ def played(tmp_path, monkeypatch):
     cells = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     assert len(cells) == 4
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in [*cells, "result.grid()"]])
-    NotebookClient(
-        notebook, timeout=400, kernel_name="here", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    NotebookClient(notebook, timeout=400, kernel_name="here", resources={"metadata": {"path": str(tmp_path)}}).execute()
     return notebook
 
 

@@ -69,8 +69,10 @@ def test_what_is_measured_depends_on_the_data_and_on_what_is_asked_for(tmp_path)
         "fd_clf_raw",
         "classes_found_raw",
     )
-    mixture = tiny("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
+    mixture = tiny("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp", "eval.metrics=[sliced]")
     assert measured(mixture)[:4] == ("reverse_kl", "modes_found", "high_quality", "sliced_wasserstein")
     weights = tmp_path / "weights.pth"
     weights.touch()
-    assert {"fid_raw", "kid", "kd_clf"} <= set(measured(tiny(f"eval.inception_weights={weights}")))
+    assert {"fid_raw", "kid", "kd_clf"} <= set(
+        measured(tiny(f"eval.inception_weights={weights}", "eval.metrics=[frechet,kernel]"))
+    )
