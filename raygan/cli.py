@@ -18,6 +18,7 @@ from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
 _CURVES = ("config.yaml", "metrics.jsonl", "samples")
+_REPORTED = (*_CURVES, "environment.json", "data.json", "events.jsonl", "evaluation.json", "error.txt")
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -149,9 +150,26 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
 
 
 @cli.command()
+@click.argument("where", metavar="DIR")
+@click.option("--out", type=click.Path(path_type=Path), help="The page to write (HTML).  [default: DIR/report.html]")
+def report(where: str, out: Path | None) -> int:
+    """Write one page of a run, over or not: how its samples grew, its curves, its data, its settings."""
+    if out is None and is_uri(where):
+        raise InputError(f"--out: say where the page of {where} is to be written, for example --out report.html")
+    from raygan.report.run_page import write_report
+
+    with opened(where, *_REPORTED) as folder:
+        click.echo(write_report(folder, out or folder / "report.html"))
+    return DONE
+
+
+@cli.command()
 @click.argument("places", metavar="DIR...", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The page to write (HTML).")
-@click.option("--metric", help="What to compare by, lower is better.  [default: fd_clf, or reverse_kl for mixtures]")
+@click.option(
+    "--metric",
+    help="What to compare by, lower is better.  [default: the first of fd_clf, reverse_kl, ... that all have]",
+)
 @click.option("--target", type=float, help="Value to be reached.  [default: the lowest that every run has reached]")
 def compare(places: tuple[str, ...], out: Path, metric: str | None, target: float | None) -> int:
     """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""

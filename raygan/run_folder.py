@@ -208,7 +208,7 @@ def new_folder(source: str | Path | None, config: Config) -> Path:
 
 def lasting(config: Config) -> FlatConfig:
     """The keys that a run's numbers depend on, which stay as they are when it is resumed."""
-    flat = _flatten(config.model_dump(mode="json"))
+    flat = flatten(config.model_dump(mode="json"))
     return {key: value for key, value in flat.items() if key in _BOUND or key.split(".")[0] not in _FREE}
 
 
@@ -236,11 +236,12 @@ def _in_force(settings: FlatConfig, played: int) -> FlatConfig:
     return {**settings, **begun}
 
 
-def _flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested sections by their whole dotted paths."""
     flat: dict[str, object] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat

@@ -31,6 +31,8 @@ def summarise(result: "Result", console: Console) -> None:
     console.print(f"  run folder: {result.uri or shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
     if result.picture is not None:
         console.print("  open this picture:", Text(str(shown(result.picture)), style="bold"), soft_wrap=True)
+    where = shlex.quote(result.uri or str(shown(result.out))) + (" --out report.html" if result.uri else "")
+    console.print(f"  all of it on a page: raygan report {where}", highlight=False, markup=False, soft_wrap=True)
 
 
 def summarise_sweep(outcome: "Outcome", console: Console) -> None:

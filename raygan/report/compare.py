@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from raygan.errors import InputError
-from raygan.report.curves import AXES, Run, common_metric, cost_of, hardest_common_target, read_runs
-from raygan.report.page import COLOURS, GREY, chart, embedded, environment, last_picture, write_texts
+from raygan.measures import RAW
+from raygan.report.curves import Run, common_metric, cost_of, hardest_common_target, read_runs
+from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider
+from raygan.report.page import COLOURS, environment, write_texts
+from raygan.report.quality import measure_of, measured, said
+from raygan.report.quality_chart import Line, quality_chart
+from raygan.report.settings import differing
+from raygan.report.sweep_results import shown
+from raygan.report.thinning import thinning_note
+
+_FEWEST_FRAMES = 6  # of a run, however many there are
 
 
 @dataclass(frozen=True)
@@ -43,15 +51,26 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     notes = _notes(runs, metric, target)
     table = summary(runs, metric, target)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
+    most = max(_FEWEST_FRAMES, 2 * MOST_FRAMES // len(runs))
+    frames = [drawn for run in runs if (drawn := _frames(run, metric, most))]
+    differences = differing({run.name: run.config for run in runs})
     page = (
         environment()
         .get_template("compare.html")
         .render(
-            metric=metric,
+            metric=measure_of(metric).title,
             target=target,
-            table=table.to_html(index=False, na_rep="not reached", float_format="{:.4g}".format, border=0, escape=True),
-            charts=[_chart(runs, metric, axis, target) for axis in AXES],
-            runs=[(run.name, embedded(last_picture(run.folder))) for run in runs],
+            table=_cells(table),
+            quality=_quality(runs, metric, target),
+            evaluations_note=thinning_note(max(len(run.curve) for run in runs), "evaluations"),
+            growth=slider(frames, {}),
+            most_frames=most,
+            count=len(runs),
+            differences={
+                "heads": ["key", *(run.name for run in runs)],
+                "numeric": [False] * (len(runs) + 1),
+                "rows": [[key, *values] for key, values in differences.items()],
+            },
             notes=notes,
             facts={"eval_samples": int(runs[0].curve["eval_samples"].iloc[-1])},
         )
@@ -111,17 +130,32 @@ def _notes(runs: list[Run], metric: str, target: float) -> list[str]:
     return notes
 
 
-def _chart(runs: list[Run], metric: str, axis: str, target: float) -> str:
-    figure = go.Figure()
-    for index, run in enumerate(runs):
-        figure.add_scatter(
-            x=run.curve[axis],
-            y=run.curve[metric],
-            name=run.name,
-            mode="lines+markers",
-            line={"color": COLOURS[index % len(COLOURS)]},
-        )
-    figure.add_hline(y=target, line_dash="dot", line_color=GREY, annotation_text="target", annotation_font_color=GREY)
-    figure.update_xaxes(title=AXES[axis], rangemode="tozero")
-    figure.update_yaxes(title=f"{metric} (log)", type="log")
-    return chart(figure, f"by-{axis}")
+def _cells(table: pd.DataFrame) -> dict[str, object]:
+    """The summary for the page; costs that are missing are of targets that were not reached."""
+    return {
+        "heads": list(table.columns),
+        "numeric": [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns],
+        "rows": [
+            ["not reached" if pd.isna(value) else shown(value) for value in row]
+            for row in table.itertuples(index=False, name=None)
+        ],
+    }
+
+
+def _quality(runs: list[Run], metric: str, target: float) -> tuple[str, dict[str, object]]:
+    """Curves of all that was measured, `metric` first."""
+    found = dict.fromkeys(name for run in runs for name in measured(run.curve))
+    raw = [name + RAW for name in found if any(name + RAW in run.curve for run in runs)]
+    lines = [Line(run.name, COLOURS[place % len(COLOURS)], "solid", run.curve, {}) for place, run in enumerate(runs)]
+    return quality_chart(lines, list(dict.fromkeys([metric, *found, *raw])), (metric, target))
+
+
+def _frames(run: Run, metric: str, most: int) -> RunFrames | None:
+    values = run.curve.set_index("round")
+    names = [metric, *(name for name in ("classes_found", "modes_found") if name in values)]
+
+    def cells(round: int) -> list[list[str]]:
+        return [[f"{round:,}", *(said(values.at[round, name]) for name in names)]]
+
+    heads = ["round", *(measure_of(name).title for name in names)]
+    return run_frames(run.folder, run.curve["round"].tolist(), most, run.name, heads, cells)

@@ -69,7 +69,7 @@ class ProgressDisplay:
             completed=round,
             losses=" ".join(losses),
             speed=f"{speed:.1f}/s" if speed else "",
-            traffic=f"simulated {_bytes(self._bytes)} {_duration(float(str(row['sim_s'])))}",
+            traffic=f"simulated {bytes_in_words(self._bytes)} {duration(float(str(row['sim_s'])))}",
         )
 
     def on_evaluation(self, round: int, metrics: Row) -> None:
@@ -97,7 +97,8 @@ def describe(metrics: Row) -> str:
     return ", ".join(words)
 
 
-def _bytes(count: float) -> str:
+def bytes_in_words(count: float) -> str:
+    """As short as it can be said."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}"
@@ -105,7 +106,10 @@ def _bytes(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Likewise, of a time."""
+    if seconds < 1:
+        return f"{seconds:.2g} s"
     for unit, length in (("s", 120), ("min", 120), ("h", 72)):
         if seconds < length:
             return f"{seconds:.1f} {unit}"

@@ -1,0 +1,50 @@
+"""The classes of the samples beside those of the data."""
+
+import html
+
+import plotly.graph_objects as go
+
+from raygan.report.page import COLOURS, GREY, chart
+from raygan.report.record import RunRecord
+
+
+def class_chart(record: RunRecord) -> str | None:
+    """Shares of classes (%): of the samples, drawn by the page's script, and of the data where it is known.
+
+    None: samples were not classified.
+    """
+    classes = _last_shares(record)
+    if not classes:
+        return None
+    facts = record.data
+    named = facts is not None and len(facts.classes) == len(classes)
+    names = [html.escape(name) for name in facts.classes] if facts and named else [str(n) for n in range(len(classes))]
+    figure = go.Figure()
+    hover = "%{x}: %{y:.3~g}%"
+    figure.add_bar(x=names, name="samples", marker={"color": COLOURS[1]}, hovertemplate=hover)
+    if facts and named and sum(facts.class_counts):
+        total = sum(facts.class_counts)
+        shares = [100 * count / total for count in facts.class_counts]
+        figure.add_bar(x=names, y=shares, name="data", marker={"color": GREY}, hovertemplate=hover)
+    figure.update_xaxes(type="category", title="class")
+    figure.update_yaxes(title="share (%)", rangemode="tozero")
+    return chart(figure, "classes", height=300, showlegend=True, margin={"l": 50, "r": 10, "t": 10, "b": 50})
+
+
+def shares_at(record: RunRecord, round: int) -> list[float]:
+    """The samples' shares of the classes at an evaluated round (%); empty where they were not classified."""
+    if "class_shares" not in record.rounds:
+        return []
+    (row,) = record.rounds.index[record.rounds["round"] == round]
+    return [round_off(100 * share) for share in record.rounds.at[row, "class_shares"]]
+
+
+def round_off(value: float) -> float:
+    """As precise as a chart shows it."""
+    return float(f"{value:.4g}")
+
+
+def _last_shares(record: RunRecord) -> list[float]:
+    classified = record.rounds[record.rounds["class_shares"].map(bool)]
+    shares: list[float] = classified["class_shares"].iloc[-1] if len(classified) else []
+    return shares

@@ -1,0 +1,125 @@
+"""A run's pictures by round, small enough to be in a page."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from raygan.errors import InputError
+from raygan.run_folder import RunFolder
+
+MOST_FRAMES = 60
+"""Pictures in a page of one run."""
+_LARGEST_FACTOR = 32
+_WIDEST = 520  # CSS pixels
+_SHADES = 32  # of a plot
+
+Rows = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside a page."""
+
+    source: str
+    """Its address: a PNG inside a data URI."""
+    width: int
+    """How wide it is to be drawn, if there is room (CSS pixels)."""
+    pixelated: bool
+    """Whether its pixels are to be seen as squares."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A round of the slider."""
+
+    round: int
+    source: str
+    cells: Rows
+    """Rows of the table beside the picture."""
+
+
+@dataclass(frozen=True)
+class RunFrames:
+    """What the slider moves of one run."""
+
+    name: str
+    heads: list[str]
+    """Of the table beside the picture."""
+    frames: list[Frame]
+    width: int
+    pixelated: bool
+
+
+def run_frames(
+    folder: RunFolder, evaluated: list[int], most: int, name: str, heads: list[str], cells: Callable[[int], Rows]
+) -> RunFrames | None:
+    """At most `most` of the pictures of evaluated rounds, each with the `cells` of its round; None: there are none.
+
+    Raises:
+        InputError: a picture is damaged.
+    """
+    rounds = _drawn_rounds(folder, evaluated, most)
+    if not rounds:
+        return None
+    pictures = [read_picture(folder.picture(round)) for round in rounds]
+    frames = [Frame(round, one.source, cells(round)) for round, one in zip(rounds, pictures, strict=True)]
+    return RunFrames(name, heads, frames, pictures[-1].width, pictures[-1].pixelated)
+
+
+def slider(runs: list[RunFrames], shares: Mapping[int, list[float]]) -> dict[str, Any] | None:
+    """What the template's slider is made of: it stops at every round that a run has a picture of. None: at none.
+
+    `shares` are what a chart of classes has to show at a round (%).
+    """
+    rounds = sorted({frame.round for run in runs for frame in run.frames})
+    return {"rounds": rounds, "runs": [asdict(run) for run in runs], "shares": shares} if rounds else None
+
+
+def _drawn_rounds(folder: RunFolder, evaluated: list[int], most: int) -> list[int]:
+    """The evaluated rounds that have a picture; of many the first, the last and `most` - 2 evenly between them."""
+    rounds = [round for round in evaluated if folder.picture(round).is_file()]
+    if len(rounds) <= most:
+        return rounds
+    return [rounds[place] for place in np.linspace(0, len(rounds) - 1, most).round().astype(int)]
+
+
+def read_picture(path: Path) -> Picture:
+    """A picture for a page. Grids that were enlarged by a whole factor lose it, plots most of their shades.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: not a picture that can be read: {error}") from error
+    plot = image.mode == "RGBA"  # of points; grids of images have no transparency
+    small = image.convert("RGB").quantize(_SHADES) if plot else _as_drawn(image)
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG", optimize=True)
+    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Picture(source, small.width * max(1, _WIDEST // small.width), small.width < image.width)
+
+
+def _as_drawn(image: Image.Image) -> Image.Image:
+    """A grid before it was enlarged by a whole factor."""
+    pixels = np.asarray(image)
+    factor = next(factor for factor in range(_LARGEST_FACTOR, 0, -1) if _is_enlarged(pixels, factor))
+    return Image.fromarray(np.ascontiguousarray(pixels[::factor, ::factor]))
+
+
+def _is_enlarged(pixels: np.ndarray, factor: int) -> bool:
+    """Whether each square of `factor` by `factor` pixels has one colour."""
+    if pixels.shape[0] % factor or pixels.shape[1] % factor:
+        return False
+    first = pixels[::factor, ::factor]
+    places = product(range(factor), repeat=2)
+    return all(np.array_equal(pixels[down::factor, right::factor], first) for down, right in places)

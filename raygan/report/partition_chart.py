@@ -1,0 +1,109 @@
+"""Who held what: each device's samples by class, and how far the generator is from them."""
+
+import html
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from raygan.report.page import COLOURS, GREY, chart
+from raygan.report.record import DataFacts, OfDevices
+
+MOST_BARS = 60
+"""Devices that have a bar each; more are a heat map."""
+_CLASS_COLOURS = (*COLOURS, "#ff9da6", "#d6a5c9")
+_NONE = [0, "rgba(128,128,128,0.1)"]
+_FEW_TO_MANY = [_NONE, [1e-9, "#3a6fc4"], [0.25, "#2aa5a0"], [0.5, "#7fae3a"], [0.75, "#f0a020"], [1, "#dd4f6a"]]
+
+
+def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
+    """A bar or a column per device, with FD-clf against its own shard below where that was measured."""
+    counts = np.array(facts.device_class_counts)
+    as_bars = len(counts) <= MOST_BARS and counts.shape[1] <= len(_CLASS_COLOURS)
+    figure = make_subplots(
+        rows=2 if distances else 1,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.08,
+        row_heights=[0.62, 0.38] if distances else [1.0],
+    )
+    if as_bars:
+        _add_bars(figure, counts, facts.classes)
+    elif counts.shape[1] == 1:
+        _add_sizes(figure, counts[:, 0])
+    else:
+        _add_heat_map(figure, counts, facts.classes)
+    if distances:
+        _add_distances(figure, distances)
+    figure.update_xaxes(title="device", row=2 if distances else 1)
+    return chart(
+        figure,
+        "partition",
+        height=600 if distances else 420,
+        margin={"l": 60, "r": 10, "t": 70 if as_bars else 10, "b": 50},
+        barmode="stack",
+        bargap=0.15,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        legend2={"orientation": "h", "y": -0.12, "yanchor": "top"},
+    )
+
+
+def _add_bars(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> None:
+    devices = np.arange(len(counts))
+    for label, colour, held in zip(classes, _CLASS_COLOURS, counts.T, strict=False):
+        name = html.escape(label) if len(classes) > 1 else "samples"
+        hover = f"device %{{x}}, {name}: %{{y}}<extra></extra>"
+        figure.add_bar(x=devices, y=held, name=name, marker={"color": colour}, hovertemplate=hover, row=1, col=1)
+    figure.update_yaxes(title="samples", row=1)
+
+
+def _add_sizes(figure: go.Figure, sizes: np.ndarray) -> None:
+    devices = np.arange(len(sizes))
+    line = {"shape": "hvh", "color": COLOURS[0]}
+    hover = "device %{x}: %{y} samples<extra></extra>"
+    figure.add_scatter(x=devices, y=sizes, name="samples", mode="lines", line=line, hovertemplate=hover, row=1, col=1)
+    figure.update_yaxes(title="samples", rangemode="tozero", row=1)
+
+
+def _add_heat_map(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> None:
+    figure.add_heatmap(
+        z=counts.T,
+        y=[html.escape(name) for name in classes],
+        colorscale=_FEW_TO_MANY,
+        zmin=0,
+        colorbar={"title": "samples", "thickness": 12, "len": 0.6, "y": 1, "yanchor": "top"},
+        hovertemplate="device %{x}, class %{y}: %{z} samples<extra></extra>",
+        row=1,
+        col=1,
+    )
+    figure.update_yaxes(title="class", type="category", row=1)
+
+
+def _add_distances(figure: go.Figure, distances: OfDevices) -> None:
+    figure.add_scatter(
+        x=np.arange(len(distances.fd_clf)),
+        y=np.array(distances.fd_clf, dtype=float),
+        name="FD-clf against the device's own samples",
+        mode="markers",
+        marker={"color": COLOURS[3], "size": 8, "symbol": "diamond"},
+        hovertemplate="device %{x}: %{y:.4~g}<extra></extra>",
+        legend="legend2",
+        row=2,
+        col=1,
+    )
+    means = (("mean", distances.mean_fd_clf, "dash"), ("against all data", distances.pooled_fd_clf, "dot"))
+    for name, value, dash in means:
+        if value is not None:
+            figure.add_scatter(
+                x=[-0.5, len(distances.fd_clf) - 0.5],
+                y=[value, value],
+                name=f"{name}: {value:.4g}",
+                mode="lines",
+                line={"color": GREY, "dash": dash},
+                hoverinfo="skip",
+                legend="legend2",
+                row=2,
+                col=1,
+            )
+    figure.update_yaxes(title="FD-clf", rangemode="tozero", row=2)

@@ -1,0 +1,87 @@
+"""What measurements are called, which way is better, and how they are said."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
+
+import pandas as pd
+
+from raygan.measures import MEASURES, RAW
+from raygan.report.sweep_results import shown
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measurement, as people say it."""
+
+    title: str
+    better: Literal["lower", "higher"] | None
+    """None: nobody knows (a user's own)."""
+
+
+_TITLES = {
+    "fd_clf": "FD-clf",
+    "kd_clf": "KD-clf",
+    "fid": "FID",
+    "kid": "KID",
+    "reverse_kl": "reverse KL of the modes (nats)",
+    "sliced_wasserstein": "sliced Wasserstein distance",
+    "high_quality": "share of points on a mode",
+}
+
+
+def _title(name: str) -> str:
+    plain = name.removesuffix("_clf").replace("_", " ")
+    if plain in ("precision", "recall", "density", "coverage"):
+        return f"{plain} ({'classifier' if name.endswith('_clf') else 'Inception'})"
+    return _TITLES.get(name, plain)
+
+
+_KNOWN = {
+    name: Measure(_title(name), "lower" if better == "min" else "higher")
+    for name, better in MEASURES.items()
+    if not name.endswith(RAW)
+}
+"""All that raygan measures; the first that a run has stands for its quality."""
+_NO_MEASURE = (
+    *("round", "wall_s", "sim_s", "devices", "late", "bytes_down", "bytes_up", "bytes_swap", "megabytes"),
+    *("d_loss", "g_loss", "eval_samples", "eval_seed", "reference_images", "compared_images"),
+)
+
+
+def measured(curve: pd.DataFrame) -> list[str]:
+    """What the evaluations have measured of the averaged generator, in raygan's order, a user's own last."""
+    numeric = curve.select_dtypes("number").columns.difference(_NO_MEASURE, sort=False)
+    found = [name for name in numeric if name.removesuffix(RAW) == name or name.removesuffix(RAW) not in numeric]
+    order = list(_KNOWN)
+    return sorted(found, key=lambda name: order.index(name) if name in _KNOWN else len(order))
+
+
+def measure_of(name: str) -> Measure:
+    """What a measurement is called; of the raw generator, too."""
+    averaged = name.removesuffix(RAW)
+    known = _KNOWN.get(averaged, Measure(averaged, None))
+    return Measure(f"{known.title}, raw generator", known.better) if averaged != name else known
+
+
+def direction(name: str) -> str:
+    """Which way is better, in words; nothing where nobody knows."""
+    better = measure_of(name).better
+    return f"{better} is better" if better else ""
+
+
+def said(value: Any) -> str:
+    """A measured value; "-" where there is none."""
+    return shown(value) if isinstance(value, Real) and not math.isnan(value) else "-"
+
+
+def in_words(row: Mapping[str, Any], name: str, before: str = "") -> str:
+    """A measurement in a few words: `name`, with something to say `before` it was so, and how many classes or modes."""
+    words = [f"{measure_of(name).title} {said(row.get(name))}{before}"]
+    if isinstance(shares := row.get("class_shares"), list):
+        words.append(f"{said(row.get('classes_found'))} of {len(shares)} classes found")
+    if "modes_found" in row and name != "modes_found":
+        words.append(f"{said(row['modes_found'])} modes found")
+    return ", ".join(words)

@@ -1,0 +1,82 @@
+"""Quality curves that a page's reader chooses: which measurement, against what."""
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from raygan.report.curves import AXES
+from raygan.report.page import chart
+from raygan.report.quality import direction, measure_of
+from raygan.report.thinning import thinned
+
+_DIGITS = 6  # of the numbers in a page
+_DECADE = 10  # times the smallest value; from here on, equal steps hide the small ones
+_FEW_DECADES = 1000  # times the smallest value; beyond, a log axis has room for powers of ten only
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the chart: what is shown of each measurement."""
+
+    name: str
+    colour: str
+    dash: str
+    curve: pd.DataFrame
+    """A row per evaluation, with `AXES`."""
+    columns: dict[str, str]
+    """The column that a measurement is in, where it is not the measurement's name; a curve may lack it."""
+
+
+def quality_chart(
+    lines: list[Line], measures: list[str], target: tuple[str, float] | None = None
+) -> tuple[str, dict[str, object]]:
+    """An empty chart of `lines`, and what the page's script draws in it; the first of `measures` to begin with.
+
+    `target` is a value of one of them that is drawn as a line of its own.
+    """
+    figure = go.Figure()
+    for line in lines:
+        style = {"color": line.colour, "dash": line.dash}
+        hover = "%{x:.4~g}, %{y:.4~g}"
+        figure.add_scatter(name=html.escape(line.name), mode="lines+markers", line=style, hovertemplate=hover)
+    figure.update_traces(marker={"size": 5})
+    figure.update_xaxes(rangemode="tozero")
+    axes = {axis: title for axis, title in AXES.items() if any(line.curve[axis].any() for line in lines)}
+    choices = {
+        "axes": axes or {"round": AXES["round"]},
+        "measures": {name: _drawn(name, lines, list(axes) or ["round"], target) for name in measures},
+    }
+    return chart(figure, "quality", showlegend=True), choices
+
+
+def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, float] | None) -> dict[str, object]:
+    """One measurement of every line, thinned."""
+    parts = [_known(line.curve, line.columns.get(name, name)) for line in lines]
+    values = pd.concat([values for _, values in parts])
+    goal = target[1] if target is not None and target[0] == name else None
+    log = bool(len(values) and values.min() > 0 and values.max() >= _DECADE * values.min())
+    title = measure_of(name).title
+    return {
+        "title": html.escape(title) + (" (log)" if log else ""),
+        "better": direction(name),
+        "log": log,
+        "ticks": "D2" if log and values.max() < _FEW_DECADES * values.min() else None,
+        "x": {axis: [_short(curve[axis]) for curve, _ in parts] for axis in axes},
+        "y": [_short(values) for _, values in parts],
+        "target": goal,
+    }
+
+
+def _known(curve: pd.DataFrame, column: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The evaluations that have a value in a column, thinned, and the values."""
+    if column not in curve:
+        return curve.iloc[:0], pd.Series(dtype=float)
+    known = thinned(curve[np.isfinite(curve[column].astype(float))], [column])
+    return known, known[column]
+
+
+def _short(values: pd.Series) -> list[float]:
+    return [float(f"{value:.{_DIGITS}g}") for value in values]

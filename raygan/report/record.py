@@ -1,0 +1,200 @@
+"""All that a run folder says of a run, read and checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from raygan.config import Config
+from raygan.errors import InputError
+from raygan.files import load_json
+from raygan.report.curves import read_curve
+from raygan.run_folder import RunFolder
+
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """What one file, or one line of it, holds; later versions may add to it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class Line(Record):
+    """What charts draw of a line of metrics.jsonl, beside the measurements."""
+
+    bytes_down: NotNegative = 0
+    bytes_up: NotNegative = 0
+    bytes_swap: NotNegative = 0
+    devices: NotNegative | None = None
+    late: NotNegative = 0
+    dropped: dict[str, str] = {}
+    phases_s: dict[str, float] = {}
+    spent_s: dict[str, float] = {}
+    d_loss: float | None = None
+    g_loss: float | None = None
+    class_shares: list[float] = []
+
+
+class DataFacts(Record):
+    """data.json: the data as it was, and who held what."""
+
+    name: str
+    samples: NotNegative
+    shape: list[int]
+    classes: list[str]
+    class_counts: list[NotNegative]
+    devices: NotNegative
+    device_class_counts: list[list[NotNegative]]
+    """A row per device, of the first ones where there are many."""
+
+    @model_validator(mode="after")
+    def _a_count_per_class(self) -> Self:
+        if any(len(counts) != len(self.classes) for counts in (self.class_counts, *self.device_class_counts)):
+            raise ValueError(f"there are {len(self.classes)} classes, but not as many counts in each list")
+        return self
+
+
+class Event(Record):
+    """A line of events.jsonl."""
+
+    time: str
+    round: int
+    what: str
+
+
+class OfDevices(Record):
+    """FD-clf of the generator against each device's own shard; None where a shard is too small for one."""
+
+    fd_clf: list[float | None]
+    mean_fd_clf: float | None
+    pooled_fd_clf: float | None
+
+
+class Nearest(Record):
+    """How far samples are from their nearest training images, and real images from their nearest others."""
+
+    distances: list[float]
+    real_median: float
+    ratio_median: float | None
+    samples: int
+    neighbours: int
+
+
+class Closing(Record):
+    """evaluation.json: what was measured when the run was over."""
+
+    round: int
+    ema: dict[str, Any]
+    devices: OfDevices | None = None
+    nearest: Nearest | None = None
+
+
+class Environment(Record):
+    """environment.json, as far as it is shown in words."""
+
+    versions: dict[str, str] = {}
+    python: str = ""
+    machine: str = ""
+    git_commit: str | None = None
+    command: list[str] = []
+    data_digest: str | None = None
+    processes: list[dict[str, Any]] = []
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run: what it was asked to be, and what is known of it by now. None: there is no such file."""
+
+    folder: RunFolder
+    config: Config
+    rounds: pd.DataFrame
+    """A row per line of metrics.jsonl, with the fields of `Line`; round 0 is before training."""
+    curve: pd.DataFrame
+    """A row per evaluation, as `curves.curve_of` has them; no columns if there was none."""
+    data: DataFacts | None
+    events: list[Event]
+    closing: Closing | None
+    environment: Environment | None
+    nearest_picture: Path | None
+
+    @property
+    def last_round(self) -> int:
+        """The last round that metrics.jsonl has; 0 if it has none."""
+        return int(self.rounds["round"].iloc[-1]) if len(self.rounds) else 0
+
+
+def read_record(root: Path) -> RunRecord:
+    """Read a run folder.
+
+    Raises:
+        InputError: it is none, or a file in it is damaged; names the file.
+    """
+    folder = RunFolder(root)
+    config = folder.read_config()
+    nearest = folder.samples / "nearest.png"
+    return RunRecord(
+        folder=folder,
+        config=config,
+        rounds=_rounds(folder),
+        curve=read_curve(folder),
+        data=_whole(root / "data.json", DataFacts),
+        events=_lines(root / "events.jsonl"),
+        closing=_whole(root / "evaluation.json", Closing),
+        environment=_whole(folder.environment, Environment),
+        nearest_picture=nearest if nearest.is_file() else None,
+    )
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def _rounds(folder: RunFolder) -> pd.DataFrame:
+    lines = [
+        {"round": row["round"], "wall_s": row["wall_s"], "sim_s": row["sim_s"]}
+        | dict(_checked(row, Line, f"{folder.metrics}, line {number}"))
+        for number, row in enumerate(folder.rows(), 1)
+    ]
+    return pd.DataFrame(lines, columns=["round", "wall_s", "sim_s", *Line.model_fields])
+
+
+def _lines(path: Path) -> list[Event]:
+    """What follows the last line end is still being written."""
+    lines = (_content(path) or b"").split(b"\n")[:-1]
+    return [
+        _checked(_parsed(line, f"{path}, line {number}"), Event, f"{path}, line {number}")
+        for number, line in enumerate(lines, 1)
+    ]
+
+
+def _whole(path: Path, kind: type[Kind]) -> Kind | None:
+    content = _content(path)
+    return None if content is None else _checked(_parsed(content, str(path)), kind, str(path))
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _parsed(content: bytes, where: str) -> object:
+    try:
+        return load_json(content)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error})") from error
+
+
+def _checked(value: object, kind: type[Kind], where: str) -> Kind:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: not what raygan wrote: {key + ': ' if key else ''}{said}") from error

@@ -1,0 +1,119 @@
+"""Charts of a run's rounds: losses, what was sent and how long it took, and who took part."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from raygan.report.page import COLOURS, chart
+from raygan.report.thinning import thinned
+
+_HOVER = "round %{x}: %{y:.4~g}"
+_DOWN, _UP, _SWAP = COLOURS[0], COLOURS[1], COLOURS[2]
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Each as HTML; None where there is nothing to draw."""
+
+    losses: str | None
+    seconds: str | None
+    traffic: str | None
+    simulated_phases: str | None
+    measured_phases: str | None
+    taking_part: str | None
+
+
+def run_charts(rounds: pd.DataFrame) -> Charts:
+    """The charts of a run whose rounds are as `record.RunRecord` has them."""
+    played = rounds[rounds["round"] > 0]
+    return Charts(
+        losses=_losses(played),
+        seconds=_lines(played, {"sim_s": ("simulated seconds", _DOWN)}, "simulated seconds so far", "seconds"),
+        traffic=_traffic(played),
+        simulated_phases=_phases(played, "phases_s", "simulated-phases", _DOWN),
+        measured_phases=_phases(played, "spent_s", "measured-phases", _UP),
+        taking_part=_taking_part(played),
+    )
+
+
+def everyone_took_part(rounds: pd.DataFrame) -> int | None:
+    """How many devices took part, if they were as many in every round and none was late or left out; else None."""
+    played = rounds[rounds["round"] > 0]
+    constant = played["devices"].nunique() == 1 and not played["late"].any() and not played["dropped"].map(len).any()
+    return int(played["devices"].iloc[0]) if constant else None
+
+
+def _losses(played: pd.DataFrame) -> str | None:
+    columns = {"d_loss": ("discriminator", _DOWN), "g_loss": ("generator", _UP)}
+    return _lines(played, columns, "loss", "losses", height=360)
+
+
+def _traffic(played: pd.DataFrame) -> str | None:
+    ways = {"bytes_down": ("down", _DOWN), "bytes_up": ("up", _UP), "bytes_swap": ("between devices", _SWAP)}
+    sent = {column: as_drawn for column, as_drawn in ways.items() if played[column].any()}
+    so_far = played.assign(**{column: played[column].cumsum() / 1e6 for column in sent})
+    return _lines(so_far, sent, "MB so far", "traffic")
+
+
+def _taking_part(played: pd.DataFrame) -> str | None:
+    counts = played.assign(dropped=played["dropped"].map(len))
+    columns = {
+        "devices": ("took part", _DOWN),
+        "late": ("late: gave up at the deadline", _UP),
+        "dropped": ("took part, but left out", COLOURS[3]),
+    }
+    shown = {name: as_drawn for name, as_drawn in columns.items() if name == "devices" or counts[name].any()}
+    return _lines(counts, shown, "devices", "taking-part", rangemode="tozero")
+
+
+def _lines(
+    table: pd.DataFrame,
+    columns: dict[str, tuple[str, str]],
+    title: str,
+    name: str,
+    height: int = 320,
+    rangemode: str = "normal",
+) -> str | None:
+    """Columns, each with its name and colour, against rounds."""
+    known = [column for column in columns if table[column].notna().any()]
+    if not known:
+        return None
+    drawn = thinned(table, known)
+    figure = go.Figure()
+    for column in known:
+        label, colour = columns[column]
+        figure.add_scatter(
+            x=drawn["round"],
+            y=drawn[column].astype(float),
+            name=label,
+            mode="lines",
+            line={"color": colour, "width": 1.5},
+            hovertemplate=_HOVER,
+        )
+    figure.update_xaxes(title="rounds", rangemode="tozero")
+    figure.update_yaxes(title=title, rangemode=rangemode)
+    return chart(figure, name, height=height, showlegend=len(known) > 1)
+
+
+def _phases(played: pd.DataFrame, column: str, name: str, colour: str) -> str | None:
+    """The mean seconds of a round's phases, over all rounds; those that took no time are left out."""
+    table = pd.DataFrame(played[column].tolist(), index=played.index)
+    means = table.fillna(0.0).mean()
+    means = means[means > 0]
+    if means.empty:
+        return None
+    figure = go.Figure()
+    figure.add_bar(
+        x=means,
+        y=means.index,
+        orientation="h",
+        marker={"color": colour},
+        texttemplate="%{x:.3~s}s",
+        textposition="outside",
+        hovertemplate="%{y}: %{x:.4~s}s<extra></extra>",
+        cliponaxis=False,
+    )
+    figure.update_xaxes(title="mean of a round", rangemode="tozero", tickformat="~s", ticksuffix="s")
+    figure.update_yaxes(autorange="reversed", type="category")
+    return chart(figure, name, height=60 + 50 + 32 * len(means), margin={"l": 90, "r": 60, "t": 10, "b": 50})
