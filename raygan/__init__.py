@@ -11,19 +11,71 @@ from raygan.config import Config, load_config, preset_names
 from raygan.errors import InputError, RunError
 
 if TYPE_CHECKING:
+    from raygan.engine.generator_file import Weights
     from raygan.engine.ledger import Watcher
     from raygan.engine.result import Result
+    from raygan.engine.trained import TrainedGenerator
     from raygan.sweep.spec import Sweep
     from raygan.sweep.tune import ResultGrid
 
-__all__ = ["Config", "InputError", "RunError", "load_config", "load_sweep", "preset_names", "train", "tune"]
+__all__ = [
+    "Config",
+    "InputError",
+    "RunError",
+    "load_config",
+    "load_generator",
+    "load_sweep",
+    "open_run",
+    "preset_names",
+    "train",
+    "tune",
+]
 
 
-def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "Iterable[Watcher]" = ()) -> "Result":
-    """Train as `config` says, into the run folder `out`; see `raygan.engine.train.train`."""
+def train(
+    config: Config | str | Path,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    watchers: "Iterable[Watcher] | None" = None,
+) -> "Result":
+    """Train as `config` says (a preset's name and a YAML file's path will do), into the run folder `out`.
+
+    Without `out`, into a new folder below `runs`. Progress is shown, in a notebook too, unless `watchers` are given:
+    `watchers=[]` is silent. See `raygan.engine.train.train` for the rest.
+    """
     from raygan.engine.train import train as run
+    from raygan.run_folder import new_folder
 
-    return run(config, out, resume=resume, watchers=watchers)
+    source = None if isinstance(config, Config) else config
+    read = config if isinstance(config, Config) else load_config(config)
+    into = out or new_folder(source, read)
+    if watchers is not None:
+        return run(read, into, resume=resume, watchers=watchers)
+    from rich.console import Console
+
+    from raygan.report.progress import ProgressDisplay
+
+    with ProgressDisplay(read.rounds, Console()) as display:
+        return run(read, into, resume=resume, watchers=[display])
+
+
+def open_run(out: str | Path) -> "Result":
+    """The result of a run that was played before, in the folder `out`.
+
+    Raises:
+        InputError: it is not a run folder.
+    """
+    from raygan.engine.result import reopened
+
+    return reopened(Path(out))
+
+
+def load_generator(path: str | Path, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
+    """A trained generator as a torch module; see `raygan.engine.trained.load`."""
+    from raygan.engine.trained import load
+
+    return load(path, weights, generator)
 
 
 def load_sweep(source: str | Path, words: Iterable[str] = ()) -> "Sweep":

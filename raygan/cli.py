@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from raygan.config import Config, load_config
+from raygan.config import load_config
 from raygan.errors import InputError, RunError
 from raygan.plan.described import SPEC
-from raygan.run_folder import RunFolder
+from raygan.run_folder import RunFolder, new_folder
 from raygan.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
@@ -42,7 +42,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
             config = RunFolder(folder).read_config(overrides)
     else:
         config = load_config(source, overrides)
-    out = out or str(_new_folder(source, config))
+    out = out or str(new_folder(source, config))
     from raygan.engine.train import train as run
     from raygan.report.progress import ProgressDisplay
 
@@ -123,7 +123,7 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
             raise InputError(f"{word}: only eval.* keys (and gan.generator) can be set for a finished run")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config(settings)
-        from raygan.engine.evaluation import evaluate_run
+        from raygan.engine.closing import evaluate_run
 
         click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
     return DONE
@@ -142,7 +142,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
         raise InputError(f"{settings[0]}: only gan.generator can be given")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config()
-        from raygan.engine.evaluation import draw_samples
+        from raygan.engine.drawing import draw_samples
 
         draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
     click.echo(out)
@@ -224,11 +224,6 @@ def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
         stray = sources[-1]
         raise InputError(f"{stray}: not of the form key=value (a config file or preset comes first, and only one)")
     return (sources[0] if sources else None), [word for word in words if "=" in word]
-
-
-def _new_folder(source: str | None, config: Config) -> Path:
-    name = Path(source).stem if source else config.data.name
-    return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What each name in a config stands for.
 
-A new network, loss, data set, partition, method, aggregator, channel or selection is its own file plus one line
-here. Any of them can also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing heavy
-is imported until `resolve` is called, so a config is checked without torch.
+A new network, loss, data set, partition, method, aggregator, channel, selection or metric is its own file plus one
+line here. Any of them can also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing
+heavy is imported until `resolve` is called, so a config is checked without torch.
 """
 
 import difflib
@@ -71,6 +71,14 @@ SELECTIONS = {
     "best_channel": "raygan.channel.selection:BestChannel",
     "proportional_fair": "raygan.channel.selection:Fair",
 }
+METRICS = {
+    "frechet": "raygan.metrics.frechet:Frechet",
+    "classes": "raygan.metrics.classes:Classes",
+    "kernel": "raygan.metrics.kernel:Kernel",
+    "manifold": "raygan.metrics.manifold:Manifold",
+    "score": "raygan.metrics.score:Score",
+    "sliced": "raygan.metrics.sliced:Sliced",
+}
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
@@ -102,16 +110,26 @@ def resolve(table: Mapping[str, str], name: str, key: str) -> Any:
         raise InputError(f"{key}: cannot import {name!r}: {error}") from error
 
 
+def derived(table: Mapping[str, str], name: str, key: str, base: type[Built]) -> type[Built]:
+    """The class that `name` stands for.
+
+    Raises:
+        InputError: it is no class derived from `base`; names `key`.
+    """
+    component = resolve(table, name, key)
+    if not (isinstance(component, type) and issubclass(component, base)):
+        wanted = f"{base.__module__}.{base.__qualname__}"
+        raise InputError(f"{key}: {name} is a {type(component).__name__}, but a class derived from {wanted} is needed")
+    return component
+
+
 def build(table: Mapping[str, str], name: str, key: str, base: type[Built], *arguments: object) -> Built:
     """An object of the class that `name` stands for, called with `arguments`.
 
     Raises:
         InputError: it is no class derived from `base`, or cannot be built; names `key`.
     """
-    component = resolve(table, name, key)
-    if not (isinstance(component, type) and issubclass(component, base)):
-        wanted = f"{base.__module__}.{base.__qualname__}"
-        raise InputError(f"{key}: {name} is a {type(component).__name__}, but a class derived from {wanted} is needed")
+    component = derived(table, name, key, base)
     try:
         return component(*arguments)
     except InputError:

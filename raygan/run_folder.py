@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ class RunFolder:
         self.generator = root / "generator.safetensors"
         self.tensorboard = root / "tensorboard"
         self.error = root / "error.txt"
+        self.data = root / "data.json"
+        self.events = root / "events.jsonl"
+        self.evaluation = root / "evaluation.json"
+        self.nearest = self.samples / "nearest.png"
         self._made: list[Path] = []
 
     def picture(self, round: int) -> Path:
@@ -96,8 +101,22 @@ class RunFolder:
             "command": sys.argv,
             **facts,
         }
-        text = json.dumps(about, indent=2) + "\n"
-        write_whole(self.environment, lambda aside: aside.write_text(text, encoding="utf-8"))
+        _write_json(self.environment, about)
+
+    def write_data(self, facts: Mapping[str, object]) -> None:
+        """Write what the data is and how it is dealt."""
+        _write_json(self.data, facts)
+
+    def write_evaluation(self, facts: Mapping[str, object]) -> None:
+        """Write what was measured when the run was over."""
+        _write_json(self.evaluation, facts)
+
+    def note(self, what: str) -> None:
+        """Add a line to events.jsonl: what happened, when, and after which round."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        line = json.dumps({"time": now, "round": max(self.last_round(), 0), "what": what})
+        with self.events.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def check_same_data(self, digest: str) -> None:
         """Refuse to resume on other data than the run began with.
@@ -170,7 +189,7 @@ class RunFolder:
 
     def trim(self, last_round: int) -> None:
         """Drop the lines of metrics.jsonl and the pictures behind `last_round`, and files that were half written."""
-        for whole in (self.config, self.environment, self.metrics, self.generator):
+        for whole in (self.config, self.environment, self.metrics, self.generator, self.data, self.evaluation):
             for half in self.root.glob(f".{whole.name}.*"):
                 half.unlink()
         for path in self.samples.glob("round_*.png"):
@@ -179,6 +198,12 @@ class RunFolder:
                 path.unlink()
         text = "".join(json.dumps(row) + "\n" for row in self.rows()[: last_round + 1])
         write_whole(self.metrics, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def new_folder(source: str | Path | None, config: Config) -> Path:
+    """Where a run goes when nobody says where: named by its config's source or data, its method and the time."""
+    name = Path(source).stem if source else config.data.name
+    return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
 
 
 def lasting(config: Config) -> FlatConfig:
@@ -220,6 +245,11 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def _write_json(path: Path, facts: Mapping[str, object]) -> None:
+    text = json.dumps(facts, indent=2) + "\n"
+    write_whole(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def _git_commit() -> str | None:

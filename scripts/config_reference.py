@@ -32,7 +32,8 @@ def written(value: object) -> str:
     if value in ({}, ""):
         return "{}" if value == {} else '""'
     if isinstance(value, tuple):
-        return written(value[0]) if value else "[]"  # one number stands for all devices
+        one_for_all = len(value) == 1
+        return written(value[0]) if one_for_all else f"[{', '.join(map(written, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -19,6 +19,8 @@ TINY = [
     "eval.every=2",
     "eval.samples=50",
     "eval.classifier_epochs=1",
+    "eval.metrics=[frechet,classes]",
+    "eval.nearest=0",
     "checkpoint.every=2",
 ]
 

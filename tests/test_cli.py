@@ -142,7 +142,7 @@ WRONG = [
     (["train", "devices=2000"], "devices: 2000 devices for 1797 samples; at most 1797 fit"),
     (["train", "data.partition.name=classes", "devices=2"], "at least 5 devices fit"),
     (["train", "data.partition.alpha=1"], "only data.partition.name=dirichlet"),
-    (["train", "eval.inception_weights=/no/weights.pth"], "eval.inception_weights: /no/weights.pth is not a file"),
+    (["train", "eval.inception_weights=/no/weights.pth"], "eval.inception_weights: /no/weights.pth cannot be read"),
     (
         ["train", "devices=1797", "gan.discriminator_norm=batch", "gan.generator=mlp", "gan.discriminator=mlp"],
         "fails on a batch of shape (1, ",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from raygan import Config, InputError, load_config, preset_names
+from raygan import Config, InputError, components, load_config, preset_names
 from raygan.config import dump_config
 from raygan.config.data import Cifar10, Dirichlet
 from raygan.config.explain import sections_of
@@ -175,6 +175,19 @@ def test_a_files_section_given_as_a_word_is_refused_with_its_key(tmp_path):
         load_config(path, ["data.limit=100"])
     path.write_text("data:\n")
     assert load_config(path, ["data.limit=100"]).data.limit == 100
+
+
+@pytest.mark.parametrize("table", ["DATA_SETS", "PARTITIONS", "AGGREGATORS", "CHANNELS", "SELECTIONS"])
+def test_a_line_in_a_table_is_enough_for_a_component_without_knobs(table, monkeypatch):
+    key = {"DATA_SETS": "data", "PARTITIONS": "data.partition"}.get(table, table.removesuffix("S").lower())
+    key = {"aggregator": "aggregation"}.get(key, key)
+    with pytest.raises(InputError, match=rf"{key}\.name: 'brand_new' is not known"):
+        load_config(None, [f"{key}.name=brand_new"])
+    monkeypatch.setitem(getattr(components, table), "brand_new", "mine:Brand")
+    section = load_config(None, [f"{key}.name=brand_new", f"{key}.options.x=3"])
+    for part in key.split("."):
+        section = getattr(section, part)
+    assert (section.name, section.options) == ("brand_new", {"x": 3})
 
 
 def every_section(section: type[Section]):

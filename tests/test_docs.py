@@ -21,6 +21,20 @@ def test_relative_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def anchors(page):
+    """The names under which the headings of a page can be linked to, made as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_sections_lead_to_one(page):
+    for target, section in re.findall(r"\]\(([^)#]*)#([^)]+)\)", page.read_text()):
+        if "://" not in target:
+            assert section in anchors(page.parent / target if target else page), f"{target}#{section}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_named_files_exist(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
@@ -60,3 +74,11 @@ def test_the_components_of_ones_own_in_the_docs_work(tmp_path, monkeypatch):
 def test_the_aggregator_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
     code_of("robustness.md", tmp_path, monkeypatch)
     raygan.train(tiny("aggregation.name=mine:Nearest", "rounds=2"), tmp_path / "run")
+
+
+def test_the_metric_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
+    code_of("metrics.md", tmp_path, monkeypatch)
+    result = raygan.train(tiny("eval.metrics=[mine:Spread]", "rounds=2"), tmp_path / "run")
+    assert {"spread", "spread_raw"} <= result.evaluations[-1].keys()
+    with pytest.raises(raygan.InputError, match=r"eval\.metrics: pathlib:Path is a type, but a class derived from"):
+        raygan.train(tiny("eval.metrics=[pathlib:Path]", "rounds=2"), tmp_path / "other")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raygan"
-FREE = {"config", "errors", "components", "rng"}
+FREE = {"config", "errors", "components", "rng", "measures"}
 FILES = {"files", "run_folder", "storage"}
 MAY_USE = {
     "config": {"errors", "components"},

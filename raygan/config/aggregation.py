@@ -47,11 +47,11 @@ class OwnAggregation(Section):
     """Free settings your class reads."""
 
 
-Aggregation = Annotated[
+_Aggregations = (
     Annotated[Plain, Tag("<mean>")]
     | Annotated[Median, Tag("<median>")]
     | Annotated[TrimmedMean, Tag("<trimmed_mean>")]
     | Annotated[ClippedMean, Tag("<clipped_mean>")]
-    | Annotated[OwnAggregation, Tag("<own>")],
-    Field(discriminator=named("mean", AGGREGATORS)),
-]
+    | Annotated[OwnAggregation, Tag("<own>")]
+)
+Aggregation = Annotated[_Aggregations, Field(discriminator=named("mean", _Aggregations))]

@@ -52,14 +52,14 @@ class OwnPartition(Section):
     """Free settings your function reads."""
 
 
-Partition = Annotated[
+_Partitions = (
     Annotated[Iid, Tag("<iid>")]
     | Annotated[Dirichlet, Tag("<dirichlet>")]
     | Annotated[Classes, Tag("<classes>")]
     | Annotated[Quantity, Tag("<quantity>")]
-    | Annotated[OwnPartition, Tag("<own>")],
-    named("iid", PARTITIONS),
-]
+    | Annotated[OwnPartition, Tag("<own>")]
+)
+Partition = Annotated[_Partitions, named("iid", _Partitions)]
 
 
 class DataSet(Section):
@@ -171,7 +171,7 @@ class OwnData(DataSet):
     """Free settings your function reads."""
 
 
-Data = Annotated[
+_DataSets = (
     Annotated[Digits, Tag("<digits>")]
     | Annotated[Gaussians, Tag("<gaussians>")]
     | Annotated[Mnist, Tag("<mnist>")]
@@ -180,6 +180,6 @@ Data = Annotated[
     | Annotated[CelebA, Tag("<celeba>")]
     | Annotated[Folder, Tag("<folder>")]
     | Annotated[Npz, Tag("<npz>")]
-    | Annotated[OwnData, Tag("<own>")],
-    named("digits", DATA_SETS),
-]
+    | Annotated[OwnData, Tag("<own>")]
+)
+Data = Annotated[_DataSets, named("digits", _DataSets)]

@@ -93,10 +93,8 @@ class Sgd(LearningRates):
     """Momentum (0: none)."""
 
 
-Optimizer = Annotated[
-    Annotated[Adam, Tag("<adam>")] | Annotated[Sgd, Tag("<sgd>")],
-    Field(discriminator=named("adam", ("adam", "sgd"))),
-]
+_Optimizers = Annotated[Adam, Tag("<adam>")] | Annotated[Sgd, Tag("<sgd>")]
+Optimizer = Annotated[_Optimizers, Field(discriminator=named("adam", _Optimizers))]
 
 CHANGING = ("device_optimizer.lr", "generator_optimizer.lr")
 """What can change in mid-run: each has a `..._steps` beside it."""

@@ -1,9 +1,8 @@
 """What every part of the config tree is made of."""
 
-from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -27,13 +26,17 @@ class Section(BaseModel):
     )
 
 
-def named(default: str, sections: Collection[str]) -> Discriminator:
-    """Choose a union's member by its `name`; an import path chooses the member tagged `own`."""
+def named(default: str, union: Any) -> Discriminator:
+    """Choose a union's member by its `name`: the one that is tagged with it, else the one tagged `own`.
+
+    So a component that has a name in a table and no section of its own is set up as an import path is.
+    """
+    tags = {tagged.tag for member in get_args(union) for tagged in get_args(member) if isinstance(tagged, Tag)}
 
     def tag(value: Any) -> str | None:
         name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", None)
         if not isinstance(name, str):
             return None
-        return f"<{name}>" if name in sections else "<own>"
+        return f"<{name}>" if f"<{name}>" in tags else "<own>"
 
     return Discriminator(tag)

@@ -85,13 +85,13 @@ class OwnChannel(Links):
     """Free settings your class reads."""
 
 
-Channel = Annotated[
+_Channels = (
     Annotated[NoChannel, Tag("<none>")]
     | Annotated[Constant, Tag("<constant>")]
     | Annotated[Wireless, Tag("<wireless>")]
-    | Annotated[OwnChannel, Tag("<own>")],
-    Field(discriminator=named("none", CHANNELS)),
-]
+    | Annotated[OwnChannel, Tag("<own>")]
+)
+Channel = Annotated[_Channels, Field(discriminator=named("none", _Channels))]
 
 
 # --- compute --------------------------------------------------------------------------------------
@@ -169,12 +169,12 @@ class OwnPolicy(Policy):
     """Free settings your class reads."""
 
 
-Selection = Annotated[
+_Selections = (
     Annotated[All, Tag("<all>")]
     | Annotated[Uniform, Tag("<uniform>")]
     | Annotated[RoundRobin, Tag("<round_robin>")]
     | Annotated[BestChannel, Tag("<best_channel>")]
     | Annotated[ProportionalFair, Tag("<proportional_fair>")]
-    | Annotated[OwnPolicy, Tag("<own>")],
-    Field(discriminator=named("all", SELECTIONS)),
-]
+    | Annotated[OwnPolicy, Tag("<own>")]
+)
+Selection = Annotated[_Selections, Field(discriminator=named("all", _Selections))]

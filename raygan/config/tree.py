@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from raygan.components import METHODS, check_name
+from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
@@ -62,14 +62,21 @@ class Eval(Section):
     """Evaluate at round 0, every so many rounds, and at the last one (rounds)."""
     samples: Annotated[int, Field(ge=2)] = 2000
     """Generated samples per evaluation. Frechet distances at different counts do not compare."""
+    metrics: tuple[Annotated[str, AfterValidator(lambda name: check_name(METRICS, name))], ...] = tuple(METRICS)
+    """What is measured, by names or import paths to a `Metric`. 2-D mixtures: their mode coverage, and of these what
+    needs no classifier."""
     classifier_epochs: Count = 8
     """Passes over at most 20,000 images when the data set's classifier is trained (once; cached)."""
     inception_weights: Path | None = None
-    """Inception weights (pt_inception-2015-12-05-6726825d.pth): adds `fid`; needs the `fid` extra."""
+    """Inception weights, the file pt_inception-2015-12-05-6726825d.pth itself: adds `fid`, `kid` and more; needs the
+    `fid` extra."""
     gpus: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of a GPU for `fid` (the rest is measured on a CPU)."""
     grid: Annotated[int, Field(ge=1, le=32)] = 10
     """Rows and columns of the sample grids (images)."""
+    nearest: Annotated[int, Field(ge=0, le=100)] = 8
+    """Samples whose nearest training images are drawn when the run is over (0: none, so that no training image is
+    in the run folder)."""
 
 
 class Checkpoint(Section):

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
 from raygan.config.tree import Config
 from raygan.errors import InputError
+from raygan.metrics.inception import is_inception
 
 _COMPUTES = ("raygan", "torch")
 
@@ -15,10 +17,23 @@ _COMPUTES = ("raygan", "torch")
 def check_weights(config: Config) -> None:
     """Raise InputError if Inception weights are named but cannot be used."""
     weights = config.eval.inception_weights
-    if weights is not None and not weights.is_file():
-        raise InputError(f"eval.inception_weights: {weights} is not a file")
     if weights is not None and find_spec("torch_fidelity") is None:
         raise InputError("eval.inception_weights: FID needs torch-fidelity; pip install 'raygan[fid]'")
+    if weights is not None:
+        check_inception(weights)
+
+
+def check_inception(weights: Path) -> None:
+    """Raise InputError if a file does not hold the Inception weights that FID is defined by, before it is loaded."""
+    try:
+        known = is_inception(weights)
+    except OSError as error:
+        raise InputError(f"eval.inception_weights: {weights} cannot be read: {error.strerror or error}") from error
+    if not known:
+        raise InputError(
+            f"eval.inception_weights: {weights} is not pt_inception-2015-12-05-6726825d.pth: its SHA-256 is another; "
+            "distances on other weights are no FID, and an unknown file is not loaded"
+        )
 
 
 def computes_with() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -9,11 +10,14 @@ import torch
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.engine.checkpoint import Snapshot, load_newest, remove_old, save_snapshot
+from raygan.engine.closing import by_device, memorised
 from raygan.engine.compute import threads
-from raygan.engine.evaluation import Evaluator, draw, sample_batches
+from raygan.engine.drawing import draw
+from raygan.engine.evaluation import Evaluator, sample_batches
 from raygan.engine.generator_file import save_generator
 from raygan.gan.flat import FlatModule
 from raygan.gan.steps import build_generator
+from raygan.measures import RAW
 from raygan.methods.base import State
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
@@ -33,24 +37,38 @@ class Recorder:
         self._settings = settings
         self._images = images
         self._saved = max(first_round - 1, 0)
-        self._evaluator: Evaluator | None = None
+        self._measured: tuple[int, dict[str, dict[str, object]]] = (-1, {})
         self._tensorboard = TensorBoardMirror(root, first_round)
 
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
         """Metrics of the averaged generator, those of the raw one with `_raw` behind, and the sample grid."""
         with threads(1):
-            if self._evaluator is None:
-                self._evaluator = Evaluator(self._config, self._images)
-            network = FlatModule(build_generator(self._config.gan, self._images.shape), torch.device("cpu"))
-            network.module.eval().requires_grad_(False)
-            network.load(generators["raw"])
-            raw = self._evaluator.measure(network.module)
+            measured = self._measure(round, generators)
+            network = self._network()
             network.load(generators["ema"])
-            metrics = self._evaluator.measure(network.module)
             self._draw(round, network)
         self._tensorboard.update()
-        of_raw = {f"{name}_raw": value for name, value in raw.items() if name != "class_shares"}
-        return metrics | of_raw | self._evaluator.about
+        of_raw = {f"{name}{RAW}": value for name, value in measured["raw"].items() if not isinstance(value, list)}
+        return measured["ema"] | of_raw | self._evaluator.about
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self._config, self._images)
+
+    def _network(self) -> FlatModule:
+        network = FlatModule(build_generator(self._config.gan, self._images.shape), torch.device("cpu"))
+        network.module.eval().requires_grad_(False)
+        return network
+
+    def _measure(self, round: int, generators: State) -> dict[str, dict[str, object]]:
+        """Metrics of the averaged and of the raw generator after a round; of the last one they are remembered."""
+        if self._measured[0] != round:
+            network, found = self._network(), {}
+            for weights in ("ema", "raw"):
+                network.load(generators[weights])
+                found[weights] = self._evaluator.measure(network.module)
+            self._measured = round, found
+        return self._measured[1]
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
@@ -67,10 +85,23 @@ class Recorder:
         return snapshot.of(devices) if snapshot is not None else {}
 
     def export(self, round: int, generators: State) -> None:
-        """Write generator.safetensors, and to TensorBoard what it lacks."""
+        """Write generator.safetensors and evaluation.json, and to TensorBoard what it lacks."""
         self._tensorboard.update()
         self._remove_old()
         save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
+        self._close(round, generators)
+
+    def _close(self, round: int, generators: State) -> None:
+        """Write evaluation.json, and the picture of the nearest training images."""
+        with threads(1):
+            measured = self._measure(round, generators)
+            network = self._network()
+            network.load(generators["ema"])
+            devices = by_device(self._config, self._images, self._evaluator, network.module, measured["ema"])
+            nearest, picture = memorised(self._config, self._images, network.module)
+        if picture is not None:
+            save_picture(picture, self._folder.nearest)
+        self._folder.write_evaluation({"round": round, **measured, **devices, **nearest, **self._evaluator.about})
 
     def _remove_old(self) -> None:
         remove_old(self._folder.checkpoints, self._config.checkpoint.keep, self._folder.last_round())

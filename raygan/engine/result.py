@@ -3,8 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
+from typing import TYPE_CHECKING, Any
 
 from raygan.run_folder import Row, RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+    from raygan.engine.generator_file import Weights
+    from raygan.engine.trained import TrainedGenerator
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,13 @@ class Result:
         return RunFolder(self.out).rows()
 
     @property
+    def metrics(self) -> "pd.DataFrame":
+        """The lines of metrics.jsonl as a table, a row per round; what was not measured in a round is NaN."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows).set_index("round")
+
+    @property
     def evaluations(self) -> list[Row]:
         """The lines of the rounds that were evaluated, round 0 first."""
         evaluated = {path.stem for path in RunFolder(self.out).samples.glob("round_*.png")}
@@ -40,3 +55,52 @@ class Result:
     def picture(self) -> Path | None:
         """The newest sample grid."""
         return max(RunFolder(self.out).samples.glob("round_*.png"), default=None)
+
+    def load_generator(self, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
+        """The trained generator, as a module; see `raygan.load_generator`."""
+        from raygan.engine.trained import load
+
+        return load(self.generator, weights, generator)
+
+    def samples(self, count: int, seed: int | None = None, generator: str | None = None) -> Any:
+        """Samples of the averaged generator as a numpy array.
+
+        Images (count, H, W) or (count, H, W, 3) uint8, points (count, 2) float32. Without a seed they are those of the
+        run's sample grids. `generator` names a network of your own again.
+        """
+        from raygan.gan.batches import to_bytes
+
+        drawn = self._draw(count, seed, generator)
+        if drawn.dim() == 2:
+            return drawn.numpy()
+        pixels = to_bytes(drawn).transpose(0, 2, 3, 1)
+        return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+    def grid(self, count: int = 64, seed: int | None = None, generator: str | None = None) -> "Image":
+        """A picture of `samples`, which a notebook shows."""
+        import math
+
+        from raygan.engine.drawing import draw
+
+        return draw(self._draw(count, seed, generator), columns=math.isqrt(count - 1) + 1)
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the page that `raygan report` writes, into the run folder if it is not said where."""
+        from raygan.report.run_page import write_report
+
+        return write_report(self.out, Path(out) if out is not None else self.out / "report.html")
+
+    def _draw(self, count: int, seed: int | None, generator: str | None) -> Any:
+        chosen = RunFolder(self.out).read_config().seed if seed is None else seed
+        return self.load_generator(generator=generator).sample(count, chosen)
+
+
+def reopened(out: Path) -> Result:
+    """The result of a run that was played before.
+
+    Raises:
+        InputError: it is not a run folder.
+    """
+    folder = RunFolder(out.resolve())
+    folder.read_config()
+    return Result(folder.root, max(folder.last_round(), 0), stopped_by=None)

@@ -1,12 +1,13 @@
 """One run: what is prepared before its processes are started, and how it is played to its end."""
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from raygan.channel.clock import Clock
 from raygan.config.tree import Config
 from raygan.data import load_data, split
+from raygan.data.about import about
 from raygan.engine.checkpoint import Snapshot, load_newest
 from raygan.engine.checks import check_weights, unlike_processors
 from raygan.engine.cluster import Connection, connect
@@ -46,6 +47,16 @@ class Run:
         """Say to everyone who watches what happened."""
         for watcher in self.watchers:
             watcher.on_event(text)
+
+    def note(self, text: str) -> None:
+        """Keep in the run folder what happened."""
+        with suppress(OSError):  # a disk that is full has worse to say
+            self.folder.note(text)
+
+    def happened(self, text: str) -> None:
+        """Say it, and keep it."""
+        self.report(text)
+        self.note(text)
 
     def saved(self, round: int) -> None:
         """Say to everyone who watches that the state after a round is kept."""
@@ -101,13 +112,17 @@ def play(run: Run, executor: Executor, after: int) -> int:
     lost: Counter[int] = Counter()
     folder = run.folder
     while True:
-        with closing(executor), Saving(run.store, run.report, run.saved) as saving:
-            folder.generator.unlink(missing_ok=True)
+        with closing(executor), Saving(run.store, run.happened, run.saved) as saving:
+            for written_last in (folder.generator, folder.evaluation, folder.nearest):
+                written_last.unlink(missing_ok=True)
             folder.write_config(run.config)
             facts = executor.facts()
             folder.write_environment({"data_digest": run.setup.images.digest, **facts})
+            folder.write_data(about(run.config.data.name, run.setup.images, run.setup.shards))
             if unlike := unlike_processors(facts["processes"]):
-                run.report(unlike)
+                run.happened(unlike)
+            if after:
+                run.note(f"going on after round {after}")
             run.tell("training")
             rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:
@@ -116,7 +131,7 @@ def play(run: Run, executor: Executor, after: int) -> int:
                 lost[rounds.completed] += 1
                 if lost[rounds.completed] == PATIENCE:
                     raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
-                run.report(f"{error}; starting again")
+                run.happened(f"{error}; starting again")
         executor, after = _start_again(run)
 
 
@@ -130,7 +145,7 @@ def _start_again(run: Run) -> tuple[Executor, int]:
             start = run.newest_checkpoint()
             return run.open(start), start.round if start is not None else 0
         except ProcessLostError as error:
-            run.report(f"{error}; starting again")
+            run.happened(f"{error}; starting again")
         except InputError as error:  # such as a cluster that has become too small
             raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
     raise RunError(f"a process was lost, and so were those that were started again, {PATIENCE - 1} times")

@@ -34,6 +34,12 @@ class FlatModule:
             parameter.grad = piece
 
     @property
+    def gradient(self) -> Tensor:
+        """Of the parameters, laid out as they are."""
+        assert self.parameters.grad is not None  # laid out once, never released
+        return self.parameters.grad
+
+    @property
     def buffers(self) -> Tensor:
         """The part of the vector behind the parameters."""
         return self.vector[self.num_parameters :]

@@ -27,17 +27,16 @@ class FlatOptimizer:
         """Step the network's parameters along their gradient, at the learning rate of the round."""
         parameters, settings = self._network.parameters, self._settings
         lr = settings.lr_at(round)
-        assert parameters.grad is not None  # laid out once by FlatModule, never released
         parts = self.vector.split(self._network.num_parameters)
         # Neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor otherwise than the
         # rest, so a flat vector's step would differ from the layers' own; the plain one is the same bit for bit.
         if isinstance(settings, Sgd):
-            _sgd(parameters, parameters.grad, parts[0] if settings.momentum else None, lr, settings)
+            _sgd(parameters, self._network.gradient, parts[0] if settings.momentum else None, lr, settings)
         else:
             moments, squares, count = parts
             adam(
                 [parameters],
-                [parameters.grad],
+                [self._network.gradient],
                 [moments],
                 [squares],
                 [],

@@ -95,8 +95,15 @@ def discriminator_step(
 
     `mix` (N,) places WGAN-GP's penalty and is None for other losses. Returns the loss before the step.
     """
+    loss = discriminator_gradient(networks, real, fake, mix)
+    optimizer.step(round)
+    return loss
+
+
+def discriminator_gradient(networks: Networks, real: Tensor, fake: Tensor, mix: Tensor | None) -> float:
+    """Leave the gradient of such a step as the discriminator's `gradient`; returns the loss."""
     discriminator = networks.discriminator
-    _zero_grad(discriminator)
+    discriminator.gradient.zero_()
     if networks.per_sample:
         real_logits, fake_logits = discriminator.module(torch.cat([real, fake])).split([len(real), len(fake)])
     else:
@@ -104,7 +111,6 @@ def discriminator_step(
         real_logits = discriminator.module(real)
     loss = _discriminator_loss(networks, real_logits, fake_logits, real, fake, mix)
     loss.backward()
-    optimizer.step(round)
     return loss.item()
 
 
@@ -122,8 +128,8 @@ def simultaneous_step(
     Returns the discriminator's and the generator's loss before the step.
     """
     generator, discriminator = networks.generator, networks.discriminator
-    _zero_grad(generator)
-    _zero_grad(discriminator)
+    generator.gradient.zero_()
+    discriminator.gradient.zero_()
     fake = generator.module(z)
     logits = discriminator.module(fake)
     d_loss = _discriminator_loss(networks, discriminator.module(real), logits, real, fake.detach(), mix)
@@ -147,7 +153,7 @@ def feedback_step(
     networks: Networks, optimizer: FlatOptimizer, round: int, judged: Iterable[tuple[Tensor, Tensor]]
 ) -> None:
     """One descent step of the generator on batches of its samples, each with the gradient at every sample."""
-    _zero_grad(networks.generator)
+    networks.generator.gradient.zero_()
     for fake, gradient in judged:
         fake.backward(gradient)
     optimizer.step(round)
@@ -168,7 +174,7 @@ def generator_step(networks: Networks, optimizer: FlatOptimizer, round: int, z: 
     Returns the loss before the step.
     """
     generator, discriminator = networks.generator, networks.discriminator
-    _zero_grad(generator)
+    generator.gradient.zero_()
     loss = networks.loss.generator(discriminator.module(generator.module(z)))
     loss.backward(inputs=_trained(generator))
     optimizer.step(round)
@@ -178,9 +184,3 @@ def generator_step(networks: Networks, optimizer: FlatOptimizer, round: int, z: 
 def _trained(network: FlatModule) -> list[nn.Parameter]:
     """The parameters that learn: all but those that a user's own network keeps frozen."""
     return [parameter for parameter in network.module.parameters() if parameter.requires_grad]
-
-
-def _zero_grad(network: FlatModule) -> None:
-    gradient = network.parameters.grad
-    assert gradient is not None  # laid out once by FlatModule, never released
-    gradient.zero_()

@@ -17,10 +17,10 @@ from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
 from raygan.gan.flat import FlatModule, array_of, fill
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import discriminator_step, generate, generator_step
-from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.gan.steps import discriminator_step, generate
+from raygan.methods.base import DeviceSide, Mean, Method, Metrics, Shard, State, Update
+from raygan.methods.generator import GeneratorServer
 from raygan.methods.local import local_batches, mean
-from raygan.rng import Role, noise, stream, torch_seeded
 
 
 class AveragedDevice(DeviceSide):
@@ -88,12 +88,11 @@ class AveragedDevice(DeviceSide):
         return kept
 
 
-class AveragedServer(ServerSide):
+class AveragedServer(GeneratorServer):
     """Averages the discriminators and updates the generator: after the average, or meanwhile."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         super().__init__(config, shape, torch_device)
-        self._optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
         self._shared_size = _shared_size(self.networks.discriminator, config)
         moments = 0
         if config.averaged.optimizer_state == "average":
@@ -124,7 +123,7 @@ class AveragedServer(ServerSide):
 
     def meanwhile(self, round: int) -> Metrics:
         """Parallel schedule: the generator steps on the discriminator of the round before."""
-        return self._generator_steps(round) if self.config.schedule == "parallel" else {}
+        return self.generator_steps(round) if self.config.schedule == "parallel" else {}
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
         """The average becomes the global discriminator; serial schedule: the generator steps on it."""
@@ -134,27 +133,15 @@ class AveragedServer(ServerSide):
         with torch.no_grad():
             fill(self.networks.discriminator.vector[: self._shared_size], new[: self._shared_size])
         self._moments = new[self._shared_size :]
-        return self._generator_steps(round) if self.config.schedule == "serial" else {}
-
-    def _generator_steps(self, round: int) -> Metrics:
-        config = self.config
-        latents = stream(config.seed, Role.SERVER_NOISE, round=round)
-        losses = []
-        with torch_seeded(config.seed, Role.SERVER_TORCH, round=round):
-            for _ in range(config.generator_steps):
-                z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
-                losses.append(generator_step(self.networks, self._optimizer, round, z))
-                self.update_ema()
-        return {"g_loss": mean(losses)}
+        return self.generator_steps(round) if self.config.schedule == "serial" else {}
 
     def state(self) -> State:
-        """Also the generator's optimiser and the averaged moments."""
-        return super().state() | {"optimizer": self._optimizer.dump(), "moments": self._moments}
+        """Also the averaged moments."""
+        return super().state() | {"moments": self._moments}
 
     def restore(self, state: State) -> None:
         """Go back to a `state`."""
         super().restore(state)
-        self._optimizer.load(state["optimizer"])
         self._moments = np.array(state["moments"])
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from raygan.errors import InputError
+from raygan.measures import RAW
 from raygan.report.curves import Run, common_metric, cost_of, hardest_common_target, read_runs
 from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
-from raygan.report.quality import RAW, measure_of, measured, said
+from raygan.report.quality import measure_of, measured, said
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.settings import differing
 from raygan.report.sweep_results import shown

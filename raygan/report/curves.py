@@ -8,16 +8,13 @@ import pandas as pd
 
 from raygan.config import Config
 from raygan.errors import InputError
-from raygan.report.quality import MEASURES, RAW
+from raygan.measures import LOWER, MEASURES
 from raygan.run_folder import Row, RunFolder
 
-_LOWER = [name for name, measure in MEASURES.items() if measure.better == "lower"]
-METRICS = (*_LOWER, *(name + RAW for name in _LOWER))
-"""What runs can be compared by, lower is better; unless one is asked for, by the first that all have."""
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
 _SAME_YARDSTICK = ("eval_samples", "classifier", "reference_images")
-_NUMBERS = ("round", "sim_s", "bytes_up", "bytes_down", "bytes_swap", "eval_samples", "reference_images", *METRICS)
+_NUMBERS = ("round", "sim_s", "bytes_up", "bytes_down", "bytes_swap", "eval_samples", "reference_images", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -116,15 +113,15 @@ def _names(roots: list[Path]) -> list[str]:
 
 
 def common_metric(runs: list[Run], asked: str | None) -> str:
-    """The metric to compare by.
+    """The metric to compare by: the one asked for, or the first of `LOWER` that all runs have.
 
     Raises:
         InputError: a run lacks it.
     """
-    known = [metric for metric in METRICS if all(metric in run.curve for run in runs)]
+    known = [metric for metric in LOWER if all(metric in run.curve for run in runs)]
     if asked in known or (known and asked is None):
         return asked or known[0]
-    wanted = f"{asked} (lower is better)" if asked else " or ".join(METRICS)
+    wanted = f"{asked} (lower is better)" if asked else " or ".join(LOWER)
     raise InputError(f"--metric: not every run has measured {wanted}; all have: {', '.join(known) or 'none'}")
 
 

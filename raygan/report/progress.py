@@ -1,5 +1,6 @@
-"""The live display of a run in a terminal; plain lines where there is none."""
+"""The live display of a run in a terminal or a notebook; plain lines where there is none."""
 
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,7 @@ class ProgressDisplay:
 
     def __init__(self, rounds: int, console: Console) -> None:
         self._console = console
-        self._live = console.is_terminal
+        self._live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),

@@ -8,10 +8,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from raygan.measures import MEASURES, RAW
 from raygan.report.sweep_results import shown
-
-RAW = "_raw"
-"""Behind a measurement's name: of the generator as it is, without the moving average."""
 
 
 @dataclass(frozen=True)
@@ -23,25 +21,28 @@ class Measure:
     """None: nobody knows (a user's own)."""
 
 
-MEASURES = {
-    "fd_clf": Measure("FD-clf", "lower"),
-    "reverse_kl": Measure("reverse KL of the modes (nats)", "lower"),
-    "fid": Measure("FID", "lower"),
-    "kid_clf": Measure("KID-clf", "lower"),
-    "kid": Measure("KID", "lower"),
-    "sliced_wasserstein": Measure("sliced Wasserstein distance", "lower"),
-    "classifier_score": Measure("classifier score", "higher"),
-    "classes_found": Measure("classes found", "higher"),
-    "modes_found": Measure("modes found", "higher"),
-    "high_quality": Measure("share of points on a mode", "higher"),
-    "precision_clf": Measure("precision (classifier)", "higher"),
-    "recall_clf": Measure("recall (classifier)", "higher"),
-    "density_clf": Measure("density (classifier)", "higher"),
-    "coverage_clf": Measure("coverage (classifier)", "higher"),
-    "precision": Measure("precision (Inception)", "higher"),
-    "recall": Measure("recall (Inception)", "higher"),
-    "density": Measure("density (Inception)", "higher"),
-    "coverage": Measure("coverage (Inception)", "higher"),
+_TITLES = {
+    "fd_clf": "FD-clf",
+    "kd_clf": "KD-clf",
+    "fid": "FID",
+    "kid": "KID",
+    "reverse_kl": "reverse KL of the modes (nats)",
+    "sliced_wasserstein": "sliced Wasserstein distance",
+    "high_quality": "share of points on a mode",
+}
+
+
+def _title(name: str) -> str:
+    plain = name.removesuffix("_clf").replace("_", " ")
+    if plain in ("precision", "recall", "density", "coverage"):
+        return f"{plain} ({'classifier' if name.endswith('_clf') else 'Inception'})"
+    return _TITLES.get(name, plain)
+
+
+_KNOWN = {
+    name: Measure(_title(name), "lower" if better == "min" else "higher")
+    for name, better in MEASURES.items()
+    if not name.endswith(RAW)
 }
 """All that raygan measures; the first that a run has stands for its quality."""
 _NO_MEASURE = (
@@ -51,17 +52,17 @@ _NO_MEASURE = (
 
 
 def measured(curve: pd.DataFrame) -> list[str]:
-    """What the evaluations have measured of the averaged generator, in the order of `MEASURES`, a user's own last."""
+    """What the evaluations have measured of the averaged generator, in raygan's order, a user's own last."""
     numeric = curve.select_dtypes("number").columns.difference(_NO_MEASURE, sort=False)
     found = [name for name in numeric if name.removesuffix(RAW) == name or name.removesuffix(RAW) not in numeric]
-    order = list(MEASURES)
-    return sorted(found, key=lambda name: order.index(name) if name in MEASURES else len(order))
+    order = list(_KNOWN)
+    return sorted(found, key=lambda name: order.index(name) if name in _KNOWN else len(order))
 
 
 def measure_of(name: str) -> Measure:
     """What a measurement is called; of the raw generator, too."""
     averaged = name.removesuffix(RAW)
-    known = MEASURES.get(averaged, Measure(averaged, None))
+    known = _KNOWN.get(averaged, Measure(averaged, None))
     return Measure(f"{known.title}, raw generator", known.better) if averaged != name else known
 
 

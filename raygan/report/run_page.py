@@ -7,11 +7,12 @@ from typing import Any
 
 from raygan.config import dump_config
 from raygan.errors import InputError
+from raygan.measures import RAW
 from raygan.report.class_chart import class_chart, shares_at
 from raygan.report.frames import MOST_FRAMES, read_picture, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
 from raygan.report.partition_chart import partition_chart
-from raygan.report.quality import RAW, measure_of, measured, said
+from raygan.report.quality import measure_of, measured, said
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.record import Environment, RunRecord, read_record
 from raygan.report.run_charts import everyone_took_part, run_charts

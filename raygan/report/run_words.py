@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from raygan.measures import RAW
 from raygan.report.progress import bytes_in_words, duration
-from raygan.report.quality import RAW, direction, in_words, measure_of, measured, said
+from raygan.report.quality import direction, in_words, measure_of, measured, said
 from raygan.report.record import DataFacts, Nearest, RunRecord
 
 _ALIKE = (0.8, 0.5)  # parts of the distance between real images; what they are called below them is ours

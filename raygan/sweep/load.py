@@ -12,7 +12,7 @@ from raygan.config.load import checked, merge
 from raygan.config.source import Tree, dump, parse_word, read
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.sweep.metrics import measured
+from raygan.measures import measured
 from raygan.sweep.space import GridSearch, Options, Range, Settings, Space, corners, domains, points
 from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 

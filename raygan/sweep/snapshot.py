@@ -13,8 +13,9 @@ def take(folder: RunFolder, round: int, to: Path) -> None:
     """Copy what a run that has been saved and measured after `round` had come to; `to` is a run folder then."""
     for part in (folder.samples, folder.checkpoints / f"round_{round:06d}"):
         shutil.copytree(part, to / part.relative_to(folder.root))
-    for file in (folder.config, folder.environment, folder.metrics, folder.generator):
-        if file.exists():  # the generator only of a run that is over
+    begun_with, so_far = (folder.config, folder.environment, folder.data), (folder.metrics, folder.events)
+    for file in (*begun_with, *so_far, folder.generator, folder.evaluation):
+        if file.exists():  # the last two only of a run that is over
             shutil.copy2(file, to)
     RunFolder(to).trim(round)
 

@@ -8,8 +8,8 @@ from raygan.config.load import check_config, merge
 from raygan.config.section import Count, Positive, Section, Seed, named
 from raygan.config.source import Tree
 from raygan.config.tree import Config
-from raygan.report.curves import METRICS as LOWER
-from raygan.sweep.metrics import COSTS, METRICS
+from raygan.measures import LOWER, MEASURES
+from raygan.sweep.metrics import COSTS
 from raygan.sweep.space import Settings, Space, domains, tree_of
 
 NO_KEYS: Tree = {}
@@ -89,17 +89,15 @@ class Stop(Section):
     """The whole sweep, as Ctrl-C would (hours since it was started or resumed)."""
 
 
-Scheduler = Annotated[
+_Schedulers = (
     Annotated[Fifo, Tag("<fifo>")]
     | Annotated[Asha, Tag("<asha>")]
     | Annotated[Pbt, Tag("<pbt>")]
-    | Annotated[Pb2, Tag("<pb2>")],
-    Field(discriminator=named("fifo", ("fifo", "asha", "pbt", "pb2"))),
-]
-Search = Annotated[
-    Annotated[Random, Tag("<random>")] | Annotated[Optuna, Tag("<optuna>")],
-    Field(discriminator=named("random", ("random", "optuna"))),
-]
+    | Annotated[Pb2, Tag("<pb2>")]
+)
+Scheduler = Annotated[_Schedulers, Field(discriminator=named("fifo", _Schedulers))]
+_Searches = Annotated[Random, Tag("<random>")] | Annotated[Optuna, Tag("<optuna>")]
+Search = Annotated[_Searches, Field(discriminator=named("random", _Searches))]
 
 
 class Sweep(Section):
@@ -138,7 +136,7 @@ class Sweep(Section):
     def _fits_together(self) -> Self:
         if not self.space:
             raise ValueError("space: is empty; give at least one config key a domain")
-        known = [*METRICS, *COSTS]
+        known = [*MEASURES, *COSTS]
         if self.metric not in known:
             raise ValueError(f"metric: {self.metric} is not known; known: {', '.join(known)}")
         if (self.metric in COSTS) != (self.target is not None):

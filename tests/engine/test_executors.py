@@ -8,6 +8,7 @@ import pytest
 
 import raygan
 import raygan.run_folder
+from raygan.components import METHODS
 from raygan.engine.on_ray import RayExecutor
 from tests.helpers import tiny
 
@@ -21,8 +22,8 @@ def ray_run(out, *words):
 SHAPES = {"one actor per device": "engine.devices_per_actor=1", "packed": "engine.devices_per_actor=2"}
 
 
-RUNS = {
-    "serial": ["schedule=serial", "averaged.weights=shard"],
+RUNS = {name: [f"method={name}"] for name in METHODS} | {
+    "averaged": ["schedule=serial", "averaged.weights=shard"],
     "parallel, some devices": [
         *("schedule=parallel", "averaged.weights=shard", "channel.name=wireless"),
         *("selection.name=proportional_fair", "selection.count=2"),
@@ -32,9 +33,8 @@ RUNS = {
         *("gan.discriminator_norm=batch", "selection.name=uniform", "selection.count=3"),
     ],
     "fedgan": ["method=fedgan", "device_steps=2"],
-    "mdgan, swaps": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
+    "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
     "robust": ["aggregation.name=clipped_mean", "averaged.weights=shard", "averaged.upload=delta"],
-    "centralized": ["method=centralized"],
 }
 
 
@@ -43,7 +43,7 @@ def slow_but_for(names, *kept):
     return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-@pytest.mark.parametrize("run", slow_but_for(RUNS, "serial", "mdgan, swaps"))
+@pytest.mark.parametrize("run", slow_but_for(RUNS, "averaged", "mdgan"))
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 
@@ -58,7 +58,7 @@ def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
         assert ray.is_initialized(), "a Ray that the run did not start is not ended by it"
 
 
-@pytest.mark.parametrize("run", slow_but_for(RUNS, "mdgan, swaps"))
+@pytest.mark.parametrize("run", slow_but_for(RUNS, "mdgan"))
 def test_a_run_goes_on_under_another_executor(run, tmp_path, cluster):
     undisturbed = raygan.train(tiny(*RUNS[run]), tmp_path / "undisturbed")
     raygan.train(tiny(*RUNS[run], "rounds=2"), tmp_path / "run")
@@ -69,7 +69,7 @@ def test_a_run_goes_on_under_another_executor(run, tmp_path, cluster):
 
 
 def test_swaps_happen_in_the_mdgan_run(tmp_path):
-    rows = raygan.train(tiny(*RUNS["mdgan, swaps"]), tmp_path / "run").rows
+    rows = raygan.train(tiny(*RUNS["mdgan"]), tmp_path / "run").rows
     assert {row["bytes_swap"] > 0 for row in rows[1:]} == {True, False}
 
 
@@ -156,12 +156,9 @@ def test_a_lost_device_may_be_left_out_until_it_is_back(method, tmp_path, cluste
 
 @pytest.mark.slow
 def test_leaving_out_changes_nothing_where_nobody_is_lost(tmp_path, cluster):
-    words = ["engine.on_device_failure=drop", "engine.on_bad_update=drop", *RUNS["mdgan, swaps"]]
+    words = ["engine.on_device_failure=drop", "engine.on_bad_update=drop", *RUNS["mdgan"]]
     on_ray = ray_run(tmp_path / "ray", *words)
-    assert (
-        on_ray.generator.read_bytes()
-        == raygan.train(tiny(*RUNS["mdgan, swaps"]), tmp_path / "run").generator.read_bytes()
-    )
+    assert on_ray.generator.read_bytes() == raygan.train(tiny(*RUNS["mdgan"]), tmp_path / "run").generator.read_bytes()
 
 
 @pytest.mark.slow

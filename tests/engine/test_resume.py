@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import raygan
 from raygan import Config, InputError, RunError, load_config
+from raygan.components import METHODS
 from raygan.run_folder import RunFolder
 from tests.engine.kills import Death, points
 
@@ -31,7 +32,7 @@ DATA = [  # the second draws its evaluations with matplotlib, which takes longer
     "data.name=gaussians data.samples=60 data.modes=3 gan.generator=mlp gan.discriminator=mlp",
 ]
 CHOICES = {
-    "method": ["averaged", "averaged", "fedgan", "mdgan", "centralized"],
+    "method": ["averaged", *METHODS],
     "schedule": ["serial", "parallel"],
     "rounds": [1, 2, 3, 4],
     "device_steps": [1, 2],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import raygan
+from raygan.components import METHODS
 from raygan.config import load_config
 from raygan.data import load_data, split
 from raygan.engine.simulation import as_played, count_work, try_out
@@ -90,7 +91,7 @@ def test_a_shard_smaller_than_a_batch_is_less_work():
     assert work.device / np.minimum(sizes, 64) == pytest.approx(work.device[0] / min(sizes[0], 64))
 
 
-@pytest.mark.parametrize("method", ["averaged", "fedgan", "mdgan", "centralized"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("loss", ["non_saturating", "wgan_gp"])
 def test_every_methods_work_is_counted(method, loss):
     phases = clock_of(f"method={method}", f"gan.loss={loss}").round(1).phases

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raygan.components import METHODS
 from raygan.config import load_config
 from raygan.engine.contributions import Problem, Slots
 from tests.helpers import tiny
@@ -186,16 +187,14 @@ def test_a_rule_of_ones_own_is_one_function():
     assert combine([[0], [5], [11]], "aggregation.name=tests.own:Nearest").tolist() == [5]
 
 
-METHODS = {
-    "averaged": [],
+RUNS = {name: [f"method={name}"] for name in METHODS} | {
     "deltas": ["averaged.upload=delta"],
     "averaged moments": ["averaged.optimizer_state=average"],
-    "fedgan": ["method=fedgan"],
     "mdgan": ["method=mdgan", "mdgan.batches=1", "mdgan.swap_epochs=null"],
 }
 
 
-@pytest.mark.parametrize("words", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
 def test_every_method_trains_the_same_on_equal_updates_however_they_are_put_together(words):
     """Three equal devices: any robust average of their equal updates is that update."""
     states = {}

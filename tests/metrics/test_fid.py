@@ -1,5 +1,6 @@
 """FID, on Inception weights drawn at random: the arithmetic and the file handling, not the quality."""
 
+import hashlib
 import warnings
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 
 from raygan import InputError
 from raygan.data import load_data
+from raygan.engine.checks import check_weights
 from raygan.engine.evaluation import Evaluator
-from raygan.metrics.classifier import scale
+from raygan.metrics import inception
 from tests.helpers import tiny
 
 pytest.importorskip("torch_fidelity", reason="FID needs torch-fidelity (the fid extra)")
@@ -31,19 +33,60 @@ def weights(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def trusted(weights, monkeypatch):
+    """These weights, as if they were Inception's."""
+    monkeypatch.setattr(inception, "SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
+    return weights
+
+
 @pytest.mark.slow
-def test_fid_of_the_real_images_is_far_below_that_of_noise(weights):
-    config = tiny("data.limit=24", f"eval.inception_weights={weights}")
-    images = load_data(config.data, seed=0)
-    distance = Evaluator(config, images)._inception
-    itself = distance.measure([scale(images.images)])
-    noise = np.random.default_rng(0).uniform(-1, 1, images.images.shape).astype(np.float32)
-    assert abs(itself) < 1e-2 * distance.measure([torch.from_numpy(noise)])
+def test_fid_of_the_real_images_is_far_below_that_of_noise(trusted):
+    config = tiny("data.limit=24", f"eval.inception_weights={trusted}", "eval.metrics=[frechet,kernel]")
+    evaluator = Evaluator(config, load_data(config.data, seed=0))
+    real = torch.from_numpy(load_data(config.data, seed=0).images)
+
+    def measured(images):
+        return evaluator.measure(Fixed(images))
+
+    itself = measured(real.float().div(127.5).sub(1))
+    noise = measured(torch.rand(real.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    assert abs(itself["fid"]) < 1e-2 * noise["fid"]
+    assert itself["kid"] < noise["kid"]
+    assert evaluator.about["inception"]
 
 
-def test_a_file_that_holds_no_weights_is_named(tmp_path):
+class Fixed(torch.nn.Module):
+    """A generator of given images, again and again."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def forward(self, latents):
+        return self.images[torch.arange(len(latents)) % len(self.images)]
+
+
+@pytest.mark.slow
+def test_features_are_those_of_torch_fidelity(weights):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 16, 16), np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (expected,) = FeatureExtractorInceptionV3("x", ["2048"], feature_extractor_weights_path=str(weights))(images)
+        features = inception.Inception(weights, torch.device("cpu"))(images.float().div(127.5).sub(1))
+    assert features.shape == (3, 2048)
+    assert torch.allclose(features, expected, rtol=1e-4)
+
+
+def test_a_file_that_is_not_inceptions_is_refused_before_it_is_loaded(tmp_path):
     path = tmp_path / "weights.pth"
-    path.write_bytes(b"no weights")
+    path.write_bytes(b"cos\nsystem\n(S'touch harmed'\ntR.")  # what a pickle may do
     config = tiny("data.limit=24", f"eval.inception_weights={path}")
-    with pytest.raises(InputError, match=r"eval\.inception_weights: .*weights\.pth holds no Inception weights"):
-        Evaluator(config, load_data(config.data, seed=0))
+    for refused in (lambda: Evaluator(config, load_data(config.data, seed=0)), lambda: check_weights(config)):
+        with pytest.raises(InputError, match=r"eval\.inception_weights: .*weights\.pth is not pt_inception.*SHA-256"):
+            refused()
+    path.unlink()
+    with pytest.raises(InputError, match=r"eval\.inception_weights: .*cannot be read: No such file"):
+        check_weights(config)

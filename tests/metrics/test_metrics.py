@@ -1,12 +1,26 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from raygan.config.data import Digits
 from raygan.data import load_data
+from raygan.metrics.classes import Classes
 from raygan.metrics.classifier import scale, train_classifier
-from raygan.metrics.frechet import ClassifierDistance
+from raygan.metrics.frechet import Frechet
+from raygan.metrics.kernel import Kernel
+from raygan.metrics.manifold import Manifold
 from raygan.metrics.modes import mode_coverage
+from raygan.metrics.nearest import nearest_images
+from raygan.metrics.score import Score
+from raygan.metrics.sliced import Sliced
+
+ROOT = Path(__file__).parents[2]
+CHECK = ROOT / "scripts" / "check_metrics.py"
 
 
 @pytest.fixture(scope="module")
@@ -37,35 +51,101 @@ def test_the_classifier_is_trained_once_and_always_the_same(digits, classifier, 
     assert first == again == repaired != classifier[1]
 
 
+def fd(classifier, real, generated):
+    features = [classifier(samples) for samples in (real, generated)]
+    return Frechet(features[0]).measure(features[1])["fd"]
+
+
 def test_fd_clf_is_the_frechet_formula(digits, classifier):
     network, _ = classifier
-    real, other = digits.images[:900], digits.images[900:]
-    measured, _ = ClassifierDistance(network, real).measure([scale(other)])
-    a, b = (network(scale(images)).double().numpy() for images in (real, other))
+    real, other = scale(digits.images[:900]), scale(digits.images[900:])
+    a, b = (network(images).double().numpy() for images in (real, other))
     covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     spread, axes = np.linalg.eigh(covariance_a)
     root_a = axes @ np.diag(np.sqrt(spread.clip(0))) @ axes.T
     trace_of_root = np.sqrt(np.linalg.eigvalsh(root_a @ covariance_b @ root_a).clip(0)).sum()
     means = ((a.mean(0) - b.mean(0)) ** 2).sum()
     expected = means + np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace_of_root
-    assert measured == pytest.approx(expected, rel=1e-2)
+    assert fd(network, real, other) == pytest.approx(expected, rel=1e-4)
 
 
 def test_fd_clf_grows_with_noise_and_with_missing_classes(digits, classifier):
-    distance = ClassifierDistance(classifier[0], digits.images)
-    clean = scale(digits.images)
+    network, clean = classifier[0], scale(digits.images)
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32))
-    values = [distance.measure([clean + level * noise])[0] for level in (0.0, 0.1, 0.3, 0.9)]
+    values = [fd(network, clean, clean + level * noise) for level in (0.0, 0.1, 0.3, 0.9)]
     assert values == sorted(values)
     assert values[0] < 1e-3
-    assert distance.measure([clean[digits.labels < 5]])[0] > values[1]
+    assert fd(network, clean, clean[digits.labels < 5]) > values[1]
 
 
 def test_class_shares_are_counted(digits, classifier):
-    _, shares = ClassifierDistance(classifier[0], digits.images).measure([scale(digits.images[digits.labels == 3])])
-    assert shares.argmax() == 3
-    assert shares.sum() == pytest.approx(1)
-    assert shares[3] > 0.95
+    network, _ = classifier
+    threes = network.head(network(scale(digits.images[digits.labels == 3])))
+    found = Classes(threes).measure(threes)
+    assert found["class_shares"][3] > 0.95
+    assert sum(found["class_shares"]) == pytest.approx(1, abs=1e-3)
+    assert found["classes_found"] == 1
+    by_hand = Classes(threes).measure(torch.eye(4)[[0] * 85 + [1] * 8 + [2] * 7])
+    assert by_hand == {"classes_found": 2, "class_shares": [0.85, 0.08, 0.07, 0.0]}, "0.3 of a quarter is 0.075"
+
+
+def test_the_classifier_score_by_hand():
+    sure = 100 * torch.eye(4).repeat(250, 1)
+    assert Score(sure).measure(sure)["classifier_score"] == pytest.approx(4, rel=0.1), "ten parts, none quite even"
+    assert Score(sure).measure(torch.zeros(100, 4))["classifier_score"] == pytest.approx(1)
+
+
+SQUARE = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.5, 0.5], [0.5, 0.0]])
+
+
+def test_the_manifold_by_hand():
+    """Each of six points has a radius that reaches the farthest of the others."""
+    same = Manifold(SQUARE).measure(SQUARE)
+    assert same["recall"] == same["precision"] == same["coverage"] == 1
+    away = Manifold(SQUARE).measure(SQUARE + 9)
+    assert away == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+    one = Manifold(SQUARE).measure(torch.tensor([[0.5, 0.5]]).repeat(6, 1))
+    assert (one["precision"], one["recall"], one["coverage"], one["density"]) == (1, 0, 1, 6 / 5)
+    assert Manifold(SQUARE[:5]).measure(SQUARE)["precision"] == 0, "five have no fifth neighbour"
+
+
+def test_the_kernel_distance_by_hand():
+    x, y = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [3.0]])
+
+    def k(a, b):
+        return (a * b + 1) ** 3
+
+    between = (k(1, 0) + k(1, 3) + k(2, 0) + k(2, 3)) / 4
+    assert Kernel(x).measure(y)["kd"] == pytest.approx(k(1, 2) + k(0, 3) - 2 * between)
+
+
+def test_what_shifts_along_one_axis_is_as_far_as_the_directions_see_of_it():
+    points = torch.from_numpy(np.random.default_rng(0).standard_normal((300, 2)))
+    moved = Sliced(points).measure(points + torch.tensor([3.0, 0.0]))["sliced_wasserstein"]
+    assert moved == pytest.approx(3 * 2 / np.pi, rel=0.1), "the mean of |cos|, over 128 directions"
+    assert Sliced(points).measure(points.flip(0))["sliced_wasserstein"] == pytest.approx(0)
+
+
+def test_nearest_images_are_found_with_their_distances():
+    real = np.zeros((5, 1, 2, 2), np.uint8)
+    real[1:, 0, 0, 0] = [51, 102, 204, 255]  # 0.4, 0.8, 1.6 and 2.0 above -1
+    found = nearest_images(torch.tensor([-1.0, -1, -1, -1, -0.3, -1, -1, -1]).view(2, 1, 2, 2), real, 2)
+    assert found.indices.tolist() == [[0, 1], [2, 1]]
+    assert found.distances.tolist() == pytest.approx([0.0, 0.1], abs=1e-6)
+    assert found.real_median == pytest.approx(0.4)
+
+
+@pytest.mark.slow
+def test_every_metric_is_that_of_an_independent_implementation():
+    for needed in ("ot", "prdc", "torch_fidelity"):
+        pytest.importorskip(needed, reason="needs the dev extra")
+    done = subprocess.run([sys.executable, CHECK], capture_output=True, text=True, check=True)
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    written = re.findall(
+        r"^\| `(.+?)` \|.*e[-+]\d\d \|", (ROOT / "docs" / "metrics.md").read_text(), flags=re.MULTILINE
+    )
+    assert [row[0].strip(" `") for row in rows] == written, "the table in docs/metrics.md"
+    assert {float(row[3]) < 1e-4 for row in rows} == {True}
 
 
 CENTRES = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])

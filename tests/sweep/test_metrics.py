@@ -4,7 +4,8 @@ from math import inf
 
 import pytest
 
-from raygan.sweep.metrics import evaluated, measured, scores
+from raygan.measures import measured
+from raygan.sweep.metrics import evaluated, scores
 from tests.helpers import tiny
 
 
@@ -61,9 +62,17 @@ def test_rounds_between_evaluations_are_not_counted():
     assert evaluated(rows(100.0, 60.0, 40.0)[:18]) == [0, 10]
 
 
-def test_what_is_measured_depends_on_the_data(tmp_path):
-    assert measured(tiny()) == ("fd_clf", "classes_found", "fd_clf_raw", "classes_found_raw")
-    mixture = tiny("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
-    assert measured(mixture)[:3] == ("reverse_kl", "modes_found", "high_quality")
-    (tmp_path / "weights.pth").touch()
-    assert "fid_raw" in measured(tiny(f"eval.inception_weights={tmp_path / 'weights.pth'}"))
+def test_what_is_measured_depends_on_the_data_and_on_what_is_asked_for(tmp_path):
+    assert measured(tiny("eval.metrics=[frechet,classes]")) == (
+        "fd_clf",
+        "classes_found",
+        "fd_clf_raw",
+        "classes_found_raw",
+    )
+    mixture = tiny("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp", "eval.metrics=[sliced]")
+    assert measured(mixture)[:4] == ("reverse_kl", "modes_found", "high_quality", "sliced_wasserstein")
+    weights = tmp_path / "weights.pth"
+    weights.touch()
+    assert {"fid_raw", "kid", "kd_clf"} <= set(
+        measured(tiny(f"eval.inception_weights={weights}", "eval.metrics=[frechet,kernel]"))
+    )

@@ -25,13 +25,14 @@ def files(folder):
 
 def test_it_holds_nothing_of_later_rounds(finished, tmp_path):
     kept = taken(finished, 2, tmp_path)
-    (kept / "generator.safetensors").unlink()  # of a run that is over, as this is
+    for name in ("generator.safetensors", "evaluation.json", "samples/nearest.png"):
+        (kept / name).unlink()  # of a run that is over, as this is
     assert files(kept) == [
         *(
             f"checkpoints/round_000002/{name}"
             for name in ("devices.safetensors", "manifest.json", "server.safetensors")
         ),
-        *("config.yaml", "environment.json", "metrics.jsonl"),
+        *("config.yaml", "data.json", "environment.json", "metrics.jsonl"),
         *("samples/round_000000.png", "samples/round_000002.png"),
     ]
     assert [row["round"] for row in RunFolder(kept).rows()] == [0, 1, 2]

@@ -1,0 +1,94 @@
+"""What is measured once, when a run is over: its generator against each device's own shard, and how near its samples
+are to training images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from raygan.config.tree import Config
+from raygan.data import ImageSet, load_data, split
+from raygan.engine.checks import check_weights
+from raygan.engine.compute import threads
+from raygan.engine.evaluation import Evaluator, real_batches, sample_batches
+from raygan.engine.generator_file import load_generator
+from raygan.engine.simulation import as_played
+from raygan.errors import InputError
+from raygan.gan.batches import to_bytes
+from raygan.metrics.frechet import Frechet
+from raygan.metrics.nearest import nearest_images
+from raygan.report.grid import image_grid
+from raygan.rng import Role
+from raygan.run_folder import RunFolder
+
+DEVICES = 100
+"""At most so many devices are measured against."""
+_NEIGHBOURS = 3
+
+
+def by_device(
+    config: Config, images: ImageSet, evaluator: Evaluator, generator: nn.Module, pooled: Mapping[str, object]
+) -> dict[str, object]:
+    """FD-clf against the shard of each of the first devices, its mean, and that against all shards together.
+
+    They may disagree: a generator that has learned all classes is far from a shard of two. Small shards are far from
+    everything: compare devices whose shards are alike. `config` is as played; nothing where FD-clf is not measured.
+    """
+    if "fd_clf" not in pooled or config.devices == 1:
+        return {}
+    shards = split(images.labels, config.devices, config.data.partition, config.seed)
+    generated = evaluator.features(evaluator.samples(generator))
+    found = [
+        _distance(evaluator, images.images[shards[device]], generated) for device in range(min(len(shards), DEVICES))
+    ]
+    known = [distance for distance in found if distance is not None]
+    mean = sum(known) / len(known) if known else None
+    return {"devices": {"fd_clf": found, "mean_fd_clf": mean, "pooled_fd_clf": pooled["fd_clf"]}}
+
+
+def _distance(evaluator: Evaluator, shard: np.ndarray, generated: Tensor) -> float | None:
+    """FD-clf against a shard; None if that has too few samples for a covariance."""
+    return Frechet(evaluator.features(real_batches(shard))).measure(generated)["fd"] if len(shard) > 1 else None
+
+
+def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[dict[str, object], Image.Image | None]:
+    """How near `eval.nearest` samples are to training images, and a picture: a row each, its nearest ones beside it."""
+    count = config.eval.nearest
+    if len(images.shape) != 3 or len(images) <= _NEIGHBOURS or count == 0:
+        return {}, None
+    samples = torch.cat(list(sample_batches(generator, count, config.gan.latent, config.seed, Role.SAMPLES)))
+    found = nearest_images(samples, images.images, _NEIGHBOURS)
+    rows = np.concatenate([to_bytes(samples)[:, None], images.images[found.indices]], axis=1)
+    facts = {
+        "samples": count,
+        "neighbours": _NEIGHBOURS,
+        "distances": [float(distance) for distance in found.distances],
+        "real_median": found.real_median,
+        "ratio_median": float(np.median(found.distances)) / found.real_median if found.real_median else None,
+    }
+    return {"nearest": facts}, image_grid(rows.reshape(-1, *images.shape), columns=1 + _NEIGHBOURS)
+
+
+def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, object]:
+    """Measure the generator in a run folder as `config.eval` says; what is in evaluation.json.
+
+    Raises:
+        InputError: the run has no generator yet, or one of another config, or the data is not there.
+    """
+    check_weights(config)
+    path = RunFolder(folder).generator
+    trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
+    config = as_played(config)
+    images = load_data(config.data, config.seed)
+    if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
+        raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
+    with threads(1), torch.no_grad():
+        evaluator = Evaluator(config, images)
+        measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
+        averaged = trained["ema"].network.module
+        devices = by_device(config, images, evaluator, averaged, measured["ema"])
+        nearest, _ = memorised(config, images, averaged)
+    return {"round": trained["ema"].round, **measured, **devices, **nearest, **evaluator.about}

@@ -1,0 +1,55 @@
+"""A trained generator to use elsewhere: a module that needs nothing but torch and raygan."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from raygan.engine.generator_file import Weights, load_generator
+from raygan.rng import Role, noise, stream
+
+_AT_ONCE = 250
+
+
+class TrainedGenerator(nn.Module):
+    """Latent points (N, latent) to images (N, C, H, W) in [-1, 1], or to points (N, 2); in evaluation mode."""
+
+    def __init__(self, network: nn.Module, latent: int, shape: tuple[int, ...], round: int) -> None:
+        super().__init__()
+        self.network = network
+        self.latent = latent
+        self.shape = shape
+        """Of one sample."""
+        self.round = round
+        """After which it was saved."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """One sample per latent point; those are standard normal."""
+        samples: Tensor = self.network(latents)
+        return samples
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """`count` samples, on the CPU; the same seed gives the same latent points on every machine."""
+        random = stream(seed, Role.SAMPLES)
+        device = next(self.parameters()).device
+        with torch.no_grad():
+            return torch.cat(
+                [
+                    self(noise(random, min(_AT_ONCE, count - start), self.latent, device)).cpu()
+                    for start in range(0, count, _AT_ONCE)
+                ]
+            )
+
+
+def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
+    """The generator in a generator.safetensors or in a run folder, on the CPU, its parameters without gradients.
+
+    No code is imported that the file alone names: a network of your own must be named again, as
+    `generator="mypackage.nets:Generator"`.
+
+    Raises:
+        InputError: not there, not such a file, or a network that is neither raygan's nor `generator`.
+    """
+    file = Path(path)
+    trained = load_generator(file / "generator.safetensors" if file.is_dir() else file, weights, generator)
+    return TrainedGenerator(trained.network.module, trained.gan.latent, trained.shape, trained.round).eval()

@@ -1,0 +1,67 @@
+"""What is measured of a generator: the names in metrics.jsonl, and whether lower or higher is better.
+
+A user's own metric gives names that are not here: runs record them, but do not rank by them.
+"""
+
+from typing import Literal
+
+from raygan.config import Config
+from raygan.config.data import Gaussians
+
+Better = Literal["min", "max"]
+
+ON_FEATURES: dict[str, dict[str, Better]] = {
+    "frechet": {"fd": "min"},
+    "kernel": {"kd": "min"},
+    "manifold": {"precision": "max", "recall": "max", "density": "max", "coverage": "max"},
+}
+"""What each metric (`eval.metrics`) gives on the features of a network: on the classifier's and on Inception's."""
+ON_LOGITS: dict[str, dict[str, Better]] = {
+    "classes": {"classes_found": "max"},
+    "score": {"classifier_score": "max"},
+}
+"""Likewise on the classifier's logits."""
+ON_SAMPLES: dict[str, dict[str, Better]] = {"sliced": {"sliced_wasserstein": "min"}}
+"""Likewise on the samples themselves."""
+OF_MIXTURES: dict[str, Better] = {"reverse_kl": "min", "modes_found": "max", "high_quality": "max"}
+"""What is counted of samples of a 2-D mixture."""
+RAW = "_raw"
+"""Behind a name: of the generator as it is, without the moving average."""
+
+
+def of_classifier(name: str) -> str:
+    """What a measure on the data set's classifier is called."""
+    return f"{name}_clf"
+
+
+def of_inception(name: str) -> str:
+    """What a measure on Inception's features is called: only these are FID and KID."""
+    return {"fd": "fid", "kd": "kid"}.get(name, name)
+
+
+def _all() -> dict[str, Better]:
+    features = {name: better for names in ON_FEATURES.values() for name, better in names.items()}
+    averaged = {of_classifier(name): better for name, better in features.items()} | OF_MIXTURES
+    averaged |= {of_inception(name): better for name, better in features.items()}
+    for names in (*ON_LOGITS.values(), *ON_SAMPLES.values()):
+        averaged |= names
+    return averaged | {name + RAW: better for name, better in averaged.items()}
+
+
+MEASURES = _all()
+"""All that raygan's own metrics give, the first the first choice."""
+LOWER = tuple(name for name, better in MEASURES.items() if better == "min")
+
+
+def measured(config: Config) -> tuple[str, ...]:
+    """What a run of this config measures, as far as raygan knows; the averaged generator's first."""
+    asked = config.eval.metrics
+    names = list(OF_MIXTURES) if isinstance(config.data, Gaussians) else []
+    for metric in asked:
+        names += ON_SAMPLES.get(metric, {})
+        if not isinstance(config.data, Gaussians):
+            names += ON_LOGITS.get(metric, {})
+            names += [of_classifier(name) for name in ON_FEATURES.get(metric, {})]
+            if config.eval.inception_weights is not None:
+                names += [of_inception(name) for name in ON_FEATURES.get(metric, {})]
+    return (*names, *(name + RAW for name in names))

@@ -1,0 +1,39 @@
+"""A server that trains the generator, whatever it does with what comes up."""
+
+import torch
+
+from raygan.config.tree import Config
+from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.steps import generator_step
+from raygan.methods.base import Metrics, ServerSide, State
+from raygan.methods.local import mean
+from raygan.rng import Role, noise, stream, torch_seeded
+
+
+class GeneratorServer(ServerSide):
+    """Holds the generator's optimiser."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        self._generator_optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
+
+    def generator_steps(self, round: int) -> Metrics:
+        """`generator_steps` steps against the discriminator as it is, the moving average along; their mean loss."""
+        config = self.config
+        latents = stream(config.seed, Role.SERVER_NOISE, round=round)
+        losses = []
+        with torch_seeded(config.seed, Role.SERVER_TORCH, round=round):
+            for _ in range(config.generator_steps):
+                z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
+                losses.append(generator_step(self.networks, self._generator_optimizer, round, z))
+                self.update_ema()
+        return {"g_loss": mean(losses)}
+
+    def state(self) -> State:
+        """Also the generator's optimiser."""
+        return super().state() | {"optimizer": self._generator_optimizer.dump()}
+
+    def restore(self, state: State) -> None:
+        """Go back to a `state`."""
+        super().restore(state)
+        self._generator_optimizer.load(state["optimizer"])

@@ -1,0 +1,45 @@
+"""Precision, recall, density and coverage: whether samples lie among the real ones, and the real ones among them."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from raygan.metrics.base import Metric
+
+NEIGHBOURS = 5
+"""As in 2002.09797, section 4."""
+
+
+class Manifold(Metric):
+    """A manifold is the balls around its rows that reach to each row's fifth nearest neighbour.
+
+    `precision`: the part of generated rows in the real manifold; `recall`: of real rows in the generated one
+    (Kynkaanniemi et al., 1904.06991). `density`: in how many real balls a generated row lies, over five; `coverage`:
+    the part of real balls with a generated row inside (Naeem et al., 2002.09797, equations 3 to 6).
+    """
+
+    of = "features"
+
+    def __init__(self, real: Tensor) -> None:
+        super().__init__(real)
+        self._radii_of = cache(lambda count: _radii(self.real[:count].double())[:, None])
+
+    def measure(self, generated: Tensor) -> dict[str, float]:
+        """On equally many rows of each, more than five; 0 where there are fewer."""
+        real, made = self.as_many(generated)
+        if len(real) <= NEIGHBOURS:
+            return dict.fromkeys(("precision", "recall", "density", "coverage"), 0.0)
+        between = torch.cdist(real, made)
+        inside = between < self._radii_of(len(real))
+        return {
+            "precision": float(inside.any(dim=0).double().mean()),
+            "recall": float((between < _radii(made)).any(dim=1).double().mean()),
+            "density": float(inside.sum(dim=0).double().mean()) / NEIGHBOURS,
+            "coverage": float(inside.any(dim=1).double().mean()),
+        }
+
+
+def _radii(rows: Tensor) -> Tensor:
+    """The distance of each row to its fifth nearest neighbour; it is the nearest to itself."""
+    return torch.cdist(rows, rows).kthvalue(NEIGHBOURS + 1, dim=1).values

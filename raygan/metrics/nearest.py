@@ -1,0 +1,52 @@
+"""The nearest training images of generated ones: has the generator learned images by heart?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_AT_ONCE = 2000
+_REAL = 100
+"""Real images whose nearest other one is looked for, for comparison."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """What was found."""
+
+    indices: np.ndarray
+    """Of the nearest real images of each generated one, nearest first, (n, neighbours)."""
+    distances: np.ndarray
+    """Euclidean, over pixels in [-1, 1], from each generated image to the nearest real one, (n,)."""
+    real_median: float
+    """The median of the same from real images to the nearest other one; 0 where most have an equal."""
+
+
+def nearest_images(generated: Tensor, real: np.ndarray, neighbours: int) -> Nearest:
+    """Look for the nearest of `real` (N, C, H, W) uint8, N > neighbours, to `generated` (n, C, H, W) in [-1, 1]."""
+    some = np.linspace(0, len(real) - 1, min(_REAL, len(real))).astype(np.int64)
+    asked = torch.cat([generated.flatten(1), _rows(real[some])])
+    distances, indices = _search(asked, real, max(neighbours, 2))
+    mine, theirs = distances[: len(generated)], distances[len(generated) :]
+    return Nearest(
+        indices=indices[: len(generated), :neighbours].numpy(),
+        distances=mine[:, 0].numpy(),
+        real_median=float(np.median(theirs[:, 1])),  # the nearest is itself
+    )
+
+
+def _search(rows: Tensor, real: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
+    """Distances to, and indices of, the `count` nearest real images of each row, both (n, count).
+
+    Found by products of matrices, which is fast and blurs small distances; those of the found are then worked out.
+    """
+    chunks = (_rows(real[start : start + _AT_ONCE]) for start in range(0, len(real), _AT_ONCE))
+    found = torch.cat([torch.cdist(rows, chunk) for chunk in chunks], dim=1).topk(count, largest=False).indices
+    exact = torch.stack([(_rows(real[indices]) - row).norm(dim=1) for row, indices in zip(rows, found, strict=True)])
+    distances, order = exact.sort(dim=1)
+    return distances, found.gather(1, order)
+
+
+def _rows(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images.reshape(len(images), -1)).float().div_(127.5).sub_(1)

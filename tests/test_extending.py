@@ -1,0 +1,85 @@
+"""What docs/extending.md shows works as shown: its changes are applied to a copy, and what they add is run there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+SECTIONS = [section for section in PAGE.split("\n## ") if "```diff" in section]
+NAMES = [section.splitlines()[0] for section in SECTIONS]
+QUICK = ["rounds=2", "devices=2", "data.limit=40", "eval.samples=20", "eval.classifier_epochs=1"]
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+
+def change_in(section: str) -> str:
+    (change,) = re.findall(r"```diff\n(.*?)```\n", section, flags=re.DOTALL)
+    return change
+
+
+def added(change: str) -> dict[str, int]:
+    """How many lines a change adds, by file."""
+    files = re.split(r"^diff --git a/(\S+) .*\n", change, flags=re.MULTILINE)[1:]
+    return {
+        name: len(re.findall(r"^\+(?!\+\+ )", text, flags=re.MULTILINE))
+        for name, text in zip(files[::2], files[1::2], strict=True)
+    }
+
+
+def apply(change: str, folder: Path) -> None:
+    done = subprocess.run(["git", "apply", "-"], input=change, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def run(copy: Path, *words: str) -> str:
+    """A Python module in the copy, with nothing of the sources that it was made of."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "RAYGAN_CACHE": str(copy / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=copy, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@needs_git
+@pytest.mark.parametrize("section", SECTIONS, ids=NAMES)
+def test_a_change_is_one_line_one_file_and_one_test_as_counted(section, tmp_path):
+    change = change_in(section)
+    (tmp_path / "raygan").mkdir()
+    shutil.copy(ROOT / "raygan" / "components.py", tmp_path / "raygan")
+    apply(change, tmp_path)
+    counted = re.search(r"\n1 line, (\d+) lines of .*, (\d+) of tests:\n", section)
+    assert list(added(change).values()) == [1, int(counted[1]), int(counted[2])]
+    table, source, test = added(change)
+    assert table == "raygan/components.py"
+    assert not (ROOT / source).exists(), "it is an example"
+    assert Path(test).parent == Path("tests", Path(source).parts[1])
+
+
+@needs_git
+@pytest.mark.slow
+@pytest.mark.parametrize("section", SECTIONS, ids=NAMES)
+def test_a_change_passes_what_it_must_pass(section, tmp_path):
+    for part in ("raygan", "tests"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    apply(change_in(section), tmp_path)
+    _, source, test = added(change_in(section))
+    holds_for_all = "tests/methods/test_every_method.py"
+    for check in (
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["mypy"],
+        ["pytest", test, holds_for_all, "-k", Path(source).stem],
+    ):
+        run(tmp_path, *check)
+    shutil.copy(tmp_path / source, tmp_path / "mine.py")
+    for command in re.findall(r"^    raygan (.*)", section, flags=re.MULTILINE):
+        words = command.split()
+        run(tmp_path, "raygan", *words, *(QUICK if words[0] == "train" else []))
