@@ -134,17 +134,16 @@ def read_record(root: Path) -> RunRecord:
     """
     folder = RunFolder(root)
     config = folder.read_config()
-    nearest = folder.samples / "nearest.png"
     return RunRecord(
         folder=folder,
         config=config,
         rounds=_rounds(folder),
         curve=read_curve(folder),
-        data=_whole(root / "data.json", DataFacts),
-        events=_lines(root / "events.jsonl"),
-        closing=_whole(root / "evaluation.json", Closing),
+        data=_whole(folder.data, DataFacts),
+        events=_lines(folder.events),
+        closing=_whole(folder.evaluation, Closing),
         environment=_whole(folder.environment, Environment),
-        nearest_picture=nearest if nearest.is_file() else None,
+        nearest_picture=folder.nearest if folder.nearest.is_file() else None,
     )
 
 

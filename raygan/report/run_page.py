@@ -66,7 +66,7 @@ def write_report(folder: Path, out: Path) -> Path:
             partition=partition_chart(facts, closing.devices if closing else None)
             if facts and facts.devices > 1 and facts.device_class_counts
             else None,
-            distances=closing.devices if closing else None,
+            distances_round=closing.round if closing and closing.devices else None,
             changes=[(change.key, shown_setting(change.value), change.usual) for change in changes(record.config)],
             config=dump_config(record.config),
             environment=_environment(record.environment),
@@ -108,13 +108,13 @@ def _quality(record: RunRecord) -> tuple[str, dict[str, object]] | None:
 
 
 def _nearest(record: RunRecord) -> dict[str, object] | None:
-    facts = record.closing.nearest if record.closing else None
-    if facts is None or record.nearest_picture is None:
+    closing, picture = record.closing, record.nearest_picture
+    if closing is None or closing.nearest is None or picture is None:
         return None
     return {
-        "said": nearest_in_words(facts),
-        "picture": read_picture(record.nearest_picture),
-        "neighbours": facts.neighbours,
+        "said": nearest_in_words(closing.nearest, closing.round),
+        "picture": read_picture(picture),
+        "neighbours": closing.nearest.neighbours,
     }
 
 

@@ -106,6 +106,8 @@ def what_it_depends_on(curve: pd.DataFrame) -> str:
     """What the last evaluation's numbers depend on."""
     last = evaluation(curve, -1)
     facts = {key: said for key in _YARDSTICK if (said := _said_fact(last.get(key)))}
+    if facts.get("compared_images") == facts.get("reference_images"):
+        facts.pop("compared_images", None)  # all of them
     words = [sentence.format(facts[key]) for key, sentence in _YARDSTICK.items() if key in facts]
     return f"Measured with {', '.join(words)}; distances compare only where these are the same."
 
@@ -132,9 +134,9 @@ def quality_table(record: RunRecord) -> dict[str, object]:
     return {"heads": heads, "numeric": [False, False, True, True, True, True], "rows": rows}
 
 
-def nearest_in_words(nearest: Nearest) -> str:
-    """What the distances to training images say of copies."""
-    samples = f"{nearest.samples} samples"
+def nearest_in_words(nearest: Nearest, round: int) -> str:
+    """What the distances to training images say of copies, of the samples after a round."""
+    samples = f"{nearest.samples} samples of round {round:,}"
     if nearest.ratio_median is None:
         return f"Most real images have an exact copy among the others, so the distances of {samples} say little."
     ratio = f"{nearest.ratio_median:.2f} times as far from their nearest training image as a real image is from its own"

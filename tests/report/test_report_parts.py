@@ -119,9 +119,9 @@ def test_shards_in_words():
 )
 def test_what_distances_to_training_images_say(ratio, said):
     nearest = Nearest(distances=[1.0], real_median=1.0, ratio_median=ratio, samples=1, neighbours=3)
-    assert f"{ratio:.2f} times as far" in nearest_in_words(nearest)
-    assert said in nearest_in_words(nearest)
-    assert "exact copy" in nearest_in_words(nearest.model_copy(update={"real_median": 0.0, "ratio_median": None}))
+    assert f"{ratio:.2f} times as far" in nearest_in_words(nearest, 7)
+    assert said in nearest_in_words(nearest, 7)
+    assert "exact copy" in nearest_in_words(nearest.model_copy(update={"real_median": 0.0, "ratio_median": None}), 7)
 
 
 @pytest.mark.parametrize(
