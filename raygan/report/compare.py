@@ -17,7 +17,8 @@ from raygan.report.settings import differing
 from raygan.report.sweep_results import shown
 from raygan.report.thinning import thinning_note
 
-_FEWEST_FRAMES = 6  # of a run, however many there are
+_ALL_FRAMES = 120  # of all runs together, but ...
+_FEWEST_FRAMES = 6  # ... of a run, however many there are
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     notes = _notes(runs, metric, target)
     table = summary(runs, metric, target)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
-    most = max(_FEWEST_FRAMES, 2 * MOST_FRAMES // len(runs))
+    most = min(MOST_FRAMES, max(_FEWEST_FRAMES, _ALL_FRAMES // len(runs)))
     frames = [drawn for run in runs if (drawn := _frames(run, metric, most))]
     differences = differing({run.name: run.config for run in runs})
     page = (

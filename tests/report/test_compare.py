@@ -89,6 +89,23 @@ def test_names_are_as_long_as_they_must_be(tmp_path):
     assert pd.read_csv(compare(runs, tmp_path / "page.html").table)["run"].tolist() == ["x/run", "y/run"]
 
 
+def test_names_are_escaped_and_settings_that_differ_listed(tmp_path):
+    a, b = (
+        made(tmp_path / "<b>a", [3.0, 2.0]),
+        made(tmp_path / "<b>b", [3.0, 2.0], "gan.latent=9", "channel.name=constant"),
+    )
+    page = compare([a, b], tmp_path / "page.html").page.read_text()
+    assert "<b>" not in page.partition("<body>")[2]
+    listed = page.partition("How the settings differ")[2]
+    assert re.findall(r'<td class="text">([^<]*)</td>', listed)[:9] == [
+        *["channel.downlink_bps", "-", "[50000000.0]", "channel.name", "none", "constant"],
+        *["channel.uplink_bps", "-", "[10000000.0]"],
+    ]
+    assert 'gan.latent</td>\n<td class="text">8</td>\n<td class="text">9</td>' in listed
+    assert "The folders hold no pictures of evaluated rounds." in page
+    assert "They do not." in compare([a], tmp_path / "page.html").page.read_text()
+
+
 def refused(folders, out, **options):
     with pytest.raises(InputError) as caught:
         compare(folders, out, **options)
