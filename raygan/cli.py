@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from raygan.completion import config_words, evaluation_words, network_words, run_folders, sweep_words
 from raygan.config import load_config
 from raygan.errors import InputError, RunError
 from raygan.plan.described import SPEC
@@ -29,8 +30,12 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
-@click.option("--out", help="Run folder, or a URI such as s3://bucket/x.  [default: runs/NAME-METHOD-DATE-TIME]")
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=config_words)
+@click.option(
+    "--out",
+    shell_complete=run_folders,
+    help="Run folder, or a URI such as s3://bucket/x.  [default: runs/NAME-METHOD-DATE-TIME]",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out from its newest checkpoint.")
 def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     """Train a GAN. CONFIG is a YAML file or a preset's name; KEY=VALUE sets any key by its dotted path."""
@@ -63,7 +68,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 
 
 @cli.command()
-@click.argument("words", nargs=-1, metavar="[SWEEP] [KEY=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[SWEEP] [KEY=VALUE]...", shell_complete=sweep_words)
 @click.option("--out", help="Folder of the sweep.  [default: sweeps/NAME-DATE-TIME]")
 @click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
 def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
@@ -94,7 +99,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 
 
 @cli.command()
-@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=config_words)
 @click.option("--nodes", multiple=True, metavar="SPEC", help=SPEC)
 def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
     """Say what a run would start and where, hold and send, and whether it fits; starts nothing."""
@@ -110,8 +115,8 @@ def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
 
 
 @cli.command()
-@click.argument("where", metavar="DIR")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("where", metavar="DIR", shell_complete=run_folders)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=evaluation_words)
 def evaluate(where: str, overrides: tuple[str, ...]) -> int:
     """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys.
 
@@ -130,8 +135,8 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
 
 
 @cli.command()
-@click.argument("where", metavar="DIR")
-@click.argument("overrides", nargs=-1, metavar="[gan.generator=PACKAGE.MODULE:NAME]")
+@click.argument("where", metavar="DIR", shell_complete=run_folders)
+@click.argument("overrides", nargs=-1, metavar="[gan.generator=PACKAGE.MODULE:NAME]", shell_complete=network_words)
 @click.option("--count", type=click.IntRange(min=1), required=True, help="How many samples.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture to write (PNG).")
 @click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
@@ -150,7 +155,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
 
 
 @cli.command()
-@click.argument("where", metavar="DIR")
+@click.argument("where", metavar="DIR", shell_complete=run_folders)
 @click.option("--out", type=click.Path(path_type=Path), help="The page to write (HTML).  [default: DIR/report.html]")
 def report(where: str, out: Path | None) -> int:
     """Write one page of a run, over or not: how its samples grew, its curves, its data, its settings."""
@@ -164,7 +169,7 @@ def report(where: str, out: Path | None) -> int:
 
 
 @cli.command()
-@click.argument("places", metavar="DIR...", nargs=-1, required=True)
+@click.argument("places", metavar="DIR...", nargs=-1, required=True, shell_complete=run_folders)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The page to write (HTML).")
 @click.option(
     "--metric",

@@ -11,10 +11,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Options = dict[str, bool | int | float | str]
 NO_OPTIONS: Options = {}
-PerDevice = Annotated[
-    tuple[Positive, ...],
-    BeforeValidator(lambda value: tuple(value) if isinstance(value, list | tuple) else (value,)),
-]
+OneOrMany = BeforeValidator(lambda value: tuple(value) if isinstance(value, list | tuple) else (value,))
+PerDevice = Annotated[tuple[Positive, ...], OneOrMany]
 """One number for all devices, or a list with one per device."""
 
 

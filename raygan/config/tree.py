@@ -13,7 +13,7 @@ from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
-from raygan.config.section import Count, NotNegative, Positive, Section, Seed
+from raygan.config.section import Count, NotNegative, OneOrMany, Positive, Section, Seed
 from raygan.config.simulation import All, Channel, Compute, Constant, NoChannel, Selection
 
 
@@ -62,7 +62,9 @@ class Eval(Section):
     """Evaluate at round 0, every so many rounds, and at the last one (rounds)."""
     samples: Annotated[int, Field(ge=2)] = 2000
     """Generated samples per evaluation. Frechet distances at different counts do not compare."""
-    metrics: tuple[Annotated[str, AfterValidator(lambda name: check_name(METRICS, name))], ...] = tuple(METRICS)
+    metrics: Annotated[
+        tuple[Annotated[str, AfterValidator(lambda name: check_name(METRICS, name))], ...], OneOrMany
+    ] = tuple(METRICS)
     """What is measured, by names or import paths to a `Metric`. 2-D mixtures: their mode coverage, and of these what
     needs no classifier."""
     classifier_epochs: Count = 8

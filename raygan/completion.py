@@ -1,0 +1,212 @@
+"""What the shell offers at the TAB key: config files, keys and values, run folders.
+
+click has the shells' side (`_RAYGAN_COMPLETE=bash_source raygan`). A shell puts a space behind the only candidate, so
+where one ends in a `.`, a `=` or a `/` it is never offered alone, but what can stand behind it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+from click.shell_completion import CompletionItem
+
+from raygan import components
+from raygan.config import Config, Section, preset_names
+from raygan.config.explain import choose, sections_of
+
+_TABLES = {
+    "method": components.METHODS,
+    "gan.generator": components.GENERATORS,
+    "gan.discriminator": components.DISCRIMINATORS,
+    "gan.loss": components.LOSSES,
+    "data.name": components.DATA_SETS,
+    "data.partition.name": components.PARTITIONS,
+    "aggregation.name": components.AGGREGATORS,
+    "channel.name": components.CHANNELS,
+    "selection.name": components.SELECTIONS,
+    "eval.metrics": components.METRICS,
+}
+_NETWORK = "gan.generator="
+Offer = Callable[[str], Iterable[str]]
+"""From what stands there to what may: whole words, each of which begins with it."""
+
+
+# --- for click -------------------------------------------------------------------------------------
+
+
+def config_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """[CONFIG] [KEY=VALUE]..."""
+    return _offered(context.params["words"], begun, [Config], preset_names())
+
+
+def sweep_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """[SWEEP] [KEY=VALUE]..."""
+    from raygan.sweep.spec import Sweep
+
+    return _offered(context.params["words"], begun, [Sweep, Config], [])
+
+
+def evaluation_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What may be set for a finished run: eval.KEY=VALUE, and a network of one's own."""
+    return _offered(context.params["overrides"], begun, [Config], only=("eval.", _NETWORK))
+
+
+def network_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """A network of one's own."""
+    return _offered(context.params["overrides"], begun, [Config], only=(_NETWORK,))
+
+
+def run_folders(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Folders that hold a run, and those on the way to one."""
+    found = _unfolded(begun, lambda start: _paths(start, lambda path: (path / "config.yaml").is_file()))
+    return [CompletionItem(word) for word in found]
+
+
+def _offered(
+    given: Sequence[str],
+    begun: str,
+    roots: Sequence[type[Section]],
+    names: Sequence[str] | None = None,
+    only: Sequence[str] = ("",),
+) -> list[CompletionItem]:
+    """Keys and values, those that begin as one of `only` does; `names` and YAML files, if nothing was `given` yet.
+
+    bash takes words apart at `=`: it gives three where one was typed, and is offered the value alone.
+    """
+    typed = "\0".join(given).replace("\0=\0", "=").replace("\0=", "=").split("\0") if given else []
+    keys = keys_of(roots, typed)
+
+    def allowed(start: str) -> list[str]:
+        return [word for word in keys(start) if any(word.startswith(one) or one.startswith(word) for one in only)]
+
+    if typed and "=" not in begun:
+        apart = typed[-1].removesuffix("=") + "="
+        if values := _unfolded(apart + begun, allowed):
+            return [CompletionItem(word.removeprefix(apart)) for word in values]
+    if names is None or given:
+        found = _unfolded(begun, allowed)
+    else:
+        found = _unfolded(begun, lambda start: [*_sources(names, start), *allowed(start)])
+    return [CompletionItem(word) for word in found]
+
+
+def _unfolded(begun: str, offer: Offer) -> list[str]:
+    """What is offered; instead of a single beginning what it may go on with."""
+    found = list(offer(begun))
+    while len(found) == 1 and found[0].endswith((".", "=", "/")):
+        below = list(offer(found[0]))
+        if below in ([], found):
+            break
+        found = below
+    return found
+
+
+# --- keys and values -------------------------------------------------------------------------------
+
+
+def keys_of(roots: Sequence[type[Section]], typed: Iterable[str]) -> Offer:
+    """`key=value` words of a tree: the next part of a path, or what a key may be set to.
+
+    Below a section that has choices it is the keys of the one that was `typed`, else those of all.
+    """
+    chosen = dict(word.split("=", 1) for word in typed if "=" in word)
+
+    def offer(begun: str) -> list[str]:
+        key, equals, start = begun.partition("=")
+        *parents, last = key.split(".")
+        sections = [below for root in roots for below in _below([root], parents, chosen)]
+        path = "".join(f"{parent}." for parent in parents)
+        fields = [(name, field.annotation) for section in sections for name, field in section.model_fields.items()]
+        if not equals:
+            names = [f"{name}." if sections_of(annotation) else f"{name}=" for name, annotation in fields]
+            return _unique(f"{path}{name}" for name in names if name.startswith(last))
+        values = [
+            value
+            for section in sections
+            for name, field in section.model_fields.items()
+            if name == last and not sections_of(field.annotation)
+            for value in _values(key, field.annotation, field.get_default(), start)
+        ]
+        return _unique(f"{key}={value}" for value in values if value.startswith(start))
+
+    return offer
+
+
+def _below(sections: list[type[Section]], parents: list[str], chosen: dict[str, str]) -> list[type[Section]]:
+    """The sections that a path leads to."""
+    path = ""
+    for parent in parents:
+        path += f"{parent}."
+        fields = [section.model_fields[parent] for section in sections if parent in section.model_fields]
+        sections = [below for field in fields for below in sections_of(field.annotation)]
+        if sections and f"{path}name" in chosen:
+            sections = [choose(sections, chosen[f"{path}name"])]
+    return sections
+
+
+def _values(key: str, annotation: Any, default: object, start: str) -> Iterator[str]:
+    """The words a key may be set to, files, or else its default, as an example, beside nothing."""
+    words = list(_words(annotation))
+    if key in _TABLES:
+        yield from _TABLES[key]
+    elif Path in (annotation, *get_args(annotation)):
+        yield from _paths(start, lambda path: path.is_file())
+    elif set(words) - {"null"}:
+        yield from words
+    else:
+        yield from ("", *words, *_written(default))
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    """The values of a type that has few."""
+    if get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    elif annotation is bool:
+        yield from ("true", "false")
+    elif annotation is type(None):
+        yield "null"
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _words(part)
+
+
+def _written(default: object) -> Iterator[str]:
+    """A default as it would be typed, if it is a plain value."""
+    if isinstance(default, tuple) and len(default) == 1:
+        yield from _written(default[0])
+    elif isinstance(default, float):
+        yield f"{default:g}"
+    elif isinstance(default, int | str):
+        yield str(default)
+
+
+def _unique(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(words))
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+def _sources(names: Sequence[str], begun: str) -> list[str]:
+    """Names, and YAML files."""
+    known = [name for name in names if name.startswith(begun)]
+    return [*known, *_paths(begun, lambda path: path.suffix in (".yaml", ".yml"))]
+
+
+def _paths(begun: str, wanted: Callable[[Path], bool]) -> list[str]:
+    """Wanted files or folders that begin so, and folders to look into: not hidden ones."""
+    folder, slash, start = begun.rpartition("/")
+    try:
+        entries = sorted(Path(folder + slash or ".").iterdir())
+    except OSError:  # there is nothing of the kind
+        return []
+    found = []
+    for entry in entries:
+        if entry.name.startswith(start) and not entry.name.startswith(".", len(start)):
+            if wanted(entry):
+                found.append(f"{folder}{slash}{entry.name}")
+            elif entry.is_dir():
+                found.append(f"{folder}{slash}{entry.name}/")
+    return found
