@@ -12,6 +12,7 @@ from raygan.report.page import chart
 from raygan.report.quality import direction, measure_of
 from raygan.report.thinning import thinned
 
+_MOST_MARKS = 100  # of a line; more would hide it
 _DIGITS = 6  # of the numbers in a page
 _DECADE = 10  # times the smallest value; from here on, equal steps hide the small ones
 _FEW_DECADES = 1000  # times the smallest value; beyond, a log axis has room for powers of ten only
@@ -41,7 +42,8 @@ def quality_chart(
     for line in lines:
         style = {"color": line.colour, "dash": line.dash}
         hover = "%{x:.4~g}, %{y:.4~g}"
-        figure.add_scatter(name=html.escape(line.name), mode="lines+markers", line=style, hovertemplate=hover)
+        mode = "lines+markers" if len(line.curve) <= _MOST_MARKS else "lines"
+        figure.add_scatter(name=html.escape(line.name), mode=mode, line=style, hovertemplate=hover)
     figure.update_traces(marker={"size": 5})
     figure.update_xaxes(rangemode="tozero")
     axes = {axis: title for axis, title in AXES.items() if any(line.curve[axis].any() for line in lines)}
