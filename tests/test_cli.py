@@ -292,6 +292,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
     assert f"raygan train --out {out} --resume" in text.replace("\n", " ")
     last = json.loads(metrics.read_text().splitlines()[-1])["round"]
     assert (out / "checkpoints" / f"round_{last:06d}" / "manifest.json").exists()
+    assert f"stopped after round {last} by SIGINT" in (out / "events.jsonl").read_text()
     assert before
     time.sleep(1)
     assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]

@@ -110,29 +110,38 @@ def play(run: Run, executor: Executor, after: int) -> int:
     Returns the last round.
     """
     lost: Counter[int] = Counter()
-    folder = run.folder
     while True:
         with closing(executor), Saving(run.store, run.happened, run.saved) as saving:
-            for written_last in (folder.generator, folder.evaluation, folder.nearest):
-                written_last.unlink(missing_ok=True)
-            folder.write_config(run.config)
-            facts = executor.facts()
-            folder.write_environment({"data_digest": run.setup.images.digest, **facts})
-            folder.write_data(about(run.config.data.name, run.setup.images, run.setup.shards))
-            if unlike := unlike_processors(facts["processes"]):
-                run.happened(unlike)
-            if after:
-                run.note(f"going on after round {after}")
+            _write_beginning(run, executor, after)
             run.tell("training")
-            rounds = Rounds(run.config, folder, executor, saving, run.clock.fresh(), run.watchers, after)
+            rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:
-                return rounds.play(run.wish)
+                played = rounds.play(run.wish)
             except ProcessLostError as error:
                 lost[rounds.completed] += 1
                 if lost[rounds.completed] == PATIENCE:
                     raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
                 run.happened(f"{error}; starting again")
+            else:
+                if run.wish.signal is not None and played < run.config.rounds:
+                    run.note(f"stopped after round {played} by {run.wish.signal.name}")
+                return played
         executor, after = _start_again(run)
+
+
+def _write_beginning(run: Run, executor: Executor, after: int) -> None:
+    """What a run folder says from the first round on, and no longer what it said at the end of an earlier try."""
+    folder = run.folder
+    for of_an_end in (folder.generator, folder.evaluation, folder.nearest, folder.error):
+        of_an_end.unlink(missing_ok=True)
+    folder.write_config(run.config)
+    facts = executor.facts()
+    folder.write_environment({"data_digest": run.setup.images.digest, **facts})
+    folder.write_data(about(run.config.data.name, run.setup.images, run.setup.shards))
+    if unlike := unlike_processors(facts["processes"]):
+        run.happened(unlike)
+    if after:
+        run.note(f"going on after round {after}")
 
 
 def _start_again(run: Run) -> tuple[Executor, int]:
