@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from raygan.components import METHODS
 from raygan.config import load_config
 from raygan.engine.contributions import Problem, Slots
+from raygan.engine.parties import method_of
 from tests.helpers import tiny
 from tests.methods.parties import play
 
@@ -187,7 +188,8 @@ def test_a_rule_of_ones_own_is_one_function():
     assert combine([[0], [5], [11]], "aggregation.name=tests.own:Nearest").tolist() == [5]
 
 
-RUNS = {name: [f"method={name}"] for name in METHODS} | {
+SENDING = [name for name in METHODS if not method_of(tiny(f"method={name}")).pooled]
+RUNS = {name: [f"method={name}"] for name in SENDING} | {
     "deltas": ["averaged.upload=delta"],
     "averaged moments": ["averaged.optimizer_state=average"],
     "mdgan": ["method=mdgan", "mdgan.batches=1", "mdgan.swap_epochs=null"],
