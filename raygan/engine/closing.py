@@ -85,7 +85,7 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, obj
     images = load_data(config.data, config.seed)
     if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
         raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
-    with threads(1), torch.no_grad():
+    with threads(1):
         evaluator = Evaluator(config, images)
         measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
         averaged = trained["ema"].network.module

@@ -14,6 +14,7 @@ from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet
 from raygan.engine.checks import check_inception
 from raygan.engine.compute import torch_device
+from raygan.errors import RunError
 from raygan.files import cache_folder
 from raygan.measures import of_classifier, of_inception
 from raygan.metrics.base import COMPARED, Metric, Rows
@@ -113,8 +114,18 @@ class Evaluator:
         return found
 
     def samples(self, generator: nn.Module) -> Iterator[Tensor]:
-        """Batches of `eval.samples` samples in all."""
-        return sample_batches(generator, self._config.eval.samples, self._config.gan.latent, self._config.seed)
+        """Batches of `eval.samples` samples in all.
+
+        Raises:
+            RunError: one is not finite: some metrics would crash on it, others would give numbers that mean nothing.
+        """
+        config = self._config
+        for batch in sample_batches(generator, config.eval.samples, config.gan.latent, config.seed):
+            if not bool(batch.isfinite().all()):
+                raise RunError(
+                    "the generator has diverged: its samples are not finite; try a smaller generator_optimizer.lr"
+                )
+            yield batch
 
     def features(self, batches: Iterable[Tensor]) -> Tensor:
         """The classifier's, of batches of images in [-1, 1], (N, d); there must be one."""

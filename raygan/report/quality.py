@@ -53,7 +53,8 @@ _NO_MEASURE = (
 
 def measured(curve: pd.DataFrame) -> list[str]:
     """What the evaluations have measured of the averaged generator, in raygan's order, a user's own last."""
-    numeric = curve.select_dtypes("number").columns.difference(_NO_MEASURE, sort=False)
+    known = curve.dropna(axis=1, how="all").select_dtypes("number")  # a measurement may never have come to a value
+    numeric = known.columns.difference(_NO_MEASURE, sort=False)
     found = [name for name in numeric if name.removesuffix(RAW) == name or name.removesuffix(RAW) not in numeric]
     order = list(_KNOWN)
     return sorted(found, key=lambda name: order.index(name) if name in _KNOWN else len(order))

@@ -56,6 +56,20 @@ def test_the_last_generator_is_measured_as_evaluate_measures_it_again(finished):
     assert len(last["classifier"]) == 16
 
 
+def test_evaluate_trains_the_classifier_where_no_cache_has_it(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path))
+    folder = RunFolder(finished.out)
+    assert evaluate_run(folder.read_config(), finished.out, None)["ema"] == read(folder.evaluation)["ema"]
+
+
+def test_a_generator_whose_samples_are_not_finite_is_not_measured():
+    config = tiny()
+    images = load_data(config.data, seed=0)
+    generator = Fixed(torch.full((1, 1, 16, 16), torch.nan))
+    with pytest.raises(raygan.RunError, match=r"diverged: its samples are not finite; try a smaller generator_optim"):
+        Evaluator(config, images).measure(generator)
+
+
 def test_the_picture_has_a_row_per_sample(finished):
     samples = finished.samples(3)
     sheet = np.asarray(Image.open(RunFolder(finished.out).nearest))

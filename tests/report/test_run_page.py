@@ -196,6 +196,13 @@ def test_a_users_own_metric_is_a_choice_and_what_is_no_number_is_not(tmp_path):
     assert "sharpness - 2 - 3 1" in words_of(page)
 
 
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_what_never_came_to_a_value_is_left_out(tmp_path, value):
+    folder = made_run(tmp_path / "run")
+    write_lines(folder / "metrics.jsonl", [played_row(0) | measured_row(50.0, 0.5) | {"kd_clf": value, "mine": value}])
+    assert choices_of(page_of(folder))["measures"].keys() == {"fd_clf", "classes_found"}
+
+
 def test_a_mixture_has_modes_and_no_classes(tmp_path):
     folder = made_run(tmp_path / "run", "data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
     modes = {"modes_found": 8, "high_quality": 0.5, "reverse_kl": 0.25, "eval_samples": 50}
