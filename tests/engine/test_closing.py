@@ -14,20 +14,10 @@ from raygan.engine.closing import DEVICES, by_device, evaluate_run, memorised
 from raygan.engine.evaluation import Evaluator
 from raygan.metrics.classifier import scale
 from raygan.run_folder import RunFolder
+from tests.fixed import Fixed
 from tests.helpers import tiny
 
 ALL = [f"eval.metrics=[{','.join(METRICS)}]", "eval.nearest=3"]
-
-
-class Fixed(torch.nn.Module):
-    """A generator of given images, again and again."""
-
-    def __init__(self, images):
-        super().__init__()
-        self.images = images
-
-    def forward(self, latents):
-        return self.images[torch.arange(len(latents)) % len(self.images)]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from raygan.data import load_data
 from raygan.engine.checks import check_weights
 from raygan.engine.evaluation import Evaluator
 from raygan.metrics import inception
+from tests.fixed import Fixed
 from tests.helpers import tiny
 
 pytest.importorskip("torch_fidelity", reason="FID needs torch-fidelity (the fid extra)")
@@ -54,17 +55,6 @@ def test_fid_of_the_real_images_is_far_below_that_of_noise(trusted):
     assert abs(itself["fid"]) < 1e-2 * noise["fid"]
     assert itself["kid"] < noise["kid"]
     assert evaluator.about["inception"]
-
-
-class Fixed(torch.nn.Module):
-    """A generator of given images, again and again."""
-
-    def __init__(self, images):
-        super().__init__()
-        self.images = images
-
-    def forward(self, latents):
-        return self.images[torch.arange(len(latents)) % len(self.images)]
 
 
 @pytest.mark.slow
