@@ -358,3 +358,19 @@ def test_module_and_command_agree(module):
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0
     assert "raygan" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_ray_that_cannot_be_started_is_one_line(tmp_path):
+    """Sockets have paths of 107 bytes at most, and Ray puts them below its folder."""
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    words = [*TINY, "engine.executor=ray", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*COMMAND, "train", *words], capture_output=True, text=True, env={**os.environ, "RAY_TMPDIR": str(deep)}
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("raygan: engine.executor: Ray could not be started on this machine: ")
+    assert "cannot exceed 107 bytes" in done.stderr
+    assert not (tmp_path / "run").exists()

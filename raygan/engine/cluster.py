@@ -31,7 +31,7 @@ class Connection:
         """`cpus` are the logical ones of a Ray that is started here.
 
         Raises:
-            InputError: there is no cluster at `address` (`engine.address`).
+            InputError: there is no cluster at `address` (`engine.address`), or Ray cannot be started.
         """
         self.started = False
         """Whether it is a Ray that was started here, which nothing can be added to."""
@@ -45,14 +45,7 @@ class Connection:
             _join(address)
         else:
             self.started, self.may_grow = True, False
-            # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
-            ray.init(
-                "local",
-                num_cpus=math.ceil(cpus),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=_QUIET,
-            )
+            _start(cpus)
 
     def close(self) -> None:
         """End it, if it is ours to end."""
@@ -104,6 +97,26 @@ def _check_own(address: str | None) -> None:
     # A run that was started by a client has a ray:// address: its driver is in the cluster meant by that.
     if address not in (None, "auto", here) and not str(address).startswith("ray://"):
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
+
+
+def _start(cpus: float) -> None:
+    """Start a Ray for this process alone."""
+    try:
+        # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
+        ray.init(
+            "local",
+            num_cpus=math.ceil(cpus),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=_QUIET,
+        )
+    except Exception as error:  # Ray raises what it meets, also bare exceptions
+        ray.shutdown()  # what had been started of it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"engine.executor: Ray could not be started on this machine: {reason}; its logs are below /tmp/ray (or "
+            "$RAY_TMPDIR). engine.executor=inline needs no Ray"
+        ) from error
 
 
 def _join(address: str) -> None:
