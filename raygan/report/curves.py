@@ -79,11 +79,18 @@ def read_curve(folder: RunFolder) -> pd.DataFrame:
     Raises:
         InputError: a line of metrics.jsonl is damaged.
     """
+    return checked_curve(folder.rows(), folder)
+
+
+def checked_curve(rows: list[Row], folder: RunFolder) -> pd.DataFrame:
+    """The evaluations in `rows`, which were read in `folder`, as `curve_of` has them.
+
+    Raises:
+        InputError: one has something other than numbers where numbers are to be.
+    """
     try:
-        return curve_of(folder.rows())
+        return curve_of(rows)
     except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{folder.metrics}: holds something other than numbers: {error}") from error
 
 

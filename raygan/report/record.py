@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from raygan.config import Config
 from raygan.errors import InputError
 from raygan.files import load_json
-from raygan.report.curves import read_curve
-from raygan.run_folder import RunFolder
+from raygan.report.curves import checked_curve
+from raygan.run_folder import Row, RunFolder
 
 NotNegative = Annotated[int, Field(ge=0)]
 
@@ -134,11 +134,12 @@ def read_record(root: Path) -> RunRecord:
     """
     folder = RunFolder(root)
     config = folder.read_config()
+    rows = folder.rows()  # once: a run that goes on adds to them
     return RunRecord(
         folder=folder,
         config=config,
-        rounds=_rounds(folder),
-        curve=read_curve(folder),
+        rounds=_rounds(folder, rows),
+        curve=checked_curve(rows, folder),
         data=_whole(folder.data, DataFacts),
         events=_lines(folder.events),
         closing=_whole(folder.evaluation, Closing),
@@ -150,11 +151,11 @@ def read_record(root: Path) -> RunRecord:
 Kind = TypeVar("Kind", bound=Record)
 
 
-def _rounds(folder: RunFolder) -> pd.DataFrame:
+def _rounds(folder: RunFolder, rows: list[Row]) -> pd.DataFrame:
     lines = [
         {"round": row["round"], "wall_s": row["wall_s"], "sim_s": row["sim_s"]}
         | dict(_checked(row, Line, f"{folder.metrics}, line {number}"))
-        for number, row in enumerate(folder.rows(), 1)
+        for number, row in enumerate(rows, 1)
     ]
     return pd.DataFrame(lines, columns=["round", "wall_s", "sim_s", *Line.model_fields])
 

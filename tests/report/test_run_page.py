@@ -14,8 +14,10 @@ from raygan.report.grid import save_picture
 from raygan.report.record import read_record
 from raygan.report.run_page import write_report
 from raygan.report.run_words import how_it_stands, quality_now
+from raygan.run_folder import RunFolder
 from tests.report.folders import (
     bare_run,
+    draw,
     made_run,
     measured_row,
     played_row,
@@ -118,6 +120,20 @@ def test_a_run_that_has_only_begun_says_so(tmp_path):
     assert "does not say who held what (it has no data.json)" in text
     for part in ("How the samples grew", "Losses", "What happened", "Nearest training images", "started by"):
         assert part not in text
+
+
+def test_a_run_may_go_on_while_it_is_read(tmp_path, monkeypatch):
+    folder = made_run(tmp_path / "run", values=(200.0,), played=4)
+    rows = RunFolder.rows
+
+    def play_on(self):
+        found = rows(self)
+        write_lines(folder / "metrics.jsonl", [*found, played_row(5) | measured_row(50.0, 0.5)])
+        draw(folder, 5)
+        return found
+
+    monkeypatch.setattr(RunFolder, "rows", play_on)
+    assert "Round 4 of 10 is the last recorded" in words_of(page_of(folder))
 
 
 def test_a_run_of_an_older_version_has_a_page(tmp_path):
