@@ -61,14 +61,14 @@ def train(
 
 
 def open_run(out: str | Path) -> "Result":
-    """The result of a run that was played before, in the folder `out`.
+    """The result of a run that was played before, in the folder or at the URI `out`.
 
     Raises:
-        InputError: it is not a run folder.
+        InputError: it is not a run folder, or cannot be reached.
     """
     from raygan.engine.result import reopened
 
-    return reopened(Path(out))
+    return reopened(out)
 
 
 def load_generator(path: str | Path, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":

@@ -179,13 +179,20 @@ class RunFolder:
         return row
 
     def last_round(self) -> int:
-        """The round of the last whole line of metrics.jsonl; -1 if there is none."""
+        """The round of the last whole line of metrics.jsonl; -1 if there is none.
+
+        Raises:
+            InputError: it is not a line that `append` wrote.
+        """
         if not self.metrics.exists():
             return -1
         with self.metrics.open("rb") as file:
             file.seek(max(0, self.metrics.stat().st_size - _TAIL))
             lines = file.read().split(b"\n")[:-1]  # what follows the last line end is still being written
-        return int(json.loads(lines[-1])["round"]) if lines else -1
+        try:
+            return int(json.loads(lines[-1])["round"]) if lines else -1
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.metrics}: its last line is not one that raygan wrote") from error
 
     def trim(self, last_round: int) -> None:
         """Drop the lines of metrics.jsonl and the pictures behind `last_round`, and files that were half written."""

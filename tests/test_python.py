@@ -1,5 +1,6 @@
 """raygan from Python: what one has in a notebook."""
 
+import shutil
 import subprocess
 import sys
 
@@ -44,6 +45,15 @@ def test_a_run_can_be_opened_again(result, tmp_path):
     assert again.metrics.equals(result.metrics)
     with pytest.raises(raygan.InputError, match="not a run folder"):
         raygan.open_run(tmp_path)
+    at_uri = raygan.open_run(f"file://{result.out}")
+    assert (at_uri.uri, at_uri.round) == (f"file://{result.out}", 4)
+    assert at_uri.metrics.equals(result.metrics)
+    shutil.copytree(result.out, tmp_path / "damaged")
+    (tmp_path / "damaged" / "metrics.jsonl").write_text("{}\n")
+    with pytest.raises(raygan.InputError, match=r"metrics\.jsonl: its last line is not one that raygan wrote"):
+        raygan.open_run(tmp_path / "damaged")
+    (tmp_path / "damaged" / "metrics.jsonl").unlink()
+    assert raygan.open_run(tmp_path / "damaged").metrics.empty
 
 
 def test_a_loaded_generator_is_a_module_ready_to_use(result):
@@ -63,6 +73,11 @@ def test_a_loaded_generator_is_a_module_ready_to_use(result):
     assert torch.equal(again.sample(2), raw.sample(2))
     with pytest.raises(raygan.InputError, match="not there"):
         raygan.load_generator(result.out / "nothing.safetensors")
+    with pytest.raises(raygan.InputError, match="weights: 'mean' is not known; known: raw, ema"):
+        raygan.load_generator(result.out, weights="mean")
+    for none in (result.samples, result.grid, generator.sample):
+        with pytest.raises(raygan.InputError, match="count: 0 samples were asked for; 1 is the least"):
+            none(0)
 
 
 def test_a_generator_needs_torch_and_nothing_heavier(result):

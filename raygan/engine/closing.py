@@ -32,7 +32,7 @@ _NEIGHBOURS = 3
 def by_device(
     config: Config, images: ImageSet, evaluator: Evaluator, generator: nn.Module, pooled: Mapping[str, object]
 ) -> dict[str, object]:
-    """FD-clf against the shard of each of the first devices, its mean, and that against all shards together.
+    """FD-clf against the shard of each of the first devices, the mean of these, and that against all shards together.
 
     They may disagree: a generator that has learned all classes is far from a shard of two. Small shards are far from
     everything: compare devices whose shards are alike. `config` is as played; nothing where FD-clf is not measured.

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raygan.components import METRICS, build, derived
+from raygan.components import METRICS, build
 from raygan.config.data import Gaussians
 from raygan.config.tree import Config
 from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet
 from raygan.engine.checks import check_inception
 from raygan.engine.compute import torch_device
+from raygan.engine.own_metrics import kind_of, measured_by
 from raygan.errors import RunError
 from raygan.files import cache_folder
 from raygan.measures import of_classifier, of_inception
@@ -75,11 +76,11 @@ class Evaluator:
         if len(images.shape) == 3:
             self._find_networks(images)
         real = self._look(real_batches(reference))
-        self._metrics = [(view, metric) for name in config.eval.metrics for view, metric in _build(name, real)]
+        self._metrics = [(name, view, metric) for name in config.eval.metrics for view, metric in _build(name, real)]
 
     def _find_networks(self, images: ImageSet) -> None:
         settings, classes = self._config.eval, len(images.classes)
-        if classes > 1:
+        if classes > 1 and any(kind_of(name).of != "samples" for name in settings.metrics):
             self.classifier, self.about["classifier"] = train_classifier(
                 images.images, images.labels, classes, settings.classifier_epochs, cache_folder("classifiers")
             )
@@ -109,8 +110,8 @@ class Evaluator:
             points = torch.cat(list(self.samples(generator))).numpy()
             found |= asdict(mode_coverage(points, centres(self._mixture), self._mixture.std))
         seen = self._look(self.samples(generator))
-        for view, metric in self._metrics:
-            found |= {view.called(name): value for name, value in metric.measure(seen[view]).items()}
+        for name, view, metric in self._metrics:
+            found |= measured_by(name, metric, seen[view], view.called)
         return found
 
     def samples(self, generator: nn.Module) -> Iterator[Tensor]:
@@ -135,7 +136,7 @@ class Evaluator:
 
 def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:
     """A metric, once for each view that it is to be given."""
-    kind: type[Metric] = derived(METRICS, name, "eval.metrics", Metric)  # type: ignore[type-abstract]
+    kind = kind_of(name)
     for view, rows in real.items():
         if view.of == kind.of:
             yield view, build(METRICS, name, "eval.metrics", kind, rows)

@@ -37,13 +37,14 @@ class Recorder:
         self._settings = settings
         self._images = images
         self._saved = max(first_round - 1, 0)
-        self._measured: tuple[int, dict[str, dict[str, object]]] = (-1, {})
+        self._measured: tuple[int, dict[str, dict[str, object]]] = (-1, {})  # the last time: the round, and what
         self._tensorboard = TensorBoardMirror(root, first_round)
 
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
         """Metrics of the averaged generator, those of the raw one with `_raw` behind, and the sample grid."""
         with threads(1):
-            measured = self._measure(round, generators)
+            measured = self._measure(generators)
+            self._measured = round, measured
             network = self._network()
             network.load(generators["ema"])
             self._draw(round, network)
@@ -60,15 +61,13 @@ class Recorder:
         network.module.eval().requires_grad_(False)
         return network
 
-    def _measure(self, round: int, generators: State) -> dict[str, dict[str, object]]:
-        """Metrics of the averaged and of the raw generator after a round; of the last one they are remembered."""
-        if self._measured[0] != round:
-            network, found = self._network(), {}
-            for weights in ("ema", "raw"):
-                network.load(generators[weights])
-                found[weights] = self._evaluator.measure(network.module)
-            self._measured = round, found
-        return self._measured[1]
+    def _measure(self, generators: State) -> dict[str, dict[str, object]]:
+        """Metrics of the averaged and of the raw generator."""
+        network, found = self._network(), {}
+        for weights in ("ema", "raw"):
+            network.load(generators[weights])
+            found[weights] = self._evaluator.measure(network.module)
+        return found
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
@@ -85,16 +84,20 @@ class Recorder:
         return snapshot.of(devices) if snapshot is not None else {}
 
     def export(self, round: int, generators: State) -> None:
-        """Write generator.safetensors and evaluation.json, and to TensorBoard what it lacks."""
+        """Write generator.safetensors, to TensorBoard what it lacks, and evaluation.json if this round was measured.
+
+        Who presses Ctrl-C between two evaluations does not want to wait for one.
+        """
         self._tensorboard.update()
         self._remove_old()
         save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
-        self._close(round, generators)
+        if self._measured[0] == round:
+            self._close(round, generators)
 
     def _close(self, round: int, generators: State) -> None:
         """Write evaluation.json, and the picture of the nearest training images."""
         with threads(1):
-            measured = self._measure(round, generators)
+            measured = self._measured[1]
             network = self._network()
             network.load(generators["ema"])
             devices = by_device(self._config, self._images, self._evaluator, network.module, measured["ema"])

@@ -6,6 +6,7 @@ from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from raygan.run_folder import Row, RunFolder
+from raygan.storage import store_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,10 @@ class Result:
         """The lines of metrics.jsonl as a table, a row per round; what was not measured in a round is NaN."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows).set_index("round")
+        rows = self.rows
+        return pd.DataFrame(rows, index=pd.Index([row["round"] for row in rows], name="round")).drop(
+            columns="round", errors="ignore"
+        )
 
     @property
     def evaluations(self) -> list[Row]:
@@ -95,12 +99,15 @@ class Result:
         return self.load_generator(generator=generator).sample(count, chosen)
 
 
-def reopened(out: Path) -> Result:
-    """The result of a run that was played before.
+def reopened(out: str | Path) -> Result:
+    """The result of a run that was played before, in a folder or at a URI (of which a copy is made on this machine).
 
     Raises:
-        InputError: it is not a run folder.
+        InputError: it is not a run folder, or cannot be reached.
     """
-    folder = RunFolder(out.resolve())
-    folder.read_config()
-    return Result(folder.root, max(folder.last_round(), 0), stopped_by=None)
+    store = store_at(out)
+    store.pull()
+    with store.named():
+        folder = RunFolder(store.local)
+        folder.read_config()
+        return Result(store.local, max(folder.last_round(), 0), None, store.uri)

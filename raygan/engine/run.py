@@ -13,6 +13,7 @@ from raygan.engine.checks import check_weights, unlike_processors
 from raygan.engine.cluster import Connection, connect
 from raygan.engine.executor import PATIENCE, Executor, Setup
 from raygan.engine.ledger import Watcher
+from raygan.engine.own_metrics import check_metrics
 from raygan.engine.rounds import Rounds
 from raygan.engine.saving import Saving
 from raygan.engine.signals import StopWish
@@ -50,7 +51,7 @@ class Run:
 
     def note(self, text: str) -> None:
         """Keep in the run folder what happened."""
-        with suppress(OSError):  # a disk that is full has worse to say
+        with suppress(OSError, InputError):  # a full disk, or damage, has worse to say
             self.folder.note(text)
 
     def happened(self, text: str) -> None:
@@ -90,6 +91,7 @@ class Run:
 def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
     """Load, deal and check everything before a process is started."""
     check_weights(config)
+    check_metrics(config)
     played = as_played(config)
     for watcher in watchers:
         watcher.on_phase(f"loading {config.data.name}")

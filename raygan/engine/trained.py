@@ -1,11 +1,13 @@
 """A trained generator to use elsewhere: a module that needs nothing but torch and raygan."""
 
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from raygan.engine.generator_file import Weights, load_generator
+from raygan.errors import InputError
 from raygan.rng import Role, noise, stream
 
 _AT_ONCE = 250
@@ -29,7 +31,13 @@ class TrainedGenerator(nn.Module):
         return samples
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
-        """`count` samples, on the CPU; the same seed gives the same latent points on every machine."""
+        """`count` samples, on the CPU; the same seed gives the same latent points on every machine.
+
+        Raises:
+            InputError: `count` is below 1.
+        """
+        if count < 1:
+            raise InputError(f"count: {count} samples were asked for; 1 is the least")
         random = stream(seed, Role.SAMPLES)
         device = next(self.parameters()).device
         with torch.no_grad():
@@ -50,6 +58,8 @@ def load(path: str | Path, weights: Weights = "ema", generator: str | None = Non
     Raises:
         InputError: not there, not such a file, or a network that is neither raygan's nor `generator`.
     """
+    if weights not in get_args(Weights):
+        raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}")
     file = Path(path)
     trained = load_generator(file / "generator.safetensors" if file.is_dir() else file, weights, generator)
     return TrainedGenerator(trained.network.module, trained.gan.latent, trained.shape, trained.round).eval()

@@ -1,6 +1,8 @@
 """What a run leaves beside its numbers: what was measured when it was over, what the data was, and what happened."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -126,6 +128,19 @@ def test_what_happened_is_noted(tmp_path):
     (line,) = RunFolder(out).events.read_text().splitlines()
     assert {"round": 2, "what": "going on after round 2"}.items() <= json.loads(line).items()
     assert read(RunFolder(out).evaluation)["round"] == resumed.round == 4
+
+
+def test_a_run_stopped_between_evaluations_is_not_measured_for_it(tmp_path):
+    from tests.helpers import Watch
+
+    def stop(round):
+        if round == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = raygan.train(tiny("rounds=40", "eval.every=20"), tmp_path / "run", watchers=[Watch(stop)])
+    assert 0 < stopped.round < 20
+    assert stopped.generator.exists()
+    assert not RunFolder(stopped.out).evaluation.exists()
 
 
 def test_centralized_and_mixtures_have_what_applies_to_them(tmp_path):

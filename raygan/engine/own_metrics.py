@@ -1,0 +1,81 @@
+"""What may go wrong with a metric of a user's own, said in one line that names it."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import get_args
+
+import numpy as np
+from torch import Tensor
+
+from raygan.components import METRICS, derived
+from raygan.config.tree import Config
+from raygan.errors import InputError, RunError
+from raygan.measures import MEASURES, RAW
+from raygan.metrics.base import Metric, Rows
+
+Found = dict[str, float | list[float]]
+
+_TAKEN = {
+    *("round", "wall_s", "sim_s", "spent_s", "phases_s", "devices", "late", "dropped", "d_loss", "g_loss"),
+    *("bytes_down", "bytes_up", "bytes_swap", "megabytes", "eval_samples", "eval_seed", "reference_images"),
+    *("compared_images", "classifier", "inception", "class_shares", *MEASURES),
+}
+"""What else stands in a line of metrics.jsonl, or is computed of it."""
+
+
+def check_metrics(config: Config) -> None:
+    """Raise InputError if a name in `eval.metrics` leads to no metric."""
+    for name in config.eval.metrics:
+        if name not in METRICS:
+            kind_of(name)
+
+
+def kind_of(name: str) -> type[Metric]:
+    """The class that a name stands for.
+
+    Raises:
+        InputError: it is none, or does not say what it is to be given.
+    """
+    kind: type[Metric] = derived(METRICS, name, "eval.metrics", Metric)  # type: ignore[type-abstract]
+    if getattr(kind, "of", None) not in get_args(Rows):
+        raise InputError(
+            f"eval.metrics: {name}.of says which rows it is given: {', '.join(get_args(Rows))}; "
+            f"it is {getattr(kind, 'of', None)!r}"
+        )
+    return kind
+
+
+def measured_by(name: str, metric: Metric, rows: Tensor, called: Callable[[str], str]) -> Found:
+    """What a metric measures of rows, as plain numbers, by what that is `called`.
+
+    Raises:
+        InputError: what one of the user's own returned is nothing that can be recorded.
+        RunError: it failed.
+    """
+    if name in METRICS:
+        return {called(of): value for of, value in metric.measure(rows).items()}
+    try:
+        found = metric.measure(rows)
+    except Exception as error:
+        raise RunError(f"eval.metrics: {name} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Mapping):
+        raise InputError(f"eval.metrics: {name} returned a {type(found).__name__}; values by name are needed")
+    plain: Found = {}
+    for of, value in found.items():
+        if not isinstance(of, str) or of.endswith(RAW) or called(of) in _TAKEN:
+            raise InputError(f"eval.metrics: {name} returned a value named {of!r}; that is taken, take another name")
+        plain[called(of)] = _plain(f"{name} returned {of}", value)
+    return plain
+
+
+def _plain(what: str, value: object) -> float | list[float]:
+    return [_number(what, one) for one in value] if isinstance(value, list | tuple) else _number(what, value)
+
+
+def _number(what: str, value: object) -> float:
+    """A Python number, also of an array or tensor that holds one."""
+    if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
+        value = value.item()
+    if not isinstance(value, int | float):
+        raise InputError(f"eval.metrics: {what}={value!r}; a number or a list of numbers is needed")
+    return value
