@@ -17,8 +17,8 @@ from raygan.plan.meter import MemoryMeter
 PROCESS = 360e6
 """Private memory of a Ray worker that has imported torch (bytes): measured, torch 2.15's CUDA build on a CPU. A process
 that computes on a GPU has more of it; that was not measured."""
-RECORDER = 750e6
-"""The same of the recorder, which imports torchvision and torchmetrics too (bytes; measured)."""
+RECORDER = 880e6
+"""The same of the recorder, which imports torchvision, torchmetrics and scipy too (bytes; measured)."""
 DRIVER = 470e6
 """The same of the process that starts a run (bytes; measured)."""
 RAY = 330e6
