@@ -10,6 +10,7 @@ from PIL import Image
 
 from raygan import InputError
 from raygan.cli import run
+from raygan.report.class_chart import class_chart
 from raygan.report.grid import save_picture
 from raygan.report.record import read_record
 from raygan.report.run_page import write_report
@@ -391,3 +392,11 @@ def test_the_mean_over_devices_says_of_how_many(tmp_path):
     known = {"fd_clf": [25.0, 30.0, 35.0], "mean_fd_clf": 30.0, "pooled_fd_clf": 20.0}
     write_closing(folder, devices=known)
     assert "The line is the mean" not in words_of(page_of(folder))
+
+
+def test_long_class_names_are_cut_below_the_bars_and_the_legend_is_above_them(tmp_path):
+    folder = made_run(tmp_path / "run")
+    write_data(folder, [[3, 7], [6, 4], [1, 9]], classes=["a" * 21, "b" * 20])
+    chart = class_chart(read_record(folder))
+    assert f'"labelalias":{{"{"a" * 21}":"{"a" * 20}\\u2026"}}' in chart.replace("…", "\\u2026")
+    assert '"legend":{"orientation":"h","y":1.02,"yanchor":"bottom"}' in chart
