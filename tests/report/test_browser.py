@@ -118,7 +118,7 @@ def test_long_names_of_classes_and_measurements_have_room(tmp_path):
     script = f"""{LOOK}
       const box = what => part("classes").querySelector(what).getBoundingClientRect();
       const table = document.querySelector("table.cells");
-      return {{legend: box(".legend").bottom, names: box(".xaxislayer-above").top, bars: box(".plot").height,
+      return {{legend: box(".legend").bottom, names: box(".xaxislayer-above").top, bars: box(".bars").height,
                table: table.getBoundingClientRect().right, room: table.parentElement.getBoundingClientRect().right}};"""
     for width in (390, 900):
         found = ask(write_report(folder, tmp_path / "page.html"), script, width=width)
