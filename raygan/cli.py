@@ -173,7 +173,7 @@ def report(where: str, out: Path | None) -> int:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The page to write (HTML).")
 @click.option(
     "--metric",
-    help="What to compare by, lower is better.  [default: the first of fd_clf, reverse_kl, ... that all have]",
+    help="What to compare by, lower is better.  [default: the first of fd_clf, kd_clf, reverse_kl, ... that all have]",
 )
 @click.option("--target", type=float, help="Value to be reached.  [default: the lowest that every run has reached]")
 def compare(places: tuple[str, ...], out: Path, metric: str | None, target: float | None) -> int:

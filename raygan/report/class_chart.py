@@ -7,6 +7,8 @@ import plotly.graph_objects as go
 from raygan.report.page import COLOURS, GREY, chart
 from raygan.report.record import RunRecord
 
+_LONG = 20  # characters of a class name below its bars; all of it is shown on hover
+
 
 def class_chart(record: RunRecord) -> str | None:
     """Shares of classes (%): of the samples, drawn by the page's script, and of the data where it is known.
@@ -18,7 +20,8 @@ def class_chart(record: RunRecord) -> str | None:
         return None
     facts = record.data
     named = facts is not None and len(facts.classes) == len(classes)
-    names = [html.escape(name) for name in facts.classes] if facts and named else [str(n) for n in range(len(classes))]
+    labels = facts.classes if facts and named else [str(number) for number in range(len(classes))]
+    names = [html.escape(label) for label in labels]
     figure = go.Figure()
     hover = "%{x}: %{y:.3~g}%"
     figure.add_bar(x=names, name="samples", marker={"color": COLOURS[1]}, hovertemplate=hover)
@@ -26,9 +29,14 @@ def class_chart(record: RunRecord) -> str | None:
         total = sum(facts.class_counts)
         shares = [100 * count / total for count in facts.class_counts]
         figure.add_bar(x=names, y=shares, name="data", marker={"color": GREY}, hovertemplate=hover)
-    figure.update_xaxes(type="category", title="class")
+    short = {
+        name: html.escape(label[:_LONG] + "…") for name, label in zip(names, labels, strict=True) if len(label) > _LONG
+    }
+    figure.update_xaxes(type="category", title="class", labelalias=short)
     figure.update_yaxes(title="share (%)", rangemode="tozero")
-    return chart(figure, "classes", height=300, showlegend=True, margin={"l": 50, "r": 10, "t": 10, "b": 50})
+    above = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}  # below, long names would run into it
+    margin = {"l": 50, "r": 10, "t": 40, "b": 50}
+    return chart(figure, "classes", height=300, showlegend=True, margin=margin, legend=above)
 
 
 def shares_at(record: RunRecord, round: int) -> list[float]:

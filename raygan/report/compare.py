@@ -19,6 +19,7 @@ from raygan.report.thinning import thinning_note
 
 _ALL_FRAMES = 120  # of all runs together, but ...
 _FEWEST_FRAMES = 6  # ... of a run, however many there are
+_BELOW_ZERO = ("kd_clf", "kid")  # unbiased estimates of squared distances
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
         raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
     runs = read_runs(folders)
     metric = common_metric(runs, metric)
-    if target is not None and not target > 0:
-        raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to")
+    _check_target(target, metric)
     target = hardest_common_target(runs, metric) if target is None else target
     notes = _notes(runs, metric, target)
     table = summary(runs, metric, target)
@@ -89,6 +89,16 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     }
     write_texts(contents, out)
     return done
+
+
+def _check_target(target: float | None, metric: str) -> None:
+    if target is None:
+        return
+    if metric.removesuffix(RAW) in _BELOW_ZERO:
+        if not math.isfinite(target):
+            raise InputError(f"--target: {target} is not a finite number that {metric} could come down to")
+    elif not target > 0:
+        raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to")
 
 
 def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:

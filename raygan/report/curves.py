@@ -9,7 +9,7 @@ import pandas as pd
 from raygan.config import Config
 from raygan.errors import InputError
 from raygan.measures import LOWER, MEASURES
-from raygan.run_folder import Row, RunFolder
+from raygan.run_folder import Row, RunFolder, flatten
 
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
@@ -44,7 +44,8 @@ def check_same_yardstick(runs: list[Run]) -> None:
     """Refuse to compare what was measured differently.
 
     Raises:
-        InputError: runs, or parts of one run, with other sample counts or another classifier.
+        InputError: runs, or parts of one run, with other sample counts or another classifier; or without
+            one, and with other data.
     """
     for key in _SAME_YARDSTICK:
         values = [
@@ -57,6 +58,21 @@ def check_same_yardstick(runs: list[Run]) -> None:
             if other != mine:
                 raise InputError(
                     f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
+                )
+    if all("classifier" not in run.curve for run in runs):
+        _check_same_data(runs)
+
+
+def _check_same_data(runs: list[Run]) -> None:
+    """A classifier tells its data; without one, the settings do."""
+    first, *others = ((run.name, flatten(run.config.data.model_dump(exclude={"partition"}))) for run in runs)
+    for name, data in others:
+        for key in {**first[1], **data}:
+            mine, other = first[1].get(key), data.get(key)
+            if other != mine:
+                raise InputError(
+                    f"{name}: has data.{key}={other}, but {first[0]} data.{key}={mine}: on different data, their "
+                    "distances do not compare"
                 )
 
 

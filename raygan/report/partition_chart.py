@@ -34,7 +34,7 @@ def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
     else:
         _add_heat_map(figure, counts, facts.classes)
     if distances:
-        _add_distances(figure, distances)
+        _add_distances(figure, distances, facts.devices)
     figure.update_xaxes(title="device", row=2 if distances else 1)
     return chart(
         figure,
@@ -47,6 +47,12 @@ def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         legend2={"orientation": "h", "y": -0.12, "yanchor": "top"},
     )
+
+
+def mean_over(distances: OfDevices, devices: int) -> str:
+    """What the mean of the distances is of: a device may not have been measured, or not have come to a value."""
+    known = sum(distance is not None for distance in distances.fd_clf)
+    return f"mean of {known:,} of {devices:,} devices" if known < devices else "mean"
 
 
 def _add_bars(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> None:
@@ -80,7 +86,7 @@ def _add_heat_map(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> 
     figure.update_yaxes(title="class", type="category", row=1)
 
 
-def _add_distances(figure: go.Figure, distances: OfDevices) -> None:
+def _add_distances(figure: go.Figure, distances: OfDevices, devices: int) -> None:
     figure.add_scatter(
         x=np.arange(len(distances.fd_clf)),
         y=np.array(distances.fd_clf, dtype=float),
@@ -92,7 +98,8 @@ def _add_distances(figure: go.Figure, distances: OfDevices) -> None:
         row=2,
         col=1,
     )
-    means = (("mean", distances.mean_fd_clf, "dash"), ("against all data", distances.pooled_fd_clf, "dot"))
+    mean, pooled = distances.mean_fd_clf, distances.pooled_fd_clf
+    means = ((mean_over(distances, devices), mean, "dash"), ("against all data", pooled, "dot"))
     for name, value, dash in means:
         if value is not None:
             figure.add_scatter(

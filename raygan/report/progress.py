@@ -94,7 +94,14 @@ def describe(metrics: Row) -> str:
         words.append(f"{metrics['classes_found']}/{len(shares)} classes")
     if "modes_found" in metrics:
         words.append(f"{metrics['modes_found']} modes, {metrics['high_quality']:.0%} of points on them")
-    return ", ".join(words)
+    return ", ".join(words) or _describe_other(metrics)
+
+
+def _describe_other(metrics: Row) -> str:
+    from raygan.report.quality import first_measured, in_words  # imports pandas, which few runs need here
+
+    name = first_measured(metrics)
+    return "nothing is measured" if name is None else in_words(metrics, name)
 
 
 def bytes_in_words(count: float) -> str:

@@ -60,6 +60,12 @@ def measured(curve: pd.DataFrame) -> list[str]:
     return sorted(found, key=lambda name: order.index(name) if name in _KNOWN else len(order))
 
 
+def first_measured(row: Mapping[str, Any]) -> str | None:
+    """The first choice of what one evaluation has measured of the averaged generator; None: nothing."""
+    names = measured(pd.DataFrame([{key: value for key, value in row.items() if not isinstance(value, list | dict)}]))
+    return names[0] if names else None
+
+
 def measure_of(name: str) -> Measure:
     """What a measurement is called; of the raw generator, too."""
     averaged = name.removesuffix(RAW)

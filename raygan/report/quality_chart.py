@@ -59,7 +59,8 @@ def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, flo
     parts = [_known(line.curve, line.columns.get(name, name)) for line in lines]
     values = pd.concat([values for _, values in parts])
     goal = target[1] if target is not None and target[0] == name else None
-    log = bool(len(values) and values.min() > 0 and values.max() >= _DECADE * values.min())
+    positive = len(values) and values.min() > 0 and (goal is None or goal > 0)
+    log = bool(positive and values.max() >= _DECADE * values.min())
     title = measure_of(name).title
     return {
         "title": html.escape(title) + (" (log)" if log else ""),

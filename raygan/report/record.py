@@ -22,7 +22,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class Line(Record):
+class RoundLine(Record):
     """What charts draw of a line of metrics.jsonl, beside the measurements."""
 
     bytes_down: NotNegative = 0
@@ -43,7 +43,7 @@ class DataFacts(Record):
 
     name: str
     samples: NotNegative
-    shape: list[int]
+    shape: Annotated[list[NotNegative], Field(min_length=1)]
     classes: list[str]
     class_counts: list[NotNegative]
     devices: NotNegative
@@ -90,6 +90,17 @@ class Closing(Record):
     ema: dict[str, Any]
     devices: OfDevices | None = None
     nearest: Nearest | None = None
+    eval_samples: NotNegative | None = None
+    reference_images: NotNegative | None = None
+    compared_images: NotNegative | None = None
+    classifier: str | None = None
+    inception: str | None = None
+
+    @property
+    def yardstick(self) -> dict[str, object]:
+        """What its numbers depend on, as a line of metrics.jsonl has it."""
+        keys = ("eval_samples", "reference_images", "compared_images", "classifier", "inception")
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 
 class Environment(Record):
@@ -111,7 +122,7 @@ class RunRecord:
     folder: RunFolder
     config: Config
     rounds: pd.DataFrame
-    """A row per line of metrics.jsonl, with the fields of `Line`; round 0 is before training."""
+    """A row per line of metrics.jsonl, with the fields of `RoundLine`; round 0 is before training."""
     curve: pd.DataFrame
     """A row per evaluation, as `curves.curve_of` has them; no columns if there was none."""
     data: DataFacts | None
@@ -154,10 +165,10 @@ Kind = TypeVar("Kind", bound=Record)
 def _rounds(folder: RunFolder, rows: list[Row]) -> pd.DataFrame:
     lines = [
         {"round": row["round"], "wall_s": row["wall_s"], "sim_s": row["sim_s"]}
-        | dict(_checked(row, Line, f"{folder.metrics}, line {number}"))
+        | dict(_checked(row, RoundLine, f"{folder.metrics}, line {number}"))
         for number, row in enumerate(rows, 1)
     ]
-    return pd.DataFrame(lines, columns=["round", "wall_s", "sim_s", *Line.model_fields])
+    return pd.DataFrame(lines, columns=["round", "wall_s", "sim_s", *RoundLine.model_fields])
 
 
 def _lines(path: Path) -> list[Event]:

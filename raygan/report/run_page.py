@@ -6,27 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from raygan.config import dump_config
+from raygan.config.data import Gaussians
 from raygan.errors import InputError
 from raygan.measures import RAW
 from raygan.report.class_chart import class_chart, shares_at
 from raygan.report.frames import MOST_FRAMES, read_picture, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
-from raygan.report.partition_chart import partition_chart
+from raygan.report.partition_chart import mean_over, partition_chart
 from raygan.report.quality import measure_of, measured, said
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.record import Environment, RunRecord, read_record
-from raygan.report.run_charts import everyone_took_part, run_charts
+from raygan.report.run_charts import run_charts
 from raygan.report.run_words import (
     how_it_stands,
     nearest_in_words,
     quality_now,
     quality_table,
     shards_in_words,
-    what_it_depends_on,
     what_it_was,
+    who_took_part,
 )
 from raygan.report.settings import changes, command, needs, shown_setting
 from raygan.report.thinning import thinning_note
+from raygan.report.yardstick import changes_on_the_way, what_it_depends_on
 
 _MOST_EVENTS = 200
 
@@ -49,7 +51,8 @@ def write_report(folder: Path, out: Path) -> Path:
             what=what_it_was(record),
             stands=how_it_stands(record),
             quality_now=quality_now(record),
-            depends=what_it_depends_on(curve) if len(curve) else None,
+            depends=what_it_depends_on(curve, isinstance(record.config.data, Gaussians)) if measured(curve) else None,
+            mixed=changes_on_the_way(curve),
             growth=(growth := _growth(record)),
             frames_left_out=len(curve) - len(growth["rounds"]) if growth else 0,
             classes=class_chart(record),
@@ -57,7 +60,7 @@ def write_report(folder: Path, out: Path) -> Path:
             table=quality_table(record),
             evaluations_note=thinning_note(len(curve), "evaluations"),
             charts=run_charts(record.rounds),
-            everyone=everyone_took_part(record.rounds),
+            everyone=who_took_part(record),
             rounds_note=thinning_note(record.last_round, "rounds"),
             events=[(event.round, event.time, event.what) for event in record.events[-_MOST_EVENTS:]],
             events_left_out=max(0, len(record.events) - _MOST_EVENTS),
@@ -67,6 +70,7 @@ def write_report(folder: Path, out: Path) -> Path:
             if facts and facts.devices > 1 and facts.device_class_counts
             else None,
             distances_round=closing.round if closing and closing.devices else None,
+            distances_mean=mean_over(closing.devices, facts.devices) if facts and closing and closing.devices else None,
             changes=[(change.key, shown_setting(change.value), change.usual) for change in changes(record.config)],
             config=dump_config(record.config),
             environment=_environment(record.environment),

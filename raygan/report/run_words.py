@@ -1,6 +1,5 @@
 """What a run was and came to, in sentences."""
 
-from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -9,17 +8,10 @@ from raygan.measures import RAW
 from raygan.report.progress import bytes_in_words, duration
 from raygan.report.quality import direction, in_words, measure_of, measured, said
 from raygan.report.record import DataFacts, Nearest, RunRecord
+from raygan.report.run_charts import everyone_took_part
+from raygan.report.yardstick import measured_alike
 
 _ALIKE = (0.8, 0.5)  # parts of the distance between real images; what they are called below them is ours
-_YARDSTICK = {
-    "eval_samples": "{} generated samples",
-    "reference_images": "{} real images",
-    "compared_images": "{} of them where single samples are compared",
-    "classifier": "classifier {}",
-    "inception": "Inception weights {}",
-    "eval_seed": "evaluation seed {}",
-}
-"""What measurements depend on: fields of metrics.jsonl, and how a sentence says them."""
 
 
 def what_it_was(record: RunRecord) -> str:
@@ -32,10 +24,10 @@ def what_it_was(record: RunRecord) -> str:
     else:
         count = getattr(config.selection, "count", None)
         chosen = f", {count} of them in each round ({config.selection.name})" if count else ""
-        words.append(f"{config.data.partition.name} partition over {config.devices:,} devices{chosen}")
+        words.append(f"{config.data.partition.name} partition over {counted(config.devices, 'device')}{chosen}")
         if config.channel.name != "none":
             words.append(f"links: {config.channel.name}")
-    words.append(f"{config.rounds:,} rounds, seed {config.seed}")
+    words.append(f"{counted(config.rounds, 'round')}, seed {config.seed}")
     return "; ".join(words) + "."
 
 
@@ -44,7 +36,7 @@ def _data(record: RunRecord) -> str:
     if facts is None:
         return record.config.data.name
     shape = " by ".join(map(str, facts.shape[1:])) + (" in colour" if facts.shape[0] == 3 else " in grey")
-    what = f"{facts.samples:,} images of {shape}" if len(facts.shape) == 3 else f"{facts.samples:,} points"
+    what = f"{counted(facts.samples, 'image')} of {shape}" if len(facts.shape) == 3 else counted(facts.samples, "point")
     classes = f", {len(facts.classes)} classes" if len(facts.classes) > 1 else ""
     return f"{facts.name} ({what}{classes})"
 
@@ -56,7 +48,9 @@ def how_it_stands(record: RunRecord) -> str:
     if record.rounds.empty:
         state = f"No round is recorded yet, of {rounds:,}."
     elif last >= rounds:
-        state = f"All {rounds:,} rounds are played"
+        state = f"All {rounds:,} rounds are played" if rounds > 1 else "Its one round is played"
+        if (failure := _failure(record)) and not record.folder.generator.exists():
+            state += f", but the run failed behind the last, unless it was resumed since ({failure})"
     elif failure := _failure(record):
         state = f"Ended by an error behind round {last:,} of {rounds:,}, unless it was resumed since ({failure})"
     elif record.closing is not None and record.closing.round >= last:
@@ -85,58 +79,57 @@ def _failure(record: RunRecord) -> str | None:
 
 
 def quality_now(record: RunRecord) -> str:
-    """The newest measurement, against the first."""
-    names = measured(record.curve)
-    if not names:
+    """The newest measurement of the first choice, against the first that was measured like it."""
+    if not (names := measured(record.curve)):
+        if not record.config.eval.metrics and len(record.curve):
+            return "Nothing is measured (eval.metrics is empty)."
         return "Nothing has been measured yet."
-    first, last = evaluation(record.curve, 0), evaluation(record.curve, -1)
-    if (closing := record.closing) is not None and closing.round > last["round"]:
-        last |= {"round": closing.round, **closing.ema}
     name, rank = names[0], direction(names[0])
+    alike = measured_alike(_with_closing(record), name)
+    first, last = evaluation(alike, 0), evaluation(alike, -1)
     before = f" ({said(first[name])} at round {first['round']:,}{f'; {rank}' if rank else ''})"
     return f"Round {last['round']:,}: {in_words(last, name, before)}."
 
 
+def _with_closing(record: RunRecord) -> pd.DataFrame:
+    """The evaluations, with the closing one of a run that was interrupted between two."""
+    closing, curve = record.closing, record.curve
+    if closing is None or closing.round <= curve["round"].iloc[-1]:
+        return curve
+    row = closing.ema | closing.yardstick | {"round": closing.round}
+    return pd.DataFrame([*curve.to_dict("records"), row])
+
+
 def evaluation(curve: pd.DataFrame, place: int) -> dict[str, Any]:
-    """A row of a curve, each value of its own type."""
-    return {str(column): curve[column].iloc[place] for column in curve}
-
-
-def what_it_depends_on(curve: pd.DataFrame) -> str:
-    """What the last evaluation's numbers depend on."""
-    last = evaluation(curve, -1)
-    facts = {key: said for key in _YARDSTICK if (said := _said_fact(last.get(key)))}
-    if facts.get("compared_images") == facts.get("reference_images"):
-        facts.pop("compared_images", None)  # all of them
-    words = [sentence.format(facts[key]) for key, sentence in _YARDSTICK.items() if key in facts]
-    return f"Measured with {', '.join(words)}; distances compare only where these are the same."
-
-
-def _said_fact(value: object) -> str:
-    """A count or a hash; empty where there is none."""
-    if isinstance(value, str):
-        return value
-    return f"{float(value):,.0f}" if isinstance(value, Real) and value == value else ""
+    """What a row of a curve has, each value of its own type."""
+    values = {str(column): curve[column].iloc[place] for column in curve}
+    return {column: value for column, value in values.items() if isinstance(value, list) or not pd.isna(value)}
 
 
 def quality_table(record: RunRecord) -> dict[str, object]:
-    """A row per measurement: first, best and last of the averaged generator, last of the raw one."""
+    """A row per measurement: first, best and last of the averaged generator, last of the raw one.
+
+    All of them by the yardstick of the last; the untrained generator is the best only where there is no other.
+    """
     rows = []
     for name in measured(record.curve):
-        values, measure = record.curve[name].dropna(), measure_of(name)
-        best = {"lower": values.idxmin, "higher": values.idxmax}.get(measure.better or "")
-        found = f"{said(values[best()])} (round {record.curve.loc[best(), 'round']:,})" if best else "-"
-        raw = record.curve[name + RAW].iloc[-1] if name + RAW in record.curve else None
-        rows.append(
-            [measure.title, measure.better or "-", said(values.iloc[0]), found, said(values.iloc[-1]), said(raw)]
-        )
+        alike, measure = measured_alike(record.curve, name), measure_of(name)
+        values, rounds = alike[name], alike["round"]
+        trained = values[rounds > 0] if (rounds > 0).any() else values
+        best = {"lower": trained.idxmin, "higher": trained.idxmax}.get(measure.better or "")
+        found = f"{said(values[best()])} (round {rounds[best()]:,})" if best else "-"
+        cut = alike.index[0] != record.curve[name].first_valid_index()
+        later = f" (round {rounds.iloc[0]:,})" if cut else ""
+        raw = alike[name + RAW].iloc[-1] if name + RAW in alike else None
+        first, last = said(values.iloc[0]) + later, said(values.iloc[-1])
+        rows.append([measure.title, measure.better or "-", first, found, last, said(raw)])
     heads = ["measurement", "better", "first", "best", "last", "last, raw generator"]
     return {"heads": heads, "numeric": [False, False, True, True, True, True], "rows": rows}
 
 
 def nearest_in_words(nearest: Nearest, round: int) -> str:
     """What the distances to training images say of copies, of the samples after a round."""
-    samples = f"{nearest.samples} samples of round {round:,}"
+    samples = f"{counted(nearest.samples, 'sample')} of round {round:,}"
     if nearest.ratio_median is None:
         return f"Most real images have an exact copy among the others, so the distances of {samples} say little."
     ratio = f"{nearest.ratio_median:.2f} times as far from their nearest training image as a real image is from its own"
@@ -147,7 +140,7 @@ def nearest_in_words(nearest: Nearest, round: int) -> str:
         verdict = "nearer than real images are to each other; look at the rows for copies"
     else:
         verdict = "far nearer than real images are to each other, as copies are"
-    return f"The {samples} are {ratio} (medians): {verdict}."
+    return f"The {samples} {'is' if nearest.samples == 1 else 'are'} {ratio} (medians): {verdict}."
 
 
 def shards_in_words(facts: DataFacts) -> str:
@@ -156,5 +149,20 @@ def shards_in_words(facts: DataFacts) -> str:
     shown = "" if len(sizes) == facts.devices else f" (the first {len(sizes):,} of {facts.devices:,})"
     if not sizes:
         return "No device holds anything."
-    spread = f"{min(sizes):,} to {max(sizes):,}" if min(sizes) < max(sizes) else f"{sizes[0]:,}"
-    return f"{facts.devices:,} devices hold {spread} samples each{shown}."
+    spread = f"{min(sizes):,} to {max(sizes):,} samples" if min(sizes) < max(sizes) else counted(sizes[0], "sample")
+    holding = f"1 device holds {spread}" if facts.devices == 1 else f"{facts.devices:,} devices hold {spread} each"
+    return f"{holding}{shown}."
+
+
+def who_took_part(record: RunRecord) -> str | None:
+    """One sentence, if the same took part in every round; else None."""
+    if record.config.method == "centralized":
+        return "The server alone, in every round: it has all of the data, and no device takes part."
+    if (count := everyone_took_part(record.rounds)) is None:
+        return None
+    return f"{counted(count, 'device')} in every round; none was late, none was left out."
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

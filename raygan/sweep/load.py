@@ -10,7 +10,7 @@ from raygan.config import preset_names
 from raygan.config.gan import CHANGING
 from raygan.config.load import checked, merge
 from raygan.config.source import Tree, dump, parse_word, read
-from raygan.config.tree import Config
+from raygan.config.tree import Config, Eval
 from raygan.errors import InputError
 from raygan.measures import measured
 from raygan.sweep.space import GridSearch, Options, Range, Settings, Space, corners, domains, points
@@ -82,10 +82,18 @@ def check_sweep(sweep: Sweep) -> None:
             config = sweep.config_of(settings)
         except InputError as error:
             raise InputError(f"space: {error}") from error
-        if (metric := sweep.quality) not in (known := measured(config)):
-            raise InputError(f"metric: {metric} is not measured with data.name={config.data.name}; {', '.join(known)}")
+        if (metric := sweep.quality) not in measured(config):
+            raise InputError(f"metric: {metric} is not measured with {_measuring(config)}")
     _check_search(sweep)
     _check_scheduler(sweep, plain)
+
+
+def _measuring(config: Config) -> str:
+    """The keys that say what is measured, and what that is."""
+    keys = f"data.name={config.data.name}"
+    if config.eval.metrics != Eval().metrics:
+        keys += f" and eval.metrics=[{', '.join(config.eval.metrics)}]"
+    return f"{keys}; {', '.join(measured(config)) or 'nothing is'}"
 
 
 def listed(sweep: Sweep) -> list[Settings]:

@@ -9,7 +9,7 @@ from PIL import Image
 from raygan.report.compare import compare
 from raygan.report.run_page import write_report
 from tests.report.browser import ask, needs_chromium
-from tests.report.folders import made_run, shade_of
+from tests.report.folders import made_run, measured_row, played_row, shade_of, write_data, write_lines
 
 pytestmark = needs_chromium
 
@@ -107,3 +107,22 @@ def test_one_slider_moves_the_pictures_of_all_compared_runs(tmp_path):
     assert (first["y"], first["shapes"]) == ([[100, 40, 30], [100, 60]], 1)
     assert (other["y"], other["shapes"]) == ([[50, 20, 15], [50, 30]], 0), "the target is of another measurement"
     assert (other["x"], other["titles"][1]) == ([[0, 15, 30], [0, 15]], "FD-clf, raw generator")
+
+
+@pytest.mark.slow
+def test_long_names_of_classes_and_measurements_have_room(tmp_path):
+    folder = made_run(tmp_path / "run")
+    write_data(folder, [[3, 7], [6, 4], [1, 9]], classes=["a very long name of a class " * 3, "another long name " * 4])
+    rows = [played_row(0) | measured_row(50.0, 0.5) | {"my_own_measurement_of_something_" * 4: 1.0}]
+    write_lines(folder / "metrics.jsonl", rows)
+    script = f"""{LOOK}
+      const box = what => part("classes").querySelector(what).getBoundingClientRect();
+      const table = document.querySelector("table.cells");
+      return {{legend: box(".legend").bottom, names: box(".xaxislayer-above").top, bars: box(".bars").height,
+               table: table.getBoundingClientRect().right, room: table.parentElement.getBoundingClientRect().right}};"""
+    for width in (390, 900):
+        found = ask(write_report(folder, tmp_path / "page.html"), script, width=width)
+        assert found["legend"] < found["names"]
+        assert found["bars"] > 60, "they are not squeezed by the names"
+        assert found["table"] <= found["room"] + 1
+        assert found["wide"] <= width

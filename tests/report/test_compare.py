@@ -140,3 +140,23 @@ def test_what_does_not_compare_is_refused_in_one_line(tmp_path):
     assert "started: has no evaluation yet" in refused([started], out)
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused([a], tmp_path / "file" / "page.html")
+
+
+def test_runs_without_a_classifier_compare_only_on_the_same_data(tmp_path):
+    out = tmp_path / "page.html"
+    mixture = ("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
+    runs = {}
+    for name, words in {"a": [], "b": ["data.std=0.5"], "c": ["data.partition.name=dirichlet"]}.items():
+        runs[name] = made(tmp_path / name, [3.0, 2.0], *mixture, *words)
+        lines = (runs[name] / "metrics.jsonl").read_text().replace(', "classifier": "abc"', "")
+        (runs[name] / "metrics.jsonl").write_text(lines)
+    said = refused([runs["a"], runs["b"]], out)
+    assert said == "b: has data.std=0.5, but a data.std=0.02: on different data, their distances do not compare"
+    assert compare([runs["a"], runs["c"]], out).page == out, "who holds what may differ"
+
+
+def test_a_kernel_distance_may_come_down_below_zero(tmp_path):
+    run, out = made(tmp_path / "a", [3.0, 2.0], kd_clf=-0.002), tmp_path / "page.html"
+    assert "nan is not a finite number that kd_clf" in refused([run], out, metric="kd_clf", target=float("nan"))
+    done = compare([run], out, metric="kd_clf", target=-0.001)
+    assert pd.read_csv(done.table)["rounds to target"].tolist() == [0]

@@ -52,6 +52,15 @@ def test_measurements_in_words():
     assert describe({"fid": 3.0}) == "FID 3.0"
 
 
+def test_what_else_is_measured_is_said_where_the_usual_is_not():
+    about = {"round": 5, "wall_s": 1.0, "eval_samples": 50, "classifier": "abc", "phases_s": {"down": 1.0}}
+    assert describe(about | {"sliced_wasserstein_raw": 2.0, "sliced_wasserstein": 0.25}) == (
+        "sliced Wasserstein distance 0.25"
+    )
+    assert describe(about | {"sharpness": 3.5, "remark": "good"}) == "sharpness 3.5"
+    assert describe(about) == "nothing is measured"
+
+
 def watched(terminal):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=160)
     with ProgressDisplay(200, console) as display:

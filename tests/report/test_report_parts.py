@@ -14,6 +14,7 @@ from raygan.config import load_config
 from raygan.report.frames import read_picture, run_frames
 from raygan.report.grid import image_grid, save_picture, scatter
 from raygan.report.partition_chart import partition_chart
+from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.record import DataFacts, Nearest, OfDevices
 from raygan.report.run_words import nearest_in_words, shards_in_words
 from raygan.report.settings import changes, command, differing
@@ -103,13 +104,18 @@ def test_few_devices_are_bars_many_or_many_classes_a_heat_map():
 def test_distances_of_devices_stand_below_with_their_mean():
     distances = OfDevices(fd_clf=[5.0, None], mean_fd_clf=5.0, pooled_fd_clf=4.0)
     chart = partition_chart(facts([[3, 7], [6, 4]], ["a", "b"]), distances)
-    assert "mean: 5" in chart
+    assert "mean of 1 of 2 devices: 5" in chart
     assert "against all data: 4" in chart
+    many = partition_chart(facts([[3, 7], [6, 4]], ["a", "b"], devices=4000), distances)
+    assert "mean of 1 of 4,000 devices: 5" in many
+    all_known = distances.model_copy(update={"fd_clf": [4.0, 6.0]})
+    assert '"mean: 5"' in partition_chart(facts([[3, 7], [6, 4]], ["a", "b"]), all_known)
     unknown = OfDevices(fd_clf=[None, None], mean_fd_clf=None, pooled_fd_clf=4.0)
     assert "mean" not in partition_chart(facts([[3, 7], [6, 4]], ["a", "b"]), unknown)
 
 
 def test_shards_in_words():
+    assert shards_in_words(facts([[1, 0]], ["a", "b"])) == "1 device holds 1 sample."
     assert shards_in_words(facts([[3, 7], [6, 5]], ["a", "b"])) == "2 devices hold 10 to 11 samples each."
     assert shards_in_words(facts([[5, 5]], ["a", "b"], devices=4000)).endswith("(the first 1 of 4,000).")
 
@@ -160,3 +166,15 @@ def test_changes_have_their_defaults_and_differences_a_value_per_run():
     assert differences["selection.count"] == ["2", "3"]
     assert differences["channel.radius_m"] == ["200.0", "-"]
     assert "rounds" not in differences
+
+
+@pytest.mark.parametrize(
+    ("values", "goal", "log"),
+    [([1.0, 100.0], None, True), ([1.0, 100.0], -0.5, False), ([-1.0, 100.0], None, False), ([0.0, 9.0], None, False)],
+)
+def test_an_axis_is_logarithmic_only_where_all_on_it_is_above_zero(values, goal, log):
+    rounds = range(len(values))
+    curve = pd.DataFrame({"round": rounds, "megabytes": 0.0, "sim_s": 0.0, "kd_clf": values})
+    line = Line("run", "red", "solid", curve, {})
+    _, choices = quality_chart([line], ["kd_clf"], None if goal is None else ("kd_clf", goal))
+    assert choices["measures"]["kd_clf"]["log"] is log

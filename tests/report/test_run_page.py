@@ -10,6 +10,7 @@ from PIL import Image
 
 from raygan import InputError
 from raygan.cli import run
+from raygan.report.class_chart import class_chart
 from raygan.report.grid import save_picture
 from raygan.report.record import read_record
 from raygan.report.run_page import write_report
@@ -264,6 +265,12 @@ def test_a_long_run_is_thinned_and_says_so(tmp_path):
             "line 1: not what raygan wrote: late: ",
         ),
         ("data.json", "{", "data.json: not JSON"),
+        (
+            "data.json",
+            '{"name": "x", "samples": 0, "shape": [], "classes": [], "class_counts": [], "devices": 0, '
+            '"device_class_counts": []}',
+            "data.json: not what raygan wrote: shape: ",
+        ),
         ("data.json", '{"name": "x"}', "data.json: not what raygan wrote: samples: "),
         (
             "events.jsonl",
@@ -321,3 +328,91 @@ def test_the_page_says_how_to_play_it_again(tmp_path):
         "It needs own code: mine, where Python finds it (the current folder will do); the data at data.root=/my data."
         in text
     )
+
+
+def resumed(folder, **changes):
+    """A run measured at rounds 0, 5, 10 and 15; `changes` of what rounds 10 and 15 are measured with."""
+    made_run(folder, "rounds=15", played=7)
+    rows = [played_row(round) for round in range(16)]
+    for round, value in ((0, 200.0), (5, 10.0), (10, 60.0), (15, 80.0)):
+        rows[round] |= measured_row(value, 0.5) | {"precision_clf": 1.0 - round / 100}
+        rows[round] |= changes if round > 5 else {}
+    write_lines(folder / "metrics.jsonl", rows)
+    return folder
+
+
+def test_what_was_measured_differently_is_said_and_not_ranked_together(tmp_path):
+    page = page_of(resumed(tmp_path / "run", eval_samples=30, classifier="other"))
+    said = "Not all was measured alike: eval_samples changed after round 5 (from 50 to 30), classifier changed after "
+    assert re.search(rf"<strong>{re.escape(said)}round 5 \(from c1a551f1e5 to other\)\. The curves mix both;", page)
+    text = words_of(page)
+    assert "Round 15: FD-clf 80 (60 at round 10; lower is better)" in text
+    assert "FD-clf lower 60 (round 10) 60 (round 10) 80 40" in text
+    assert "Not all was measured alike" not in words_of(page_of(resumed(tmp_path / "alike")))
+
+
+def test_a_closing_measurement_by_another_yardstick_has_nothing_before_it(tmp_path):
+    folder = made_run(tmp_path / "run", played=7)
+    write_closing(folder, round=7, eval_samples=30)
+    assert quality_now(read_record(folder)).startswith("Round 7: FD-clf 20 (20 at round 7; lower")
+
+
+def test_the_untrained_generator_is_not_the_best(tmp_path):
+    assert "precision (classifier) higher 1 0.95 (round 5) 0.85 -" in words_of(page_of(resumed(tmp_path / "run")))
+
+
+@pytest.mark.parametrize("gone", [None, float("nan")])
+def test_what_is_no_longer_measured_is_said_of_the_round_that_had_it_last(tmp_path, gone):
+    folder = resumed(tmp_path / "run", fd_clf=gone, kd_clf=0.5, modes_found=3)
+    text = words_of(page_of(folder))
+    assert "Round 5: FD-clf 10 (200 at round 0; lower is better), 2 of 2 classes found." in text
+    assert "FD-clf lower 200 10 (round 5) 10 5" in text, "last of both generators is of one round"
+
+
+def test_a_run_that_measures_nothing_says_so(tmp_path):
+    folder = made_run(tmp_path / "run", "eval.metrics=[]")
+    rows = [played_row(0) | {"eval_samples": 50, "eval_seed": 0, "reference_images": 30}]
+    write_lines(folder / "metrics.jsonl", rows)
+    text = words_of(page_of(folder))
+    assert "Nothing is measured (eval.metrics is empty)." in text
+    assert "Measured with" not in text
+
+
+def test_points_of_a_mixture_are_no_images(tmp_path):
+    words = ("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
+    assert "50 generated samples, 30 real points," in words_of(page_of(made_run(tmp_path / "run", *words)))
+
+
+def test_a_failure_behind_the_last_round_is_said(tmp_path):
+    folder = made_run(tmp_path / "run")
+    (folder / "error.txt").write_text("Traceback\nOSError: the disk is full\n")
+    failed = "All 10 rounds are played, but the run failed behind the last, unless it was resumed since (error.txt: "
+    assert how_it_stands(read_record(folder)).startswith(f"{failed}OSError: the disk is full): 10.5 s here")
+    (folder / "generator.safetensors").write_bytes(b"")
+    assert how_it_stands(read_record(folder)).startswith("All 10 rounds are played: 10.5 s here")
+
+
+def test_one_of_a_kind_is_no_plural_and_a_server_alone_no_device(tmp_path):
+    folder = made_run(tmp_path / "run", "method=centralized")
+    write_data(folder, [[1, 0]])
+    text = words_of(page_of(folder))
+    assert "The server alone, in every round: it has all of the data, and no device takes part." in text
+    assert "device in every round" not in text
+    assert "(1 image of 8 by 8 in grey, 2 classes)" in text
+    assert "over 1 device; " in words_of(page_of(made_run(tmp_path / "other", "devices=1")))
+
+
+def test_the_mean_over_devices_says_of_how_many(tmp_path):
+    folder = made_run(tmp_path / "run")
+    assert "The line is the mean of 2 of 3 devices: only the first ones are measured" in words_of(page_of(folder))
+    known = {"fd_clf": [25.0, 30.0, 35.0], "mean_fd_clf": 30.0, "pooled_fd_clf": 20.0}
+    write_closing(folder, devices=known)
+    assert "The line is the mean" not in words_of(page_of(folder))
+
+
+def test_long_class_names_are_cut_below_the_bars_and_the_legend_is_above_them(tmp_path):
+    folder = made_run(tmp_path / "run")
+    write_data(folder, [[3, 7], [6, 4], [1, 9]], classes=["a" * 21, "b" * 20])
+    chart = class_chart(read_record(folder))
+    assert f'"labelalias":{{"{"a" * 21}":"{"a" * 20}\\u2026"}}' in chart.replace("…", "\\u2026")
+    assert '"legend":{"orientation":"h","y":1.02,"yanchor":"bottom"}' in chart

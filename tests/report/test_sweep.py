@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raygan import InputError
+from raygan import InputError, load_sweep
 from raygan.report.grid import image_grid, save_picture
 from raygan.report.sweep import SweepResults, write_sweep_page
 from raygan.report.sweep_results import found, rank_points
@@ -247,3 +247,18 @@ def test_a_browser_draws_every_chart_without_complaint(tmp_path):
     assert drawn["parallel"].count('class="y-axis"') == 4
     assert "WebGL is not supported" not in drawn["parallel"]
     assert drawn["pareto"].count('class="trace scatter') == 2
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ("[sliced]", "data.name=digits and eval.metrics=[sliced]; sliced_wasserstein, sliced_wasserstein_raw"),
+        ("[]", "data.name=digits and eval.metrics=[]; nothing is"),
+    ],
+)
+def test_a_metric_that_eval_metrics_leaves_out_is_refused_with_that_key(tmp_path, metrics, said):
+    sweep = tmp_path / "mine.yaml"
+    sweep.write_text(f"config: {{eval: {{metrics: {metrics}}}}}\nspace: {{schedule: {{choice: [serial]}}}}\n")
+    with pytest.raises(InputError) as caught:
+        load_sweep(sweep, ["metric=fd_clf"])
+    assert str(caught.value) == f"{sweep}: metric: fd_clf is not measured with {said}"

@@ -1,0 +1,66 @@
+"""What measurements depend on: they compare only where it is the same."""
+
+from itertools import pairwise
+from numbers import Real
+
+import pandas as pd
+
+_SAYS = {
+    "eval_samples": "{} generated samples",
+    "reference_images": "{} real {}",
+    "compared_images": "{} of them where single samples are compared",
+    "classifier": "classifier {}",
+    "inception": "Inception weights {}",
+    "eval_seed": "evaluation seed {}",
+}
+"""Fields of metrics.jsonl, and how a sentence says them."""
+_YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images", "inception")
+"""Those that `--resume` may change."""
+
+
+def what_it_depends_on(curve: pd.DataFrame, points: bool) -> str:
+    """What the last evaluation's numbers depend on; `points`: the data are no images."""
+    last = curve.iloc[-1]
+    facts = {key: said for key in _SAYS if (said := _said_fact(last.get(key)))}
+    if facts.get("compared_images") == facts.get("reference_images"):
+        facts.pop("compared_images", None)  # all of them
+    noun = ("point" if points else "image") + ("" if facts.get("reference_images") == "1" else "s")
+    words = [sentence.format(facts[key], noun) for key, sentence in _SAYS.items() if key in facts]
+    return f"Measured with {', '.join(words)}; distances compare only where these are the same."
+
+
+def changes_on_the_way(curve: pd.DataFrame) -> str | None:
+    """Which parts of the yardstick changed, and after which round; None: all was measured alike."""
+    found = []
+    for key in curve.columns.intersection(_YARDSTICK, sort=False):
+        known = curve.loc[curve[key].notna(), ["round", key]].itertuples(index=False, name=None)
+        for (round, before), (_, after) in pairwise(known):
+            if before != after:
+                found.append(f"{key} changed after round {round:,} (from {_said_fact(before)} to {_said_fact(after)})")
+    if not found:
+        return None
+    return (
+        f"Not all was measured alike: {', '.join(found)}. The curves mix both; in the table, first and best are among "
+        "the rounds that were measured as the last one was."
+    )
+
+
+def measured_alike(curve: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The evaluations that have a value of a measurement, by the yardstick of the last of them.
+
+    What an evaluation does not record has not changed.
+    """
+    known = curve[curve[name].notna()]
+    alike = pd.Series(True, index=known.index)
+    for key in known.columns.intersection(_YARDSTICK):
+        values = known[key].dropna()
+        if len(values):
+            alike &= known[key].isna() | (known[key] == values.iloc[-1])
+    return known[alike]
+
+
+def _said_fact(value: object) -> str:
+    """A count or a hash; empty where there is none."""
+    if isinstance(value, str):
+        return value
+    return f"{float(value):,.0f}" if isinstance(value, Real) and value == value else ""
