@@ -41,8 +41,8 @@ def train(
 ) -> "Result":
     """Train as `config` says (a preset's name and a YAML file's path will do), into the run folder `out`.
 
-    Without `out`, into a new folder below `runs`. Progress is shown, in a notebook too, unless `watchers` are given:
-    `watchers=[]` is silent. See `raygan.engine.train.train` for the rest.
+    Without `out`, into a new folder below `runs`. Progress is shown, in a notebook too, and what came out, unless
+    `watchers` are given: `watchers=[]` is silent. See `raygan.engine.train.train` for the rest.
     """
     from raygan.engine.train import train as run
     from raygan.run_folder import new_folder
@@ -55,9 +55,13 @@ def train(
     from rich.console import Console
 
     from raygan.report.progress import ProgressDisplay
+    from raygan.summary import summarise
 
-    with ProgressDisplay(read.rounds, Console()) as display:
-        return run(read, into, resume=resume, watchers=[display])
+    console = Console()
+    with ProgressDisplay(read.rounds, console) as display:
+        result = run(read, into, resume=resume, watchers=[display])
+    summarise(result, console)
+    return result
 
 
 def open_run(out: str | Path) -> "Result":

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from raygan.completion import config_words, evaluation_words, network_words, run_folders, sweep_words
-from raygan.config import load_config
+from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError
 from raygan.plan.described import SPEC
 from raygan.run_folder import RunFolder, new_folder
@@ -58,6 +58,8 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     except KeyboardInterrupt:
         if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # else it had not yet begun
             say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
+        elif (Path(out) / "config.yaml").is_file():
+            console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
         raise
     if result.stopped_by is not None:
         done = f"Interrupted after round {result.round}; the state is saved."
@@ -207,6 +209,11 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return WRONG_INPUT
+    except click.NoSuchOption as error:
+        key = error.option_name.lstrip("-").replace("-", "_")
+        if key in Config.model_fields:
+            return _complain(f"{error.option_name}: config keys are set without dashes: {key}=VALUE", WRONG_INPUT)
+        return _complain(error.format_message(), WRONG_INPUT)
     except click.ClickException as error:
         return _complain(error.format_message(), WRONG_INPUT)
     except InputError as error:

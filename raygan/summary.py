@@ -1,7 +1,9 @@
 """What the command line says in the end: what came out, and how to go on."""
 
 import shlex
+import sys
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 def say_how_to_go_on(done: str, command: str, where: str | Path, console: Console) -> None:
     """What was `done` of a run or sweep that is not over, and the command that goes on with it."""
     console.print(f"{done} Go on with:", highlight=False)
-    line = f"  raygan {command} --out {shlex.quote(str(where))} --resume"
+    line = f"  {called()} {command} --out {shlex.quote(str(where))} --resume"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -30,7 +32,7 @@ def summarise(result: "Result", console: Console) -> None:
         console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
     console.print(f"  run folder: {result.uri or shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
     where = shlex.quote(result.uri or str(shown(result.out))) + (" --out report.html" if result.uri else "")
-    console.print(f"  all of it on a page: raygan report {where}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"  all of it on a page: {called()} report {where}", highlight=False, markup=False, soft_wrap=True)
     if result.picture is not None:
         console.print("  open this picture:", Text(str(shown(result.picture)), style="bold"), soft_wrap=True)
 
@@ -46,6 +48,11 @@ def summarise_sweep(outcome: "Outcome", console: Console) -> None:
     console.print(f"  {', '.join(files) or page}", highlight=False, markup=False, soft_wrap=True)
     if files:
         console.print("  open this page:", Text(page, style="bold"), soft_wrap=True)
+
+
+def called() -> str:
+    """How this command is called from here: its path, where the shell would not find it by name."""
+    return "raygan" if which("raygan") else shlex.quote(str(shown(Path(sys.executable).with_name("raygan"))))
 
 
 def shown(path: Path) -> Path:

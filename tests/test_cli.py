@@ -208,6 +208,7 @@ WRONG = [
     (["train", "--resume"], "--resume: say which run with --out DIR"),
     (["train", "--resume", "--out", "nowhere"], "nowhere: not a run folder (it has no config.yaml)"),
     (["train", "--ot", "x"], "No such option '--ot'. Did you mean '--out'?"),
+    (["train", "--batch-size", "9"], "--batch-size: config keys are set without dashes: batch_size=VALUE"),
     (["trian"], "No such command 'trian'. Did you mean 'train'?"),
     (["evaluate", "nowhere"], "nowhere: not a run folder"),
     (["sample", "nowhere", "--count", "4", "--out", "x.png"], "nowhere: not a run folder"),
@@ -220,7 +221,7 @@ WRONG = [
         ["plan", "--nodes", "8xA10G", "devices=64", "engine.gpus_per_device=0.12"],
         "65 CPU were asked for (64 device actors, server and evaluation), but these 8 Ray nodes (8 of 8 CPU + 1 GPU) ",
     ),
-    (["plan", "--nodes", "1x8cpu:2GB"], "engine: node 1 would need about 3.8 GB of memory, but has 1.9 GB to give"),
+    (["plan", "--nodes", "1x8cpu:2GB"], "engine: node 1 would need about 3.9 GB of memory, but has 1.9 GB to give"),
     (
         ["plan", "--nodes", "1x8cpu:0.005GB-store"],
         "engine: node 1 would need about 0.0065 GB of object store, but has 0",
@@ -290,6 +291,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
     text, errors = process.communicate(timeout=200)
     assert (process.returncode, errors) == (130, "")
     assert f"raygan train --out {out} --resume" in text.replace("\n", " ")
+    assert "stopping after round" in text
     last = json.loads(metrics.read_text().splitlines()[-1])["round"]
     assert (out / "checkpoints" / f"round_{last:06d}" / "manifest.json").exists()
     assert f"stopped after round {last} by SIGINT" in (out / "events.jsonl").read_text()

@@ -30,6 +30,7 @@ class Rounds:
         self._executor = executor
         self._saving = saving
         self._clock = clock
+        self._watchers = watchers
         self._start = start
         self._sim_s = 0.0
         remove_later(folder.checkpoints, start)
@@ -73,6 +74,9 @@ class Rounds:
             self._saving.move_on()
             if played % config.checkpoint.every == 0:
                 self._saving.begin(played, executor.save)
+        if wish.signal is not None:
+            for watcher in self._watchers:
+                watcher.on_event(f"stopping after round {played}: the state is being saved (once more gives it up)")
         if played > self._start and played % config.checkpoint.every != 0:
             self._saving.begin(played, executor.save)
         return played

@@ -11,7 +11,7 @@ from raygan.measures import RAW
 from raygan.report.curves import Run, common_metric, cost_of, hardest_common_target, read_runs
 from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
-from raygan.report.quality import measure_of, measured, said
+from raygan.report.quality import meanings, measure_of, measured, said
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.settings import differing
 from raygan.report.sweep_results import shown
@@ -48,7 +48,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     runs = read_runs(folders)
     metric = common_metric(runs, metric)
     _check_target(target, metric)
-    target = hardest_common_target(runs, metric) if target is None else target
+    target, chosen = (hardest_common_target(runs, metric), True) if target is None else (target, False)
     notes = _notes(runs, metric, target)
     table = summary(runs, metric, target)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
@@ -61,6 +61,8 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
         .render(
             metric=measure_of(metric).title,
             target=target,
+            chosen=chosen,
+            meanings=meanings([metric]),
             table=_cells(table),
             quality=_quality(runs, metric, target),
             evaluations_note=thinning_note(max(len(run.curve) for run in runs), "evaluations"),

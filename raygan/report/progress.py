@@ -5,7 +5,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 Row = dict[str, object]
 
@@ -16,20 +24,7 @@ class ProgressDisplay:
     def __init__(self, rounds: int, console: Console) -> None:
         self._console = console
         self._live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-            TextColumn("[bold]{task.fields[quality]}"),
-            TextColumn("{task.fields[traffic]}"),
-            console=console,
-            disable=not self._live,
-        )
+        self._progress = Progress(*_columns(console.width >= _WIDE), console=console, disable=not self._live)
         self._task = self._progress.add_task("starting", total=rounds, speed="", losses="", quality="", traffic="")
         self._bytes = 0
         self._began = False
@@ -81,6 +76,19 @@ class ProgressDisplay:
 
     def on_checkpoint(self, round: int) -> None:
         """Nothing to show."""
+
+
+def _columns(wide: bool) -> list[ProgressColumn]:
+    """What there is room for: rounds, time left and quality first."""
+    rounds = [TextColumn("{task.description}", markup=False), BarColumn(24 if wide else 12), MofNCompleteColumn()]
+    times = [TextColumn("{task.fields[speed]}"), TimeElapsedColumn()] if wide else []
+    left = [TextColumn("left"), TimeRemainingColumn()]
+    losses = [TextColumn("{task.fields[losses]}")] if wide else []
+    traffic = [TextColumn("{task.fields[traffic]}")] if wide else []
+    return [*rounds, *times, *left, *losses, TextColumn("[bold]{task.fields[quality]}"), *traffic]
+
+
+_WIDE = 120  # columns
 
 
 def describe(metrics: Row) -> str:

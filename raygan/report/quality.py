@@ -1,7 +1,7 @@
 """What measurements are called, which way is better, and how they are said."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
@@ -71,6 +71,31 @@ def measure_of(name: str) -> Measure:
     averaged = name.removesuffix(RAW)
     known = _KNOWN.get(averaged, Measure(averaged, None))
     return Measure(f"{known.title}, raw generator", known.better) if averaged != name else known
+
+
+def meanings(names: Iterable[str]) -> list[tuple[str, str]]:
+    """What each of these measurements says, in a sentence; those of a user's own are left out."""
+    plain = {name: name.removesuffix(RAW).removesuffix("_clf") for name in names}
+    return [(measure_of(name).title, _MEANINGS[of]) for name, of in plain.items() if of in _MEANINGS]
+
+
+_CLASSIFIER = "on the features of a classifier trained on this data"
+_MEANINGS = {
+    "fd": f"Frechet distance of real and generated images {_CLASSIFIER}; 0 is best. It compares runs on one data set.",
+    "kd": f"kernel distance {_CLASSIFIER}; about 0 is best.",
+    "fid": "Frechet distance on Inception's features; 0 is best.",
+    "kid": "kernel distance on Inception's features; about 0 is best.",
+    "precision": "the part of the generated images that lie among the real ones.",
+    "recall": "the part of the real images that lie among the generated ones.",
+    "density": "how deep the generated images lie among the real ones; 1 is as the real ones themselves.",
+    "coverage": "the part of the real images with a generated one near by.",
+    "classes_found": "classes of which there are at least 0.3 of an equal share among the samples.",
+    "classifier_score": "clear classes, and all of them, are worth more; at most the number of classes.",
+    "sliced_wasserstein": "distance of the pixels (or points) themselves, along random directions; 0 is best.",
+    "modes_found": "modes of the mixture with a point within three standard deviations.",
+    "high_quality": "the part of the points within three standard deviations of a mode.",
+    "reverse_kl": "how far the modes' shares are from equal ones; 0 is best.",
+}
 
 
 def direction(name: str) -> str:

@@ -145,18 +145,25 @@ def read_record(root: Path) -> RunRecord:
     """
     folder = RunFolder(root)
     config = folder.read_config()
+    closing = _whole(folder.evaluation, Closing)  # before the rows: it is written behind them
     rows = folder.rows()  # once: a run that goes on adds to them
-    return RunRecord(
+    record = RunRecord(
         folder=folder,
         config=config,
         rounds=_rounds(folder, rows),
         curve=checked_curve(rows, folder),
         data=_whole(folder.data, DataFacts),
         events=_lines(folder.events),
-        closing=_whole(folder.evaluation, Closing),
+        closing=closing,
         environment=_whole(folder.environment, Environment),
         nearest_picture=folder.nearest if folder.nearest.is_file() else None,
     )
+    if closing is not None and closing.round >= len(rows):
+        raise InputError(
+            f"{folder.metrics}: lines are missing: it has {len(rows)}, but {folder.evaluation.name} is of round "
+            f"{closing.round}"
+        )
+    return record
 
 
 Kind = TypeVar("Kind", bound=Record)

@@ -13,7 +13,7 @@ from raygan.report.class_chart import class_chart, shares_at
 from raygan.report.frames import MOST_FRAMES, read_picture, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
 from raygan.report.partition_chart import mean_over, partition_chart
-from raygan.report.quality import measure_of, measured, said
+from raygan.report.quality import meanings, measure_of, measured, said
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.record import Environment, RunRecord, read_record
 from raygan.report.run_charts import run_charts
@@ -58,6 +58,7 @@ def write_report(folder: Path, out: Path) -> Path:
             classes=class_chart(record),
             quality=_quality(record),
             table=quality_table(record),
+            meanings=meanings(measured(curve)),
             evaluations_note=thinning_note(len(curve), "evaluations"),
             charts=run_charts(record.rounds),
             everyone=who_took_part(record),

@@ -16,6 +16,12 @@ def write_lines(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def rewrite(folder: Path, rows: list[dict]) -> None:
+    """Make these the lines of a run that is not over."""
+    write_lines(folder / "metrics.jsonl", rows)
+    (folder / "evaluation.json").unlink(missing_ok=True)
+
+
 def played_row(round: int, **changes) -> dict:
     """A round of three devices, 3 MB and 2 simulated seconds."""
     if round == 0:

@@ -61,15 +61,15 @@ def test_what_else_is_measured_is_said_where_the_usual_is_not():
     assert describe(about) == "nothing is measured"
 
 
-def watched(terminal):
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=160)
+def watched(terminal, width=160):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
     with ProgressDisplay(200, console) as display:
         display.on_phase("going on after [bold] 100")
         display.on_round({"round": 0})
         for round in (101, 102):
             traffic = {"bytes_down": 800_000, "bytes_up": 600_000, "bytes_swap": 100_000}
             display.on_round({"round": round, "sim_s": round * 2.0, "d_loss": 1.5, "g_loss": 0.5, **traffic})
-        display.on_evaluation(102, {"fd_clf": 7.0})
+        display.on_evaluation(102, {"fd_clf": 7.0, "class_shares": [0.1] * 10, "classes_found": 10})
     return console.file.getvalue()
 
 
@@ -79,5 +79,12 @@ def test_a_terminal_shows_the_round_losses_quality_and_traffic():
         assert part in text
 
 
+def test_a_narrow_terminal_shows_the_round_what_is_left_and_quality_whole():
+    text = watched(terminal=True, width=80)
+    for part in ("102/200", "left", "FD-clf 7.0, 10/10 classes"):
+        assert part in text
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text.splitlines()[-1]
+
+
 def test_without_a_terminal_lines_are_printed_as_they_are():
-    assert watched(terminal=False).splitlines() == ["going on after [bold] 100", "round 102: FD-clf 7.0"]
+    assert watched(terminal=False).splitlines() == ["going on after [bold] 100", "round 102: FD-clf 7.0, 10/10 classes"]

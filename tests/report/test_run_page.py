@@ -22,6 +22,7 @@ from tests.report.folders import (
     made_run,
     measured_row,
     played_row,
+    rewrite,
     write_closing,
     write_data,
     write_lines,
@@ -192,7 +193,7 @@ def test_names_from_outside_are_escaped(tmp_path):
     folder = made_run(tmp_path / "a<b>run", f"gan.generator=mine:{SCRIPT}")
     write_data(folder, [[3, 7], [6, 4], [1, 9]], classes=[SCRIPT, "<b>bold</b>"])
     rows = [played_row(0) | measured_row(200.0, 1.0) | {"</script><script>alert(2)</script>": 1.0}]
-    write_lines(folder / "metrics.jsonl", rows)
+    rewrite(folder, rows)
     page = page_of(folder)
     assert SCRIPT not in page
     assert "alert(2)</script>" not in page
@@ -205,7 +206,7 @@ def test_a_users_own_metric_is_a_choice_and_what_is_no_number_is_not(tmp_path):
     rows = [played_row(round) for round in range(3)]
     for row, value in zip(rows, (float("nan"), 2.0, 3.0), strict=True):
         row |= measured_row(50.0, 0.5) | {"sharpness": value, "sharpness_raw": 1.0, "remark": "good", "settled": True}
-    write_lines(folder / "metrics.jsonl", rows)
+    rewrite(folder, rows)
     page = page_of(folder)
     measures = choices_of(page)["measures"]
     assert measures.keys() == {"fd_clf", "classes_found", "sharpness"}
@@ -216,7 +217,7 @@ def test_a_users_own_metric_is_a_choice_and_what_is_no_number_is_not(tmp_path):
 @pytest.mark.parametrize("value", [None, float("nan")])
 def test_what_never_came_to_a_value_is_left_out(tmp_path, value):
     folder = made_run(tmp_path / "run")
-    write_lines(folder / "metrics.jsonl", [played_row(0) | measured_row(50.0, 0.5) | {"kd_clf": value, "mine": value}])
+    rewrite(folder, [played_row(0) | measured_row(50.0, 0.5) | {"kd_clf": value, "mine": value}])
     assert choices_of(page_of(folder))["measures"].keys() == {"fd_clf", "classes_found"}
 
 
@@ -372,7 +373,7 @@ def test_what_is_no_longer_measured_is_said_of_the_round_that_had_it_last(tmp_pa
 def test_a_run_that_measures_nothing_says_so(tmp_path):
     folder = made_run(tmp_path / "run", "eval.metrics=[]")
     rows = [played_row(0) | {"eval_samples": 50, "eval_seed": 0, "reference_images": 30}]
-    write_lines(folder / "metrics.jsonl", rows)
+    rewrite(folder, rows)
     text = words_of(page_of(folder))
     assert "Nothing is measured (eval.metrics is empty)." in text
     assert "Measured with" not in text
@@ -416,3 +417,24 @@ def test_long_class_names_are_cut_below_the_bars_and_the_legend_is_above_them(tm
     chart = class_chart(read_record(folder))
     assert f'"labelalias":{{"{"a" * 21}":"{"a" * 20}\\u2026"}}' in chart.replace("…", "\\u2026")
     assert '"legend":{"orientation":"h","y":1.02,"yanchor":"bottom"}' in chart
+
+
+def test_lines_that_are_missing_are_said_and_no_page_is_made(tmp_path):
+    folder = made_run(tmp_path / "run")
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join(lines[:4]))
+    with pytest.raises(
+        InputError, match=r"metrics\.jsonl: lines are missing: it has 4, but evaluation\.json is of round"
+    ):
+        write_report(folder, tmp_path / "page.html")
+    (folder / "metrics.jsonl").unlink()
+    with pytest.raises(InputError, match="it has 0, but"):
+        write_report(folder, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_what_measurements_mean_is_said_of_those_that_there_are(tmp_path):
+    write_report(made_run(tmp_path / "run"), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<dt>FD-clf</dt><dd>Frechet distance of real and generated images" in page
+    assert "<dt>FID</dt>" not in page
