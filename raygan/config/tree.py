@@ -140,6 +140,10 @@ class Config(Section):
     checkpoint: Checkpoint = Checkpoint()
     """Saved states."""
 
+    def is_measured(self, round: int) -> bool:
+        """Whether the generator is measured after a round, from 1 on."""
+        return round % self.eval.every == 0 or round == self.rounds
+
     @model_validator(mode="after")
     def _fits_the_devices(self) -> Self:
         count = getattr(self.selection, "count", None)

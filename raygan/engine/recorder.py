@@ -84,20 +84,20 @@ class Recorder:
         return snapshot.of(devices) if snapshot is not None else {}
 
     def export(self, round: int, generators: State) -> None:
-        """Write generator.safetensors, to TensorBoard what it lacks, and evaluation.json if this round was measured.
+        """Write evaluation.json after a round that is to be measured, then generator.safetensors: it ends a run.
 
         Who presses Ctrl-C between two evaluations does not want to wait for one.
         """
         self._tensorboard.update()
         self._remove_old()
-        save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
-        if self._measured[0] == round:
+        if self._config.is_measured(round):
             self._close(round, generators)
+        save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
 
     def _close(self, round: int, generators: State) -> None:
         """Write evaluation.json, and the picture of the nearest training images."""
         with threads(1):
-            measured = self._measured[1]
+            measured = self._measured[1] if self._measured[0] == round else self._measure(generators)
             network = self._network()
             network.load(generators["ema"])
             devices = by_device(self._config, self._images, self._evaluator, network.module, measured["ema"])

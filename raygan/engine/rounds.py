@@ -69,8 +69,7 @@ class Rounds:
             played += 1
             simulated, row = self._simulate(played)
             playing = executor.play(played, simulated.devices, simulated.partners)
-            due = played % config.eval.every == 0 or played == config.rounds
-            ledger.add(played, playing, executor.evaluate() if due else None, row)
+            ledger.add(played, playing, executor.evaluate() if config.is_measured(played) else None, row)
             self._saving.move_on()
             if played % config.checkpoint.every == 0:
                 self._saving.begin(played, executor.save)

@@ -26,6 +26,8 @@ OPERATIONS = [
     (RunFolder, "trim"),
     (RunFolder, "write_config"),
     (RunFolder, "write_environment"),
+    (RunFolder, "write_data"),
+    (RunFolder, "write_evaluation"),
     (checkpoint, "save_file"),
     (checkpoint, "_checksum"),
     (checkpoint, "_flush"),

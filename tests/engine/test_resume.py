@@ -24,6 +24,7 @@ SMALL = [
     "gan.discriminator_width=4",
     "eval.samples=8",
     "eval.grid=1",
+    "eval.metrics=[frechet,classes,sliced]",
     "eval.classifier_epochs=1",
 ]
 DATA = [  # the second draws its evaluations with matplotlib, which takes longer than the rest
@@ -88,14 +89,15 @@ def go_on(config: Config, out: Path) -> None:
         assert f"has played {config.rounds} of {config.rounds} rounds" in str(error)
 
 
-def outcome(out: Path) -> tuple[bytes, list[dict], list[str]]:
+def outcome(out: Path) -> tuple[bytes, list[dict], list[str], str]:
     """What a run comes to."""
     folder = RunFolder(out)
     rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     for row in rows:
         del row["wall_s"]
         row.pop("spent_s", None)
-    return folder.generator.read_bytes(), rows, sorted(path.name for path in folder.samples.iterdir())
+    pictures = sorted(path.name for path in folder.samples.iterdir())
+    return folder.generator.read_bytes(), rows, pictures, folder.evaluation.read_text()
 
 
 def killed_and_resumed_is_undisturbed(data: st.DataObject) -> None:
