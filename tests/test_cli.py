@@ -300,7 +300,8 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
     assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]
 
 
-@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 def test_a_second_ctrl_c_leaves_at_once_and_the_last_checkpoint_is_intact(executor, tmp_path):
     words = [*TINY, f"engine.executor={executor}", "devices=2", "checkpoint.every=1", "eval.every=1000"]
     words += ["method=tests.own:sleeps"]

@@ -43,7 +43,7 @@ def slow_but_for(names, *kept):
     return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-@pytest.mark.parametrize("run", slow_but_for(RUNS, "averaged", "mdgan"))
+@pytest.mark.parametrize("run", slow_but_for(RUNS, "averaged"))
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 
