@@ -9,7 +9,7 @@ from PIL import Image
 from raygan.report.compare import compare
 from raygan.report.run_page import write_report
 from tests.report.browser import ask, needs_chromium
-from tests.report.folders import made_run, measured_row, played_row, shade_of, write_data, write_lines
+from tests.report.folders import made_run, measured_row, played_row, rewrite, shade_of, write_data
 
 pytestmark = needs_chromium
 
@@ -114,7 +114,7 @@ def test_long_names_of_classes_and_measurements_have_room(tmp_path):
     folder = made_run(tmp_path / "run")
     write_data(folder, [[3, 7], [6, 4], [1, 9]], classes=["a very long name of a class " * 3, "another long name " * 4])
     rows = [played_row(0) | measured_row(50.0, 0.5) | {"my_own_measurement_of_something_" * 4: 1.0}]
-    write_lines(folder / "metrics.jsonl", rows)
+    rewrite(folder, rows)
     script = f"""{LOOK}
       const box = what => part("classes").querySelector(what).getBoundingClientRect();
       const table = document.querySelector("table.cells");
