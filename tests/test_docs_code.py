@@ -118,7 +118,8 @@ def test_what_python_imports_and_uses_of_raygan_exists(page):
 def test_python_runs(page, tmp_path, monkeypatch, cluster):
     """A page's blocks one after another, as a reader would, but with runs of a second."""
     of_the_page = raygan.load_config
-    monkeypatch.setattr(raygan, "load_config", lambda source=None, words=(): of_the_page(source, [*words, *TINY]))
+    tiny = [*TINY, f"eval.metrics=[{','.join(components.METRICS)}]"]
+    monkeypatch.setattr(raygan, "load_config", lambda source=None, words=(): of_the_page(source, [*words, *tiny]))
     (tmp_path / "tune_configs").symlink_to(ROOT / "tune_configs")
     monkeypatch.chdir(tmp_path)
     code = "\n".join(blocks(page, "python"))
