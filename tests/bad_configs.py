@@ -68,6 +68,7 @@ SECTIONS = dict(section_keys())
 HUGE = "9" * 400
 NOT_A_NUMBER = ["abc", "''", "'3'", "true", "[1]", "{a: 1}", ".nan", ".inf", "-.inf", "2020-01-01", "ünï", "'😀'", "1e"]
 WRONG = {
+    bool: ["3", "1", "1.5", "abc", "'true'", "''", "[true]", "{a: 1}", ".nan"],
     int: [*NOT_A_NUMBER, "1.5", "0x" + "f" * 5000, "9" * 5000],
     float: [*NOT_A_NUMBER, HUGE, "1e999", "0x" + "f" * 5000],
     str: ["3", "true", "1.5", "[a]", "{a: 1}"],
