@@ -143,7 +143,7 @@ def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:
 
 
 def sample_batches(
-    generator: nn.Module, count: int, latent: int, seed: int, role: Role = Role.EVALUATION
+    generator: Callable[[Tensor], Tensor], count: int, latent: int, seed: int, role: Role = Role.EVALUATION
 ) -> Iterator[Tensor]:
     """Samples of a generator from one fixed stream of latent points."""
     random = stream(seed, role)

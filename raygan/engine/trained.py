@@ -6,11 +6,10 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
+from raygan.engine.evaluation import sample_batches
 from raygan.engine.generator_file import Weights, load_generator
 from raygan.errors import InputError
-from raygan.rng import Role, noise, stream
-
-_AT_ONCE = 250
+from raygan.rng import Role
 
 
 class TrainedGenerator(nn.Module):
@@ -38,15 +37,13 @@ class TrainedGenerator(nn.Module):
         """
         if count < 1:
             raise InputError(f"count: {count} samples were asked for; 1 is the least")
-        random = stream(seed, Role.SAMPLES)
         device = next(self.parameters()).device
-        with torch.no_grad():
-            return torch.cat(
-                [
-                    self(noise(random, min(_AT_ONCE, count - start), self.latent, device)).cpu()
-                    for start in range(0, count, _AT_ONCE)
-                ]
-            )
+
+        def here(latents: Tensor) -> Tensor:
+            samples: Tensor = self(latents.to(device))
+            return samples.cpu()
+
+        return torch.cat(list(sample_batches(here, count, self.latent, seed, Role.SAMPLES)))
 
 
 def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
