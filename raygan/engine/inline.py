@@ -56,4 +56,5 @@ class InlineExecutor(Executor):
         return {"processes": [{"role": "all", **here}]}
 
     def close(self) -> None:
-        """Nothing to end."""
+        """End the recorder."""
+        self._recorder.close()

@@ -89,12 +89,17 @@ class Recorder:
         Who presses Ctrl-C between two evaluations does not want to wait for one.
         """
         self._tensorboard.update()
+        self._tensorboard.close()  # this process may be killed as soon as the last file is there
         self._remove_old()
         if self._config.is_measured(round):
-            self._close(round, generators)
+            self._conclude(round, generators)
         save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
 
-    def _close(self, round: int, generators: State) -> None:
+    def close(self) -> None:
+        """End what goes on beside this one."""
+        self._tensorboard.close()
+
+    def _conclude(self, round: int, generators: State) -> None:
         """Write evaluation.json, and the picture of the nearest training images."""
         with threads(1):
             measured = self._measured[1] if self._measured[0] == round else self._measure(generators)

@@ -11,23 +11,34 @@ from tensorboardX import SummaryWriter
 class TensorBoardMirror:
     """Writes the lines that metrics.jsonl has gained since the last `update`, and their pictures.
 
-    `first_round` is the first that is not there yet: 0, or where a resumed run goes on.
+    `first_round` is the first that is not there yet: 0, or where a resumed run goes on. Its writer has a file, a pipe
+    and a thread until it is closed.
     """
 
     def __init__(self, root: Path, first_round: int) -> None:
         self._root = root
         self._writer = SummaryWriter(str(root / "tensorboard"))
         self._written = first_round - 1
+        self._read = 0  # bytes of metrics.jsonl
 
     def update(self) -> None:
         """Take in what is new."""
         path = self._root / "metrics.jsonl"
         if not path.exists():
             return
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n") and (row := json.loads(line))["round"] > self._written:
-                self._write(row)  # a line without its end is still being written
+        with path.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # it is still being written
+                self._read += len(line)
+                if (row := json.loads(line))["round"] > self._written:
+                    self._write(row)
         self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is still in the pipe, and end the writer."""
+        self._writer.close()
 
     def _write(self, row: dict[str, object]) -> None:
         round = self._written = int(str(row.pop("round")))

@@ -1,8 +1,13 @@
 """A whole inline run: what it leaves behind, how it stops and goes on."""
 
+import gc
 import json
+import os
+import threading
 import warnings
+from contextlib import nullcontext
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +15,26 @@ from PIL import Image
 from safetensors import safe_open
 
 import raygan
+from raygan import RunError
 from raygan.engine.generator_file import load_generator, sealed
+from raygan.report.tensorboard import TensorBoardMirror
 from tests.helpers import Watch, same_generator, tiny
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
     return raygan.train(tiny(), tmp_path_factory.mktemp("runs") / "run")
+
+
+def curve(folder, name):
+    """A scalar by its rounds, as TensorBoard reads it."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tensorboard's own
+        events.Reload()
+    return {event.step: event.value for event in events.Scalars(name)}
 
 
 def test_the_run_folder_is_as_designed(finished):
@@ -58,14 +76,41 @@ def test_bytes_are_parameters_times_four(finished):
 
 
 def test_tensorboard_has_the_curves(finished):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    assert list(curve(finished.out, "d_loss")) == [1, 2, 3, 4]
+    assert list(curve(finished.out, "fd_clf")) == [0, 2, 4]
 
-    events = EventAccumulator(str(finished.out / "tensorboard"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tensorboard's own
-        events.Reload()
-    assert [event.step for event in events.Scalars("d_loss")] == [1, 2, 3, 4]
-    assert [event.step for event in events.Scalars("fd_clf")] == [0, 2, 4]
+
+def test_tensorboard_reads_each_line_once_and_whole(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    mirror = TensorBoardMirror(tmp_path, first_round=1)
+    metrics.write_text('{"round": 0, "d_loss": 0.0}\n{"round": 1, "d_loss": 1.0}\n{"round": 2, ')
+    mirror.update()
+    with metrics.open("a") as file:
+        file.write('"d_loss": 2.0}\n')
+    mirror.update()
+    mirror.update()
+    mirror.close()
+    assert curve(tmp_path, "d_loss") == {1: 1.0, 2: 2.0}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_that_is_over_holds_no_files_and_threads(tmp_path, fails):
+    def open_files():
+        return [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+
+    def held():
+        gc.collect()  # queues are closed by it
+        return len(open_files()), threading.active_count()
+
+    def run(number):
+        with pytest.raises(RunError) if fails else nullcontext():
+            raygan.train(tiny(*["method=tests.own:raises"] * fails), tmp_path / str(number))
+
+    run(0)  # what is imported in passing
+    before = held()
+    run(1)
+    assert [file for file in open_files() if file.startswith(str(tmp_path))] == []
+    assert held() == before
 
 
 def test_the_generator_file_rebuilds_both_generators(finished):
