@@ -115,5 +115,5 @@ def _phases(played: pd.DataFrame, column: str, name: str, colour: str) -> str | 
         cliponaxis=False,
     )
     figure.update_xaxes(title="mean of a round", rangemode="tozero", tickformat="~s", ticksuffix="s")
-    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     return chart(figure, name, height=60 + 50 + 32 * len(means), margin={"l": 90, "r": 60, "t": 10, "b": 50})
