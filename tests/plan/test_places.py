@@ -131,11 +131,15 @@ def test_the_sum_that_a_node_sends_is_about_as_large_as_planned(words):
     shards = split(images.labels, 6, config.data.partition, config.seed)
     problem, _ = try_out(config, images, shards)
     setup = Setup(config, {}, Path(), images, shards, problem)
-    down = Server(config, problem, torch.device("cpu")).down(1)
+    server = Server(config, problem, torch.device("cpu"))
     parties = [Host(config, problem, setup.shards_of(range(k, k + 1)), torch.device("cpu")) for k in range(6)]
-    (part,) = added_up([party.round(1, down, party.devices)[0] for party in parties], config, problem)
+    for round in range(1, 11):  # the first sums can be narrower than all others
+        down = server.down(round)
+        updates = [party.round(round, down, party.devices)[0] for party in parties]
+        (part,) = added_up(updates, config, problem)
+        server.round(round, updates)
     sent = len(pickle.dumps(part.part, protocol=5))
-    assert planned("devices=6", *words).footprint.far_part == pytest.approx(sent, rel=0.3)
+    assert planned("devices=6", *words).footprint.far_part == pytest.approx(sent, rel=0.05)
 
 
 def needs(hosts_gpu, server_gpu=0.0, eval_gpu=0.0):
