@@ -11,7 +11,7 @@ from rich.console import Console
 
 from raygan.completion import config_words, evaluation_words, network_words, run_folders, sweep_words
 from raygan.config import Config, load_config
-from raygan.errors import InputError, RunError
+from raygan.errors import InputError, RunError, Terminated
 from raygan.plan.described import SPEC
 from raygan.run_folder import RunFolder, new_folder
 from raygan.storage import is_uri, opened
@@ -20,7 +20,7 @@ from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 _TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
 _CURVES = ("config.yaml", "metrics.jsonl", "samples")
 _REPORTED = (*_CURVES, "environment.json", "data.json", "events.jsonl", "evaluation.json", "error.txt")
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +64,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     if result.stopped_by is not None:
         done = f"Interrupted after round {result.round}; the state is saved."
         say_how_to_go_on(done, "train", result.uri or shown(result.out), console)
-        return INTERRUPTED if result.stopped_by.name == "SIGINT" else 143
+        return INTERRUPTED if result.stopped_by.name == "SIGINT" else TERMINATED
     summarise(result, console)
     return DONE
 
@@ -96,7 +96,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         ended = "Interrupted" if outcome.interrupted else "stop.hours are over"
         say_how_to_go_on(f"{ended}; what the trials last reported is saved.", "tune", out, console)
     if outcome.interrupted and outcome.stopped_by is not None:
-        return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else 143
+        return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else TERMINATED
     return FAILED if (outcome.results.table["status"] == "failed").all() else DONE
 
 
@@ -220,8 +220,9 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error), WRONG_INPUT)
     except RunError as error:
         return _complain(str(error), FAILED)
-    except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted", INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as error:  # click puts an Abort around it
+        terminated = isinstance(error.__cause__ or error, Terminated)
+        return _complain("interrupted", TERMINATED if terminated else INTERRUPTED)
 
 
 def _complain(message: str, status: int) -> int:

@@ -24,3 +24,7 @@ class BadUpdateError(RunError):
 
 class StorageError(RunError):
     """What the run has done cannot be sent to where it is kept."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where there is nothing yet to be saved (exit status 143)."""

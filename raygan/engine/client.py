@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raygan.engine.cluster import knock
 from raygan.errors import InputError
 
 _CLIENT = "ray://"
@@ -63,10 +63,9 @@ def connected(address: str | None) -> Iterator[None]:
 def _join(address: str) -> None:
     if find_spec("grpc") is None:
         raise InputError(f"engine.address: {address} needs Ray's client; pip install 'raygan[cluster]'")
-    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError, OverflowError) as error:
+        knock(address.removeprefix(_CLIENT))
+    except (OSError, UnicodeError) as error:
         raise InputError(f"engine.address: nobody listens at {address!r} (ray://host:port): {error}") from error
     for tries_left in reversed(range(_TRIES)):
         try:

@@ -13,6 +13,7 @@ from ray.util.placement_group import PlacementGroup
 from raygan.config.tree import Config
 from raygan.engine.layout import Node
 from raygan.engine.needs import Needs, needs_of
+from raygan.engine.signals import sigterm_kept
 from raygan.errors import InputError
 
 _QUIET = logging.CRITICAL
@@ -103,13 +104,14 @@ def _start(cpus: float) -> None:
     """Start a Ray for this process alone."""
     try:
         # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
-        ray.init(
-            "local",
-            num_cpus=math.ceil(cpus),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=_QUIET,
-        )
+        with sigterm_kept():
+            ray.init(
+                "local",
+                num_cpus=math.ceil(cpus),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=_QUIET,
+            )
     except Exception as error:  # Ray raises what it meets, also bare exceptions
         ray.shutdown()  # what had been started of it
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -122,7 +124,8 @@ def _start(cpus: float) -> None:
 def _join(address: str) -> None:
     _check_address(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
+        with sigterm_kept():
+            ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(
@@ -132,14 +135,25 @@ def _join(address: str) -> None:
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address where nobody listens; Ray itself would try for minutes."""
+    """Refuse an address where nobody listens."""
     if address == "auto":
         return
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError, OverflowError) as error:
+        knock(address)
+    except (OSError, UnicodeError) as error:
         raise InputError(f"engine.address: no Ray cluster at {address!r} (auto or host:port): {error}") from error
+
+
+def knock(address: str) -> None:
+    """Connect to host:port and leave again: where nobody listens, Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody listens, or it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        raise OSError("it names no port")
+    socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def all_nodes() -> list[Node]:

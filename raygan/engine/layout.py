@@ -182,10 +182,21 @@ def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
         if round(asked - available, 6) > 0:
             return (
                 f"engine: {asked:g} {name} were asked for ({needs.hosts} device actors, server and evaluation), but "
-                f"{describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; lower devices or the "
-                f"share per device, or raise engine.devices_per_actor"
+                f"{describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; {_way_out(needs, name)}"
             )
     return None
+
+
+def _way_out(needs: Needs, name: str) -> str:
+    """What to do where there is too little of something in all."""
+    of_devices = needs.per_host.get(name, 0) > 0
+    lower = ["devices", f"engine.{name.lower()}s_per_device"] if of_devices else []
+    if name == "GPU":
+        shares = {"engine.server_gpus": needs.server, "eval.gpus": needs.recorder}
+        lower += [key for key, resources in shares.items() if resources.get(name, 0) > 0]
+    if not lower:
+        return "the server takes it: add a node that has one"
+    return f"lower {', '.join(lower)}{', or raise engine.devices_per_actor' if of_devices else ''}"
 
 
 def fits(room: Resources, request: Resources, beside: Sequence[Resources] = ()) -> int:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import ray
@@ -26,6 +27,10 @@ from raygan.engine.placing import Strategy, placing_of
 from raygan.engine.results import Fetcher, RayPending
 from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
+
+
+_LOOK_S = 1.0
+"""How often it is looked after actors that are not ready yet."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,11 @@ class RayExecutor(Executor):
     def _wait_until_ready(self, actors: list[Any]) -> list[dict[str, object]]:
         timeout = self._config.engine.ready_timeout_s
         refs = [actor.facts.remote() for actor in actors]
-        _, late = ray.wait(refs, num_returns=len(refs), timeout=timeout)
+        late, deadline = refs, monotonic() + timeout
+        while late and (left := deadline - monotonic()) > 0:
+            _, late = ray.wait(refs, num_returns=len(refs), timeout=min(left, _LOOK_S))
+            if late:
+                self._check_nodes_of(actors)
         if late:
             raise InputError(
                 f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they found room, but the "
@@ -120,6 +129,12 @@ class RayExecutor(Executor):
         facts: list[dict[str, object]] = self._fetch(refs)
         check_versions(facts)
         return facts
+
+    def _check_nodes_of(self, actors: list[Any]) -> None:
+        """Raise if one of them would be waited for in vain: Ray keeps room on a node that is gone for ever."""
+        for host in self._placing.in_vain():
+            if (actor := self._hosts[host]) in actors:
+                raise ProcessLostError(f"{self._fetch.roles[_id(actor)]}: its node is gone", _id(actor))
 
     def _restore(self, start: Snapshot) -> None:
         hosts = [actor.restore.remote(start.of(self._devices_of(host))) for host, actor in enumerate(self._hosts)]

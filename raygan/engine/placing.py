@@ -36,6 +36,10 @@ class Placing(ABC):
         """Of a host that was lost."""
 
     @abstractmethod
+    def in_vain(self) -> set[int]:
+        """Hosts that were placed on nodes which are gone, as far as Ray knows by now."""
+
+    @abstractmethod
     def recorder(self) -> Strategy:
         """Of the recorder, which must be on the driver's node."""
 
@@ -59,8 +63,12 @@ class InGroup(Placing):
         return _in(self._group, 1 + host if 1 + host < self._group.bundle_count else 0)
 
     def again(self, host: int) -> Strategy:
-        """The same one, which Ray moves when its node is gone."""
+        """The same one."""
         return self.host(host)
+
+    def in_vain(self) -> set[int]:
+        """None: Ray moves bundles whose node is gone."""
+        return set()
 
     def recorder(self) -> Strategy:
         """The first bundle."""
@@ -91,6 +99,8 @@ class OnNodes(Placing):
         self._engine = engine
         self._patience = patience
         self._home = str(ray.get_runtime_context().get_node_id())
+        self._moved: dict[int, str] = {}
+        """Hosts that are on other nodes than those of the layout (by id)."""
         self.layout, self._reserved = wait_for_room(needs, engine, patience, self._home, self._reserve)
         patience.tell(f"starting {spread_of(self.layout)} and a server")
 
@@ -119,13 +129,24 @@ class OnNodes(Placing):
         return self._reserved.strategy(2 + host)
 
     def again(self, host: int) -> Strategy:
-        """Where there is room for one."""
+        """Where it was, since that is still reserved; if the node is gone, where there is room for one."""
+        self._moved.pop(host, None)
+        if host not in self.in_vain():
+            return self.host(host)
         one = replace(self._needs, hosts=1, server={}, recorder={})
 
         def look(free: list[Node], waited: float) -> Layout | None:
             return lay_out(one, free, self._engine.placement, self._home)
 
-        return _on(wait_for_room(one, self._engine, self._patience, self._home, look).hosts[0].id)
+        (node,) = wait_for_room(one, self._engine, self._patience, self._home, look).hosts
+        self._moved[host] = node.id
+        return _on(node.id)
+
+    def in_vain(self) -> set[int]:
+        """By the layout, and what has moved since."""
+        there = {node.id for node in all_nodes()}
+        places = {host: node.id for host, node in enumerate(self.layout.hosts)} | self._moved
+        return {host for host, node in places.items() if node not in there}
 
     def close(self) -> None:
         """Give it all back."""

@@ -4,8 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from signal import SIGINT, SIGTERM, Signals, signal
+from signal import SIGINT, SIGTERM, Signals, getsignal, signal
 from types import FrameType
+
+from raygan.errors import Terminated
 
 
 @dataclass
@@ -37,6 +39,32 @@ def noting(wish: StopWish, then: Callable[[], object] = lambda: None) -> Iterato
     finally:
         for number, handler in before.items():
             signal(number, handler)
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Afterwards, SIGTERM is handled as before: Ray takes it for itself when it starts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = getsignal(SIGTERM)
+    try:
+        yield
+    finally:
+        signal(SIGTERM, before)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Inside, SIGTERM is raised as `Terminated`, just as Ctrl-C is as KeyboardInterrupt; in the main thread only."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    with sigterm_kept():
+        if threading.current_thread() is threading.main_thread():
+            signal(SIGTERM, end)
+        yield
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # what `ray.init` itself works a node out with
 
 from raygan.config.tree import Config
-from raygan.engine.client import connected, is_afar, there
+from raygan.engine.client import check_versions, connected, is_afar, there
 from raygan.engine.cluster import Connection, all_nodes, cpus_to_start, free_nodes
 from raygan.engine.layout import Node
 
@@ -43,6 +43,7 @@ def find(config: Config) -> Found:
     address = config.engine.address
     if is_afar(address):
         with connected(address):
+            check_versions()
             ask = there(ray.remote(_nodes_of_cluster))
             return _running(True, *ray.get(ask.remote()))
     if ray.is_initialized() or address or os.environ.get("RAY_ADDRESS"):

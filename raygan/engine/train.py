@@ -15,7 +15,7 @@ from raygan.config.tree import Config
 from raygan.engine.cluster import connect
 from raygan.engine.remote import plays_there, train_there
 from raygan.engine.result import Result
-from raygan.engine.signals import StopWish, noting
+from raygan.engine.signals import StopWish, ending_at_once, noting
 from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole
 from raygan.run_folder import RunFolder, check_same_run, lasting
@@ -52,7 +52,7 @@ def train_here(
 ) -> Result:
     """As `train`, with this process for a driver; while it plays, `listening` says who may wish for the end."""
     store = store_at(out)
-    with store.named():
+    with store.named(), ending_at_once():
         run, executor, after = begin(config, store, watchers, resume, wish)
     with _kept(store), listening(wish):
         from raygan.engine.run import play

@@ -40,7 +40,7 @@ def wait_for_room(
         KeyboardInterrupt: somebody wished for the end.
     """
     began, told, lacking = monotonic(), "", False
-    with _Wish([needs.server, *[needs.per_host] * needs.hosts], engine.placement) as wish:
+    with _Wish([needs.server, needs.recorder, *[needs.per_host] * needs.hosts], engine.placement) as wish:
         while True:
             before, (lacking, why, limit) = lacking, _reason(needs, engine, patience.may_grow, home)
             if lacking != before:  # what is waited for is another thing now

@@ -134,6 +134,7 @@ class SeveralKillers(Killer):
 @pytest.mark.parametrize("method", RUNS)
 def test_a_lost_device_may_be_left_out_until_it_is_back(method, tmp_path, cluster):
     words = ["engine.on_device_failure=drop", "rounds=40", "checkpoint.every=2", "eval.every=20", *RUNS[method]]
+    words.append("engine.cpus_per_device=5")  # with the server's, three of them hold all CPUs there are
     killers = SeveralKillers(Killer("ray::HostActor", 5), Killer("ray::HostActor", 25))
     devices = 1 if method == "centralized" else 3
     result = raygan.train(tiny("engine.executor=ray", *words), tmp_path / "run", watchers=[killers])

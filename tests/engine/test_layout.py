@@ -54,6 +54,23 @@ def test_the_recorders_share_is_taken_of_the_drivers_node():
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "node", "way_out"),
+    [
+        (needs(7), (7, 0), "lower devices, engine.cpus_per_device, or raise engine.devices_per_actor"),
+        (needs(2, cpus=0.0), (0, 0), "the server takes it: add a node that has one"),
+        (needs(3, server_gpus=1.0), (8, 0), "lower engine.server_gpus"),
+        (
+            needs(2, gpus=0.5, server_gpus=0.3, eval_gpus=0.2),
+            (8, 1),
+            "lower devices, engine.gpus_per_device, engine.server_gpus, eval.gpus, or raise engine.devices_per_actor",
+        ),
+    ],
+)
+def test_what_is_to_be_done_is_what_would_help(asked, node, way_out):
+    assert shortage(asked, nodes(node), "n0").endswith(f"; {way_out}")
+
+
 sizes = st.lists(st.tuples(st.sampled_from([0, 1, 2, 8]), st.sampled_from([0, 1, 2])), min_size=1, max_size=5)
 shares = st.sampled_from([0.0, 0.3, 0.5, 1.0])
 

@@ -13,6 +13,7 @@ import raygan
 from raygan.data import load_data
 from raygan.engine.checkpoint import Snapshot, save_snapshot
 from raygan.engine.recorder import Recorder
+from raygan.errors import Terminated
 from raygan.run_folder import RunFolder, lasting
 from tests.helpers import Watch, same_generator, tiny
 
@@ -33,6 +34,16 @@ def test_interrupted_then_resumed_is_undisturbed(finished, tmp_path, number):
     assert same_generator(resumed, finished)
     assert [row["round"] for row in resumed.rows] == [0, 1, 2, 3, 4]
     assert [row.get("fd_clf") for row in resumed.rows] == [row.get("fd_clf") for row in finished.rows]
+
+
+def test_sigterm_before_there_is_anything_to_save_ends_it_at_once(tmp_path):
+    watch = Watch()
+    watch.on_phase = lambda text: os.kill(os.getpid(), signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated):
+        raygan.train(tiny(), tmp_path / "run", watchers=[watch])
+    assert not (tmp_path / "run").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_more_rounds_later_are_the_same_as_at_once(finished, tmp_path):

@@ -97,6 +97,17 @@ def test_what_does_not_fit_is_refused_when_nobody_comes(three_nodes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_waits_for_nodes_can_be_stopped(three_nodes, tmp_path, number, status):
+    run = started(three_nodes, tmp_path / "run", "devices=30")
+    said = next(line for line in run.stdout if "waiting for room on the cluster" in line)
+    run.send_signal(number)
+    rest, wrong = run.communicate(timeout=60)
+    assert run.returncode == status, said + rest + wrong
+    assert wrong.split() == ["raygan:", "interrupted"]
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_node_is_lost_and_the_numbers_stay(laptop, tmp_path):
     out = tmp_path / "run"
     with nodes(5, 5, 5) as (cluster, workers):

@@ -15,6 +15,8 @@ NEEDS = Needs(3, {"CPU": 1.0}, {"CPU": 1.0}, {"CPU": 0.0})
 class MadeUp:
     """Nodes of so many CPUs, some of them free, from moments on (seconds)."""
 
+    gpus = 0.0
+
     def __init__(self, monkeypatch, *history, stops_at=1e9):
         self.now, self.history, self.stops_at = 0.0, history, stops_at
         self.wished, self.said = [], []
@@ -27,7 +29,7 @@ class MadeUp:
 
     def nodes(self, column):
         cpus = [moment for moment in self.history if moment[0] <= self.now][-1][column]
-        return [Node(f"n{i}", f"10.0.0.{i}", {"CPU": float(cpu), "GPU": 0.0}) for i, cpu in enumerate(cpus)]
+        return [Node(f"n{i}", f"10.0.0.{i}", {"CPU": float(cpu), "GPU": self.gpus}) for i, cpu in enumerate(cpus)]
 
     def pass_time(self, seconds):
         self.now += seconds
@@ -70,6 +72,14 @@ def test_nodes_that_come_are_waited_for_with_a_wish_for_all_of_it(monkeypatch):
     assert coming.room() == 500
     assert coming.wished == [([{"CPU": 1.0}] * 4, "SPREAD"), "dropped"]
     assert [line.split(": ")[0] for line in coming.said] == ["waiting for room on the cluster, up to 600 s"] * 2
+
+
+def test_what_is_measured_with_is_wished_for_too(monkeypatch):
+    monkeypatch.setattr(MadeUp, "gpus", 1.0)
+    coming = MadeUp(monkeypatch, (0, [1], [1]), (400, [1, 8], [1, 8]))
+    share = {"CPU": 1.0, "GPU": 0.5}
+    assert coming.room(needs=Needs(3, share, {"CPU": 1.0}, {"CPU": 0.0, "GPU": 0.5})) == 400
+    assert coming.wished == [([{"CPU": 1.0}, {"GPU": 0.5}, share, share, share], "SPREAD"), "dropped"]
 
 
 def test_what_others_hold_of_a_node_that_came_late_has_a_clock_of_its_own(monkeypatch):
