@@ -58,6 +58,12 @@ def test_plan_says_what_goes_where(capsys):
     assert "the fullest GPU 1.17 GB of 16.0 GB" in text
 
 
+@pytest.mark.parametrize("share", ["engine.gpus_per_device=0.1", "engine.server_gpus=0.1", "devices=4"])
+def test_plan_says_when_gpus_are_there_for_nothing(share, capsys):
+    assert run(["plan", share, "--nodes", "1x8cpu", "--nodes", "2xT4"]) == 0
+    assert ("GPUs        none is used" in capsys.readouterr().out) is (share == "devices=4")
+
+
 def test_plan_says_what_there_is_before_it_refuses(capsys):
     assert run(["plan", "devices=20", "--nodes", "1x1cpu", "--nodes", "2x8cpu"]) == 2
     assert "2 nodes     8 CPU: room for 8 device actors each, no more\n" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from raygan.engine.layout import fits, spread_of
 from raygan.engine.parties import method_of
 from raygan.plan.footprint import CUDA_CONTEXT, PROCESS
 from raygan.plan.gpu_use import GpuUse
-from raygan.plan.machines import Machine
+from raygan.plan.machines import Machine, Site
 from raygan.plan.memory import host_memory, states, total_memory
 from raygan.plan.network import host_devices
 from raygan.plan.places import NodePlan, Places
@@ -58,6 +58,7 @@ def describe_places(plan: Plan, places: Places) -> list[Line]:
     return [
         ("where", where),
         *_nodes(plan, places.nodes),
+        *_idle_gpus(plan, places.site),
         *_actor(plan, places.nodes),
         ("network", _network(places)),
     ]
@@ -95,6 +96,12 @@ def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
         fullest = max(equal, key=lambda one: one.memory)
         lines.append(("", _taken(plan, fullest)))
     return lines
+
+
+def _idle_gpus(plan: Plan, site: Site) -> list[Line]:
+    if plan.needs.total.get("GPU", 0) or not any(one.node.room.get("GPU", 0) for one in site.machines):
+        return []
+    return [("GPUs", "none is used: engine.gpus_per_device and engine.server_gpus are 0")]
 
 
 def _taken(plan: Plan, node: NodePlan) -> str:
