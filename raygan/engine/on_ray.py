@@ -28,7 +28,6 @@ from raygan.engine.results import Fetcher, RayPending
 from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
 
-
 _LOOK_S = 1.0
 """How often it is looked after actors that are not ready yet."""
 

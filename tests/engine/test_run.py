@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import threading
 import warnings
 from contextlib import nullcontext
@@ -96,7 +95,7 @@ def test_tensorboard_reads_each_line_once_and_whole(tmp_path):
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_run_that_is_over_holds_no_files_and_threads(tmp_path, fails):
     def open_files():
-        return [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        return [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
 
     def held():
         gc.collect()  # queues are closed by it
