@@ -43,6 +43,10 @@ def train(
 
     Without `out`, into a new folder below `runs`. Progress is shown, in a notebook too, and what came out, unless
     `watchers` are given: `watchers=[]` is silent. See `raygan.engine.train.train` for the rest.
+
+    Raises:
+        KeyboardInterrupt: the run was ended by Ctrl-C or SIGTERM (`raygan.errors.Terminated`) after a round, its state
+            saved: `resume=True` goes on, and `open_run` has what there is.
     """
     from raygan.engine.train import train as run
     from raygan.run_folder import new_folder
@@ -51,7 +55,7 @@ def train(
     read = config if isinstance(config, Config) else load_config(config)
     into = out or new_folder(source, read)
     if watchers is not None:
-        return run(read, into, resume=resume, watchers=watchers)
+        return _whole(run(read, into, resume=resume, watchers=watchers))
     from rich.console import Console
 
     from raygan.report.progress import ProgressDisplay
@@ -61,6 +65,15 @@ def train(
     with ProgressDisplay(read.rounds, console) as display:
         result = run(read, into, resume=resume, watchers=[display])
     summarise(result, console)
+    return _whole(result)
+
+
+def _whole(result: "Result") -> "Result":
+    """Raise if it was to end early: a script, or a notebook's other cells, are to end with it."""
+    from raygan.errors import Terminated
+
+    if result.stopped_by is not None:
+        raise KeyboardInterrupt if result.stopped_by.name == "SIGINT" else Terminated
     return result
 
 

@@ -25,7 +25,8 @@ def summarise(result: "Result", console: Console) -> None:
     """What a run came to: its first and last measurement, and where to look."""
     from raygan.report.progress import describe
 
-    console.print(f"{result.round} rounds done.", highlight=False)
+    ended = "rounds done." if result.stopped_by is None else "rounds done, then interrupted; resume=True goes on."
+    console.print(f"{result.round} {ended}", highlight=False)
     if evaluations := result.evaluations:
         first, last = evaluations[0], evaluations[-1]
         console.print(f"  round {first['round']}: {describe(first)}", highlight=False)

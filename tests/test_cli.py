@@ -69,6 +69,12 @@ def test_plan_says_what_there_is_before_it_refuses(capsys):
     assert "2 nodes     8 CPU: room for 8 device actors each, no more\n" in capsys.readouterr().out
 
 
+def test_a_picture_is_a_png_and_named_so(finished, tmp_path, capsys):
+    assert run(["sample", str(finished), "--count", "4", "--out", str(tmp_path / "x.jpg")]) == 2
+    assert "x.jpg is to be a picture; name it with the ending .png" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
 def test_evaluate_measures_again(finished, capsys):
     assert run(["evaluate", str(finished)]) == 0
     measured = json.loads(capsys.readouterr().out)

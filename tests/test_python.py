@@ -48,6 +48,9 @@ def test_a_run_can_be_opened_again(result, tmp_path):
     at_uri = raygan.open_run(f"file://{result.out}")
     assert (at_uri.uri, at_uri.round) == (f"file://{result.out}", 4)
     assert at_uri.metrics.equals(result.metrics)
+    shutil.copytree(result.out, tmp_path / "bare")
+    shutil.rmtree(tmp_path / "bare" / "samples")
+    assert raygan.open_run(tmp_path / "bare").evaluations == result.evaluations != []
     shutil.copytree(result.out, tmp_path / "damaged")
     (tmp_path / "damaged" / "metrics.jsonl").write_text("{}\n")
     with pytest.raises(raygan.InputError, match=r"metrics\.jsonl: its last line is not one that raygan wrote"):
@@ -71,8 +74,10 @@ def test_a_loaded_generator_is_a_module_ready_to_use(result):
     again = raygan.load_generator(result.out)
     again.load_state_dict(raw.state_dict())
     assert torch.equal(again.sample(2), raw.sample(2))
-    with pytest.raises(raygan.InputError, match="not there"):
-        raygan.load_generator(result.out / "nothing.safetensors")
+    at_uri = raygan.load_generator(f"file://{result.out}")
+    assert torch.equal(at_uri.sample(2), generator.sample(2))
+    with pytest.raises(raygan.InputError, match=r"nothing: not there; a run folder with a generator\.safetensors, or"):
+        raygan.load_generator(result.out / "nothing")
     with pytest.raises(raygan.InputError, match="weights: 'mean' is not known; known: raw, ema"):
         raygan.load_generator(result.out, weights="mean")
     for none in (result.samples, result.grid, generator.sample):

@@ -13,6 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 import raygan
 from raygan.cli import run
 from raygan.engine.checkpoint import load_newest
+from raygan.errors import Terminated
 from raygan.run_folder import RunFolder
 from raygan.storage import Remote, opened
 from tests.helpers import TINY, Watch, same_generator, tiny
@@ -98,7 +99,9 @@ def test_a_run_at_a_uri_is_there_as_it_would_be_here(finished, tmp_path):
 def test_a_run_whose_machine_is_lost_goes_on_elsewhere(finished, cache, tmp_path, scheme):
     uri = f"{scheme}://{tmp_path}/run"
     watch = Watch(lambda round: os.kill(os.getpid(), signal.SIGTERM) if round == 1 else None)
-    assert raygan.train(tiny("checkpoint.every=1"), uri, watchers=[watch]).round < 4
+    with pytest.raises(Terminated):
+        raygan.train(tiny("checkpoint.every=1"), uri, watchers=[watch])
+    assert raygan.open_run(uri).round < 4
     lose_the_machine(cache)
     resumed = raygan.train(tiny("checkpoint.every=1"), uri, resume=True)
     assert [row["round"] for row in resumed.rows] == [0, 1, 2, 3, 4]

@@ -23,6 +23,8 @@ def draw_samples(config: Config, folder: Path, count: int, out: Path, weights: W
     Raises:
         InputError: the run has no generator yet, or `out` cannot be written.
     """
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out: {out} is to be a picture; name it with the ending .png")
     trained = load_generator(RunFolder(folder).generator, weights, own)
     batches = sample_batches(trained.network.module, count, trained.gan.latent, config.seed, Role.SAMPLES)
     try:

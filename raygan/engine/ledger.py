@@ -127,9 +127,12 @@ class Ledger:
 
     def _tell_of_dropped(self, round: int, dropped: dict[int, str]) -> None:
         """Of devices that were not missing in the round before."""
-        for number in dropped.keys() - self._missing:
+        for number in sorted(dropped.keys() - self._missing):
+            text = f"round {round} goes on without device {number} ({dropped[number]})"
             for watcher in self._watchers:
-                watcher.on_event(f"round {round} goes on without device {number} ({dropped[number]})")
+                watcher.on_event(text)
+            with suppress(OSError, InputError):  # a full disk, or damage, has worse to say
+                self._folder.note(text)
         self._missing = set(dropped)
 
     def _check_that_someone_counts(self, entry: _Entry, outcome: Played) -> None:

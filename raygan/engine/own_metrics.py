@@ -76,6 +76,6 @@ def _number(what: str, value: object) -> float:
     """A Python number, also of an array or tensor that holds one."""
     if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
         value = value.item()
-    if not isinstance(value, int | float):
-        raise InputError(f"eval.metrics: {what}={value!r}; a number or a list of numbers is needed")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"eval.metrics: {what}={value!r}; a finite number or a list of such is needed")
     return value

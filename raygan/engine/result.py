@@ -52,8 +52,7 @@ class Result:
     @property
     def evaluations(self) -> list[Row]:
         """The lines of the rounds that were evaluated, round 0 first."""
-        evaluated = {path.stem for path in RunFolder(self.out).samples.glob("round_*.png")}
-        return [row for row in self.rows if f"round_{row['round']:06d}" in evaluated]
+        return [row for row in self.rows if "eval_samples" in row]
 
     @property
     def picture(self) -> Path | None:

@@ -10,6 +10,9 @@ from raygan.engine.evaluation import sample_batches
 from raygan.engine.generator_file import Weights, load_generator
 from raygan.errors import InputError
 from raygan.rng import Role
+from raygan.storage import opened
+
+_FILE = "generator.safetensors"
 
 
 class TrainedGenerator(nn.Module):
@@ -47,16 +50,18 @@ class TrainedGenerator(nn.Module):
 
 
 def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
-    """The generator in a generator.safetensors or in a run folder, on the CPU, its parameters without gradients.
+    """The generator in a generator.safetensors, or in a run folder at a path or a URI.
 
-    No code is imported that the file alone names: a network of your own must be named again, as
-    `generator="mypackage.nets:Generator"`.
+    It is on the CPU, its parameters without gradients. No code is imported that the file alone names: a network of your
+    own must be named again, as `generator="mypackage.nets:Generator"`.
 
     Raises:
         InputError: not there, not such a file, or a network that is neither raygan's nor `generator`.
     """
     if weights not in get_args(Weights):
         raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}")
-    file = Path(path)
-    trained = load_generator(file / "generator.safetensors" if file.is_dir() else file, weights, generator)
+    with opened(path, _FILE) as place:
+        if not place.exists():
+            raise InputError(f"{place}: not there; a run folder with a {_FILE}, or such a file, is needed")
+        trained = load_generator(place / _FILE if place.is_dir() else place, weights, generator)
     return TrainedGenerator(trained.network.module, trained.gan.latent, trained.shape, trained.round).eval()

@@ -1,5 +1,6 @@
 """What happens to updates that are not finite, do not fit, or come from a device that means no good."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,8 @@ def test_the_device_misses_the_round_if_the_user_says_so(method, reason, packing
     result = raygan.train(config, tmp_path / "run")
     assert [list(row.get("dropped", [])) for row in result.rows] == [[], [], ["0"], ["0"], ["0"]]
     assert np.isfinite([row["d_loss"] for row in result.rows[1:]]).all()
+    (event,) = [json.loads(line) for line in RunFolder(result.out).events.read_text().splitlines()]
+    assert event["what"].startswith("round 2 goes on without device 0 (round 2, device 0: ")
     without = raygan.train(tiny("engine.on_bad_update=drop", "method=tests.own:sends_nan"), tmp_path / "without")
     assert result.generator.read_bytes() == without.generator.read_bytes(), "whatever it was that did not count"
 

@@ -42,8 +42,10 @@ class NoOf(Metric):
 
 WRONG = {
     "Number": (0.5, "Number returned a float; values by name are needed"),
-    "Text": ({"a": "good"}, r"Text returned a='good'; a number or a list of numbers is needed"),
-    "Array": ({"a": np.zeros(3)}, r"Array returned a=array\(.*; a number or"),
+    "Text": ({"a": "good"}, r"Text returned a='good'; a finite number or a list of such is needed"),
+    "Array": ({"a": np.zeros(3)}, r"Array returned a=array\(.*; a finite number or"),
+    "Nan": ({"a": [1.0, float("nan")]}, r"Nan returned a=nan; a finite number or"),
+    "Truth": ({"a": True}, r"Truth returned a=True; a finite number or"),
     "Round": ({"round": 77}, "Round returned a value named 'round'; that is taken, take another name"),
     "Late": ({"late": 1.5}, "named 'late'"),
     "Fid": ({"fid": 1.0}, "named 'fid'"),
