@@ -25,6 +25,7 @@ from tests.report.folders import (
     rewrite,
     write_closing,
     write_data,
+    write_generator,
     write_lines,
 )
 
@@ -158,11 +159,11 @@ def test_whether_it_is_over_is_said(tmp_path):
     assert standing().startswith(
         "Round 7 of 10 is the last recorded: the run goes on, or it was broken off: 7.5 s here"
     )
-    write_closing(folder, round=7, ema={"fd_clf": 33.0, "classes_found": 1, "class_shares": [1.0, 0.0]})
+    write_generator(folder, 7)  # between two evaluations there is no evaluation.json
     assert standing().startswith("Interrupted after round 7 of 10, its state saved: 7.5 s here")
-    last = "Round 7: FD-clf 33 (200 at round 0; lower is better), 1 of 2 classes found."
+    last = "Round 5: FD-clf 50 (200 at round 0; lower is better), 2 of 2 classes found."
     assert quality_now(read_record(folder)) == last
-    write_closing(folder, round=5)  # it was resumed since
+    write_generator(folder, 5)  # it was read just before the run went on
     assert "the run goes on" in standing()
     (folder / "error.txt").write_text("Traceback\nRunError: the disk is full\n")
     failed = (
@@ -279,6 +280,7 @@ def test_a_long_run_is_thinned_and_says_so(tmp_path):
             "events.jsonl, line 1: not what raygan wrote: round",
         ),
         ("evaluation.json", '{"round": 1, "ema": {}, "nearest": 3}', "evaluation.json: not what raygan wrote: nearest"),
+        ("generator.safetensors", "no tensors", "generator.safetensors: not a generator that raygan wrote: "),
         ("environment.json", "[]", "environment.json: not what raygan wrote: "),
         ("samples/round_000005.png", "no picture", "round_000005.png: not a picture that can be read"),
         ("samples/nearest.png", "no picture", "nearest.png: not a picture that can be read"),
@@ -310,6 +312,9 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(tmp_path, capsys)
     assert "--out: say where the page of file:///" in capsys.readouterr().err
     assert run(["report", folder.as_uri(), "--out", str(tmp_path / "away.html")]) == 0
     assert "All 10 rounds are played" in (tmp_path / "away.html").read_text()
+    write_generator(stopped := made_run(tmp_path / "stopped", played=7), 7)
+    assert run(["report", stopped.as_uri(), "--out", str(tmp_path / "away.html")]) == 0
+    assert "Interrupted after round 7 of 10" in (tmp_path / "away.html").read_text()
     assert run(["report", str(folder), "--out", str(tmp_path / "page.txt")]) == 2
     assert "name it with the ending .html" in capsys.readouterr().err
     assert run(["report", str(tmp_path)]) == 2
@@ -352,12 +357,6 @@ def test_what_was_measured_differently_is_said_and_not_ranked_together(tmp_path)
     assert "Not all was measured alike" not in words_of(page_of(resumed(tmp_path / "alike")))
 
 
-def test_a_closing_measurement_by_another_yardstick_has_nothing_before_it(tmp_path):
-    folder = made_run(tmp_path / "run", played=7)
-    write_closing(folder, round=7, eval_samples=30)
-    assert quality_now(read_record(folder)).startswith("Round 7: FD-clf 20 (20 at round 7; lower")
-
-
 def test_the_untrained_generator_is_not_the_best(tmp_path):
     assert "precision (classifier) higher 1 0.95 (round 5) 0.85 -" in words_of(page_of(resumed(tmp_path / "run")))
 
@@ -386,10 +385,11 @@ def test_points_of_a_mixture_are_no_images(tmp_path):
 
 def test_a_failure_behind_the_last_round_is_said(tmp_path):
     folder = made_run(tmp_path / "run")
+    (folder / "generator.safetensors").unlink()
     (folder / "error.txt").write_text("Traceback\nOSError: the disk is full\n")
     failed = "All 10 rounds are played, but the run failed behind the last, unless it was resumed since (error.txt: "
     assert how_it_stands(read_record(folder)).startswith(f"{failed}OSError: the disk is full): 10.5 s here")
-    (folder / "generator.safetensors").write_bytes(b"")
+    write_generator(folder, 10)
     assert how_it_stands(read_record(folder)).startswith("All 10 rounds are played: 10.5 s here")
 
 
