@@ -66,6 +66,22 @@ def test_the_page_of_a_run_is_drawn_and_its_slider_and_drop_downs_move_it(tmp_pa
     assert (other["titles"], other["better"]) == (["simulated seconds", "classes found"], "higher is better")
 
 
+PARTITION = """
+  const chart = document.getElementById("partition"), [trace] = chart._fullData;
+  const texts = what => [...chart.querySelectorAll(what)].map(text => text.textContent);
+  return {from: trace.zmin, to: trace.zmax, ticks: texts(".xtick text")};"""
+
+
+def test_who_holds_few_samples_of_a_class_is_not_drawn_as_holding_none(tmp_path):
+    folder = made_run(tmp_path / "run")
+    write_data(folder, [[3] * 30, [5] * 29 + [7], [4] * 30], classes=[f"class {number}" for number in range(30)])
+    (folder / "evaluation.json").unlink()
+    for width in (390, 1280):
+        found = ask(write_report(folder, tmp_path / "page.html"), PARTITION, width=width)
+        assert (found["from"], found["to"]) == (0, 7)
+        assert found["ticks"] == ["0", "1", "2"]
+
+
 @pytest.mark.slow
 def test_play_goes_through_all_pictures_and_stops(tmp_path):
     page = write_report(made_run(tmp_path / "run"), tmp_path / "page.html")
