@@ -188,6 +188,11 @@ def test_who_took_part_is_drawn_where_it_changes_and_what_happened_is_listed(tmp
     assert 'id="taking-part"' in page
     assert page.count('"late: gave up at the deadline"') == page.count('"took part, but left out"') == 1
     assert "3 2026-11-23T06:10:00Z device 2: &lt;script&gt;" in words_of(page)
+    took_part, late, left_out = map(
+        json.loads, re.findall(r'"line":(\{.*?\})', page.partition('id="taking-part"')[2])[:3]
+    )
+    assert took_part["width"] > 2 * left_out["width"], "as many left out as took part lie in the middle of them"
+    assert late["dash"] != left_out["dash"]
 
 
 def test_names_from_outside_are_escaped(tmp_path):
@@ -417,6 +422,17 @@ def test_long_class_names_are_cut_below_the_bars_and_the_legend_is_above_them(tm
     chart = class_chart(read_record(folder))
     assert f'"labelalias":{{"{"a" * 21}":"{"a" * 20}\\u2026"}}' in chart.replace("…", "\\u2026")
     assert '"legend":{"orientation":"h","y":1.02,"yanchor":"bottom"}' in chart
+
+
+def test_classes_whose_long_names_begin_alike_have_their_numbers(tmp_path):
+    folder = made_run(tmp_path / "run")
+    names = ["short", "a" * 20 + "x", "b" * 20 + "z", "a" * 20 + "y"]
+    write_data(folder, [[3, 7, 0, 1], [6, 4, 1, 0], [1, 9, 1, 1]], classes=names)
+    rows = [played_row(0) | measured_row(200.0, 1.0) | {"class_shares": [0.25] * 4}]
+    rewrite(folder, rows)
+    aliases = re.search(r'"labelalias":(\{.*?\})', class_chart(read_record(folder)))[1]
+    a, b = "a" * 20, "b" * 20
+    assert json.loads(aliases) == {f"{a}x": f"1: {a}…", f"{b}z": f"{b}…", f"{a}y": f"3: {a}…"}
 
 
 def test_lines_that_are_missing_are_said_and_no_page_is_made(tmp_path):
