@@ -235,8 +235,8 @@ def test_a_mixture_has_modes_and_no_classes(tmp_path):
         (folder / name).unlink()
     page = page_of(folder)
     assert (
-        "Round 0: reverse KL of the modes (nats) 0.25 (0.25 at round 0; lower is better), 8 modes found."
-        in words_of(page)
+        "Round 0: reverse KL of the modes (nats) 0.25 (0.25 at round 0; lower is better), 8 modes found, "
+        "50% of points on a mode." in words_of(page)
     )
     assert 'id="classes"' not in page
     assert list(choices_of(page)["axes"]) == ["round"], "nothing was sent, no time went by"
