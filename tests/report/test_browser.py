@@ -125,6 +125,33 @@ def test_one_slider_moves_the_pictures_of_all_compared_runs(tmp_path):
     assert (other["x"], other["titles"][1]) == ([[0, 15, 30], [0, 15]], "FD-clf, raw generator")
 
 
+LEGEND = """
+  const chart = document.getElementById("quality");
+  const box = what => chart.querySelector(what).getBoundingClientRect();
+  const sizes = () => ({plot: box(".nsewdrag").height, legend: box(".legend").bottom, hidden: box(".scrollbar").height,
+    entries: box(".legend .scrollbox").bottom, next: document.querySelectorAll("h2")[1].getBoundingClientRect().top});
+  const found = [sizes()];
+  for (const width of ["500px", "1000px"]) {
+    document.body.style.width = width;
+    window.dispatchEvent(new Event("resize"));
+    await new Promise(done => setTimeout(done, 400));
+    found.push(sizes());
+  }
+  return {found, looks: chart.data.map(trace => `${trace.line.color} ${trace.line.dash}`)};"""
+
+
+def test_many_runs_look_different_and_their_legend_leaves_the_plot_its_room(tmp_path):
+    folders = [
+        made_run(tmp_path / f"a-run-of-a-rather-long-name-and-seed-{seed}", f"seed={seed}") for seed in range(40)
+    ]
+    found = ask(compare(folders, tmp_path / "page.html").page, LEGEND, width=1280)
+    assert len(set(found["looks"])) == 32, "as many as there are colours and dashes"
+    for sizes in found["found"]:
+        assert sizes["plot"] > 250
+        assert sizes["hidden"] == 0, "nothing to scroll for"
+        assert sizes["entries"] <= sizes["legend"] < sizes["next"]
+
+
 @pytest.mark.slow
 def test_long_names_of_classes_and_measurements_have_room(tmp_path):
     folder = made_run(tmp_path / "run")
