@@ -186,13 +186,12 @@ def _whole(path: Path, kind: type[Kind]) -> Kind | None:
 
 
 def _round_of(generator: Path) -> int | None:
+    """None: it is not there, or damaged: a page needs nothing else of it."""
     try:
         with safe_open(generator, framework="numpy") as file:
             return int(load_json(file.metadata()["raygan"])["round"])
-    except FileNotFoundError:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{generator}: not a generator that raygan wrote: {error}") from error
 
 
 def _content(path: Path) -> bytes | None:
