@@ -1,5 +1,6 @@
 """Charts of a run's rounds: losses, what was sent and how long it took, and who took part."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,8 +9,8 @@ import plotly.graph_objects as go
 from raygan.report.page import COLOURS, chart
 from raygan.report.thinning import thinned
 
-Style = dict[str, str | float]
-"""How plotly is to draw a line."""
+Style = Mapping[str, object]
+"""How plotly is to draw lines, or bars."""
 _HOVER = "round %{x}: %{y:.4~g}"
 _DOWN, _UP, _SWAP = ({"color": colour} for colour in COLOURS[:3])
 
@@ -60,7 +61,7 @@ def _traffic(played: pd.DataFrame) -> str | None:
 
 def _taking_part(played: pd.DataFrame) -> str | None:
     counts = played.assign(dropped=played["dropped"].map(len))
-    columns = {
+    columns: dict[str, tuple[str, Style]] = {
         "devices": ("took part", _DOWN | {"width": 5}),
         "late": ("late: gave up at the deadline", _UP | {"dash": "dash"}),
         "dropped": ("took part, but left out", {"color": COLOURS[3], "dash": "dot"}),
@@ -71,7 +72,7 @@ def _taking_part(played: pd.DataFrame) -> str | None:
 
 def _lines(
     table: pd.DataFrame,
-    columns: dict[str, tuple[str, Style]],
+    columns: Mapping[str, tuple[str, Style]],
     title: str,
     name: str,
     height: int = 320,
@@ -90,7 +91,7 @@ def _lines(
             y=drawn[column].astype(float),
             name=label,
             mode="lines",
-            line={"width": 1.5} | style,
+            line={"width": 1.5, **style},
             hovertemplate=_HOVER,
         )
     figure.update_xaxes(title="rounds", rangemode="tozero")
