@@ -116,7 +116,7 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
     rows = []
     for run in runs:
         cost = cost_of(run.curve, metric, target) or {}
-        points = {"last high_quality": run.curve["high_quality"].iloc[-1]} if "high_quality" in run.curve else {}
+        on_modes = {"last high_quality": run.curve["high_quality"].iloc[-1]} if "high_quality" in run.curve else {}
         rows.append(
             {
                 "run": run.name,
@@ -131,7 +131,7 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
                 "eval_samples": int(run.curve["eval_samples"].iloc[-1]),
                 f"last {metric}": float(run.curve[metric].iloc[-1]),
                 f"best {metric}": float(run.curve[metric].min()),
-                **points,
+                **on_modes,
                 "rounds to target": cost.get("round", math.nan),
                 "MB to target": cost.get("megabytes", math.nan),
                 "simulated s to target": cost.get("sim_s", math.nan),

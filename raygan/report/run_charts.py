@@ -61,11 +61,12 @@ def _traffic(played: pd.DataFrame) -> str | None:
 
 def _taking_part(played: pd.DataFrame) -> str | None:
     counts = played.assign(dropped=played["dropped"].map(len))
+    # Lines may lie on one another; as they are drawn, all are seen.
     columns: dict[str, tuple[str, Style]] = {
         "devices": ("took part", _DOWN | {"width": 5}),
         "late": ("late: gave up at the deadline", _UP | {"dash": "dash"}),
         "dropped": ("took part, but left out", {"color": COLOURS[3], "dash": "dot"}),
-    }  # lines that may lie on one another are all seen
+    }
     shown = {name: as_drawn for name, as_drawn in columns.items() if name == "devices" or counts[name].any()}
     return _lines(counts, shown, "devices", "taking-part", rangemode="tozero")
 
