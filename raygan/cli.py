@@ -19,7 +19,8 @@ from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
 _CURVES = ("config.yaml", "metrics.jsonl", "samples")
-_REPORTED = (*_CURVES, "environment.json", "data.json", "events.jsonl", "evaluation.json", "error.txt")
+_LAST = ("evaluation.json", "error.txt", "generator.safetensors")
+_REPORTED = (*_CURVES, "environment.json", "data.json", "events.jsonl", *_LAST)
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 

@@ -1,6 +1,7 @@
 """The classes of the samples beside those of the data."""
 
 import html
+from collections import Counter
 
 import plotly.graph_objects as go
 
@@ -29,14 +30,21 @@ def class_chart(record: RunRecord) -> str | None:
         total = sum(facts.class_counts)
         shares = [100 * count / total for count in facts.class_counts]
         figure.add_bar(x=names, y=shares, name="data", marker={"color": GREY}, hovertemplate=hover)
-    short = {
-        name: html.escape(label[:_LONG] + "…") for name, label in zip(names, labels, strict=True) if len(label) > _LONG
-    }
-    figure.update_xaxes(type="category", title="class", labelalias=short)
+    figure.update_xaxes(type="category", title="class", labelalias=_short(labels))
     figure.update_yaxes(title="share (%)", rangemode="tozero")
     above = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}  # below, long names would run into it
     margin = {"l": 50, "r": 10, "t": 40, "b": 50}
     return chart(figure, "classes", height=300, showlegend=True, margin=margin, legend=above)
+
+
+def _short(labels: list[str]) -> dict[str, str]:
+    """What stands below the bars for long names: how they begin; where several begin alike, the class's number, too."""
+    begin = {number: label[:_LONG] + "…" for number, label in enumerate(labels) if len(label) > _LONG}
+    often = Counter(begin.values())
+    return {
+        html.escape(labels[number]): html.escape(f"{number}: {cut}" if often[cut] > 1 else cut)
+        for number, cut in begin.items()
+    }
 
 
 def shares_at(record: RunRecord, round: int) -> list[float]:

@@ -2,23 +2,27 @@
 
 import math
 from dataclasses import dataclass
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import pandas as pd
 
+from raygan.config.data import Gaussians
 from raygan.errors import InputError
 from raygan.measures import RAW
 from raygan.report.curves import Run, common_metric, cost_of, hardest_common_target, read_runs
 from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
-from raygan.report.quality import meanings, measure_of, measured, said
+from raygan.report.quality import BESIDE, meanings, measure_of, measured, said
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.settings import differing
 from raygan.report.sweep_results import shown
 from raygan.report.thinning import thinning_note
+from raygan.report.yardstick import what_it_depends_on
 
 _ALL_FRAMES = 120  # of all runs together, but ...
 _FEWEST_FRAMES = 6  # ... of a run, however many there are
+_DASHES = ("solid", "dash", "dot", "dashdot")  # of as many lines each as there are colours
 _BELOW_ZERO = ("kd_clf", "kid")  # unbiased estimates of squared distances
 
 
@@ -51,6 +55,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     target, chosen = (hardest_common_target(runs, metric), True) if target is None else (target, False)
     notes = _notes(runs, metric, target)
     table = summary(runs, metric, target)
+    alike, differ = _split(table)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
     most = min(MOST_FRAMES, max(_FEWEST_FRAMES, _ALL_FRAMES // len(runs)))
     frames = [drawn for run in runs if (drawn := _frames(run, metric, most))]
@@ -62,8 +67,10 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
             metric=measure_of(metric).title,
             target=target,
             chosen=chosen,
-            meanings=meanings([metric]),
-            table=_cells(table),
+            meanings=meanings([metric, *_beside(runs[0].curve)]),
+            alike=alike,
+            depends=what_it_depends_on([run.curve for run in runs], isinstance(runs[0].config.data, Gaussians)),
+            table=_cells(differ),
             quality=_quality(runs, metric, target),
             evaluations_note=thinning_note(max(len(run.curve) for run in runs), "evaluations"),
             growth=slider(frames, {}),
@@ -75,14 +82,15 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
                 "rows": [[key, *values] for key, values in differences.items()],
             },
             notes=notes,
-            facts={"eval_samples": int(runs[0].curve["eval_samples"].iloc[-1])},
         )
     )
     done = Comparison(
         page=out,
         table=out.with_suffix(".csv"),
         curves=out.with_name(f"{out.stem}-curves.csv"),
-        text="\n".join([table.to_string(index=False, na_rep="not reached", float_format="{:.4g}".format), *notes]),
+        text="\n".join(
+            [*alike, differ.to_string(index=False, na_rep="not reached", float_format="{:.4g}".format), *notes]
+        ),
     )
     contents = {
         done.page: page,
@@ -108,6 +116,7 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
     rows = []
     for run in runs:
         cost = cost_of(run.curve, metric, target) or {}
+        on_modes = {"last high_quality": run.curve["high_quality"].iloc[-1]} if "high_quality" in run.curve else {}
         rows.append(
             {
                 "run": run.name,
@@ -119,14 +128,24 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
                 "devices": run.config.devices,
                 "seed": run.config.seed,
                 "rounds": int(run.curve["round"].iloc[-1]),
+                "eval_samples": int(run.curve["eval_samples"].iloc[-1]),
                 f"last {metric}": float(run.curve[metric].iloc[-1]),
                 f"best {metric}": float(run.curve[metric].min()),
+                **on_modes,
                 "rounds to target": cost.get("round", math.nan),
                 "MB to target": cost.get("megabytes", math.nan),
                 "simulated s to target": cost.get("sim_s", math.nan),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _split(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
+    """The summary of runs: a line of the settings in which all are alike, if there are any, and a table of the rest."""
+    settings = table.columns[1 : table.columns.get_loc("eval_samples") + 1]
+    alike = [column for column in settings if table[column].nunique() == 1]
+    said = ", ".join(f"{column} {shown(table[column].iloc[0])}" for column in alike)
+    return [f"In all runs: {said}."] if alike else [], table.drop(columns=alike)
 
 
 def _notes(runs: list[Run], metric: str, target: float) -> list[str]:
@@ -159,13 +178,18 @@ def _quality(runs: list[Run], metric: str, target: float) -> tuple[str, dict[str
     """Curves of all that was measured, `metric` first."""
     found = dict.fromkeys(name for run in runs for name in measured(run.curve))
     raw = [name + RAW for name in found if any(name + RAW in run.curve for run in runs)]
-    lines = [Line(run.name, COLOURS[place % len(COLOURS)], "solid", run.curve, {}) for place, run in enumerate(runs)]
+    looks = islice(cycle(product(_DASHES, COLOURS)), len(runs))
+    lines = [Line(run.name, colour, dash, run.curve, {}) for run, (dash, colour) in zip(runs, looks, strict=True)]
     return quality_chart(lines, list(dict.fromkeys([metric, *found, *raw])), (metric, target))
+
+
+def _beside(curve: pd.DataFrame) -> list[str]:
+    return [name for name in BESIDE if name in curve]
 
 
 def _frames(run: Run, metric: str, most: int) -> RunFrames | None:
     values = run.curve.set_index("round")
-    names = [metric, *(name for name in ("classes_found", "modes_found") if name in values)]
+    names = [metric, *_beside(run.curve)]
 
     def cells(round: int) -> list[list[str]]:
         return [[f"{round:,}", *(said(values.at[round, name]) for name in names)]]

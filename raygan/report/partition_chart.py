@@ -11,6 +11,7 @@ from raygan.report.record import DataFacts, OfDevices
 
 MOST_BARS = 60
 """Devices that have a bar each; more are a heat map."""
+_A_TICK_EACH = 10  # devices
 _CLASS_COLOURS = (*COLOURS, "#ff9da6", "#d6a5c9")
 _NONE = [0, "rgba(128,128,128,0.1)"]
 _FEW_TO_MANY = [_NONE, [1e-9, "#3a6fc4"], [0.25, "#2aa5a0"], [0.5, "#7fae3a"], [0.75, "#f0a020"], [1, "#dd4f6a"]]
@@ -35,6 +36,8 @@ def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
         _add_heat_map(figure, counts, facts.classes)
     if distances:
         _add_distances(figure, distances, facts.devices)
+    if len(counts) <= _A_TICK_EACH:
+        figure.update_xaxes(dtick=1)  # there is no device between two
     figure.update_xaxes(title="device", row=2 if distances else 1)
     return chart(
         figure,
@@ -78,6 +81,7 @@ def _add_heat_map(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> 
         y=[html.escape(name) for name in classes],
         colorscale=_FEW_TO_MANY,
         zmin=0,
+        zmax=counts.max(),  # without it plotly takes no notice of zmin, and the fewest look like none
         colorbar={"title": "samples", "thickness": 12, "len": 0.6, "y": 1, "yanchor": "top"},
         hovertemplate="device %{x}, class %{y}: %{z} samples<extra></extra>",
         row=1,

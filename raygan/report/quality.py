@@ -32,6 +32,10 @@ _TITLES = {
 }
 
 
+BESIDE = ("classes_found", "modes_found", "high_quality")
+"""What is to be seen beside a distance: alone it may hide that classes or modes are missing, or points are on none."""
+
+
 def _title(name: str) -> str:
     plain = name.removesuffix("_clf").replace("_", " ")
     if plain in ("precision", "recall", "density", "coverage"):
@@ -94,7 +98,8 @@ _MEANINGS = {
     "sliced_wasserstein": "distance of the pixels (or points) themselves, along random directions; 0 is best.",
     "modes_found": "modes of the mixture with a point within three standard deviations.",
     "high_quality": "the part of the points within three standard deviations of a mode.",
-    "reverse_kl": "how far the modes' shares are from equal ones; 0 is best.",
+    "reverse_kl": "how far the modes' shares are from equal ones; 0 is best. Each point counts at its nearest mode, "
+    "however far from it: read it with the share of points on a mode.",
 }
 
 
@@ -110,10 +115,12 @@ def said(value: Any) -> str:
 
 
 def in_words(row: Mapping[str, Any], name: str, before: str = "") -> str:
-    """A measurement in a few words: `name`, with something to say `before` it was so, and how many classes or modes."""
+    """A measurement in a few words: `name`, with something to say `before` it was so, and what is to be seen beside."""
     words = [f"{measure_of(name).title} {said(row.get(name))}{before}"]
     if isinstance(shares := row.get("class_shares"), list):
         words.append(f"{said(row.get('classes_found'))} of {len(shares)} classes found")
     if "modes_found" in row and name != "modes_found":
         words.append(f"{said(row['modes_found'])} modes found")
+    if "high_quality" in row and name != "high_quality":
+        words.append(f"{row['high_quality']:.0%} of points on a mode")
     return ", ".join(words)

@@ -51,7 +51,7 @@ def quality_chart(
         "axes": axes or {"round": AXES["round"]},
         "measures": {name: _drawn(name, lines, list(axes) or ["round"], target) for name in measures},
     }
-    return chart(figure, "quality", showlegend=True), choices
+    return chart(figure, "quality", showlegend=True, legend={"maxheight": 1}), choices
 
 
 def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, float] | None) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
 
 from raygan.config import Config
 from raygan.errors import InputError
@@ -84,23 +85,11 @@ class Nearest(Record):
 
 
 class Closing(Record):
-    """evaluation.json: what was measured when the run was over."""
+    """evaluation.json: what was measured once, when the run was over."""
 
     round: int
-    ema: dict[str, Any]
     devices: OfDevices | None = None
     nearest: Nearest | None = None
-    eval_samples: NotNegative | None = None
-    reference_images: NotNegative | None = None
-    compared_images: NotNegative | None = None
-    classifier: str | None = None
-    inception: str | None = None
-
-    @property
-    def yardstick(self) -> dict[str, object]:
-        """What its numbers depend on, as a line of metrics.jsonl has it."""
-        keys = ("eval_samples", "reference_images", "compared_images", "classifier", "inception")
-        return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 
 class Environment(Record):
@@ -128,6 +117,8 @@ class RunRecord:
     data: DataFacts | None
     events: list[Event]
     closing: Closing | None
+    ended: int | None
+    """The round of generator.safetensors, which is written last, when a run ends, and removed when it goes on."""
     environment: Environment | None
     nearest_picture: Path | None
 
@@ -145,7 +136,8 @@ def read_record(root: Path) -> RunRecord:
     """
     folder = RunFolder(root)
     config = folder.read_config()
-    closing = _whole(folder.evaluation, Closing)  # before the rows: it is written behind them
+    ended = _round_of(folder.generator)  # before the rows, as evaluation.json: they are written behind them
+    closing = _whole(folder.evaluation, Closing)
     rows = folder.rows()  # once: a run that goes on adds to them
     record = RunRecord(
         folder=folder,
@@ -155,6 +147,7 @@ def read_record(root: Path) -> RunRecord:
         data=_whole(folder.data, DataFacts),
         events=_lines(folder.events),
         closing=closing,
+        ended=ended,
         environment=_whole(folder.environment, Environment),
         nearest_picture=folder.nearest if folder.nearest.is_file() else None,
     )
@@ -190,6 +183,15 @@ def _lines(path: Path) -> list[Event]:
 def _whole(path: Path, kind: type[Kind]) -> Kind | None:
     content = _content(path)
     return None if content is None else _checked(_parsed(content, str(path)), kind, str(path))
+
+
+def _round_of(generator: Path) -> int | None:
+    """None: it is not there, or damaged: a page needs nothing else of it."""
+    try:
+        with safe_open(generator, framework="numpy") as file:
+            return int(load_json(file.metadata()["raygan"])["round"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _content(path: Path) -> bytes | None:

@@ -1,5 +1,6 @@
 """Charts of a run's rounds: losses, what was sent and how long it took, and who took part."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,8 +9,10 @@ import plotly.graph_objects as go
 from raygan.report.page import COLOURS, chart
 from raygan.report.thinning import thinned
 
+Style = Mapping[str, object]
+"""How plotly is to draw lines, or bars."""
 _HOVER = "round %{x}: %{y:.4~g}"
-_DOWN, _UP, _SWAP = COLOURS[0], COLOURS[1], COLOURS[2]
+_DOWN, _UP, _SWAP = ({"color": colour} for colour in COLOURS[:3])
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,11 @@ def _traffic(played: pd.DataFrame) -> str | None:
 
 def _taking_part(played: pd.DataFrame) -> str | None:
     counts = played.assign(dropped=played["dropped"].map(len))
-    columns = {
-        "devices": ("took part", _DOWN),
-        "late": ("late: gave up at the deadline", _UP),
-        "dropped": ("took part, but left out", COLOURS[3]),
+    # Lines may lie on one another; as they are drawn, all are seen.
+    columns: dict[str, tuple[str, Style]] = {
+        "devices": ("took part", _DOWN | {"width": 5}),
+        "late": ("late: gave up at the deadline", _UP | {"dash": "dash"}),
+        "dropped": ("took part, but left out", {"color": COLOURS[3], "dash": "dot"}),
     }
     shown = {name: as_drawn for name, as_drawn in columns.items() if name == "devices" or counts[name].any()}
     return _lines(counts, shown, "devices", "taking-part", rangemode="tozero")
@@ -69,26 +73,26 @@ def _taking_part(played: pd.DataFrame) -> str | None:
 
 def _lines(
     table: pd.DataFrame,
-    columns: dict[str, tuple[str, str]],
+    columns: Mapping[str, tuple[str, Style]],
     title: str,
     name: str,
     height: int = 320,
     rangemode: str = "normal",
 ) -> str | None:
-    """Columns, each with its name and colour, against rounds."""
+    """Columns, each with its name and style, against rounds."""
     known = [column for column in columns if table[column].notna().any()]
     if not known:
         return None
     drawn = thinned(table, known)
     figure = go.Figure()
     for column in known:
-        label, colour = columns[column]
+        label, style = columns[column]
         figure.add_scatter(
             x=drawn["round"],
             y=drawn[column].astype(float),
             name=label,
             mode="lines",
-            line={"color": colour, "width": 1.5},
+            line={"width": 1.5, **style},
             hovertemplate=_HOVER,
         )
     figure.update_xaxes(title="rounds", rangemode="tozero")
@@ -96,7 +100,7 @@ def _lines(
     return chart(figure, name, height=height, showlegend=len(known) > 1)
 
 
-def _phases(played: pd.DataFrame, column: str, name: str, colour: str) -> str | None:
+def _phases(played: pd.DataFrame, column: str, name: str, style: Style) -> str | None:
     """The mean seconds of a round's phases, over all rounds; those that took no time are left out."""
     table = pd.DataFrame(played[column].tolist(), index=played.index)
     means = table.fillna(0.0).mean()
@@ -108,7 +112,7 @@ def _phases(played: pd.DataFrame, column: str, name: str, colour: str) -> str | 
         x=means,
         y=means.index,
         orientation="h",
-        marker={"color": colour},
+        marker=style,
         texttemplate="%{x:.3~s}s",
         textposition="outside",
         hovertemplate="%{y}: %{x:.4~s}s<extra></extra>",

@@ -51,7 +51,7 @@ def write_report(folder: Path, out: Path) -> Path:
             what=what_it_was(record),
             stands=how_it_stands(record),
             quality_now=quality_now(record),
-            depends=what_it_depends_on(curve, isinstance(record.config.data, Gaussians)) if measured(curve) else None,
+            depends=what_it_depends_on([curve], isinstance(record.config.data, Gaussians)) if measured(curve) else None,
             mixed=changes_on_the_way(curve),
             growth=(growth := _growth(record)),
             frames_left_out=len(curve) - len(growth["rounds"]) if growth else 0,

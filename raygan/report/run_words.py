@@ -49,11 +49,11 @@ def how_it_stands(record: RunRecord) -> str:
         state = f"No round is recorded yet, of {rounds:,}."
     elif last >= rounds:
         state = f"All {rounds:,} rounds are played" if rounds > 1 else "Its one round is played"
-        if (failure := _failure(record)) and not record.folder.generator.exists():
+        if (failure := _failure(record)) and record.ended is None:
             state += f", but the run failed behind the last, unless it was resumed since ({failure})"
     elif failure := _failure(record):
         state = f"Ended by an error behind round {last:,} of {rounds:,}, unless it was resumed since ({failure})"
-    elif record.closing is not None and record.closing.round >= last:
+    elif record.ended == last:
         state = f"Interrupted after round {last:,} of {rounds:,}, its state saved"
     else:
         state = f"Round {last:,} of {rounds:,} is the last recorded: the run goes on, or it was broken off"
@@ -85,19 +85,10 @@ def quality_now(record: RunRecord) -> str:
             return "Nothing is measured (eval.metrics is empty)."
         return "Nothing has been measured yet."
     name, rank = names[0], direction(names[0])
-    alike = measured_alike(_with_closing(record), name)
+    alike = measured_alike(record.curve, name)
     first, last = evaluation(alike, 0), evaluation(alike, -1)
     before = f" ({said(first[name])} at round {first['round']:,}{f'; {rank}' if rank else ''})"
     return f"Round {last['round']:,}: {in_words(last, name, before)}."
-
-
-def _with_closing(record: RunRecord) -> pd.DataFrame:
-    """The evaluations, with the closing one of a run that was interrupted between two."""
-    closing, curve = record.closing, record.curve
-    if closing is None or closing.round <= curve["round"].iloc[-1]:
-        return curve
-    row = closing.ema | closing.yardstick | {"round": closing.round}
-    return pd.DataFrame([*curve.to_dict("records"), row])
 
 
 def evaluation(curve: pd.DataFrame, place: int) -> dict[str, Any]:

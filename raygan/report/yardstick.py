@@ -1,5 +1,6 @@
-"""What measurements depend on: they compare only where it is the same."""
+"""What measurements depend on: they compare only where it is the same, but for the seed."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Real
 
@@ -18,15 +19,18 @@ _YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images
 """Those that `--resume` may change."""
 
 
-def what_it_depends_on(curve: pd.DataFrame, points: bool) -> str:
-    """What the last evaluation's numbers depend on; `points`: the data are no images."""
-    last = curve.iloc[-1]
-    facts = {key: said for key in _SAYS if (said := _said_fact(last.get(key)))}
+def what_it_depends_on(curves: Sequence[pd.DataFrame], points: bool) -> str:
+    """What the numbers of the last evaluations depend on, in all `curves` alike; `points`: the data are no images."""
+    values = {key: {_said_fact(curve.iloc[-1].get(key)) for curve in curves} for key in _SAYS}
+    facts = {key: fact for key, found in values.items() if len(found) == 1 for fact in found if fact}
     if facts.get("compared_images") == facts.get("reference_images"):
         facts.pop("compared_images", None)  # all of them
     noun = ("point" if points else "image") + ("" if facts.get("reference_images") == "1" else "s")
     words = [sentence.format(facts[key], noun) for key, sentence in _SAYS.items() if key in facts]
-    return f"Measured with {', '.join(words)}; distances compare only where these are the same."
+    if len(values["eval_seed"]) > 1:
+        words.append("each run's own evaluation seed")
+    but = "but for the seed, which only draws the samples"
+    return f"Measured with {', '.join(words)}; distances compare only where these are the same, {but}."
 
 
 def changes_on_the_way(curve: pd.DataFrame) -> str | None:

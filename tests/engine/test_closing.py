@@ -15,6 +15,8 @@ from raygan.data import load_data
 from raygan.engine.closing import DEVICES, by_device, evaluate_run, memorised
 from raygan.engine.evaluation import Evaluator
 from raygan.metrics.classifier import scale
+from raygan.report.record import read_record
+from raygan.report.run_words import how_it_stands
 from raygan.run_folder import RunFolder
 from tests.fixed import Fixed
 from tests.helpers import tiny
@@ -141,6 +143,7 @@ def test_a_run_stopped_between_evaluations_is_not_measured_for_it(tmp_path):
     assert 0 < stopped.round < 20
     assert stopped.generator.exists()
     assert not RunFolder(stopped.out).evaluation.exists()
+    assert how_it_stands(read_record(stopped.out)).startswith(f"Interrupted after round {stopped.round} of 40, its")
 
 
 def test_centralized_and_mixtures_have_what_applies_to_them(tmp_path):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from raygan.config import dump_config
 from raygan.report.grid import image_grid, save_picture
@@ -19,7 +20,8 @@ def write_lines(path: Path, rows: list[dict]) -> None:
 def rewrite(folder: Path, rows: list[dict]) -> None:
     """Make these the lines of a run that is not over."""
     write_lines(folder / "metrics.jsonl", rows)
-    (folder / "evaluation.json").unlink(missing_ok=True)
+    for name in ("evaluation.json", "generator.safetensors"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def played_row(round: int, **changes) -> dict:
@@ -101,6 +103,7 @@ def made_run(
     write_data(folder, [[3, 7], [6, 4], [1, 9]])
     if played is None:
         write_closing(folder)
+        write_generator(folder, 10)
     return folder
 
 
@@ -119,13 +122,15 @@ def write_data(folder: Path, counts: list[list[int]], classes: list[str] = CLASS
     (folder / "data.json").write_text(json.dumps(facts))
 
 
+def write_generator(folder: Path, round: int) -> None:
+    """generator.safetensors of a run that ended after a round, as far as pages read it."""
+    save_file({"ema.weight": np.zeros(1)}, folder / "generator.safetensors", {"raygan": json.dumps({"round": round})})
+
+
 def write_closing(folder: Path, round: int = 10, **changes) -> None:
     """evaluation.json, and the picture beside it."""
     facts = {
         "round": round,
-        "ema": {"fd_clf": 20.0, "classes_found": 2, "class_shares": [0.6, 0.4]},
-        "raw": {"fd_clf": 10.0},
-        "eval_samples": 50,
         "devices": {"fd_clf": [25.0, None, 35.0], "mean_fd_clf": 30.0, "pooled_fd_clf": 20.0},
         "nearest": {
             "distances": [3.0, 4.0],

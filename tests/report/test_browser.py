@@ -66,6 +66,22 @@ def test_the_page_of_a_run_is_drawn_and_its_slider_and_drop_downs_move_it(tmp_pa
     assert (other["titles"], other["better"]) == (["simulated seconds", "classes found"], "higher is better")
 
 
+PARTITION = """
+  const chart = document.getElementById("partition"), [trace] = chart._fullData;
+  const texts = what => [...chart.querySelectorAll(what)].map(text => text.textContent);
+  return {from: trace.zmin, to: trace.zmax, ticks: texts(".xtick text")};"""
+
+
+def test_who_holds_few_samples_of_a_class_is_not_drawn_as_holding_none(tmp_path):
+    folder = made_run(tmp_path / "run")
+    write_data(folder, [[3] * 30, [5] * 29 + [7], [4] * 30], classes=[f"class {number}" for number in range(30)])
+    (folder / "evaluation.json").unlink()
+    for width in (390, 1280):
+        found = ask(write_report(folder, tmp_path / "page.html"), PARTITION, width=width)
+        assert (found["from"], found["to"]) == (0, 7)
+        assert found["ticks"] == ["0", "1", "2"]
+
+
 @pytest.mark.slow
 def test_play_goes_through_all_pictures_and_stops(tmp_path):
     page = write_report(made_run(tmp_path / "run"), tmp_path / "page.html")
@@ -107,6 +123,33 @@ def test_one_slider_moves_the_pictures_of_all_compared_runs(tmp_path):
     assert (first["y"], first["shapes"]) == ([[100, 40, 30], [100, 60]], 1)
     assert (other["y"], other["shapes"]) == ([[50, 20, 15], [50, 30]], 0), "the target is of another measurement"
     assert (other["x"], other["titles"][1]) == ([[0, 15, 30], [0, 15]], "FD-clf, raw generator")
+
+
+LEGEND = """
+  const chart = document.getElementById("quality");
+  const box = what => chart.querySelector(what).getBoundingClientRect();
+  const sizes = () => ({plot: box(".nsewdrag").height, legend: box(".legend").bottom, hidden: box(".scrollbar").height,
+    entries: box(".legend .scrollbox").bottom, next: document.querySelectorAll("h2")[1].getBoundingClientRect().top});
+  const found = [sizes()];
+  for (const width of ["500px", "1000px"]) {
+    document.body.style.width = width;
+    window.dispatchEvent(new Event("resize"));
+    await new Promise(done => setTimeout(done, 400));
+    found.push(sizes());
+  }
+  return {found, looks: chart.data.map(trace => `${trace.line.color} ${trace.line.dash}`)};"""
+
+
+def test_many_runs_look_different_and_their_legend_leaves_the_plot_its_room(tmp_path):
+    folders = [
+        made_run(tmp_path / f"a-run-of-a-rather-long-name-and-seed-{seed}", f"seed={seed}") for seed in range(40)
+    ]
+    found = ask(compare(folders, tmp_path / "page.html").page, LEGEND, width=1280)
+    assert len(set(found["looks"])) == 32, "as many as there are colours and dashes"
+    for sizes in found["found"]:
+        assert sizes["plot"] > 250
+        assert sizes["hidden"] == 0, "nothing to scroll for"
+        assert sizes["entries"] <= sizes["legend"] < sizes["next"]
 
 
 @pytest.mark.slow

@@ -68,7 +68,13 @@ def test_real_runs_make_one_page_that_needs_nothing_else(tmp_path, capsys):
 
 def test_a_mixture_is_compared_by_its_own_metric(tmp_path):
     raygan.train(tiny("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp", "rounds=2"), tmp_path / "g")
-    assert "best reverse_kl" in compare([tmp_path / "g"], tmp_path / "page.html").text
+    done = compare([tmp_path / "g"], tmp_path / "page.html")
+    assert "best reverse_kl" in done.text
+    assert "last high_quality" in done.text, "points may lie on no mode, and the nearest one is counted"
+    page = done.page.read_text()
+    heads = ["round", "reverse KL of the modes (nats)", "modes found", "share of points on a mode"]
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", page.partition('<table class="cells">')[2])[:4] == heads
+    assert "however far from it: read it with the share of points on a mode." in page
 
 
 def test_what_a_reader_must_know_is_said(tmp_path):
@@ -82,6 +88,34 @@ def test_what_a_reader_must_know_is_said(tmp_path):
     assert "target" in alone.text
     assert "different channels" not in alone.text
     assert "before any training" not in alone.text
+
+
+def test_settings_that_are_alike_are_a_line_and_no_columns(tmp_path):
+    a, b = made(tmp_path / "a", [100.0, 50.0]), made(tmp_path / "b", [100.0, 40.0], "seed=1")
+    done = compare([a, b], tmp_path / "page.html")
+    line = "In all runs: method averaged, schedule (of averaged) serial, data digits, partition iid, channel none,"
+    page = done.page.read_text()
+    assert done.text.startswith(line)
+    assert f"<p>{line}" in page
+    costs = ("rounds", "MB", "simulated s")
+    heads = re.findall(r"<th [^>]*>([^<]*)</th>", page.partition("<thead>")[2].partition("</thead>")[0])
+    assert heads == ["run", "seed", "last fd_clf", "best fd_clf", *(f"{cost} to target" for cost in costs)]
+    table = pd.read_csv(done.table)
+    assert table["devices"].nunique() == 1, "machines read all columns"
+    assert table["eval_samples"].tolist() == [50, 50]
+    unlike = [a, made(tmp_path / "c", [100.0, 50.0], "method=fedgan", "rounds=9")]
+    assert "In all runs: schedule" in compare(unlike, tmp_path / "page.html").text
+
+
+def test_what_all_was_measured_with_is_said_and_seeds_may_differ(tmp_path):
+    facts = {"reference_images": 1797, "compared_images": 40}
+    runs = [made(tmp_path / f"{seed}", [100.0, 50.0], f"seed={seed}", eval_seed=seed, **facts) for seed in (0, 1)]
+    page = compare(runs, tmp_path / "page.html").page.read_text()
+    with_all = "Measured with 50 generated samples, 1,797 real images, 40 of them where single samples are compared, "
+    but = "distances compare only where these are the same, but for the seed, which only draws the samples."
+    assert f"{with_all}classifier abc, each run&#39;s own evaluation seed; {but}" in page
+    alone = compare(runs[1:], tmp_path / "page.html").page.read_text()
+    assert f"{with_all}classifier abc, evaluation seed 1; {but}" in alone
 
 
 def test_names_are_as_long_as_they_must_be(tmp_path):

@@ -25,6 +25,7 @@ from tests.report.folders import (
     rewrite,
     write_closing,
     write_data,
+    write_generator,
     write_lines,
 )
 
@@ -158,12 +159,14 @@ def test_whether_it_is_over_is_said(tmp_path):
     assert standing().startswith(
         "Round 7 of 10 is the last recorded: the run goes on, or it was broken off: 7.5 s here"
     )
-    write_closing(folder, round=7, ema={"fd_clf": 33.0, "classes_found": 1, "class_shares": [1.0, 0.0]})
+    write_generator(folder, 7)  # between two evaluations there is no evaluation.json
     assert standing().startswith("Interrupted after round 7 of 10, its state saved: 7.5 s here")
-    last = "Round 7: FD-clf 33 (200 at round 0; lower is better), 1 of 2 classes found."
+    last = "Round 5: FD-clf 50 (200 at round 0; lower is better), 2 of 2 classes found."
     assert quality_now(read_record(folder)) == last
-    write_closing(folder, round=5)  # it was resumed since
+    write_generator(folder, 5)  # it was read just before the run went on
     assert "the run goes on" in standing()
+    (folder / "generator.safetensors").write_bytes(b"damaged")
+    assert "the run goes on" in standing(), "nobody knows when it was written"
     (folder / "error.txt").write_text("Traceback\nRunError: the disk is full\n")
     failed = (
         "Ended by an error behind round 7 of 10, unless it was resumed since (error.txt: RunError: the disk is full)"
@@ -187,6 +190,11 @@ def test_who_took_part_is_drawn_where_it_changes_and_what_happened_is_listed(tmp
     assert 'id="taking-part"' in page
     assert page.count('"late: gave up at the deadline"') == page.count('"took part, but left out"') == 1
     assert "3 2026-11-23T06:10:00Z device 2: &lt;script&gt;" in words_of(page)
+    took_part, late, left_out = map(
+        json.loads, re.findall(r'"line":(\{.*?\})', page.partition('id="taking-part"')[2])[:3]
+    )
+    assert took_part["width"] > 2 * left_out["width"], "as many left out as took part lie in the middle of them"
+    assert late["dash"] != left_out["dash"]
 
 
 def test_names_from_outside_are_escaped(tmp_path):
@@ -229,8 +237,8 @@ def test_a_mixture_has_modes_and_no_classes(tmp_path):
         (folder / name).unlink()
     page = page_of(folder)
     assert (
-        "Round 0: reverse KL of the modes (nats) 0.25 (0.25 at round 0; lower is better), 8 modes found."
-        in words_of(page)
+        "Round 0: reverse KL of the modes (nats) 0.25 (0.25 at round 0; lower is better), 8 modes found, "
+        "50% of points on a mode." in words_of(page)
     )
     assert 'id="classes"' not in page
     assert list(choices_of(page)["axes"]) == ["round"], "nothing was sent, no time went by"
@@ -310,6 +318,9 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(tmp_path, capsys)
     assert "--out: say where the page of file:///" in capsys.readouterr().err
     assert run(["report", folder.as_uri(), "--out", str(tmp_path / "away.html")]) == 0
     assert "All 10 rounds are played" in (tmp_path / "away.html").read_text()
+    write_generator(stopped := made_run(tmp_path / "stopped", played=7), 7)
+    assert run(["report", stopped.as_uri(), "--out", str(tmp_path / "away.html")]) == 0
+    assert "Interrupted after round 7 of 10" in (tmp_path / "away.html").read_text()
     assert run(["report", str(folder), "--out", str(tmp_path / "page.txt")]) == 2
     assert "name it with the ending .html" in capsys.readouterr().err
     assert run(["report", str(tmp_path)]) == 2
@@ -352,12 +363,6 @@ def test_what_was_measured_differently_is_said_and_not_ranked_together(tmp_path)
     assert "Not all was measured alike" not in words_of(page_of(resumed(tmp_path / "alike")))
 
 
-def test_a_closing_measurement_by_another_yardstick_has_nothing_before_it(tmp_path):
-    folder = made_run(tmp_path / "run", played=7)
-    write_closing(folder, round=7, eval_samples=30)
-    assert quality_now(read_record(folder)).startswith("Round 7: FD-clf 20 (20 at round 7; lower")
-
-
 def test_the_untrained_generator_is_not_the_best(tmp_path):
     assert "precision (classifier) higher 1 0.95 (round 5) 0.85 -" in words_of(page_of(resumed(tmp_path / "run")))
 
@@ -386,10 +391,11 @@ def test_points_of_a_mixture_are_no_images(tmp_path):
 
 def test_a_failure_behind_the_last_round_is_said(tmp_path):
     folder = made_run(tmp_path / "run")
+    (folder / "generator.safetensors").unlink()
     (folder / "error.txt").write_text("Traceback\nOSError: the disk is full\n")
     failed = "All 10 rounds are played, but the run failed behind the last, unless it was resumed since (error.txt: "
     assert how_it_stands(read_record(folder)).startswith(f"{failed}OSError: the disk is full): 10.5 s here")
-    (folder / "generator.safetensors").write_bytes(b"")
+    write_generator(folder, 10)
     assert how_it_stands(read_record(folder)).startswith("All 10 rounds are played: 10.5 s here")
 
 
@@ -417,6 +423,17 @@ def test_long_class_names_are_cut_below_the_bars_and_the_legend_is_above_them(tm
     chart = class_chart(read_record(folder))
     assert f'"labelalias":{{"{"a" * 21}":"{"a" * 20}\\u2026"}}' in chart.replace("…", "\\u2026")
     assert '"legend":{"orientation":"h","y":1.02,"yanchor":"bottom"}' in chart
+
+
+def test_classes_whose_long_names_begin_alike_have_their_numbers(tmp_path):
+    folder = made_run(tmp_path / "run")
+    names = ["short", "a" * 20 + "x", "b" * 20 + "z", "a" * 20 + "y"]
+    write_data(folder, [[3, 7, 0, 1], [6, 4, 1, 0], [1, 9, 1, 1]], classes=names)
+    rows = [played_row(0) | measured_row(200.0, 1.0) | {"class_shares": [0.25] * 4}]
+    rewrite(folder, rows)
+    aliases = re.search(r'"labelalias":(\{.*?\})', class_chart(read_record(folder)))[1]
+    a, b = "a" * 20, "b" * 20
+    assert json.loads(aliases) == {f"{a}x": f"1: {a}…", f"{b}z": f"{b}…", f"{a}y": f"3: {a}…"}
 
 
 def test_lines_that_are_missing_are_said_and_no_page_is_made(tmp_path):
