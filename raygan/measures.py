@@ -25,6 +25,8 @@ ON_SAMPLES: dict[str, dict[str, Better]] = {"sliced": {"sliced_wasserstein": "mi
 """Likewise on the samples themselves."""
 OF_MIXTURES: dict[str, Better] = {"reverse_kl": "min", "modes_found": "max", "high_quality": "max"}
 """What is counted of samples of a 2-D mixture."""
+YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images", "inception")
+"""What else is in a line of metrics.jsonl: values compare only where it is the same. `--resume` may change it."""
 RAW = "_raw"
 """Behind a name: of the generator as it is, without the moving average."""
 

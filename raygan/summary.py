@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from raygan.measures import YARDSTICK
+
 if TYPE_CHECKING:
     from raygan.engine.result import Result
     from raygan.sweep.tune import Outcome
@@ -28,8 +30,10 @@ def summarise(result: "Result", console: Console) -> None:
     ended = "rounds done." if result.stopped_by is None else "rounds done, then interrupted; resume=True goes on."
     console.print(f"{result.round} {ended}", highlight=False)
     if evaluations := result.evaluations:
-        first, last = evaluations[0], evaluations[-1]
-        console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
+        last = evaluations[-1]
+        first = next(row for row in evaluations if all(row.get(fact) == last.get(fact) for fact in YARDSTICK))
+        if first is not last:
+            console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
         console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
     console.print(f"  run folder: {result.uri or shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
     where = shlex.quote(result.uri or str(shown(result.out))) + (" --out report.html" if result.uri else "")

@@ -55,6 +55,11 @@ def check_same_yardstick(runs: list[Run]) -> None:
         ]
         first, mine = values[0]
         for name, other in values:
+            if other != mine and name == first:
+                raise InputError(
+                    f"{name}: measured with {key} {mine}, and since it was resumed with {other}: its own distances do "
+                    "not compare; a run that is to be compared keeps the settings it is measured with"
+                )
             if other != mine:
                 raise InputError(
                     f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"

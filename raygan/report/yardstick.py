@@ -6,6 +6,8 @@ from numbers import Real
 
 import pandas as pd
 
+from raygan.measures import YARDSTICK
+
 _SAYS = {
     "eval_samples": "{} generated samples",
     "reference_images": "{} real {}",
@@ -15,8 +17,6 @@ _SAYS = {
     "eval_seed": "evaluation seed {}",
 }
 """Fields of metrics.jsonl, and how a sentence says them."""
-_YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images", "inception")
-"""Those that `--resume` may change."""
 
 
 def what_it_depends_on(curves: Sequence[pd.DataFrame], points: bool) -> str:
@@ -36,7 +36,7 @@ def what_it_depends_on(curves: Sequence[pd.DataFrame], points: bool) -> str:
 def changes_on_the_way(curve: pd.DataFrame) -> str | None:
     """Which parts of the yardstick changed, and after which round; None: all was measured alike."""
     found = []
-    for key in curve.columns.intersection(_YARDSTICK, sort=False):
+    for key in curve.columns.intersection(YARDSTICK, sort=False):
         known = curve.loc[curve[key].notna(), ["round", key]].itertuples(index=False, name=None)
         for (round, before), (_, after) in pairwise(known):
             if before != after:
@@ -56,7 +56,7 @@ def measured_alike(curve: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     known = curve[curve[name].notna()]
     alike = pd.Series(True, index=known.index)
-    for key in known.columns.intersection(_YARDSTICK):
+    for key in known.columns.intersection(YARDSTICK):
         values = known[key].dropna()
         if len(values):
             alike &= known[key].isna() | (known[key] == values.iloc[-1])

@@ -139,7 +139,9 @@ def test_a_run_stopped_between_evaluations_is_not_measured_for_it(tmp_path):
         if round == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    stopped = raygan.train(tiny("rounds=40", "eval.every=20"), tmp_path / "run", watchers=[Watch(stop)])
+    with pytest.raises(KeyboardInterrupt):
+        raygan.train(tiny("rounds=40", "eval.every=20"), tmp_path / "run", watchers=[Watch(stop)])
+    stopped = raygan.open_run(tmp_path / "run")
     assert 0 < stopped.round < 20
     assert stopped.generator.exists()
     assert not RunFolder(stopped.out).evaluation.exists()

@@ -156,7 +156,7 @@ def test_what_does_not_compare_is_refused_in_one_line(tmp_path):
     mixed = made(tmp_path / "mixed", [3.0, 2.0], "rounds=7")
     lines = (mixed / "metrics.jsonl").read_text().replace('"eval_samples": 50', '"eval_samples": 51', 1)
     (mixed / "metrics.jsonl").write_text(lines)
-    assert "mixed: measured with eval_samples 50, but mixed with 51:" in refused([mixed], out)
+    assert "mixed: measured with eval_samples 51, and since it was resumed with 50:" in refused([mixed], out)
     assert "--metric: not every run has measured classifier (lower is better); all have" in refused(
         [a], out, metric="classifier"
     )
