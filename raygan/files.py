@@ -39,7 +39,7 @@ def make_folder(root: Path, begun: Path) -> list[Path]:
     """
     try:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            hint = "add --resume to go on with it, or " if begun.exists() else ""
+            hint = "add --resume to go on with it (in Python resume=True), or " if begun.exists() else ""
             raise InputError(f"--out: {root} exists and is not empty; {hint}name another folder")
         made = [folder for folder in (root, *root.parents) if not folder.exists()]
         root.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,7 @@ class Remote(Store):
             InputError: there is something at the URI, or it cannot be read.
         """
         if names := self._names():
-            hint = "add --resume to go on with it, or " if "config.yaml" in names else ""
+            hint = "add --resume to go on with it (in Python resume=True), or " if "config.yaml" in names else ""
             raise InputError(f"--out: {self.uri} exists and is not empty; {hint}name another folder")
         shutil.rmtree(self.local, ignore_errors=True)
 

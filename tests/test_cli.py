@@ -46,6 +46,7 @@ def test_plan_starts_nothing_and_counts(capsys):
     assert "3 device actors" in text
     assert "1797 samples" in text
     assert "generator 99,008" in text
+    assert "GB in all, beside Ray's own processes (0.33 GB a node)" in text
 
 
 def test_plan_says_what_goes_where(capsys):

@@ -190,6 +190,13 @@ def test_a_line_in_a_table_is_enough_for_a_component_without_knobs(table, monkey
     assert (section.name, section.options) == ("brand_new", {"x": 3})
 
 
+def test_a_method_of_ones_own_has_options():
+    config = load_config(None, ["method=tests.own:raises", "method_options.beta=0.5"])
+    assert config.method_options == {"beta": 0.5}
+    with pytest.raises(InputError, match="method_option: unknown key; did you mean method_options"):
+        load_config(None, ["method_option.beta=0.5"])
+
+
 def every_section(section: type[Section]):
     yield section
     for field in section.model_fields.values():

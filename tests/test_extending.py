@@ -52,7 +52,9 @@ def run(copy: Path, *words: str) -> str:
 def test_a_change_is_one_line_one_file_and_one_test_as_counted(section, tmp_path):
     change = change_in(section)
     (tmp_path / "raygan").mkdir()
-    shutil.copy(ROOT / "raygan" / "components.py", tmp_path / "raygan")
+    tables = (ROOT / "raygan" / "components.py").read_text()
+    with_others = re.sub(r"^\}", '    "mine": "mine:Mine",\n}', tables, flags=re.MULTILINE)
+    (tmp_path / "raygan" / "components.py").write_text(with_others)
     apply(change, tmp_path)
     counted = re.search(r"\n1 line, (\d+) lines of .*, (\d+) of tests:\n", section)
     assert list(added(change).values()) == [1, int(counted[1]), int(counted[2])]

@@ -13,7 +13,7 @@ from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
-from raygan.config.section import Count, NotNegative, OneOrMany, Positive, Section, Seed
+from raygan.config.section import NO_OPTIONS, Count, NotNegative, OneOrMany, Options, Positive, Section, Seed
 from raygan.config.simulation import All, Channel, Compute, Constant, NoChannel, Selection
 
 
@@ -95,6 +95,8 @@ class Config(Section):
 
     method: Annotated[str, AfterValidator(lambda name: check_name(METHODS, name))] = "averaged"
     """`averaged` (arXiv 2107.08681), `fedgan`, `mdgan`, `centralized`, or an import path to a `Method`."""
+    method_options: Options = NO_OPTIONS
+    """What a `method` of your own reads."""
     schedule: Literal["serial", "parallel"] = "serial"
     """Of `averaged`. `serial`: the generator step waits for the new average; `parallel`: it runs on the old one."""
     devices: Count = 5

@@ -86,7 +86,8 @@ def begin(
         start = run.newest_checkpoint() if resume else None
         if start is not None and start.round >= config.rounds and folder.generator.exists():
             raise InputError(
-                f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set rounds to go further"
+                f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set a larger rounds=N to "
+                "go further"
             )
         return run, run.open(start, connection), start.round if start is not None else 0
     except BaseException:

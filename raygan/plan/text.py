@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from raygan.engine.layout import fits, spread_of
 from raygan.engine.parties import method_of
-from raygan.plan.footprint import CUDA_CONTEXT, PROCESS
+from raygan.plan.footprint import CUDA_CONTEXT, PROCESS, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site
 from raygan.plan.memory import host_memory, states, total_memory
@@ -24,8 +24,9 @@ def describe_plan(plan: Plan) -> list[Line]:
     ways = {"down": plan.bytes_down, "up": plan.bytes_up, "between devices": plan.bytes_swap}
     traffic = ", ".join(f"{count / 1e6:.2f} MB {way}" for way, count in ways.items() if count) or "nothing"
     schedule = f", {config.schedule} schedule" if method_of(config).scheduled else ""
-    where = "inline, in one process"
+    where, own = "inline, in one process", ""
     if plan.on_ray:
+        own = f", beside Ray's own processes ({_size(RAY)} a node)"
         each = config.engine.devices_per_actor
         packing = "one device each" if each == 1 else f"up to {each} devices each"
         total = plan.needs.total
@@ -43,7 +44,7 @@ def describe_plan(plan: Plan) -> list[Line]:
             f"generator {plan.generator_parameters:,}, discriminator {plan.discriminator_parameters:,} parameters",
         ),
         ("processes", where),
-        ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all"),
+        ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all{own}"),
         ("traffic", f"{traffic} per round (simulated)"),
         ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
     ]

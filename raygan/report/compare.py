@@ -56,6 +56,10 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     notes = _notes(runs, metric, target)
     table = summary(runs, metric, target)
     alike, differ = _split(table)
+    aim = (
+        f"The target is {target:.4g}{', the lowest value that every run has reached' if chosen else ''}; between two "
+        "evaluations a curve is taken as straight."
+    )
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
     most = min(MOST_FRAMES, max(_FEWEST_FRAMES, _ALL_FRAMES // len(runs)))
     frames = [drawn for run in runs if (drawn := _frames(run, metric, most))]
@@ -65,8 +69,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
         .get_template("compare.html")
         .render(
             metric=measure_of(metric).title,
-            target=target,
-            chosen=chosen,
+            aim=aim,
             meanings=meanings([metric, *_beside(runs[0].curve)]),
             alike=alike,
             depends=what_it_depends_on([run.curve for run in runs], isinstance(runs[0].config.data, Gaussians)),
@@ -89,7 +92,7 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
         table=out.with_suffix(".csv"),
         curves=out.with_name(f"{out.stem}-curves.csv"),
         text="\n".join(
-            [*alike, differ.to_string(index=False, na_rep="not reached", float_format="{:.4g}".format), *notes]
+            [*alike, aim, differ.to_string(index=False, na_rep="not reached", float_format="{:.4g}".format), *notes]
         ),
     )
     contents = {

@@ -84,6 +84,7 @@ def test_what_a_reader_must_know_is_said(tmp_path):
     for text in (done.text, done.page.read_text()):
         assert "stuck, other: at the target before any training" in text, "120 is what both came to by training"
         assert "different channels or computing speeds" in text
+        assert "The target is 120, the lowest value that every run has reached; between two evaluations a cur" in text
     alone = compare([other], tmp_path / "page.html")
     assert "target" in alone.text
     assert "different channels" not in alone.text

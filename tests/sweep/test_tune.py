@@ -48,7 +48,10 @@ def test_a_sweep_from_python_gives_tunes_grid_and_its_best_config_trains_to_the_
     again = raygan.train(load_config(tmp_path / "sweep" / "best.yaml"), tmp_path / "again")
     assert again.generator.read_bytes() == generators(tmp_path / "sweep")[table["trial"][0]]
     assert ray.is_initialized(), "a Ray that the sweep did not start is not ended by it"
-    with pytest.raises(raygan.InputError, match=r"exists and is not empty; add --resume to go on with it, or name ano"):
+    with pytest.raises(
+        raygan.InputError,
+        match=r"exists and is not empty; add --resume to go on with it \(in Python resume=True\), or name ano",
+    ):
         tune(sweep(), tmp_path / "sweep")
     with pytest.raises(raygan.InputError, match=r"--resume: the sweep is not the one in"):
         tune(sweep(RATES), tmp_path / "sweep", resume=True)
