@@ -368,12 +368,6 @@ def test_an_address_where_no_ray_listens_is_one_line_and_status_2(words, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("address", ["nonsense", "10.0.0.5", "10.0.0.5:99999", "ray://foo"])
-def test_an_address_without_a_port_is_named(address, capsys):
-    assert run(["plan", f"engine.address={address}"]) == 2
-    assert capsys.readouterr().err.endswith("it names no port\n")
-
-
 @pytest.mark.parametrize("module", ["raygan", "raygan.cli"])
 def test_module_and_command_agree(module):
     command = [sys.executable, "-m", module, "--version"]

@@ -152,7 +152,7 @@ def knock(address: str) -> None:
     """
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and int(port) < 2**16):
-        raise OSError("it names no port")
+        raise OSError("it is no host and port")
     socket.create_connection((host, int(port)), timeout=10).close()
 
 

@@ -15,6 +15,7 @@ import pytest
 import raygan
 from raygan.engine import client
 from raygan.engine.remote import Driver, check_that_it_is_seen
+from raygan.engine.site import find
 from tests.head import wait_for
 from tests.helpers import TINY, Watch, tiny
 
@@ -56,6 +57,12 @@ def test_where_nobody_listens(tmp_path, no_ray):
     with pytest.raises(raygan.InputError, match=r"engine\.address: nobody listens at 'ray://127\.0\.0\.1:1' \(ray://h"):
         raygan.train(tiny(*AFAR), f"file://{tmp_path}/run")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("address", ["ray://foo", "foo", "10.0.0.5:", "10.0.0.5:99999", ":6379"])
+def test_an_address_without_a_host_and_a_port_is_named(address, no_ray):
+    with pytest.raises(raygan.InputError, match=rf"^engine\.address: .*'{address}' \(.*\): it is no host and port$"):
+        find(tiny("engine.executor=ray", f"engine.address={address!r}"))
 
 
 def test_without_rays_client(tmp_path, no_ray, monkeypatch):
