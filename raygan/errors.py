@@ -27,4 +27,4 @@ class StorageError(RunError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, where there is nothing yet to be saved (exit status 143)."""
+    """SIGTERM, raised as Ctrl-C is (exit status 143)."""

@@ -29,7 +29,7 @@ from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
 
 _LOOK_S = 1.0
-"""How often it is looked after actors that are not ready yet."""
+"""How often their nodes are looked after while actors are not ready yet."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class RayExecutor(Executor):
         return facts
 
     def _check_nodes_of(self, actors: list[Any]) -> None:
-        """Raise if one of them would be waited for in vain: Ray keeps room on a node that is gone for ever."""
+        """Raise if one of them would be waited for in vain, on a node that is gone: Ray itself would wait for ever."""
         for host in self._placing.in_vain():
             if (actor := self._hosts[host]) in actors:
                 raise ProcessLostError(f"{self._fetch.roles[_id(actor)]}: its node is gone", _id(actor))
