@@ -4,14 +4,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from raygan.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def cache_folder(name: str) -> Path:
@@ -72,6 +75,18 @@ def load_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def save_arrays(arrays: "Mapping[str, np.ndarray]", path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write named arrays as a safetensors file; shapes stay, those without dimensions too.
+
+    Each is laid out in C order first. safetensors 0.8.0 writes the memory of a numpy view (`m.T`, a column, `v[::2]`)
+    from its first value on under the view's shape, which is read back as other numbers (findings/).
+    """
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path, metadata)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -55,6 +55,20 @@ class RunFolder:
         """The sample grid of a round."""
         return self.samples / f"round_{round:06d}.png"
 
+    def pictures(self) -> dict[int, Path]:
+        """The sample grids by round, in order of rounds: the names of rounds from 1,000,000 on do not sort as text."""
+        found = {
+            int(number): path
+            for path in self.samples.glob("round_*.png")
+            if (number := path.stem.removeprefix("round_")).isdecimal() and path.is_file()
+        }
+        return dict(sorted(found.items()))
+
+    @property
+    def newest_picture(self) -> Path | None:
+        """The sample grid of the latest round that has one; None: there is none."""
+        return next(reversed(self.pictures().values()), None)
+
     def create(self, config: Config) -> None:
         """Make the folder and write config.yaml.
 
@@ -199,9 +213,8 @@ class RunFolder:
         for whole in (self.config, self.environment, self.metrics, self.generator, self.data, self.evaluation):
             for half in self.root.glob(f".{whole.name}.*"):
                 half.unlink()
-        for path in self.samples.glob("round_*.png"):
-            number = path.stem.removeprefix("round_")
-            if number.isdecimal() and int(number) > last_round:
+        for round, path in self.pictures().items():
+            if round > last_round:
                 path.unlink()
         text = "".join(json.dumps(row) + "\n" for row in self.rows()[: last_round + 1])
         write_whole(self.metrics, lambda aside: aside.write_text(text, encoding="utf-8"))

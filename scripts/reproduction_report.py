@@ -228,7 +228,9 @@ def draw_grids(runs: Runs, figures: Path) -> Iterator[tuple[str, Path]]:
         pictures = []
         for seeds in methods.values():
             run = seeds[min(seeds)]
-            with Image.open(max(run.folder.samples.glob("round_*.png"))) as picture:
+            drawn = run.folder.newest_picture
+            assert drawn is not None  # every finished run has one
+            with Image.open(drawn) as picture:
                 side = picture.width // 2
                 pictures.append(picture.convert("RGB").crop((0, 0, side, side)))
         sheet = Image.new("RGB", (sum(one.width + 8 for one in pictures) - 8, pictures[0].height), "white")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from raygan.files import load_json
+from raygan.files import load_json, save_arrays
 from raygan.methods.base import State
 from raygan.run_folder import FlatConfig
 
@@ -49,8 +49,8 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
         tensors = {
             f"{number}/{name}": array for number, state in snapshot.devices.items() for name, array in state.items()
         }
-        save_file(snapshot.server, aside / "server.safetensors")
-        save_file(tensors, aside / "devices.safetensors")
+        save_arrays(snapshot.server, aside / "server.safetensors")
+        save_arrays(tensors, aside / "devices.safetensors")
         sums = {path.name: _checksum(path) for path in sorted(aside.iterdir())}
         manifest = {"format": _FORMAT, "round": snapshot.round, "settings": snapshot.settings, "checksums": sums}
         manifest["own_checksum"] = _own_checksum(manifest)

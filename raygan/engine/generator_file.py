@@ -10,12 +10,11 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from raygan.components import GENERATORS
 from raygan.config.gan import Gan
 from raygan.errors import InputError
-from raygan.files import load_json, write_whole
+from raygan.files import load_json, save_arrays, write_whole
 from raygan.gan.flat import FlatModule, array_of
 from raygan.gan.steps import build_generator
 from raygan.methods.base import State
@@ -43,7 +42,7 @@ def save_generator(path: Path, generators: State, gan: Gan, shape: tuple[int, ..
         for name, tensor in network.named(torch.tensor(vector)).items()
     }
     about = {"format": _FORMAT, "gan": gan.model_dump(mode="json"), "shape": shape, "round": round}
-    write_whole(path, lambda aside: save_file(tensors, aside, sealed(about, tensors)))
+    write_whole(path, lambda aside: save_arrays(tensors, aside, sealed(about, tensors)))
 
 
 def sealed(about: Mapping[str, object], tensors: State) -> dict[str, str]:

@@ -57,7 +57,7 @@ class Result:
     @property
     def picture(self) -> Path | None:
         """The newest sample grid."""
-        return max(RunFolder(self.out).samples.glob("round_*.png"), default=None)
+        return RunFolder(self.out).newest_picture
 
     def load_generator(self, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
         """The trained generator, as a module; see `raygan.load_generator`."""

@@ -54,11 +54,6 @@ def chart(figure: go.Figure, name: str, **layout: object) -> str:
     return html
 
 
-def last_picture(folder: RunFolder) -> Path | None:
-    """The latest sample grid of a run; None: it drew none."""
-    return max((path for path in folder.samples.glob("round_*.png") if path.is_file()), default=None)
-
-
 def embedded(picture: Path | None) -> str | None:
     """A PNG as the address of an image that needs no file."""
     return None if picture is None else "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()

@@ -8,7 +8,7 @@ import pandas as pd
 
 from raygan.errors import InputError
 from raygan.report.curves import AXES, read_curve
-from raygan.report.page import embedded, environment, last_picture, write_texts
+from raygan.report.page import embedded, environment, write_texts
 from raygan.report.sweep_charts import Trials, learning_curves, parallel_coordinates, quality_against_time, slices
 from raygan.report.sweep_results import SweepResults, found, rank_points, settings, shown
 from raygan.report.sweep_scales import is_numeric
@@ -80,7 +80,7 @@ def _pictures(results: SweepResults, ranked: pd.DataFrame, runs: list[RunFolder]
             "settings": settings(row, results.varied),
         }
         for row in best
-        if (picture := last_picture(runs[row.name]))
+        if (picture := runs[row.name].newest_picture)
     ]
 
 

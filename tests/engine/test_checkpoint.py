@@ -19,6 +19,26 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert loaded.devices[4]["optimizer"].tolist() == [1, 1]
 
 
+def test_views_and_single_numbers_come_back_as_they_are(tmp_path):
+    """safetensors writes the memory behind a view that is not C-contiguous, which is other numbers."""
+    matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
+    state = {
+        "transposed": matrix.T,
+        "column": matrix[:, 1],
+        "every other": matrix.ravel()[::2],
+        "backwards": matrix[::-1],
+        "fortran": np.asfortranarray(matrix),
+        "broadcast": np.broadcast_to(np.float32(2), (3, 2)),
+        "number": np.array(5, np.float32),
+    }
+    save_snapshot(tmp_path, Snapshot(1, state, {2: state}))
+    loaded, _ = load_newest(tmp_path, recorded=1)
+    for read in (loaded.server, loaded.devices[2]):
+        assert {name: (array.shape, array.tolist()) for name, array in read.items()} == {
+            name: (array.shape, array.tolist()) for name, array in state.items()
+        }
+
+
 def test_rounds_are_ordered_as_numbers(tmp_path):
     for round in (999_999, 1_000_000):
         save_snapshot(tmp_path, snapshot(round))
