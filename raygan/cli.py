@@ -18,9 +18,9 @@ from raygan.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
-_CURVES = ("config.yaml", "metrics.jsonl", "samples")
+_CURVES = ("config.yaml", "metrics.jsonl", "samples", "data.json")
 _LAST = ("evaluation.json", "error.txt", "generator.safetensors")
-_REPORTED = (*_CURVES, "environment.json", "data.json", "events.jsonl", *_LAST)
+_REPORTED = (*_CURVES, "environment.json", "events.jsonl", *_LAST)
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 

@@ -132,6 +132,19 @@ class RunFolder:
         with self.events.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
+    def data_digest(self) -> str | None:
+        """The hash of the samples and labels that data.json records; None: it is not there.
+
+        Raises:
+            InputError: data.json is damaged.
+        """
+        if not self.data.exists():
+            return None
+        try:
+            return str(load_json(self.data.read_bytes())["digest"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.data}: not the record of the data that raygan wrote") from error
+
     def check_same_data(self, digest: str) -> None:
         """Refuse to resume on other data than the run began with.
 

@@ -40,8 +40,9 @@ class Comparison:
 def compare(folders: list[Path], out: Path, metric: str | None = None, target: float | None = None) -> Comparison:
     """Compare the runs in `folders` by `metric` (lower is better) and by what it took them to reach `target`.
 
-    Without a target, it is the lowest value that every run has reached. `out` is the page; a line per run goes to
-    `out` with the ending .csv, the curves to -curves.csv.
+    Without a target, it is the lowest value that every run has reached by training and none had before; there is
+    none if some run only got worse. `out` is the page; a line per run goes to `out` with the ending .csv, the curves
+    to -curves.csv.
 
     Raises:
         InputError: a folder is no run or not evaluated, runs that do not compare, or `out` is no page that can be
@@ -54,12 +55,9 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     _check_target(target, metric)
     target, chosen = (hardest_common_target(runs, metric), True) if target is None else (target, False)
     notes = _notes(runs, metric, target)
+    aim = _aim(target, chosen)
     table = summary(runs, metric, target)
     alike, differ = _split(table)
-    aim = (
-        f"The target is {target:.4g}{', the lowest value that every run has reached' if chosen else ''}; between two "
-        "evaluations a curve is taken as straight."
-    )
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
     most = min(MOST_FRAMES, max(_FEWEST_FRAMES, _ALL_FRAMES // len(runs)))
     frames = [drawn for run in runs if (drawn := _frames(run, metric, most))]
@@ -104,6 +102,17 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     return done
 
 
+def _aim(target: float | None, chosen: bool) -> str:
+    """What the costs are of."""
+    if target is None:
+        return (
+            "No costs of a target are given: not every run came below what all had before any training; name one "
+            "with --target."
+        )
+    which = ", the lowest value that every run has reached by training" if chosen else ""
+    return f"The target is {target:.4g}{which}; between two evaluations a curve is taken as straight."
+
+
 def _check_target(target: float | None, metric: str) -> None:
     if target is None:
         return
@@ -114,11 +123,13 @@ def _check_target(target: float | None, metric: str) -> None:
         raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to")
 
 
-def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
-    """A row per run: what it was, how well it came out, and its cost of reaching `target` (none: not reached)."""
+def summary(runs: list[Run], metric: str, target: float | None) -> pd.DataFrame:
+    """A row per run: what it was, how well it came out, and its cost of reaching `target` (none: not reached).
+
+    Round 0, the untrained generator, is no best value. Without a target there are no columns of costs.
+    """
     rows = []
     for run in runs:
-        cost = cost_of(run.curve, metric, target) or {}
         on_modes = {"last high_quality": run.curve["high_quality"].iloc[-1]} if "high_quality" in run.curve else {}
         rows.append(
             {
@@ -133,14 +144,18 @@ def summary(runs: list[Run], metric: str, target: float) -> pd.DataFrame:
                 "rounds": int(run.curve["round"].iloc[-1]),
                 "eval_samples": int(run.curve["eval_samples"].iloc[-1]),
                 f"last {metric}": float(run.curve[metric].iloc[-1]),
-                f"best {metric}": float(run.curve[metric].min()),
+                f"best {metric}": float(run.trained(metric).min()),
                 **on_modes,
-                "rounds to target": cost.get("round", math.nan),
-                "MB to target": cost.get("megabytes", math.nan),
-                "simulated s to target": cost.get("sim_s", math.nan),
+                **({} if target is None else _costs(run, metric, target)),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _costs(run: Run, metric: str, target: float) -> dict[str, float]:
+    cost = cost_of(run.curve, metric, target) or {}
+    titles = {"round": "rounds to target", "megabytes": "MB to target", "sim_s": "simulated s to target"}
+    return {title: cost.get(axis, math.nan) for axis, title in titles.items()}
 
 
 def _split(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
@@ -151,7 +166,7 @@ def _split(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
     return [f"In all runs: {said}."] if alike else [], table.drop(columns=alike)
 
 
-def _notes(runs: list[Run], metric: str, target: float) -> list[str]:
+def _notes(runs: list[Run], metric: str, target: float | None) -> list[str]:
     """What a reader of the comparison must know."""
     notes = []
     settings = {run.config.model_dump_json(include={"channel", "compute"}) for run in runs}
@@ -159,9 +174,11 @@ def _notes(runs: list[Run], metric: str, target: float) -> list[str]:
         notes.append(
             "The runs have different channels or computing speeds: their simulated seconds differ for that too."
         )
-    stuck = [run.name for run in runs if float(run.curve[metric].iloc[0]) <= target]
-    if stuck:
+    if target is not None and (stuck := [run.name for run in runs if float(run.curve[metric].iloc[0]) <= target]):
         notes.append(f"{', '.join(stuck)}: at the target before any training; give a lower --target.")
+    worse = [run.name for run in runs if float(run.curve[metric].iloc[0]) < float(run.trained(metric).min())]
+    if worse:
+        notes.append(f"{', '.join(worse)}: the untrained generator (round 0) was better than any after it.")
     return notes
 
 
@@ -177,13 +194,14 @@ def _cells(table: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _quality(runs: list[Run], metric: str, target: float) -> tuple[str, dict[str, object]]:
+def _quality(runs: list[Run], metric: str, target: float | None) -> tuple[str, dict[str, object]]:
     """Curves of all that was measured, `metric` first."""
     found = dict.fromkeys(name for run in runs for name in measured(run.curve))
     raw = [name + RAW for name in found if any(name + RAW in run.curve for run in runs)]
     looks = islice(cycle(product(_DASHES, COLOURS)), len(runs))
     lines = [Line(run.name, colour, dash, run.curve, {}) for run, (dash, colour) in zip(runs, looks, strict=True)]
-    return quality_chart(lines, list(dict.fromkeys([metric, *found, *raw])), (metric, target))
+    goal = None if target is None else (metric, target)
+    return quality_chart(lines, list(dict.fromkeys([metric, *found, *raw])), goal)
 
 
 def _beside(curve: pd.DataFrame) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from raygan.config import Config
+from raygan.config.data import Gaussians, OwnData
 from raygan.errors import InputError
 from raygan.measures import LOWER, MEASURES
 from raygan.run_folder import Row, RunFolder, flatten
@@ -26,6 +27,11 @@ class Run:
     config: Config
     curve: pd.DataFrame
     """A row per evaluation: round, megabytes and sim_s so far, and what was measured."""
+
+    def trained(self, metric: str) -> pd.Series:
+        """Values of a metric after round 0, the untrained generator; with round 0 where there is nothing else."""
+        after = self.curve.loc[self.curve["round"] > 0, metric].dropna()
+        return after if len(after) else self.curve[metric]
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
@@ -69,16 +75,36 @@ def check_same_yardstick(runs: list[Run]) -> None:
 
 
 def _check_same_data(runs: list[Run]) -> None:
-    """A classifier tells its data; without one, the settings do."""
-    first, *others = ((run.name, flatten(run.config.data.model_dump(exclude={"partition"}))) for run in runs)
-    for name, data in others:
-        for key in {**first[1], **data}:
-            mine, other = first[1].get(key), data.get(key)
-            if other != mine:
-                raise InputError(
-                    f"{name}: has data.{key}={other}, but {first[0]} data.{key}={mine}: on different data, their "
-                    "distances do not compare"
-                )
+    """A classifier tells its data; without one, the hash of the content does, wherever it lay."""
+    first, *others = runs
+    mine = first.folder.data_digest()
+    for run in others:
+        theirs = run.folder.data_digest()
+        if mine is None or theirs is None or _drawn_by_seed(first, run):
+            _check_same_settings(first, run)
+        elif theirs != mine:
+            raise InputError(
+                f"{run.name}: its data has the content hash {theirs}, but that of {first.name} {mine} (data.json): on "
+                "different data, their distances do not compare"
+            )
+
+
+def _drawn_by_seed(one: Run, other: Run) -> bool:
+    """Whether two runs may have drawn different samples of one law: their settings then say which it is."""
+    if all(isinstance(run.config.data, Gaussians) for run in (one, other)):
+        return True
+    own = all(isinstance(run.config.data, OwnData) for run in (one, other))
+    return own and one.config.seed != other.config.seed
+
+
+def _check_same_settings(first: Run, run: Run) -> None:
+    mine, theirs = (flatten(one.config.data.model_dump(exclude={"partition"})) for one in (first, run))
+    for key in {**mine, **theirs}:
+        if theirs.get(key) != mine.get(key):
+            raise InputError(
+                f"{run.name}: has data.{key}={theirs.get(key)}, but {first.name} data.{key}={mine.get(key)}: on "
+                "different data, their distances do not compare"
+            )
 
 
 def _plain(value: object) -> str:
@@ -153,11 +179,14 @@ def common_metric(runs: list[Run], asked: str | None) -> str:
     raise InputError(f"--metric: not every run has measured {wanted}; all have: {', '.join(known) or 'none'}")
 
 
-def hardest_common_target(runs: list[Run], metric: str) -> float:
-    """The lowest value that every run has reached by training."""
-    return max(
-        float(run.curve[metric].iloc[1:].min() if len(run.curve) > 1 else run.curve[metric].min()) for run in runs
-    )
+def hardest_common_target(runs: list[Run], metric: str) -> float | None:
+    """The lowest value that every run has reached by training.
+
+    None: some run had it before training (round 0), so it took no rounds, bytes or seconds to reach.
+    """
+    target = max(float(run.trained(metric).min()) for run in runs)
+    untrained = [run.curve.loc[run.curve["round"] == 0, metric].dropna() for run in runs]
+    return None if any((values <= target).any() for values in untrained) else target
 
 
 def cost_of(curve: pd.DataFrame, metric: str, target: float) -> dict[str, float] | None:

@@ -12,7 +12,6 @@ from plotly.offline import get_plotlyjs
 
 from raygan.errors import InputError
 from raygan.files import write_whole
-from raygan.run_folder import RunFolder
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#bab0ac")
 GREY = "#888888"  # readable on white and on black

@@ -100,22 +100,33 @@ def evaluation(curve: pd.DataFrame, place: int) -> dict[str, Any]:
 def quality_table(record: RunRecord) -> dict[str, object]:
     """A row per measurement: first, best and last of the averaged generator, last of the raw one.
 
-    All of them by the yardstick of the last; the untrained generator is the best only where there is no other.
+    All of them by the yardstick of the last. Round 0, the untrained generator, is the best only where there is no
+    other; where it was better than all behind it, that is said.
     """
-    rows = []
+    rows, untrained_better = [], []
     for name in measured(record.curve):
         alike, measure = measured_alike(record.curve, name), measure_of(name)
         values, rounds = alike[name], alike["round"]
         trained = values[rounds > 0] if (rounds > 0).any() else values
         best = {"lower": trained.idxmin, "higher": trained.idxmax}.get(measure.better or "")
         found = f"{said(values[best()])} (round {rounds[best()]:,})" if best else "-"
+        if best and _better(values[~values.index.isin(trained.index)], values[best()], measure.better):
+            untrained_better.append(measure.title)
         cut = alike.index[0] != record.curve[name].first_valid_index()
         later = f" (round {rounds.iloc[0]:,})" if cut else ""
         raw = alike[name + RAW].iloc[-1] if name + RAW in alike else None
         first, last = said(values.iloc[0]) + later, said(values.iloc[-1])
         rows.append([measure.title, measure.better or "-", first, found, last, said(raw)])
     heads = ["measurement", "better", "first", "best", "last", "last, raw generator"]
-    return {"heads": heads, "numeric": [False, False, True, True, True, True], "rows": rows}
+    note = "Round 0 is the untrained generator; it is never counted as the best."
+    if untrained_better:
+        note += f" It was better than every round behind it by {', '.join(untrained_better)}: training made it worse."
+    return {"heads": heads, "numeric": [False, False, True, True, True, True], "rows": rows, "note": note}
+
+
+def _better(untrained: pd.Series, best: float, better: str | None) -> bool:
+    """Whether the untrained generator was better than the best behind it."""
+    return bool((untrained < best).any() if better == "lower" else (untrained > best).any())
 
 
 def nearest_in_words(nearest: Nearest, round: int) -> str:

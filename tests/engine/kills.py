@@ -28,10 +28,10 @@ OPERATIONS = [
     (RunFolder, "write_environment"),
     (RunFolder, "write_data"),
     (RunFolder, "write_evaluation"),
-    (checkpoint, "save_file"),
+    (checkpoint, "save_arrays"),
     (checkpoint, "_checksum"),
     (checkpoint, "_flush"),
-    (generator_file, "save_file"),
+    (generator_file, "save_arrays"),
     (recorder, "save_picture"),
     (recorder, "remove_old"),
     (rounds, "remove_later"),
@@ -80,7 +80,7 @@ class Points:
             self.reach(f"before {label}")
             if name == "append":
                 self.reach("within a line", lambda: _half_a_line(*arguments))
-            if name == "save_file":
+            if name == "save_arrays":
                 self.reach(f"within {label}", lambda: arguments[1].write_bytes(b"half a file"))
             result = original(*arguments, **named)
             self.reach(f"after {label}")

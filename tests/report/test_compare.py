@@ -44,7 +44,9 @@ def test_the_cost_of_a_target_is_where_the_curve_first_comes_down_to_it(tmp_path
     assert curves.groupby("run")["megabytes"].max().to_dict() == {"fast": 90, "slow": 90}
     halfway = pd.read_csv(compare([fast], tmp_path / "page.html", target=65.0).table)
     assert halfway["rounds to target"].tolist() == [5]
-    assert pd.read_csv(compare([fast], tmp_path / "page.html", target=500).table)["rounds to target"].tolist() == [0]
+    early = compare([fast], tmp_path / "page.html", target=500)
+    assert pd.read_csv(early.table)["rounds to target"].tolist() == [0]
+    assert "fast: at the target before any training" in early.text
     stricter = compare([fast, slow], tmp_path / "page.html", target=20.0)
     assert "not reached" in stricter.text
     assert "None" not in compare([slow], tmp_path / "page.html", target=1.0).text
@@ -82,11 +84,14 @@ def test_what_a_reader_must_know_is_said(tmp_path):
     other = made(tmp_path / "other", [100.0, 50.0], "channel.name=wireless")
     done = compare([stuck, other], tmp_path / "page.html")
     for text in (done.text, done.page.read_text()):
-        assert "stuck, other: at the target before any training" in text, "120 is what both came to by training"
+        assert "No costs of a target are given: not every run came below what all had before any training" in text
+        assert "stuck: the untrained generator (round 0) was better than any after it" in text
         assert "different channels or computing speeds" in text
-        assert "The target is 120, the lowest value that every run has reached; between two evaluations a cur" in text
+    table = pd.read_csv(done.table).set_index("run")
+    assert not [column for column in table if "target" in column]
+    assert table["best fd_clf"].to_dict() == {"stuck": 120, "other": 50}, "the untrained generator is never the best"
     alone = compare([other], tmp_path / "page.html")
-    assert "target" in alone.text
+    assert "The target is 50, the lowest value that every run has reached by training; between two ev" in alone.text
     assert "different channels" not in alone.text
     assert "before any training" not in alone.text
 
@@ -188,6 +193,31 @@ def test_runs_without_a_classifier_compare_only_on_the_same_data(tmp_path):
     said = refused([runs["a"], runs["b"]], out)
     assert said == "b: has data.std=0.5, but a data.std=0.02: on different data, their distances do not compare"
     assert compare([runs["a"], runs["c"]], out).page == out, "who holds what may differ"
+
+
+def without_classifier(folder, digest, *words):
+    """A run on data with one class, which no classifier is trained on."""
+    made(folder, [3.0, 2.0], *words, sliced_wasserstein=1.0)
+    lines = (folder / "metrics.jsonl").read_text().replace(', "classifier": "abc"', "")
+    (folder / "metrics.jsonl").write_text(lines)
+    (folder / "data.json").write_text(json.dumps({"digest": digest}))
+    return folder
+
+
+def test_it_is_the_content_of_the_data_that_must_agree(tmp_path):
+    out, npz = tmp_path / "page.html", "data={name: npz, root: %s}"
+    a = without_classifier(tmp_path / "a", "d1", npz % "/here/x.npz")
+    moved = without_classifier(tmp_path / "moved", "d1", npz % "/there/y.npz")
+    changed = without_classifier(tmp_path / "changed", "d2", npz % "/here/x.npz", "seed=1")
+    assert compare([a, moved], out).page == out
+    out.unlink()
+    said = refused([a, changed], out)
+    assert said.startswith("changed: its data has the content hash d2, but that of a d1 (data.json):")
+    mixture = ("data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
+    drawn = [without_classifier(tmp_path / f"{seed}", f"d{seed}", *mixture, f"seed={seed}") for seed in (5, 6)]
+    assert compare(drawn, out).page == out, "samples of one mixture"
+    (a / "data.json").write_text("{")
+    assert "a/data.json: not the record of the data" in refused([a, moved], tmp_path / "other.html")
 
 
 def test_a_kernel_distance_may_come_down_below_zero(tmp_path):

@@ -364,7 +364,11 @@ def test_what_was_measured_differently_is_said_and_not_ranked_together(tmp_path)
 
 
 def test_the_untrained_generator_is_not_the_best(tmp_path):
-    assert "precision (classifier) higher 1 0.95 (round 5) 0.85 -" in words_of(page_of(resumed(tmp_path / "run")))
+    text = words_of(page_of(resumed(tmp_path / "run")))
+    assert "precision (classifier) higher 1 0.95 (round 5) 0.85 -" in text
+    assert "Round 0 is the untrained generator; it is never counted as the best." in text
+    assert "It was better than every round behind it by precision (classifier): training made it worse." in text
+    assert "training made it worse" not in words_of(page_of(made_run(tmp_path / "good")))
 
 
 @pytest.mark.parametrize("gone", [None, float("nan")])
