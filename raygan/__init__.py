@@ -46,7 +46,8 @@ def train(
 
     Raises:
         KeyboardInterrupt: the run was ended by Ctrl-C or SIGTERM (`raygan.errors.Terminated`) after a round, its state
-            saved: `resume=True` goes on, and `open_run` has what there is.
+            saved: `resume=True` goes on, and `open_run` has what there is. After the last round, too, when all is
+            written: a loop over runs is to end.
     """
     from raygan.engine.train import train as run
     from raygan.run_folder import new_folder

@@ -3,7 +3,6 @@
 import json
 import sys
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -13,7 +12,7 @@ from raygan.completion import config_words, evaluation_words, network_words, run
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
 from raygan.plan.described import SPEC
-from raygan.run_folder import RunFolder, new_folder
+from raygan.run_folder import RunFolder, new_folder, unmet
 from raygan.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
@@ -35,7 +34,7 @@ def cli() -> None:
 @click.option(
     "--out",
     shell_complete=run_folders,
-    help="Run folder, or a URI such as s3://bucket/x.  [default: runs/NAME-METHOD-DATE-TIME]",
+    help="Run folder, or a URI such as s3://bucket/x.  [default: runs/NAME-METHOD-DATE-TIME-RANDOM]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out from its newest checkpoint.")
 def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
@@ -62,17 +61,19 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         elif (Path(out) / "config.yaml").is_file():
             console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
         raise
-    if result.stopped_by is not None:
+    if result.complete:
+        summarise(result, console)
+    else:
         done = f"Interrupted after round {result.round}; the state is saved."
         say_how_to_go_on(done, "train", result.uri or shown(result.out), console)
+    if result.stopped_by is not None:  # whenever it was: a loop over runs in a shell is to end with it
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else TERMINATED
-    summarise(result, console)
     return DONE
 
 
 @cli.command()
 @click.argument("words", nargs=-1, metavar="[SWEEP] [KEY=VALUE]...", shell_complete=sweep_words)
-@click.option("--out", help="Folder of the sweep.  [default: sweeps/NAME-DATE-TIME]")
+@click.option("--out", help="Folder of the sweep.  [default: sweeps/NAME-DATE-TIME-RANDOM]")
 @click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
 def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     """Play a sweep with Ray Tune. SWEEP is a YAML file; KEY=VALUE sets its keys, or config keys of all trials."""
@@ -87,7 +88,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         raise InputError("say which sweep: a YAML file, such as tune_configs/schedules.yaml")
     else:
         sweep = load_sweep(source, settings)
-    out = out or str(Path("sweeps") / f"{Path(str(source)).stem}-{datetime.now():%Y%m%d-%H%M%S}")
+    out = out or str(Path("sweeps") / unmet(Path(str(source)).stem))
     from raygan.sweep.tune import tune as run
 
     console = Console()

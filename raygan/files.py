@@ -77,6 +77,31 @@ def load_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def claim(path: Path, text: str) -> None:
+    """Write a file that nobody has written yet, whole, in one step: of two processes one succeeds.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    aside = Path(temporary)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.chmod(0o644)  # mkstemp makes it private
+        try:
+            path.hardlink_to(aside)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+    finally:
+        aside.unlink()
+
+
 def save_arrays(arrays: "Mapping[str, np.ndarray]", path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write named arrays as a safetensors file; shapes stay, those without dimensions too.
 

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 from raygan.config import Config, dump_config, load_config
 from raygan.errors import InputError
-from raygan.files import load_json, make_folder, unmake_folder, write_whole
+from raygan.files import claim, load_json, make_folder, unmake_folder, write_whole
 
 Row = dict[str, object]
 """One line of metrics.jsonl."""
@@ -77,7 +78,9 @@ class RunFolder:
         """
         self._made = make_folder(self.root, self.config)
         try:
-            self.write_config(config)
+            claim(self.config, dump_config(config))
+        except FileExistsError as error:
+            raise InputError(f"--out: another run has just begun in {self.root}; name another folder") from error
         except OSError as error:
             raise InputError(f"--out: {self.root} cannot be written: {error.strerror or error}") from error
 
@@ -236,7 +239,12 @@ class RunFolder:
 def new_folder(source: str | Path | None, config: Config) -> Path:
     """Where a run goes when nobody says where: named by its config's source or data, its method and the time."""
     name = Path(source).stem if source else config.data.name
-    return Path("runs") / f"{name}-{config.method}-{datetime.now():%Y%m%d-%H%M%S}".replace(":", ".")
+    return Path("runs") / unmet(f"{name}-{config.method}".replace(":", "."))
+
+
+def unmet(name: str) -> str:
+    """A name with the time and 24 random bits behind it: of what begins in the same second, none is called alike."""
+    return f"{name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def lasting(config: Config) -> FlatConfig:

@@ -27,7 +27,11 @@ def summarise(result: "Result", console: Console) -> None:
     """What a run came to: its first and last measurement, and where to look."""
     from raygan.report.progress import describe
 
-    ended = "rounds done." if result.stopped_by is None else "rounds done, then interrupted; resume=True goes on."
+    ended = "rounds done."
+    if result.stopped_by is not None:
+        ended = (
+            f"rounds done, then interrupted; {'that was all of them' if result.complete else 'resume=True goes on'}."
+        )
     console.print(f"{result.round} {ended}", highlight=False)
     if evaluations := result.evaluations:
         last = evaluations[-1]

@@ -10,7 +10,7 @@ from raygan.engine.result import Result
 from raygan.summary import summarise
 
 
-def said(folder, *evaluations, stopped_by=None):
+def said(folder, *evaluations, stopped_by=None, complete=True):
     """Of a run with these evaluations (sample count, FD-clf), one a round."""
     rows = [
         {"round": place, "wall_s": 0, "sim_s": 0, "eval_samples": samples, "fd_clf": distance}
@@ -18,7 +18,7 @@ def said(folder, *evaluations, stopped_by=None):
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = StringIO()
-    summarise(Result(folder, 2, stopped_by), Console(file=text, width=200))
+    summarise(Result(folder, 2, stopped_by, complete=complete), Console(file=text, width=200))
     return [line.strip() for line in text.getvalue().splitlines()]
 
 
@@ -33,5 +33,7 @@ def test_the_first_is_one_that_was_measured_as_the_last_was(tmp_path):
 
 def test_a_value_is_said_once_and_an_early_end_is_said(tmp_path):
     lines = said(tmp_path, (50, 90.0), stopped_by=SIGINT)
-    assert lines[0] == "2 rounds done, then interrupted; resume=True goes on."
+    assert lines[0] == "2 rounds done, then interrupted; that was all of them."
     assert [line for line in lines if line.startswith("round")] == ["round 0: FD-clf 90.0"]
+    early = said(tmp_path, (50, 90.0), stopped_by=SIGINT, complete=False)
+    assert early[0] == "2 rounds done, then interrupted; resume=True goes on."

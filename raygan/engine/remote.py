@@ -65,7 +65,7 @@ def train_there(config: Config, out: str | Path, resume: bool, watchers: "list[W
         check_versions()
         played, stopped_by = _conduct(config, str(out), resume, watchers, wish)
     store.pull()
-    return Result(store.local, played, stopped_by, store.uri)
+    return Result(store.local, played, stopped_by, store.uri, played >= config.rounds)
 
 
 def _conduct(

@@ -25,9 +25,11 @@ class Result:
     round: int
     """The last round played."""
     stopped_by: Signals | None
-    """The signal that ended the run early, if one did."""
+    """The signal that asked for the end, if one did: after the last round, too, when there was nothing to cut short."""
     uri: str | None = None
     """Where the run folder is kept, if not on this machine."""
+    complete: bool = True
+    """Whether all rounds of the config are played."""
 
     @property
     def generator(self) -> Path:
@@ -108,5 +110,5 @@ def reopened(out: str | Path) -> Result:
     store.pull()
     with store.named():
         folder = RunFolder(store.local)
-        folder.read_config()
-        return Result(store.local, max(folder.last_round(), 0), None, store.uri)
+        rounds, played = folder.read_config().rounds, max(folder.last_round(), 0)
+        return Result(store.local, played, None, store.uri, played >= rounds)

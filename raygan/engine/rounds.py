@@ -73,7 +73,7 @@ class Rounds:
             self._saving.move_on()
             if played % config.checkpoint.every == 0:
                 self._saving.begin(played, executor.save)
-        if wish.signal is not None:
+        if wish.signal is not None and played < config.rounds:
             for watcher in self._watchers:
                 watcher.on_event(f"stopping after round {played}: the state is being saved (once more gives it up)")
         if played > self._start and played % config.checkpoint.every != 0:

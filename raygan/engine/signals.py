@@ -29,7 +29,7 @@ def noting(wish: StopWish, then: Callable[[], object] = lambda: None) -> Iterato
 
     def note(number: int, frame: FrameType | None) -> None:
         if wish.signal is not None:
-            raise KeyboardInterrupt
+            raise Terminated if number == SIGTERM else KeyboardInterrupt
         wish.signal = Signals(number)
         then()
 

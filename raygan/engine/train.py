@@ -59,7 +59,7 @@ def train_here(
 
         played = play(run, executor, after)
         store.push()
-    return Result(store.local, played, wish.signal if played < config.rounds else None, store.uri)
+    return Result(store.local, played, wish.signal, store.uri, played >= config.rounds)
 
 
 def begin(

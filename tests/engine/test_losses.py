@@ -37,6 +37,25 @@ def test_interrupted_then_resumed_is_undisturbed(finished, tmp_path, number):
     assert [row.get("fd_clf") for row in resumed.rows] == [row.get("fd_clf") for row in finished.rows]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", ["round", "evaluation", "export"])
+def test_a_signal_after_the_last_round_is_not_swallowed(finished, tmp_path, monkeypatch, number, when):
+    """A loop over runs is to end, though there was nothing left to cut short."""
+    watch, export = Watch(), Recorder.export
+    if when == "export":
+        monkeypatch.setattr(Recorder, "export", lambda *given: (os.kill(os.getpid(), number), export(*given)))
+    elif when == "round":
+        watch.act = lambda round: os.kill(os.getpid(), number) if round == 4 else None
+    else:
+        watch.on_evaluation = lambda round, metrics: os.kill(os.getpid(), number) if round == 4 else None
+    with pytest.raises(KeyboardInterrupt) as caught:
+        raygan.train(tiny(), tmp_path / "run", watchers=[watch])
+    assert isinstance(caught.value, Terminated) is (number == signal.SIGTERM)
+    assert not [text for text in watch.phases if "stopping after" in text]
+    assert raygan.open_run(tmp_path / "run").complete
+    assert same_generator(raygan.open_run(tmp_path / "run"), finished)
+
+
 def test_sigterm_before_there_is_anything_to_save_ends_it_at_once(tmp_path):
     watch = Watch()
     watch.on_phase = lambda text: os.kill(os.getpid(), signal.SIGTERM)
