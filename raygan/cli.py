@@ -12,11 +12,11 @@ from raygan.completion import config_words, evaluation_words, network_words, run
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
 from raygan.plan.described import SPEC
-from raygan.run_folder import RunFolder, new_folder, unmet
+from raygan.run_folder import CLASSIFIER, RunFolder, new_folder, unmet
 from raygan.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
-_TRAINED = ("config.yaml", "generator.safetensors")  # what is read of a run at a URI
+_TRAINED = ("config.yaml", "generator.safetensors", CLASSIFIER)  # what is read of a run at a URI
 _CURVES = ("config.yaml", "metrics.jsonl", "samples", "data.json")
 _LAST = ("evaluation.json", "error.txt", "generator.safetensors")
 _REPORTED = (*_CURVES, "environment.json", "events.jsonl", *_LAST)
@@ -180,13 +180,26 @@ def report(where: str, out: Path | None) -> int:
     help="What to compare by, lower is better.  [default: the first of fd_clf, kd_clf, reverse_kl, ... that all have]",
 )
 @click.option("--target", type=float, help="Value to be reached.  [default: the lowest that every run has reached]")
-def compare(places: tuple[str, ...], out: Path, metric: str | None, target: float | None) -> int:
+@click.option(
+    "--classifier",
+    type=click.Path(path_type=Path),
+    help="A run folder, or the classifier.safetensors in it: measure the last generators anew with this one.",
+)
+def compare(
+    places: tuple[str, ...], out: Path, metric: str | None, target: float | None, classifier: Path | None
+) -> int:
     """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""
     from raygan.report.compare import compare as write_comparison
 
     with ExitStack() as stack:
-        folders = [stack.enter_context(opened(where, *_CURVES)) for where in places]
-        done = write_comparison(folders, out, metric, target)
+        files = _CURVES if classifier is None else (*_CURVES, "generator.safetensors")
+        folders = [stack.enter_context(opened(where, *files)) for where in places]
+        anew = None
+        if classifier is not None:
+            from raygan.engine.closing import measured_with
+
+            anew = measured_with(classifier, folders)
+        done = write_comparison(folders, out, metric, target, anew)
     click.echo(done.text)
     click.echo(f"{done.page} (open it in a browser), {done.table}, {done.curves}")
     return DONE

@@ -32,6 +32,40 @@ def cache_folder(name: str) -> Path:
     return folder
 
 
+def cache_problem() -> str | None:
+    """What to say where nothing can be kept in the cache; None: it can. A file is written there, to know.
+
+    A cache is a convenience: what it would hold is made anew.
+    """
+    try:
+        folder = cache_folder("")
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
+    except (InputError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return f"nothing is kept in the cache, so it is made anew each time ({why}); RAYGAN_CACHE names another folder"
+    return None
+
+
+def keep_in_cache(folder: str, name: str, write: Callable[[Path], object]) -> None:
+    """`write_whole` a file in a sub-folder of the cache; what cannot be kept there is not (`cache_problem`)."""
+    with suppress(InputError, OSError):
+        write_whole(cache_folder(folder) / name, write)
+
+
+def cached_array(folder: str, name: str, make: Callable[[], "np.ndarray"]) -> "np.ndarray":
+    """What `make` gives: read from the cache if it is there and whole, else made, and kept there if it can be."""
+    import numpy as np
+
+    with suppress(InputError, OSError, ValueError, EOFError):  # absent, or cut off by a full disk
+        kept: np.ndarray = np.load(cache_folder(folder) / name, allow_pickle=False)
+        return kept
+    made = make()
+    keep_in_cache(folder, name, lambda aside: np.save(aside, made, allow_pickle=False))
+    return made
+
+
 def make_folder(root: Path, begun: Path) -> list[Path]:
     """Make an empty folder and those it is in, for something that can be resumed once the file `begun` is there.
 

@@ -21,6 +21,8 @@ Row = dict[str, object]
 FlatConfig = Mapping[str, Any]
 """Keys of a config by their whole dotted paths, with plain values."""
 
+CLASSIFIER = "classifier.safetensors"
+"""The file in a run folder that holds the classifier which has measured the run."""
 _VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
 _TAIL = 2**20  # bytes; far longer than a line
 _FREE = ("rounds", "checkpoint", "eval", "engine")  # may differ when a run is resumed ...
@@ -49,6 +51,7 @@ class RunFolder:
         self.data = root / "data.json"
         self.events = root / "events.jsonl"
         self.evaluation = root / "evaluation.json"
+        self.classifier = root / CLASSIFIER
         self.nearest = self.samples / "nearest.png"
         self._made: list[Path] = []
 
@@ -226,7 +229,9 @@ class RunFolder:
 
     def trim(self, last_round: int) -> None:
         """Drop the lines of metrics.jsonl and the pictures behind `last_round`, and files that were half written."""
-        for whole in (self.config, self.environment, self.metrics, self.generator, self.data, self.evaluation):
+        for whole in (
+            *(self.config, self.environment, self.metrics, self.generator, self.data, self.evaluation, self.classifier),
+        ):
             for half in self.root.glob(f".{whole.name}.*"):
                 half.unlink()
         for round, path in self.pictures().items():

@@ -98,8 +98,8 @@ def command_on(folder, name, runs):
 
 COMMANDS = ["resume", "resume", "evaluate", "sample", "compare", "report"]
 READ = {
-    "resume": {"config.yaml", "environment.json", "metrics.jsonl"},
-    "evaluate": {"config.yaml", "generator.safetensors"},
+    "resume": {"config.yaml", "environment.json", "metrics.jsonl", "classifier.safetensors"},
+    "evaluate": {"config.yaml", "generator.safetensors", "classifier.safetensors"},
     "sample": {"config.yaml", "generator.safetensors"},
     "compare": {"config.yaml", "metrics.jsonl", "samples/round_*.png"},
     "report": {

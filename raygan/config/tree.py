@@ -68,7 +68,11 @@ class Eval(Section):
     """What is measured, by names or import paths to a `Metric`. 2-D mixtures: their mode coverage, and of these what
     needs no classifier."""
     classifier_epochs: Count = 8
-    """Passes over at most 20,000 images when the data set's classifier is trained (once; cached)."""
+    """Passes over at most 20,000 images when the data set's classifier is trained (once; cached); more where they are
+    fewer than 200 steps of 100 images."""
+    classifier: Path | None = None
+    """A classifier to measure with, so that runs from other machines compare: a run folder, or the
+    classifier.safetensors in it (null: the run's own, or the data set's, trained here)."""
     inception_weights: Path | None = None
     """Inception weights, the file pt_inception-2015-12-05-6726825d.pth itself: adds `fid`, `kid` and more; needs the
     `fid` extra."""

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from raygan.config.data import Folder
 from raygan.data.images import ImageSet, resize
 from raygan.errors import InputError
-from raygan.files import cache_folder, write_whole
+from raygan.files import cached_array
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _VERSION = 1  # raise when decoding changes, so that older caches are not used
@@ -29,12 +29,11 @@ def load(data: Folder, seed: int) -> ImageSet:
     files = sorted(_read_tree(data.root))
     classes = tuple(sorted({_class_of(path, data.root) for path, _ in files}))
     labels = np.array([classes.index(_class_of(path, data.root)) for path, _ in files], np.int64)
-    cached = cache_folder("images") / f"{_digest(files, data)}.npy"
-    if cached.exists():
-        images = np.load(cached, allow_pickle=False)
-    else:
-        images = np.stack([_decode(content, data, path) for path, content in files])
-        write_whole(cached, lambda aside: np.save(aside, images, allow_pickle=False))
+    images = cached_array(
+        "images",
+        f"{_digest(files, data)}.npy",
+        lambda: np.stack([_decode(content, data, path) for path, content in files]),
+    )
     return ImageSet(images, labels, classes)
 
 

@@ -9,7 +9,7 @@ from torchvision import datasets
 from raygan.config.data import CelebA, Cifar10
 from raygan.data.images import ImageSet, resize, resize_all
 from raygan.errors import InputError
-from raygan.files import cache_folder, write_whole
+from raygan.files import cache_folder, cached_array
 
 
 def load_cifar10(data: Cifar10, seed: int) -> ImageSet:
@@ -35,11 +35,11 @@ def load_celeba(data: CelebA, seed: int) -> ImageSet:
         raise InputError(f"data.attribute: CelebA has no attribute {data.attribute!r}; it has {', '.join(names)}")
     labels = celeba.attr[:, names.index(data.attribute)].numpy().astype(np.int64)
     names_hash = hashlib.blake2b("\n".join([str(root.resolve()), *celeba.filename]).encode(), digest_size=8).hexdigest()
-    cached = cache_folder("images") / f"celeba-{names_hash}-{data.size}.npy"
-    if not cached.exists():
-        images = np.stack([np.asarray(resize(celeba[i][0], data.size)) for i in range(len(celeba))])
-        write_whole(cached, lambda aside: np.save(aside, images, allow_pickle=False))
-    images = np.load(cached, allow_pickle=False)
+    images = cached_array(
+        "images",
+        f"celeba-{names_hash}-{data.size}.npy",
+        lambda: np.stack([np.asarray(resize(celeba[i][0], data.size)) for i in range(len(celeba))]),
+    )
     return ImageSet(resize_all(images, data.size), labels, (f"not {data.attribute}", data.attribute))
 
 

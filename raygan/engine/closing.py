@@ -1,8 +1,10 @@
 """What is measured once, when a run is over: its generator against each device's own shard, and how near its samples
 are to training images."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from raygan.config.tree import Config
 from raygan.data import ImageSet, load_data, split
 from raygan.engine.checks import check_weights
 from raygan.engine.compute import threads
-from raygan.engine.evaluation import Evaluator, real_batches, sample_batches
+from raygan.engine.evaluation import Evaluator, as_row, real_batches, sample_batches
 from raygan.engine.generator_file import load_generator
 from raygan.engine.simulation import as_played
 from raygan.errors import InputError
@@ -22,7 +24,7 @@ from raygan.metrics.frechet import Frechet
 from raygan.metrics.nearest import nearest_images
 from raygan.report.grid import image_grid
 from raygan.rng import Role
-from raygan.run_folder import RunFolder
+from raygan.run_folder import Row, RunFolder
 
 DEVICES = 100
 """At most so many devices are measured against."""
@@ -72,7 +74,7 @@ def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[d
     return {"nearest": facts}, image_grid(rows.reshape(-1, *images.shape), columns=1 + _NEIGHBOURS)
 
 
-def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, object]:
+def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any]:
     """Measure the generator in a run folder as `config.eval` says; what is in evaluation.json.
 
     Raises:
@@ -86,9 +88,27 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, obj
     if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
         raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
     with threads(1):
-        evaluator = Evaluator(config, images)
+        evaluator = Evaluator(config, images, RunFolder(folder).classifier)
         measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
         averaged = trained["ema"].network.module
         devices = by_device(config, images, evaluator, averaged, measured["ema"])
         nearest, _ = memorised(config, images, averaged)
     return {"round": trained["ema"].round, **measured, **devices, **nearest, **evaluator.about}
+
+
+def measured_with(classifier: Path, folders: Sequence[Path]) -> list[Row]:
+    """The rows that evaluations of the last generators in these run folders give, all with one classifier.
+
+    With as many samples as the first run was measured with, each against its own data.
+
+    Raises:
+        InputError: as `evaluate_run`; a network of one's own is measured by `raygan evaluate` alone.
+    """
+    samples = RunFolder(folders[0]).read_config().eval.samples
+    rows: list[Row] = []
+    for folder in folders:
+        words = [f"eval.classifier={json.dumps(str(classifier.resolve()))}", f"eval.samples={samples}"]
+        found = evaluate_run(RunFolder(folder).read_config(words), folder, None)
+        averaged, raw = found.pop("ema"), found.pop("raw")
+        rows.append(as_row(averaged, raw) | {key: found[key] for key in found.keys() - {"devices", "nearest", "round"}})
+    return rows

@@ -1,7 +1,8 @@
 """Measuring a generator: which metrics a data set has, and on how many samples."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,14 +16,14 @@ from raygan.data.images import ImageSet
 from raygan.engine.checks import check_inception
 from raygan.engine.compute import torch_device
 from raygan.engine.own_metrics import kind_of, measured_by
-from raygan.errors import RunError
-from raygan.files import cache_folder
-from raygan.measures import of_classifier, of_inception
+from raygan.errors import InputError, RunError
+from raygan.measures import RAW, of_classifier, of_inception
 from raygan.metrics.base import COMPARED, Metric, Rows
-from raygan.metrics.classifier import Classifier, scale, train_classifier
+from raygan.metrics.classifier import Yardstick, load_yardstick, scale, train_classifier
 from raygan.metrics.inception import SHA256, Inception
 from raygan.metrics.modes import mode_coverage
 from raygan.rng import Role, noise, stream
+from raygan.run_folder import CLASSIFIER
 
 REFERENCE_IMAGES = 50_000
 """At most so many real images are compared with."""
@@ -54,15 +55,16 @@ class Evaluator:
     Inception's features where its weights are named, and on pixels. 2-D mixtures: mode coverage, and on coordinates.
     """
 
-    def __init__(self, config: Config, images: ImageSet) -> None:
-        """Reads or trains the classifier.
+    def __init__(self, config: Config, images: ImageSet, kept: Path | None = None) -> None:
+        """Reads or trains the classifier: `eval.classifier`, or the one in the file `kept`, or the data set's own.
 
         Raises:
-            InputError: the Inception weights are not the ones, or a user's own metric cannot be built.
+            InputError: the classifier or the Inception weights are not ones that serve, or a user's own metric cannot
+                be built.
         """
         self._config = config
         self._mixture = config.data if isinstance(config.data, Gaussians) else None
-        self.classifier: Classifier | None = None
+        self.yardstick = _yardstick(config, images, kept) if needs_classifier(config, images) else None
         self._inception: Inception | None = None
         reference = _reference(images.images)
         self._compared = min(len(reference), config.eval.samples, COMPARED)
@@ -73,21 +75,21 @@ class Evaluator:
             "compared_images": self._compared,
         }
         """What a measurement depends on: sample counts, the seed of the latent points, and the hashes of networks."""
-        if len(images.shape) == 3:
-            self._find_networks(images)
-        real = self._look(real_batches(reference))
-        self._metrics = [(name, view, metric) for name in config.eval.metrics for view, metric in _build(name, real)]
-
-    def _find_networks(self, images: ImageSet) -> None:
-        settings, classes = self._config.eval, len(images.classes)
-        if classes > 1 and any(kind_of(name).of != "samples" for name in settings.metrics):
-            self.classifier, self.about["classifier"] = train_classifier(
-                images.images, images.labels, classes, settings.classifier_epochs, cache_folder("classifiers")
-            )
-        if settings.inception_weights is not None:
-            check_inception(settings.inception_weights)
-            self._inception = Inception(settings.inception_weights, torch_device(settings.gpus))
+        if self.yardstick is not None:
+            self.about |= {
+                "classifier": self.yardstick.digest,
+                "classifier_accuracy": self.yardstick.accuracy,
+                "classifier_held_out": self.yardstick.held_out,
+                "yardstick": self.yardstick.weakness(len(images)),
+            }
+        if len(images.shape) == 3 and config.eval.inception_weights is not None:
+            check_inception(config.eval.inception_weights)
+            self._inception = Inception(config.eval.inception_weights, torch_device(config.eval.gpus))
             self.about["inception"] = SHA256[:16]
+        real = self._look(real_batches(reference))
+        if _FEATURES in real and "frechet" in config.eval.metrics:
+            self.about |= _floor(real[_FEATURES], config.eval.samples)
+        self._metrics = [(name, view, metric) for name in config.eval.metrics for view, metric in _build(name, real)]
 
     def _look(self, batches: Iterable[Tensor]) -> Seen:
         """What there is to compare of batches of samples."""
@@ -95,10 +97,10 @@ class Evaluator:
         for batch in batches:
             if len(seen[_SAMPLES]) * _BATCH < self._compared:
                 seen[_SAMPLES].append(batch.flatten(1))
-            if self.classifier is not None:
-                features = self.classifier(batch)
+            if self.yardstick is not None:
+                features = self.yardstick.network(batch)
                 seen.setdefault(_FEATURES, []).append(features)
-                seen.setdefault(_LOGITS, []).append(self.classifier.head(features))
+                seen.setdefault(_LOGITS, []).append(self.yardstick.network.head(features))
             if self._inception is not None:
                 seen.setdefault(_INCEPTION, []).append(self._inception(batch))
         return {view: torch.cat(rows) for view, rows in seen.items()}
@@ -130,8 +132,62 @@ class Evaluator:
 
     def features(self, batches: Iterable[Tensor]) -> Tensor:
         """The classifier's, of batches of images in [-1, 1], (N, d); there must be one."""
-        assert self.classifier is not None
-        return torch.cat([self.classifier(batch) for batch in batches])
+        assert self.yardstick is not None
+        return torch.cat([self.yardstick.network(batch) for batch in batches])
+
+
+def as_row(averaged: Mapping[str, object], raw: Mapping[str, object]) -> dict[str, object]:
+    """What a line of metrics.jsonl has of both generators: lists of the averaged one only."""
+    return {**averaged, **{f"{name}{RAW}": value for name, value in raw.items() if not isinstance(value, list)}}
+
+
+def needs_classifier(config: Config, images: ImageSet) -> bool:
+    """Whether anything that is measured of this data set looks at a classifier's features or logits."""
+    kinds = (kind_of(name).of for name in config.eval.metrics)
+    return len(images.shape) == 3 and len(images.classes) > 1 and any(of != "samples" for of in kinds)
+
+
+def check_classifier(config: Config, images: ImageSet) -> None:
+    """Raise InputError if `eval.classifier` names one that does not fit the data, before anything is started."""
+    if config.eval.classifier is not None and needs_classifier(config, images):
+        _yardstick(config, images, None)
+
+
+def _yardstick(config: Config, images: ImageSet, kept: Path | None) -> Yardstick:
+    named = config.eval.classifier
+    if named is None and (kept is None or not kept.is_file()):
+        return train_classifier(images.images, images.labels, len(images.classes), config.eval.classifier_epochs)
+    if named is None:
+        assert kept is not None
+        try:
+            return load_yardstick(kept)
+        except InputError as error:
+            raise InputError(f"{error}; remove it to have one trained") from error
+    path = named / CLASSIFIER if named.is_dir() else named
+    try:
+        found = load_yardstick(path)
+    except InputError as error:
+        raise InputError(f"eval.classifier: {error}; name a run folder or the {CLASSIFIER} in it") from error
+    theirs, ours = (found.network.channels, found.classes), (images.shape[0], len(images.classes))
+    if theirs != ours:
+        said = ["{} channels and {} classes".format(*one) for one in (theirs, ours)]
+        raise InputError(f"eval.classifier: {path} is of images with {said[0]}, but the data has {said[1]}")
+    return found
+
+
+def _floor(features: Tensor, samples: int) -> dict[str, object]:
+    """FD-clf of real images, which a generator as good as the data would have, and of how many.
+
+    As many as are generated in an evaluation, or half of the real ones where these are fewer, stand for the generated
+    ones; the others are compared with. `features` are in random order. Ours, after the floors that FID papers give.
+    """
+    from raygan.metrics.frechet import Frechet  # with torchmetrics, which drawing samples does without
+
+    count = min(samples, len(features) // 2)
+    if count < 2:
+        return {"fd_clf_floor": None, "floor_images": count}
+    held, rest = features[:count], features[count:]
+    return {"fd_clf_floor": Frechet(rest).measure(held)["fd"], "floor_images": count}
 
 
 def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:

@@ -60,6 +60,7 @@ class Ledger:
         self._entries: deque[_Entry] = deque()
         self._missing: set[int] = set()
         self._alone = 0
+        self._told_of_yardstick = False
         self.completed = last
         """The last round that is known to be over."""
 
@@ -109,8 +110,16 @@ class Ledger:
                 raise
             self._entries.popleft()
             if entry.evaluation is not None:
+                self._tell_of_yardstick(measured)
                 for watcher in self._watchers:
                     watcher.on_evaluation(entry.round, measured)
+
+    def _tell_of_yardstick(self, measured: Row) -> None:
+        """Once, if distances tell little."""
+        if (weakness := measured.get("yardstick")) and not self._told_of_yardstick:
+            self._told_of_yardstick = True
+            for watcher in self._watchers:
+                watcher.on_event(str(weakness))
 
     def _complete(self, entry: _Entry) -> None:
         outcome = entry.playing.result() if entry.playing is not None else None

@@ -13,12 +13,12 @@ from raygan.engine.checkpoint import Snapshot, load_newest, remove_old, save_sna
 from raygan.engine.closing import by_device, memorised
 from raygan.engine.compute import threads
 from raygan.engine.drawing import draw
-from raygan.engine.evaluation import Evaluator, sample_batches
+from raygan.engine.evaluation import Evaluator, as_row, sample_batches
 from raygan.engine.generator_file import save_generator
 from raygan.gan.flat import FlatModule
 from raygan.gan.steps import build_generator
-from raygan.measures import RAW
 from raygan.methods.base import State
+from raygan.metrics.classifier import save_yardstick
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
@@ -49,12 +49,15 @@ class Recorder:
             network.load(generators["ema"])
             self._draw(round, network)
         self._tensorboard.update()
-        of_raw = {f"{name}{RAW}": value for name, value in measured["raw"].items() if not isinstance(value, list)}
-        return measured["ema"] | of_raw | self._evaluator.about
+        return as_row(measured["ema"], measured["raw"]) | self._evaluator.about
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        return Evaluator(self._config, self._images)
+        """The classifier stays with the run, also where it is measured again or goes on: on any machine."""
+        evaluator = Evaluator(self._config, self._images, self._folder.classifier)
+        if evaluator.yardstick is not None:
+            save_yardstick(evaluator.yardstick, self._folder.classifier)
+        return evaluator
 
     def _network(self) -> FlatModule:
         network = FlatModule(build_generator(self._config.gan, self._images.shape), torch.device("cpu"))

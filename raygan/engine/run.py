@@ -20,6 +20,7 @@ from raygan.engine.signals import StopWish
 from raygan.engine.simulation import as_played, try_out
 from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.files import cache_problem
 from raygan.gan.steps import check_networks
 from raygan.run_folder import RunFolder, check_same_run, lasting
 from raygan.storage import Store
@@ -93,11 +94,18 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     check_weights(config)
     check_metrics(config)
     played = as_played(config)
+    if problem_of_cache := cache_problem():
+        for watcher in watchers:
+            watcher.on_event(problem_of_cache)
     for watcher in watchers:
         watcher.on_phase(f"loading {config.data.name}")
     images = load_data(played.data, config.seed)
     shards = split(images.labels, played.devices, played.data.partition, config.seed)
     check_networks(played, images.shape, int(shards.sizes.min()))
+    if played.eval.classifier is not None:
+        from raygan.engine.evaluation import check_classifier  # with metrics that a driver does not need otherwise
+
+        check_classifier(played, images)
     problem, clock = try_out(played, images, shards)
     folder = RunFolder(store.local)
     if resume:

@@ -1,26 +1,32 @@
 """A small classifier trained on a data set, whose features FD-clf compares.
 
-Trained once per content, settings and seed, then cached. Values depend on the classifier: never compare
-across data sets or classifiers; `digest` names the one in use.
+Trained once per content and settings, then cached, and kept with every run that it has measured. Values depend on the
+classifier: never compare across data sets or classifiers; `digest` names the one in use. Training gives other last bits
+on another kind of processor, so runs from two machines compare when both are given one file.
 """
 
 import hashlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from raygan.files import write_whole
+from raygan.errors import InputError
+from raygan.files import cache_folder, keep_in_cache, load_json, write_whole
 from raygan.rng import Role, stream, torch_seeded
 
 FEATURES = 128
 TRAINING_IMAGES = 20_000
+HELD_OUT_IMAGES = 5_000
+LEAST_STEPS = 200
 _BATCH = 100
-_VERSION = 1  # raise when network or training change, so that older caches are not used
+_VERSION = 2  # raise when network or training change, so that older caches are not used
 
 
 class Classifier(nn.Module):
@@ -30,6 +36,7 @@ class Classifier(nn.Module):
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
+        self.channels = channels
         layers: list[nn.Module] = []
         for before, after in ((channels, 16), (16, 32), (32, 64)):
             layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
@@ -44,54 +51,144 @@ class Classifier(nn.Module):
         return features
 
 
-def train_classifier(
-    images: np.ndarray, labels: np.ndarray, classes: int, epochs: int, cache: Path
-) -> tuple[Classifier, str]:
-    """The classifier of a data set, in evaluation mode, and the hash of its weights.
+@dataclass(frozen=True)
+class Yardstick:
+    """A trained classifier, and how far it is to be trusted."""
 
-    `images` (N, C, H, W) uint8, `labels` (N,). Read from the folder `cache` when it is there; the seed is
-    fixed, so that runs with different seeds share one yardstick.
+    network: Classifier
+    """In evaluation mode."""
+    classes: int
+    accuracy: float | None
+    """Share of the held-out images that it names right; None: too few of every class to hold any out."""
+    held_out: int
+    """Images that it was not trained on."""
+    chance: float
+    """Share of the largest class among all images: what naming it always comes to."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of the weights."""
+        hasher = hashlib.blake2b(digest_size=8)
+        for tensor in self.network.state_dict().values():
+            hasher.update(tensor.numpy().tobytes())
+        return hasher.hexdigest()
+
+    def weakness(self, images: int) -> str | None:
+        """Why distances on its features tell little of a set of so many images; None: nothing is known against it.
+
+        The bounds are ours: a held-out accuracy a quarter of the way from chance to 1, and an image per feature, below
+        which the features' covariance has no full rank.
+        """
+        least = self.chance + (1 - self.chance) / 4
+        if self.accuracy is None:
+            return "FD-clf is no yardstick here: no class has five images, so none could be held out to test it"
+        if self.accuracy < least:
+            return (
+                f"FD-clf is no yardstick here: its classifier names {self.accuracy:.0%} of {self.held_out:,} held-out "
+                f"images right, and {least:.0%} are needed"
+            )
+        if images < FEATURES:
+            return f"FD-clf is no yardstick here: {images:,} images are fewer than its {FEATURES} features"
+        return None
+
+
+def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int, epochs: int) -> Yardstick:
+    """The classifier of a data set.
+
+    `images` (N, C, H, W) uint8, `labels` (N,). Read from the cache when it is there; the seed is fixed, so that runs
+    with different seeds share one yardstick. A fifth of every class is held out, at most `HELD_OUT_IMAGES`; the rest is
+    passed over `epochs` times, and small sets more often, until `LEAST_STEPS` steps are taken: with fewer, noise is as
+    near to the data as the data are.
     """
     key = hashlib.blake2b(repr((_VERSION, images.shape, classes, epochs)).encode(), digest_size=16)
     key.update(np.ascontiguousarray(images).data)
     key.update(np.ascontiguousarray(labels).data)
-    path = cache / f"{key.hexdigest()}.safetensors"
+    name = f"{key.hexdigest()}.safetensors"
+    try:
+        return load_yardstick(cache_folder("classifiers") / name)
+    except InputError:  # absent, cut off by a full disk, or no cache
+        trained = _train(images, labels, classes, epochs)
+        keep_in_cache("classifiers", name, lambda aside: _write(trained, aside))
+        return trained
+
+
+def save_yardstick(yardstick: Yardstick, path: Path) -> None:
+    """Write one as safetensors, whole or not at all; the same one gives the same bytes."""
+    write_whole(path, lambda aside: _write(yardstick, aside))
+
+
+def _write(yardstick: Yardstick, path: Path) -> None:
+    network = yardstick.network
+    about = {
+        "channels": network.channels,
+        "classes": yardstick.classes,
+        "accuracy": yardstick.accuracy,
+        "held_out": yardstick.held_out,
+        "chance": yardstick.chance,
+    }
+    save_file(network.state_dict(), path, {"raygan": json.dumps(about, sort_keys=True)})
+
+
+def load_yardstick(path: Path) -> Yardstick:
+    """Read one that `save_yardstick` wrote. No code is loaded.
+
+    Raises:
+        InputError: it cannot be read, or holds something else; names the file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = load_json(file.metadata()["raygan"])
+            network = Classifier(int(about["channels"]), int(about["classes"]))
+            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        accuracy = None if about["accuracy"] is None else float(about["accuracy"])
+        held_out, chance = int(about["held_out"]), float(about["chance"])
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: no classifier that raygan wrote ({type(error).__name__})") from error
+    network.eval().requires_grad_(False)
+    return Yardstick(network, network.head.out_features, accuracy, held_out, chance)
+
+
+def _train(images: np.ndarray, labels: np.ndarray, classes: int, epochs: int) -> Yardstick:
     with torch_seeded(0, Role.CLASSIFIER):
         classifier = Classifier(images.shape[1], classes)
-    try:
-        classifier.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError):  # absent, or cut off by a full disk: train again
-        _train(classifier, images, labels, epochs)
-        write_whole(path, lambda aside: save_file(classifier.state_dict(), aside))
-    classifier.eval().requires_grad_(False)
-    return classifier, _digest(classifier)
-
-
-def _train(classifier: Classifier, images: np.ndarray, labels: np.ndarray, epochs: int) -> None:
     random = stream(0, Role.CLASSIFIER, round=1)
-    chosen = random.permutation(len(images))[:TRAINING_IMAGES]
-    steps = epochs * -(-len(chosen) // _BATCH)
+    order = random.permutation(len(images))
+    held = _held_out(labels, order)
+    chosen = order[~np.isin(order, held)][:TRAINING_IMAGES]
+    batches = -(-len(chosen) // _BATCH)
+    passes = max(epochs, -(-LEAST_STEPS // batches))
     optimizer = torch.optim.Adam(classifier.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=passes * batches)
     classifier.train()
-    for _ in range(epochs):
-        order = random.permutation(chosen)
-        for batch in np.array_split(order, -(-len(order) // _BATCH)):
+    for _ in range(passes):
+        for batch in np.array_split(random.permutation(chosen), batches):
             logits = classifier.head(classifier(scale(images[batch])))
             loss = F.cross_entropy(logits, torch.from_numpy(labels[batch]))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+    classifier.eval().requires_grad_(False)
+    counts = np.bincount(labels, minlength=classes)
+    accuracy = _accuracy(classifier, images[held], labels[held]) if len(held) else None
+    return Yardstick(classifier, classes, accuracy, len(held), float(counts.max() / counts.sum()))
+
+
+def _held_out(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Indices of the first fifth of every class in `order`, rounded down; of many, as many as are allowed."""
+    by_class = [order[labels[order] == label] for label in np.unique(labels)]
+    share = min(0.2, HELD_OUT_IMAGES / len(labels))
+    return np.concatenate([members[: int(share * len(members))] for members in by_class])
+
+
+def _accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
+    named = [
+        classifier.head(classifier(scale(part))).argmax(dim=1).numpy()
+        for part in np.array_split(images, -(-len(images) // _BATCH))
+    ]
+    return float((np.concatenate(named) == labels).mean())
 
 
 def scale(images: np.ndarray) -> Tensor:
     """uint8 pixels to float32 in [-1, 1]."""
     return torch.from_numpy(images).float().div_(127.5).sub_(1)
-
-
-def _digest(classifier: Classifier) -> str:
-    hasher = hashlib.blake2b(digest_size=8)
-    for tensor in classifier.state_dict().values():
-        hasher.update(tensor.numpy().tobytes())
-    return hasher.hexdigest()

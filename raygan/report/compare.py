@@ -1,6 +1,7 @@
 """Runs side by side: one self-contained HTML page and two CSV tables beside it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice, product
 from pathlib import Path
@@ -19,6 +20,7 @@ from raygan.report.settings import differing
 from raygan.report.sweep_results import shown
 from raygan.report.thinning import thinning_note
 from raygan.report.yardstick import what_it_depends_on
+from raygan.run_folder import Row
 
 _ALL_FRAMES = 120  # of all runs together, but ...
 _FEWEST_FRAMES = 6  # ... of a run, however many there are
@@ -37,12 +39,19 @@ class Comparison:
     """The table for a terminal."""
 
 
-def compare(folders: list[Path], out: Path, metric: str | None = None, target: float | None = None) -> Comparison:
+def compare(
+    folders: list[Path],
+    out: Path,
+    metric: str | None = None,
+    target: float | None = None,
+    anew: Sequence[Row] | None = None,
+) -> Comparison:
     """Compare the runs in `folders` by `metric` (lower is better) and by what it took them to reach `target`.
 
     Without a target, it is the lowest value that every run has reached by training and none had before; there is
     none if some run only got worse. `out` is the page; a line per run goes to `out` with the ending .csv, the curves
-    to -curves.csv.
+    to -curves.csv. `anew` is what was measured of each run's last generator since, with one classifier: the curves are
+    then these points, and there is no target.
 
     Raises:
         InputError: a folder is no run or not evaluated, runs that do not compare, or `out` is no page that can be
@@ -50,12 +59,15 @@ def compare(folders: list[Path], out: Path, metric: str | None = None, target: f
     """
     if out.suffix != ".html":
         raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
-    runs = read_runs(folders)
+    if anew is not None and target is not None:
+        raise InputError("--target: with --classifier only last generators are measured; leave one of them out")
+    runs = read_runs(folders, anew)
     metric = common_metric(runs, metric)
     _check_target(target, metric)
-    target, chosen = (hardest_common_target(runs, metric), True) if target is None else (target, False)
+    chosen = target is None and anew is None
+    target = hardest_common_target(runs, metric) if chosen else target
     notes = _notes(runs, metric, target)
-    aim = _aim(target, chosen)
+    aim = _aim(target, chosen) if anew is None else "The last generators were measured anew; earlier ones are not kept."
     table = summary(runs, metric, target)
     alike, differ = _split(table)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)

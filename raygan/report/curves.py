@@ -1,6 +1,7 @@
 """Learning curves of finished or running runs, and what it took them to reach a target."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from raygan.run_folder import Row, RunFolder, flatten
 
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
+_SENT = ["bytes_up", "bytes_down", "bytes_swap"]
 _SAME_YARDSTICK = ("eval_samples", "classifier", "reference_images")
-_NUMBERS = ("round", "sim_s", "bytes_up", "bytes_down", "bytes_swap", "eval_samples", "reference_images", *MEASURES)
+_NUMBERS = ("round", "sim_s", *_SENT, "eval_samples", "reference_images", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,26 @@ class Run:
         return after if len(after) else self.curve[metric]
 
 
-def read_runs(folders: list[Path]) -> list[Run]:
+def read_runs(folders: list[Path], anew: Sequence[Row] | None = None) -> list[Run]:
     """The runs in `folders`, named by as much of their paths as tells them apart.
+
+    `anew`: what was measured of each one's last generator since; its curve is then that one point.
 
     Raises:
         InputError: not a run folder, nothing evaluated yet, or runs measured by different yardsticks.
     """
     roots = [folder.resolve() for folder in folders]
     runs = [_read(root, name) for root, name in zip(roots, _names(roots), strict=True)]
+    if anew is not None:
+        runs = [replace(run, curve=_last_point(run, row)) for run, row in zip(runs, anew, strict=True)]
     check_same_yardstick(runs)
     return runs
+
+
+def _last_point(run: Run, measured: Row) -> pd.DataFrame:
+    """The costs of a run's last round, and what was measured after it."""
+    rows = [{key: row.get(key) for key in ("round", "sim_s", *_SENT)} for row in run.folder.rows()]
+    return curve_of([*rows[:-1], rows[-1] | measured])
 
 
 def check_same_yardstick(runs: list[Run]) -> None:
@@ -70,13 +82,18 @@ def check_same_yardstick(runs: list[Run]) -> None:
                 raise InputError(
                     f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
                 )
-    if all("classifier" not in run.curve for run in runs):
-        _check_same_data(runs)
+    _check_same_data(runs)
 
 
 def _check_same_data(runs: list[Run]) -> None:
-    """A classifier tells its data; without one, the hash of the content does, wherever it lay."""
+    """The hash of the content tells, wherever it lay; where it is not recorded, the settings do.
+
+    A classifier that was trained on the data tells, too, unless it was given (`eval.classifier`).
+    """
     first, *others = runs
+    trained_there = all("classifier" in run.curve and run.config.eval.classifier is None for run in runs)
+    if trained_there:
+        return
     mine = first.folder.data_digest()
     for run in others:
         theirs = run.folder.data_digest()
@@ -152,7 +169,7 @@ def curve_of(rows: list[Row]) -> pd.DataFrame:
         return pd.DataFrame()
     for column in table.columns.intersection(_NUMBERS):
         table[column] = pd.to_numeric(table[column])
-    sent = table.reindex(columns=["bytes_up", "bytes_down", "bytes_swap"]).fillna(0).cumsum()
+    sent = table.reindex(columns=_SENT).fillna(0).cumsum()
     table["megabytes"] = sent.sum(axis=1) / 1e6
     return table[table["eval_samples"].notna()].reset_index(drop=True)
 

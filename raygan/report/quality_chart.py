@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from raygan.measures import RAW
 from raygan.report.curves import AXES
 from raygan.report.page import chart
 from raygan.report.quality import direction, measure_of
 from raygan.report.thinning import thinned
+from raygan.report.yardstick import floor_of
 
 _MOST_MARKS = 100  # of a line; more would hide it
 _DIGITS = 6  # of the numbers in a page
@@ -59,7 +61,9 @@ def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, flo
     parts = [_known(line.curve, line.columns.get(name, name)) for line in lines]
     values = pd.concat([values for _, values in parts])
     goal = target[1] if target is not None and target[0] == name else None
-    positive = len(values) and values.min() > 0 and (goal is None or goal > 0)
+    floors = {floor_of(line.curve) for line in lines} if name.removesuffix(RAW) == "fd_clf" else {None}
+    floor = floors.pop() if len(floors) == 1 else None
+    positive = len(values) and values.min() > 0 and all(value is None or value > 0 for value in (goal, floor))
     log = bool(positive and values.max() >= _DECADE * values.min())
     title = measure_of(name).title
     return {
@@ -70,6 +74,7 @@ def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, flo
         "x": {axis: [_short(curve[axis]) for curve, _ in parts] for axis in axes},
         "y": [_short(values) for _, values in parts],
         "target": goal,
+        "floor": None if floor is None else float(f"{floor:.{_DIGITS}g}"),
     }
 
 

@@ -1,5 +1,6 @@
 """What measurements depend on: they compare only where it is the same, but for the seed."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Real
@@ -7,6 +8,7 @@ from numbers import Real
 import pandas as pd
 
 from raygan.measures import YARDSTICK
+from raygan.report.sweep_results import shown
 
 _SAYS = {
     "eval_samples": "{} generated samples",
@@ -30,7 +32,35 @@ def what_it_depends_on(curves: Sequence[pd.DataFrame], points: bool) -> str:
     if len(values["eval_seed"]) > 1:
         words.append("each run's own evaluation seed")
     but = "but for the seed, which only draws the samples"
-    return f"Measured with {', '.join(words)}; distances compare only where these are the same, {but}."
+    measured = f"Measured with {', '.join(words)}; distances compare only where these are the same, {but}."
+    return " ".join([measured, *_what_it_is_worth(curves)])
+
+
+def floor_of(curve: pd.DataFrame) -> float | None:
+    """FD-clf of real images against other real ones, as the last evaluation has it; None: it does not say."""
+    value = curve.iloc[-1].get("fd_clf_floor") if len(curve) else None
+    return float(value) if isinstance(value, Real) and math.isfinite(value) else None
+
+
+def _what_it_is_worth(curves: Sequence[pd.DataFrame]) -> list[str]:
+    """Sentences on the classifier and on the floor, where they are alike in all curves."""
+    rows = [curve.iloc[-1] for curve in curves]
+    said = []
+    accuracies = {(row.get("classifier_accuracy"), row.get("classifier_held_out")) for row in rows}
+    if len(accuracies) == 1:
+        ((accuracy, held_out),) = accuracies
+        if isinstance(accuracy, Real) and math.isfinite(accuracy):
+            said.append(f"The classifier names {float(accuracy):.0%} of {held_out:,.0f} held-out images right.")
+    floors = {(floor_of(curve), curve.iloc[-1].get("floor_images")) for curve in curves}
+    if len(floors) == 1 and (floor := floor_of(curves[0])) is not None:
+        images = curves[0].iloc[-1].get("floor_images")
+        said.append(
+            f"FD-clf of {images:,.0f} real images against the others is {shown(floor)}: the floor, which a generator "
+            "as good as the data would come to."
+        )
+    weak = {row.get("yardstick") for row in rows} - {None}
+    said += [f"{one}." for one in sorted(str(one) for one in weak if isinstance(one, str))]
+    return said
 
 
 def changes_on_the_way(curve: pd.DataFrame) -> str | None:

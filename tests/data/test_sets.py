@@ -1,5 +1,7 @@
+import errno
 import gzip
 import io
+import os
 import struct
 import tarfile
 
@@ -7,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import raygan
 from raygan import InputError, load_config
 from raygan.data import folder as folder_set
 from raygan.data import load_data
 from raygan.data.gaussians import centres
 from raygan.data.idx import DEBIAN_FASHION_MNIST
-from tests.helpers import SHARED_CIFAR
+from raygan.files import cache_problem
+from tests.helpers import SHARED_CIFAR, Watch, tiny
 
 
 def load(*words):
@@ -184,3 +188,33 @@ def test_a_data_set_of_ones_own():
 def test_a_missing_root_is_named(tmp_path, name):
     with pytest.raises(InputError, match=r"data\.root: .*nowhere"):
         load(f"data.name={name}", f"data.root={tmp_path / 'nowhere'}")
+
+
+@pytest.mark.parametrize("how", ["absent", "full", "damaged"])
+def test_without_a_cache_data_is_decoded_anew(tree, tmp_path, monkeypatch, how):
+    """A cache is a convenience. (Root may write anywhere, so the folder is made impossible.)"""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path / ("file" if how == "absent" else "cache")))
+    words = ("data.name=folder", f"data.root={tree}")
+    if how == "full":
+        monkeypatch.setattr("raygan.files.write_whole", full_disk)
+    first = load(*words)
+    if how == "damaged":
+        (kept,) = (tmp_path / "cache" / "images").iterdir()
+        kept.write_bytes(kept.read_bytes()[:90])
+    assert load(*words).digest == first.digest
+
+
+def full_disk(path, write):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_it_is_said_before_a_run_begins_that_nothing_is_cached(tmp_path, monkeypatch):
+    assert cache_problem() is None
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path / "file"))
+    watch = Watch()
+    raygan.train(tiny("rounds=1"), tmp_path / "run", watchers=[watch])
+    (said,) = [text for text in watch.phases if "nothing is kept in the cache" in text]
+    assert watch.phases.index(said) < watch.phases.index("training")
+    assert "RAYGAN_CACHE names another folder" in said

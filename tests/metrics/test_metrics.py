@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from raygan import InputError
 from raygan.config.data import Digits
 from raygan.data import load_data
 from raygan.metrics.classes import Classes
-from raygan.metrics.classifier import scale, train_classifier
+from raygan.metrics.classifier import load_yardstick, save_yardstick, scale, train_classifier
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.kernel import Kernel
 from raygan.metrics.manifold import Manifold
@@ -31,26 +33,76 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def classifier(digits, tmp_path_factory):
-    return train_classifier(digits.images, digits.labels, 10, 3, tmp_path_factory.mktemp("classifiers"))
+def yardstick(digits):
+    return train_classifier(digits.images, digits.labels, 10, 3)
 
 
-def test_the_classifier_knows_its_data(digits, classifier):
-    network, _ = classifier
+@pytest.fixture(scope="module")
+def classifier(yardstick):
+    return yardstick.network
+
+
+def test_the_classifier_knows_its_data(digits, yardstick):
+    network = yardstick.network
     right = network.head(network(scale(digits.images))).argmax(dim=1).numpy() == digits.labels
     assert right.mean() > 0.97
+    assert yardstick.held_out == sum(np.bincount(digits.labels) // 5), "a fifth of every class"
+    assert 0.9 < yardstick.accuracy < 1
+    assert yardstick.chance == 183 / 1797
+    assert yardstick.weakness(len(digits)) is None
 
 
-def test_the_classifier_is_trained_once_and_always_the_same(digits, classifier, tmp_path):
+def test_the_classifier_is_trained_once_and_always_the_same(digits, yardstick, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path))
     images, labels = digits.images[:300], digits.labels[:300]
-    _, first = train_classifier(images, labels, 10, 1, tmp_path)
-    (cached,) = tmp_path.iterdir()
-    stamp = cached.stat().st_mtime_ns
-    _, again = train_classifier(images, labels, 10, 1, tmp_path)
+    first = train_classifier(images, labels, 10, 1)
+    (cached,) = (tmp_path / "classifiers").iterdir()
+    stamp, content = cached.stat().st_mtime_ns, cached.read_bytes()
+    again = train_classifier(images, labels, 10, 1)
     assert cached.stat().st_mtime_ns == stamp
-    cached.write_bytes(cached.read_bytes()[:100])
-    _, repaired = train_classifier(images, labels, 10, 1, tmp_path)
-    assert first == again == repaired != classifier[1]
+    assert (again.accuracy, again.held_out, again.chance) == (first.accuracy, first.held_out, first.chance)
+    cached.write_bytes(content[:100])
+    repaired = train_classifier(images, labels, 10, 1)
+    assert first.digest == again.digest == repaired.digest != yardstick.digest
+    assert cached.read_bytes() == content
+
+
+def test_a_classifier_is_kept_to_the_bit_and_anything_else_refused(yardstick, tmp_path):
+    save_yardstick(yardstick, tmp_path / "kept")
+    kept = load_yardstick(tmp_path / "kept")
+    assert kept.digest == yardstick.digest
+    assert (kept.accuracy, kept.held_out, kept.chance, kept.classes) == (
+        *(yardstick.accuracy, yardstick.held_out, yardstick.chance),
+        10,
+    )
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other")
+    (tmp_path / "text").write_text("no")
+    for name in ("other", "text", "absent"):
+        with pytest.raises(InputError, match=f"{name}: no classifier that raygan wrote"):
+            load_yardstick(tmp_path / name)
+
+
+@pytest.mark.parametrize("count", [40, 100, 300, 1000])
+def test_noise_is_farther_than_real_images_that_are_held_out(digits, count):
+    random = np.random.default_rng(count)
+    images, labels = digits.images[:count], digits.labels[:count]
+    network = train_classifier(images, labels, 10, 1).network
+    order = random.permutation(count)
+    half, other = images[order[: count // 2]], images[order[count // 2 :]]
+    distance = Frechet(network(scale(half)))
+    noise = torch.from_numpy(random.uniform(-1, 1, other.shape).astype(np.float32))
+    held_out = distance.measure(network(scale(other)))["fd"]
+    assert distance.measure(network(noise))["fd"] > 2 * held_out
+
+
+def test_a_classifier_that_is_no_yardstick_says_so(digits):
+    few = train_classifier(digits.images[:100], digits.labels[:100], 10, 1)
+    assert few.weakness(100) == "FD-clf is no yardstick here: 100 images are fewer than its 128 features"
+    random = np.random.default_rng(0)
+    nonsense = train_classifier(digits.images, random.permutation(digits.labels), 10, 1)
+    assert "held-out images right, and 33% are needed" in nonsense.weakness(1797)
+    unseen = train_classifier(digits.images[:9], digits.labels[:9], 10, 1)
+    assert "no class has five images" in unseen.weakness(9)
 
 
 def fd(classifier, real, generated):
@@ -59,7 +111,7 @@ def fd(classifier, real, generated):
 
 
 def test_fd_clf_is_the_frechet_formula(digits, classifier):
-    network, _ = classifier
+    network = classifier
     real, other = scale(digits.images[:900]), scale(digits.images[900:])
     a, b = (network(images).double().numpy() for images in (real, other))
     covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
@@ -72,7 +124,7 @@ def test_fd_clf_is_the_frechet_formula(digits, classifier):
 
 
 def test_fd_clf_grows_with_noise_and_with_missing_classes(digits, classifier):
-    network, clean = classifier[0], scale(digits.images)
+    network, clean = classifier, scale(digits.images)
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32))
     values = [fd(network, clean, clean + level * noise) for level in (0.0, 0.1, 0.3, 0.9)]
     assert values == sorted(values)
@@ -81,7 +133,7 @@ def test_fd_clf_grows_with_noise_and_with_missing_classes(digits, classifier):
 
 
 def test_class_shares_are_counted(digits, classifier):
-    network, _ = classifier
+    network = classifier
     threes = network.head(network(scale(digits.images[digits.labels == 3])))
     found = Classes(threes).measure(threes)
     assert found["class_shares"][3] > 0.95

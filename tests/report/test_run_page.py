@@ -112,6 +112,7 @@ def test_what_can_be_moved_is_what_was_measured(tmp_path):
         "x": {"round": [[0, 5, 10]] * 2, "megabytes": [[0, 15, 30]] * 2, "sim_s": [[0, 10, 20]] * 2},
         "y": [[200, 50, 20], [100, 25, 10]],
         "target": None,
+        "floor": None,
     }
     assert choices["measures"]["classes_found"]["log"] is False
 
