@@ -79,7 +79,8 @@ class ServerSide(ABC):
         self.config = config
         self.torch_device = torch_device
         self.networks: Networks = build_networks(config, shape, torch_device)
-        self.ema = self.networks.generator.vector.clone()
+        self.ema = self.networks.generator.averaged.clone()
+        """The moving average of the generator's parameters and buffers; what follows from them is made of it."""
 
     @property
     @abstractmethod
@@ -108,11 +109,15 @@ class ServerSide(ABC):
 
     def update_ema(self, steps: int = 1) -> None:
         """Move the average towards the generator as it is, buffers too, as `steps` steps there would."""
-        self.ema.lerp_(self.networks.generator.vector, 1 - self.config.gan.ema**steps)
+        self.ema.lerp_(self.networks.generator.averaged, 1 - self.config.gan.ema**steps)
 
     def generators(self) -> State:
-        """The generator as it is and its moving average, each (|G| + buffers,) float32."""
-        return {"raw": self.networks.generator.dump(), "ema": array_of(self.ema)}
+        """The generator as it is and its moving average, each (|G| + buffers,) float32, to be measured and saved.
+
+        Derived buffers are recomputed for both: those of the generator in training lag a step behind.
+        """
+        generator = self.networks.generator
+        return {"raw": generator.completed(generator.averaged.clone()), "ema": generator.completed(self.ema)}
 
     def state(self) -> State:
         """Everything that later rounds depend on."""

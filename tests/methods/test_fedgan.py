@@ -98,7 +98,7 @@ def test_both_networks_are_averaged_by_the_formula(weights, expected):
         assert update.vector.shape == (server.side.update_size,)
         vectors.append(update.vector)
     server.round(1, [contribution])
-    mean = server.down(2)
+    mean = server.side.reference(2)
     for index in range(0, len(mean), 97):
         exact = sum(Fraction(float(v[index])) * w for v, w in zip(vectors, expected, strict=True)) / sum(expected)
         assert float(mean[index]) == pytest.approx(float(exact), rel=1e-7, abs=1e-12)
