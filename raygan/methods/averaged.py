@@ -33,34 +33,34 @@ class AveragedDevice(DeviceSide):
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` discriminator steps from the global one, the generator frozen (our reading)."""
-        generator, derived, received = self._parts(down)
+        generator, shared, derived, moments = self._parts(down)
         self.networks.generator.load(generator)
-        self._load(derived, received, state)
+        self._load(shared, derived, moments, state)
         loss = self._train(shard, round)
         vector = self._message()
         if self.config.averaged.upload == "delta":
-            vector -= received
+            vector -= np.concatenate([shared, moments])
         update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": loss})
         return update, self._kept()
 
-    def _parts(self, down: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The generator, what follows from the discriminator, and of it and its moments what a mean is taken of."""
-        first = self.networks.generator.vector.numel()
-        second = first + self.networks.discriminator.derived.numel()
-        return down[:first], down[first:second], down[second:]
+    def _parts(self, down: np.ndarray) -> list[np.ndarray]:
+        """Generator; of the discriminator what is averaged, and what follows from it; averaged moments."""
+        discriminator = self.networks.discriminator
+        shared = _shared_size(discriminator, self.config)
+        sizes = [self.networks.generator.vector.numel(), shared, discriminator.derived.numel()]
+        return np.split(down, np.cumsum(sizes))
 
-    def _load(self, derived: np.ndarray, received: np.ndarray, state: State) -> None:
+    def _load(self, shared: np.ndarray, derived: np.ndarray, moments: np.ndarray, state: State) -> None:
         discriminator, switches = self.networks.discriminator, self.config.averaged
-        size = _shared_size(discriminator, self.config)
         with torch.no_grad():
-            fill(discriminator.vector[:size], received[:size])
+            fill(discriminator.vector[: len(shared)], shared)
             fill(discriminator.derived, derived)
             if switches.buffers == "reset" or (switches.buffers == "local" and "buffers" not in state):
                 discriminator.buffers.copy_(self._initial_buffers)
             elif switches.buffers == "local":
                 fill(discriminator.buffers, state["buffers"])
         if switches.optimizer_state == "average":
-            self._optimizer.load(received[size:])
+            self._optimizer.load(moments)
         else:
             self._optimizer.load(state.get("optimizer"))
 
@@ -119,10 +119,11 @@ class AveragedServer(GeneratorServer):
         return Traffic(down=generator.num_parameters + up, up=up, broadcast=True)
 
     def down(self, round: int) -> np.ndarray:
-        """Generator, then the discriminator's derived buffers, then the rest of it, then averaged moments."""
+        """Generator, then of the discriminator what is averaged and what follows from it, then averaged moments."""
         discriminator = self.networks.discriminator
-        self._sent = np.concatenate([array_of(discriminator.vector[: self._shared_size]), self._moments])
-        return np.concatenate([self.networks.generator.dump(), array_of(discriminator.derived), self._sent])
+        shared = array_of(discriminator.vector[: self._shared_size])
+        self._sent = np.concatenate([shared, self._moments])
+        return np.concatenate([self.networks.generator.dump(), shared, array_of(discriminator.derived), self._moments])
 
     def reference(self, round: int) -> np.ndarray:
         """What went down to be trained; nought where only the difference to it comes up."""

@@ -187,7 +187,7 @@ def test_reset_moments_are_fresh_every_round():
 def test_averaged_moments_travel_with_the_discriminator():
     config = tiny("averaged.optimizer_state=average")
     host, server = parties(config, [20, 20, 20])
-    size = server.side.networks.discriminator.vector.numel()
+    size = server.side.networks.discriminator.num_averaged
     contribution, _ = host.round(1, server.side.down(1), host.devices)
     server.round(1, [contribution])
     moments = server.side.down(1)[-(server.side.update_size - size) :]
