@@ -1,6 +1,7 @@
 """A network whose whole state is one flat vector: what travels, is averaged, and is saved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -80,15 +81,18 @@ class FlatModule:
             fill(self.vector[: len(averaged)], averaged)
         self.refresh()
 
-    @torch.no_grad()
-    def completed(self, averaged: Tensor) -> np.ndarray:
-        """The whole vector of the network of a mean, (num_averaged,), as a new array. This network stays as it is."""
-        kept = self.vector.clone()
-        self.averaged.copy_(averaged)
-        self.refresh()
-        whole = self.dump()
-        self.vector.copy_(kept)
-        return whole
+    @contextmanager
+    def holding(self, averaged: Tensor) -> Iterator[None]:
+        """Inside, be the network of a mean, (num_averaged,), and of what follows from it; then as before."""
+        with torch.no_grad():
+            kept = self.vector.clone()
+            self.averaged.copy_(averaged)
+            self.refresh()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                self.vector.copy_(kept)
 
     def load(self, vector: np.ndarray) -> None:
         """Copy a (size,) float32 vector in. The array (a shared, read-only one as a rule) is not kept."""

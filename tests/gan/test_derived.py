@@ -124,7 +124,8 @@ def test_networks_of_ones_own(kind, vectors):
     assert one.num_averaged + vectors == one.vector.numel()
     kept = one.dump()
     mean = (one.averaged + other.averaged) / 2
-    whole = one.completed(mean)
+    with one.holding(mean):
+        whole = one.dump()
     assert np.array_equal(one.dump(), kept)
     other.take_over(mean.numpy())
     assert np.array_equal(other.dump(), whole)
