@@ -75,7 +75,7 @@ class LearningRates(Section):
 
 
 class Adam(LearningRates):
-    """Adam (arXiv 1412.6980)."""
+    """Adam (arXiv 1412.6980), with epsilon 1e-8."""
 
     name: Literal["adam"] = "adam"
     lr: Positive = 2e-3
@@ -87,7 +87,7 @@ class Adam(LearningRates):
 
 
 class Sgd(LearningRates):
-    """Stochastic gradient descent."""
+    """Stochastic gradient descent, without weight decay."""
 
     name: Literal["sgd"] = "sgd"
     lr: Positive = 1e-2

@@ -215,6 +215,31 @@ def test_buffers_averaged_local_or_reset():
     assert reset.side.update_size == local.side.update_size
 
 
+@pytest.mark.parametrize("buffers", ["average", "local", "reset"])
+@pytest.mark.parametrize("schedule", ["serial", "parallel"])
+def test_generator_steps_move_the_global_discriminators_buffers(schedule, buffers):
+    """Those of the new average in serial, of the old one in parallel; the server's own where none are sent."""
+    config = tiny(f"schedule={schedule}", f"averaged.buffers={buffers}", "gan.discriminator_norm=batch")
+    host, server = parties(config, [20, 20, 20])
+    discriminator = server.side.networks.discriminator
+    initial, down = discriminator.buffers.clone(), server.side.down(1)
+    contribution, _ = host.round(1, down, host.devices)
+    sent = []
+    for device in range(3):
+        with threads(1):
+            update, _ = Averaged.device(config, SHAPE, CPU).update(host.shards[device], 1, down, {})
+        sent.append(update.vector[discriminator.num_parameters :])
+    server.round(1, [contribution])
+    moved = discriminator.buffers.numpy()
+    if buffers == "average":
+        assert np.allclose(moved, np.mean(sent, axis=0), atol=1e-6) == (schedule == "parallel")
+        assert np.array_equal(server.side.down(2)[-len(moved) :], moved)
+    else:
+        assert all(len(one) == 0 for one in sent)
+        assert not np.allclose(moved, initial)
+        assert len(down) == server.side.networks.generator.vector.numel() + discriminator.num_parameters
+
+
 def test_traffic_is_both_networks_down_and_the_discriminator_up():
     gan = ["gan.latent=100", "gan.generator_width=64", "gan.discriminator_width=64", "gan.discriminator_norm=batch"]
     server = Averaged.server(tiny(*gan), (3, 64, 64), CPU)
