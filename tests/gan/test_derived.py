@@ -12,6 +12,8 @@ from raygan.config.gan import Gan
 from raygan.gan import dcgan, mlp
 from raygan.gan.derived import refresh, singular_vectors
 from raygan.gan.flat import FlatModule
+from raygan.gan.steps import check_networks
+from tests.helpers import tiny
 
 CPU = torch.device("cpu")
 
@@ -63,7 +65,7 @@ def test_they_do_not_depend_on_threads_or_on_what_was_there_before():
 
 
 @pytest.mark.parametrize("network", [dcgan.Generator, dcgan.Discriminator, mlp.Generator, mlp.Discriminator])
-@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 28, 28)])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 28, 28), (3, 64, 64)])
 def test_initial_networks_have_norm_1(network, shape):
     module = network(shape, Gan(latent=8, generator_norm="spectral", discriminator_norm="spectral"))
     if network in (mlp.Generator, mlp.Discriminator):
@@ -73,6 +75,25 @@ def test_initial_networks_have_norm_1(network, shape):
     for layer in layers:
         matrix = layer.parametrizations.weight[0]._reshape_weight_to_matrix(layer.weight)
         assert largest(matrix) == pytest.approx(1, abs=0.01)
+
+
+class Discriminator(nn.Module):
+    """Cannot recompute what it says follows from its parameters."""
+
+    derived_buffers = ("scale",)
+
+    def __init__(self, shape, gan):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1))
+
+    def refresh(self):
+        raise ZeroDivisionError("no scale")
+
+
+def test_a_run_says_which_network_cannot_recompute_what_follows_from_it():
+    config = tiny("gan.discriminator=tests.gan.test_derived:Discriminator")
+    with pytest.raises(InputError, match=r"^gan.discriminator: its derived buffers cannot be recomputed: no scale$"):
+        check_networks(config, (1, 16, 16), 8)
 
 
 class Hooked(nn.Sequential):
