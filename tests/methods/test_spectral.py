@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from raygan.engine.generator_file import load_generator, save_generator
 from raygan.engine.simulation import as_played
 from raygan.gan.steps import build_networks, discriminator_step
 from tests.helpers import tiny
@@ -103,3 +104,13 @@ def test_vectors_are_not_averaged_but_go_down_with_the_weights_that_they_follow_
         expected.take_over(network.dump()[: network.num_averaged])
         assert np.array_equal(expected.dump(), network.dump())
     assert len(server.down(2)) == networks.generator.vector.numel() + networks.discriminator.vector.numel()
+
+
+def test_a_file_whose_vectors_were_averaged_is_read_right(tmp_path):
+    config = tiny(*SPECTRAL)
+    network = build_networks(config, SHAPE, CPU).generator
+    right = network.dump()
+    network.derived.mul_(0.3)
+    save_generator(tmp_path / "generator.safetensors", {"raw": right, "ema": network.dump()}, config.gan, SHAPE, 1)
+    for weights in ("raw", "ema"):
+        assert np.array_equal(load_generator(tmp_path / "generator.safetensors", weights).network.dump(), right)
