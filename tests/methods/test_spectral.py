@@ -42,13 +42,23 @@ METHODS = {
     "mdgan": ["method=mdgan", "mdgan.swap_epochs=null"],
     "centralized": ["method=centralized", "generator_steps=2"],
 }
-SLOW = ["parallel local", "parallel reset", "several steps", "median"]
+QUICK = {
+    ("averaged average", 0.999),
+    ("averaged local", 0.9),
+    ("averaged reset", 0.9),
+    ("parallel", 0.9),
+    ("fedgan", 0.999),
+    ("mdgan", 0.9),
+    ("centralized", 0.9),
+}
+CASES = [
+    pytest.param(words, ema, id=f"{name}, {ema}", marks=[] if (name, ema) in QUICK else pytest.mark.slow)
+    for name, words in METHODS.items()
+    for ema in (0.9, 0.98, 0.999)
+]
 
 
-@pytest.mark.parametrize("ema", [0.9, 0.999])
-@pytest.mark.parametrize(
-    "words", [pytest.param(words, id=n, marks=[pytest.mark.slow] * (n in SLOW)) for n, words in METHODS.items()]
-)
+@pytest.mark.parametrize(("words", "ema"), CASES)
 def test_after_sixty_rounds_every_layer_of_every_network_has_norm_1(words, ema):
     config = as_played(tiny(*SPECTRAL, f"gan.ema={ema}", *words))
     side = play(config, [20, 20, 20] if config.devices > 1 else [60], 60)
