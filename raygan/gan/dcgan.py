@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
 from raygan.gan.convolutions import FromPoint, ToGrey, ToPoint
-from raygan.gan.derived import refresh
+from raygan.gan.derived import Derived
 
 _SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4}  # side of the innermost feature map; each layer doubles it
 
@@ -98,4 +98,4 @@ def _initialise(network: nn.Module) -> None:
         else:
             nn.init.normal_(parameter, 1.0, 0.02)
     network.to(memory_format=torch.channels_last)
-    refresh(network)
+    Derived(network).refresh()

@@ -27,45 +27,63 @@ from raygan.rng import Role, stream
 _KRYLOV = 24  # powers of the matrix that are looked at
 
 
-def derived_buffers(network: nn.Module) -> list[Tensor]:
-    """The floating-point buffers of a network that follow from its parameters.
+class Derived:
+    """What in a network follows from its parameters; the network is searched once."""
 
-    Raises:
-        InputError: a module names one that it does not have, or cannot recompute it.
-    """
-    found = [buffer for norm, _ in _parametrisations(network) for buffer in norm.buffers(recurse=False)]
-    for module, hook in _hooks(network):
-        found += [getattr(module, f"{hook.name}_u"), getattr(module, f"{hook.name}_v")]
-    for module in _own(network):
-        own = dict(module.named_buffers(recurse=False))
-        for name in _named(module):
-            if name not in own:
-                raise InputError(
-                    f"{type(module).__name__}.derived_buffers: {name!r} is no buffer of it; known: {', '.join(own)}"
-                )
-            found.append(own[name])
-    return [buffer for buffer in found if buffer.is_floating_point()]
+    def __init__(self, network: nn.Module) -> None:
+        """Raises InputError: a module names a buffer that it does not have, or cannot recompute it."""
+        modules = list(network.modules())
+        lists = [module for module in modules if isinstance(module, ParametrizationList)]
+        self._chains = [chain for chain in lists if any(isinstance(norm, _SpectralNorm) for norm in chain.children())]
+        self._hooks = [
+            (module, hook)
+            for module in modules
+            for hook in module._forward_pre_hooks.values()
+            if isinstance(hook, SpectralNormHook)
+        ]
+        self._own = [module for module in modules if _named(module)]
+        self.buffers = [buffer for buffer in self._found() if buffer.is_floating_point()]
+        """The floating-point ones."""
 
+    def _found(self) -> Iterator[Tensor]:
+        for chain in self._chains:
+            for norm, _ in _normalised(chain):
+                yield from norm.buffers(recurse=False)
+        for module, hook in self._hooks:
+            yield from (getattr(module, f"{hook.name}_u"), getattr(module, f"{hook.name}_v"))
+        for module in self._own:
+            buffers, kind = dict(module.named_buffers(recurse=False)), type(module).__name__
+            if not callable(getattr(module, "refresh", None)):
+                raise InputError(f"{kind}.derived_buffers: it also needs a method refresh()")
+            for name in _named(module):
+                if name not in buffers:
+                    raise InputError(
+                        f"{kind}.derived_buffers: {name!r} is no buffer of it; known: {', '.join(buffers) or 'none'}"
+                    )
+                yield buffers[name]
 
-@torch.no_grad()
-def refresh(network: nn.Module) -> None:
-    """Recompute every derived buffer of a network from its parameters, in place.
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Recompute every one from the parameters, in place.
 
-    With one thread: the bits are the same for every party, whatever the threads that it trains with.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for norm, matrix in _parametrisations(network):
-            _set(norm._u, norm._v, matrix)
-        for module, hook in _hooks(network):
-            matrix = hook.reshape_weight_to_matrix(getattr(module, f"{hook.name}_orig"))
-            _set(getattr(module, f"{hook.name}_u"), getattr(module, f"{hook.name}_v"), matrix)
-        for module in _own(network):
-            recompute: Callable[[], None] = module.refresh  # type: ignore[assignment]
-            recompute()
-    finally:
-        torch.set_num_threads(threads)
+        With one thread: the bits are the same for every party, whatever the threads that it trains with.
+        """
+        if not (self._chains or self._hooks or self._own):
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            for chain in self._chains:
+                for norm, matrix in _normalised(chain):
+                    _set(norm._u, norm._v, matrix)
+            for module, hook in self._hooks:
+                matrix = hook.reshape_weight_to_matrix(getattr(module, f"{hook.name}_orig"))
+                _set(getattr(module, f"{hook.name}_u"), getattr(module, f"{hook.name}_v"), matrix)
+            for module in self._own:
+                recompute: Callable[[], None] = module.refresh  # type: ignore[assignment]
+                recompute()
+        finally:
+            torch.set_num_threads(threads)
 
 
 def singular_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,10 +108,11 @@ def singular_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     scaled = matrix / largest.clamp_min(torch.finfo(matrix.dtype).tiny)
     across = scaled.t()
     start = _start(height).to(scaled.device)
-    basis = _krylov_basis(scaled, start) if height > _KRYLOV else torch.eye(height, device=scaled.device)
-    seen = torch.stack([torch.mv(across, direction) for direction in basis.t()], 1)
-    within = torch.linalg.svd(torch.linalg.qr(seen, mode="r").R).Vh[0]
-    found = torch.mv(basis, within)
+    if height > _KRYLOV:
+        basis = _krylov_basis(scaled, start)
+        found = torch.mv(basis, _largest(torch.stack([torch.mv(across, direction) for direction in basis.t()], 1)))
+    else:
+        found = _largest(across)
     found = torch.where(torch.dot(found, start) < 0, -found, found)  # of the two signs the one near the start
     v = _unit(torch.mv(across, found))
     u = _unit(torch.mv(scaled, v))
@@ -109,6 +128,12 @@ def _krylov_basis(matrix: Tensor, x: Tensor) -> Tensor:
         powers.append(x)
     basis: Tensor = torch.linalg.qr(torch.stack(powers, 1)).Q
     return basis
+
+
+def _largest(tall: Tensor) -> Tensor:
+    """The right singular vector of the largest singular value, (m,) of (n, m) with n >= m."""
+    vector: Tensor = torch.linalg.svd(torch.linalg.qr(tall, mode="r").R).Vh[0]
+    return vector
 
 
 def _set(u: Tensor, v: Tensor, matrix: Tensor) -> None:
@@ -127,37 +152,14 @@ def _start(size: int) -> Tensor:
     return _unit(torch.from_numpy(stream(0, Role.POWER_METHOD).standard_normal(size).astype(np.float32)))
 
 
-def _own(network: nn.Module) -> list[nn.Module]:
-    """Modules that say themselves what follows from their parameters."""
-    own = [module for module in network.modules() if _named(module)]
-    for module in own:
-        if not callable(getattr(module, "refresh", None)):
-            raise InputError(f"{type(module).__name__}.derived_buffers: it also needs a method refresh()")
-    return own
-
-
 def _named(module: nn.Module) -> tuple[str, ...]:
     names: tuple[str, ...] = getattr(module, "derived_buffers", ())
     return names
 
 
-def _hooks(network: nn.Module) -> Iterator[tuple[nn.Module, SpectralNormHook]]:
-    for module in network.modules():
-        for hook in module._forward_pre_hooks.values():
-            if isinstance(hook, SpectralNormHook):
-                yield module, hook
-
-
-def _parametrisations(network: nn.Module) -> Iterator[tuple[_SpectralNorm, Tensor]]:
-    """torch's spectral normalisations that keep vectors, each with the matrix that it normalises."""
-    for module in network.modules():
-        if isinstance(module, ParametrizationList):
-            yield from _normalised(module)
-
-
 @torch.no_grad()
 def _normalised(chain: ParametrizationList) -> Iterator[tuple[_SpectralNorm, Tensor]]:
-    """Those of one weight, which each parametrisation takes as the one before it left it."""
+    """The spectral norms of one weight that keep vectors, each with the matrix that those before it made."""
     weights: list[Tensor] = (
         [chain.original] if chain.is_tensor else [getattr(chain, f"original{i}") for i in range(chain.ntensors)]
     )

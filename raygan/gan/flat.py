@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raygan.gan.derived import derived_buffers, refresh
+from raygan.gan.derived import Derived
 
 
 class FlatModule:
@@ -25,7 +25,8 @@ class FlatModule:
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         module.to(device)
         parameters = list(module.parameters())
-        derived = derived_buffers(module)
+        self._derived = Derived(module)
+        derived = self._derived.buffers
         following = {id(buffer) for buffer in derived}
         buffers = [one for one in module.buffers() if one.is_floating_point() and id(one) not in following]
         self.module = module
@@ -43,7 +44,7 @@ class FlatModule:
         for parameter, piece in zip(parameters, cut(self.parameters.grad, parameters), strict=True):
             parameter.grad = piece
         self._names = _names(module, tensors)
-        refresh(module)
+        self.refresh()
 
     @property
     def gradient(self) -> Tensor:
@@ -73,7 +74,7 @@ class FlatModule:
 
     def refresh(self) -> None:
         """Recompute the derived buffers from the parameters: after every change of these but an optimiser's step."""
-        refresh(self.module)
+        self._derived.refresh()
 
     def take_over(self, averaged: np.ndarray) -> None:
         """Copy a mean of networks in, (num_averaged,) float32 or its beginning, and recompute what follows from it."""

@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from raygan import InputError
 from raygan.config.gan import Gan
 from raygan.gan import dcgan, mlp
-from raygan.gan.derived import refresh, singular_vectors
+from raygan.gan.derived import Derived, singular_vectors
 from raygan.gan.flat import FlatModule
 from raygan.gan.steps import check_networks
 from tests.helpers import tiny
@@ -178,4 +178,4 @@ def test_what_a_network_promises_is_checked():
     Forgets.refresh = lambda self: None
     with pytest.raises(InputError, match=r"Forgets.derived_buffers: 'norm' is no buffer of it"):
         FlatModule(Forgets(2, 2), CPU)
-    refresh(nn.Linear(2, 2))
+    assert Derived(nn.Linear(2, 2)).buffers == []
