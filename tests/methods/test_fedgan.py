@@ -9,6 +9,7 @@ from raygan.channel.traffic import Traffic
 from raygan.engine.compute import threads
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
+from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
 from raygan.methods.fedgan import FedGAN
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -47,11 +48,13 @@ def by_hand(config, rounds):
                         parameter.grad = slope
                 for optimizer in optimizers:
                     optimizer.step()
+            for network in networks:
+                Derived(network).refresh()
     return generator, discriminator
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("norm", ["batch", "none", "spectral"])
 def test_one_device_with_sgd_is_simultaneous_training_bit_for_bit(steps, norm):
     norms = [f"gan.{network}_norm={norm}" for network in ("discriminator", "generator")]
     config = tiny("method=fedgan", "devices=1", f"device_steps={steps}", *norms, *SGD)
