@@ -36,6 +36,8 @@ class Role(enum.IntEnum):
     SPEED = 15
     SELECTION = 16
     SWAP = 17
+    POWER_METHOD = 18
+    STATISTICS = 19
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

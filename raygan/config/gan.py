@@ -36,6 +36,9 @@ class Gan(Section):
     """Normalisation inside the discriminator."""
     ema: Share = 0.98
     """Decay of the generator's exponential moving average, per generator step (0: the average is the raw one)."""
+    statistics: Literal["average", "recompute"] = "average"
+    """Batch normalisation's statistics of a generator that is measured or saved. `average`: as in training, averaged
+    like the parameters; `recompute`: taken anew for its weights, over 2,500 latent points. No step depends on them."""
     options: Options = NO_OPTIONS
     """Free settings your own networks read."""
 
@@ -72,7 +75,7 @@ class LearningRates(Section):
 
 
 class Adam(LearningRates):
-    """Adam (arXiv 1412.6980)."""
+    """Adam (arXiv 1412.6980), with epsilon 1e-8."""
 
     name: Literal["adam"] = "adam"
     lr: Positive = 2e-3
@@ -84,7 +87,7 @@ class Adam(LearningRates):
 
 
 class Sgd(LearningRates):
-    """Stochastic gradient descent."""
+    """Stochastic gradient descent, without weight decay."""
 
     name: Literal["sgd"] = "sgd"
     lr: Positive = 1e-2

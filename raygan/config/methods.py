@@ -11,9 +11,12 @@ class Averaged(Section):
     weights: Literal["uniform", "shard", "batch"] = "uniform"
     """Weight of a device in the average: 1, its number of samples, or its batch size."""
     optimizer_state: Literal["keep", "reset", "average"] = "keep"
-    """A device optimiser's moments between rounds: kept on the device, fresh every round, or averaged too."""
+    """A device optimiser's moments between rounds: kept on the device, fresh every round, or averaged too, which sends
+    them both ways."""
     buffers: Literal["average", "local", "reset"] = "average"
-    """Buffers of the discriminator (such as BatchNorm statistics): averaged too, kept on the device, or reset."""
+    """Buffers of the discriminator (such as BatchNorm statistics): averaged too, kept on the device, or reset to the
+    initial ones in every round; the server then has its own. Spectral normalisation's vectors, which follow from the
+    weights, are recomputed after the average whatever is set."""
     upload: Literal["weights", "delta"] = "weights"
     """What goes up: the discriminator, or its difference to the one that came down."""
 

@@ -112,9 +112,11 @@ class Config(Section):
     batch_size: Count = 32
     """Real images per discriminator step on a device (images; a smaller shard gives all it has)."""
     generator_batch_size: Count = 64
-    """Generated images per generator step on the server (images; `fedgan` and `mdgan` use `batch_size`)."""
+    """Generated images per generator step on the server (images; `fedgan` generates as many as it has real ones in a
+    step, `mdgan` `batch_size`)."""
     device_steps: Count = 1
-    """Discriminator steps of a device per round (n_d; steps of both networks for `fedgan`)."""
+    """Discriminator steps of a device per round (n_d; steps of both networks for `fedgan`; of `mdgan` all on the same
+    images)."""
     generator_steps: Count = 1
     """Generator steps of the server per round (n_g; of `averaged` and `centralized`)."""
     data: Data = Digits()

@@ -155,7 +155,7 @@ class ServerActor:
 
     def generators(self, *played: object) -> State:
         """For an evaluation or the final file, once the last round has been `played`."""
-        return self._server.side.generators()
+        return self._server.generators()
 
     def state(self, *played: object) -> State:
         """For a checkpoint, once the last round has been `played`."""

@@ -16,7 +16,7 @@ from raygan.files import load_json, save_arrays
 from raygan.methods.base import State
 from raygan.run_folder import FlatConfig
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -94,5 +94,6 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a generator that raygan wrote: {error}") from error
+    network.refresh()  # files written before they were recomputed have a mean of spectral normalisation's vectors
     network.module.eval().requires_grad_(False)
     return Trained(network, gan, shape, int(about["round"]))

@@ -38,7 +38,7 @@ class InlineExecutor(Executor):
 
     def evaluate(self) -> Done[dict[str, object]]:
         """Measure and draw."""
-        return Done(self._recorder.evaluate(self._round, self._server.side.generators()))
+        return Done(self._recorder.evaluate(self._round, self._server.generators()))
 
     def save(self) -> Done[None]:
         """Write a checkpoint."""
@@ -47,7 +47,7 @@ class InlineExecutor(Executor):
 
     def export(self) -> Done[None]:
         """Write generator.safetensors."""
-        self._recorder.export(self._round, self._server.side.generators())
+        self._recorder.export(self._round, self._server.generators())
         return Done(None)
 
     def facts(self) -> dict[str, object]:

@@ -188,6 +188,11 @@ class Server:
             )
         return ServerReport(metrics, dropped, ServerTimes(self._sent, received, averaged, now()))
 
+    def generators(self) -> State:
+        """The generator as it is and its moving average, to be measured and saved."""
+        with threads(self._config.engine.server_threads):
+            return self.side.generators()
+
     def _take_in(self, contribution: Contribution, slots: Slots, dropped: dict[int, str], where: str) -> None:
         try:
             contribution.into(slots, self._problem)

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
 from raygan.gan.convolutions import FromPoint, ToGrey, ToPoint
+from raygan.gan.derived import Derived
 
 _SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4}  # side of the innermost feature map; each layer doubles it
 
@@ -88,7 +89,7 @@ def _block(layer: nn.Conv2d | nn.ConvTranspose2d, norm: Norm, activation: nn.Mod
 
 
 def _initialise(network: nn.Module) -> None:
-    """DCGAN's initial weights: N(0, 0.02), scales N(1, 0.02), biases 0; then their layout in memory."""
+    """DCGAN's initial weights: N(0, 0.02), scales N(1, 0.02), biases 0; their layout; what follows from them."""
     for name, parameter in network.named_parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, 0.0, 0.02)
@@ -97,3 +98,4 @@ def _initialise(network: nn.Module) -> None:
         else:
             nn.init.normal_(parameter, 1.0, 0.02)
     network.to(memory_format=torch.channels_last)
+    Derived(network).refresh()

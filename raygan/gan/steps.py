@@ -48,7 +48,16 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
     loss = resolve(LOSSES, gan.loss, "gan.loss")
     if not isinstance(loss, Loss):
         raise InputError(f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed")
-    return Networks(FlatModule(generator, device), FlatModule(discriminator, device), loss, gan.gradient_penalty)
+    flat_generator = _laid_out("gan.generator", generator, device)
+    flat_discriminator = _laid_out("gan.discriminator", discriminator, device)
+    return Networks(flat_generator, flat_discriminator, loss, gan.gradient_penalty)
+
+
+def _laid_out(key: str, network: nn.Module, device: torch.device) -> FlatModule:
+    try:
+        return FlatModule(network, device)
+    except Exception as error:  # whatever a user's own network raises where it recomputes what follows from it
+        raise InputError(f"{key}: its derived buffers cannot be recomputed: {error}") from error
 
 
 def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:

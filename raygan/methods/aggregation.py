@@ -209,7 +209,8 @@ class NormClippedMean(Gathering[ClippedMean]):
             squares += np.square(block - start[columns].astype(np.float64)).sum(axis=1)
         norms = np.sqrt(squares)
         largest = self.settings.max_norm or float(np.median(norms))
-        scales = np.minimum(1, largest / np.maximum(norms, np.finfo(np.float64).tiny))
+        scales = np.ones(len(vectors))
+        np.divide(largest, norms, out=scales, where=norms > largest)  # elsewhere the quotient may be too large a number
         shares = scales * weights / sum(weights)
         result = np.empty(self.size, np.float32)
         for columns, block in self._blocks(vectors):

@@ -33,27 +33,34 @@ class AveragedDevice(DeviceSide):
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` discriminator steps from the global one, the generator frozen (our reading)."""
-        received = down[self.networks.generator.vector.numel() :]
-        self._load(down, received, state)
+        generator, shared, derived, moments = self._parts(down)
+        self.networks.generator.load(generator)
+        self._load(shared, derived, moments, state)
         loss = self._train(shard, round)
         vector = self._message()
         if self.config.averaged.upload == "delta":
-            vector -= received
+            vector -= np.concatenate([shared, moments])
         update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": loss})
         return update, self._kept()
 
-    def _load(self, down: np.ndarray, received: np.ndarray, state: State) -> None:
+    def _parts(self, down: np.ndarray) -> list[np.ndarray]:
+        """Generator; of the discriminator what is averaged, and what follows from it; averaged moments."""
+        discriminator = self.networks.discriminator
+        shared = _shared_size(discriminator, self.config)
+        sizes = [self.networks.generator.vector.numel(), shared, discriminator.derived.numel()]
+        return np.split(down, np.cumsum(sizes))
+
+    def _load(self, shared: np.ndarray, derived: np.ndarray, moments: np.ndarray, state: State) -> None:
         discriminator, switches = self.networks.discriminator, self.config.averaged
-        size = _shared_size(discriminator, self.config)
-        self.networks.generator.load(down[: self.networks.generator.vector.numel()])
         with torch.no_grad():
-            fill(discriminator.vector[:size], received[:size])
+            fill(discriminator.vector[: len(shared)], shared)
+            fill(discriminator.derived, derived)
             if switches.buffers == "reset" or (switches.buffers == "local" and "buffers" not in state):
                 discriminator.buffers.copy_(self._initial_buffers)
             elif switches.buffers == "local":
                 fill(discriminator.buffers, state["buffers"])
         if switches.optimizer_state == "average":
-            self._optimizer.load(received[size:])
+            self._optimizer.load(moments)
         else:
             self._optimizer.load(state.get("optimizer"))
 
@@ -112,10 +119,11 @@ class AveragedServer(GeneratorServer):
         return Traffic(down=generator.num_parameters + up, up=up, broadcast=True)
 
     def down(self, round: int) -> np.ndarray:
-        """Generator, then discriminator, then averaged moments."""
-        discriminator = array_of(self.networks.discriminator.vector[: self._shared_size])
-        self._sent = np.concatenate([discriminator, self._moments])
-        return np.concatenate([self.networks.generator.dump(), self._sent])
+        """Generator, then of the discriminator what is averaged and what follows from it, then averaged moments."""
+        discriminator = self.networks.discriminator
+        shared = array_of(discriminator.vector[: self._shared_size])
+        self._sent = np.concatenate([shared, self._moments])
+        return np.concatenate([self.networks.generator.dump(), shared, array_of(discriminator.derived), self._moments])
 
     def reference(self, round: int) -> np.ndarray:
         """What went down to be trained; nought where only the difference to it comes up."""
@@ -130,8 +138,7 @@ class AveragedServer(GeneratorServer):
         new = means[0].vector
         if self.config.averaged.upload == "delta":
             new = self._sent + new
-        with torch.no_grad():
-            fill(self.networks.discriminator.vector[: self._shared_size], new[: self._shared_size])
+        self.networks.discriminator.take_over(new[: self._shared_size])
         self._moments = new[self._shared_size :]
         return self.generator_steps(round) if self.config.schedule == "serial" else {}
 
@@ -148,7 +155,7 @@ class AveragedServer(GeneratorServer):
 def _shared_size(discriminator: FlatModule, config: Config) -> int:
     """How much of the discriminator's vector travels: its buffers only where they are averaged."""
     with_buffers = config.averaged.buffers == "average"
-    return discriminator.vector.numel() if with_buffers else discriminator.num_parameters
+    return discriminator.num_averaged if with_buffers else discriminator.num_parameters
 
 
 Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True)

@@ -7,16 +7,21 @@ round can be replayed and one process can play many devices.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
 from raygan.gan.flat import array_of, fill
+from raygan.gan.statistics import recompute_statistics
 from raygan.gan.steps import Networks, build_networks
+from raygan.rng import Role, noise, stream
+
+_STATISTICS_BATCHES, _STATISTICS_BATCH = 10, 250  # latent points, of which statistics are recomputed
 
 State = dict[str, np.ndarray]
 """What one party keeps from round to round: named arrays, float32."""
@@ -79,7 +84,8 @@ class ServerSide(ABC):
         self.config = config
         self.torch_device = torch_device
         self.networks: Networks = build_networks(config, shape, torch_device)
-        self.ema = self.networks.generator.vector.clone()
+        self.ema = self.networks.generator.averaged.clone()
+        """The moving average of the generator's parameters and buffers; what follows from them is made of it."""
 
     @property
     @abstractmethod
@@ -108,11 +114,22 @@ class ServerSide(ABC):
 
     def update_ema(self, steps: int = 1) -> None:
         """Move the average towards the generator as it is, buffers too, as `steps` steps there would."""
-        self.ema.lerp_(self.networks.generator.vector, 1 - self.config.gan.ema**steps)
+        self.ema.lerp_(self.networks.generator.averaged, 1 - self.config.gan.ema**steps)
 
     def generators(self) -> State:
-        """The generator as it is and its moving average, each (|G| + buffers,) float32."""
-        return {"raw": self.networks.generator.dump(), "ema": array_of(self.ema)}
+        """The generator as it is and its moving average, each (|G| + buffers,) float32, to be measured and saved.
+
+        Derived buffers are recomputed for both: those of the generator in training lag a step behind. So are batch
+        normalisation's statistics with `gan.statistics=recompute`. Training goes on as if nobody had asked.
+        """
+        return {"raw": self._measurable(self.networks.generator.averaged.clone()), "ema": self._measurable(self.ema)}
+
+    def _measurable(self, averaged: Tensor) -> np.ndarray:
+        generator = self.networks.generator
+        with generator.holding(averaged):
+            if self.config.gan.statistics == "recompute":
+                recompute_statistics(generator.module, statistics_latents(self.config, self.torch_device))
+            return generator.dump()
 
     def state(self) -> State:
         """Everything that later rounds depend on."""
@@ -127,6 +144,13 @@ class ServerSide(ABC):
         self.networks.generator.load(state["generator"])
         self.networks.discriminator.load(state["discriminator"])
         fill(self.ema, state["ema"])
+
+
+def statistics_latents(config: Config, device: torch.device) -> Iterator[Tensor]:
+    """The batches of latent points that a generator's statistics are recomputed over: the same in every round."""
+    random = stream(config.seed, Role.STATISTICS)
+    for _ in range(_STATISTICS_BATCHES):
+        yield noise(random, _STATISTICS_BATCH, config.gan.latent, device)
 
 
 @dataclass(frozen=True)

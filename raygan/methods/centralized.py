@@ -2,7 +2,8 @@
 
 One party at the server holds the samples of all devices, so devices, partition, channel and selection do not apply,
 nothing is sent, and it computes at the server's speed. A round is `device_steps` discriminator steps of
-`batch_size` real images, then `generator_steps` generator steps (alternating, arXiv 1406.2661, algorithm 1).
+`batch_size` real images, then `generator_steps` generator steps (alternating, arXiv 1406.2661, algorithm 1). In
+between the discriminator's derived buffers are recomputed, as in the serial schedule: that of one device is the same.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from raygan.channel.traffic import NO_TRAFFIC, Traffic
 from raygan.gan.flat import array_of, fill, tensor_of
 from raygan.gan.steps import discriminator_step, generate, generator_step
 from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
-from raygan.methods.fedgan import WholeGanDevice, WholeGanServer
+from raygan.methods.fedgan import WholeGanDevice, WholeGanServer, both, load_both
 from raygan.methods.local import local_batches, mean
 from raygan.rng import Role, noise, stream
 
@@ -25,7 +26,7 @@ class CentralizedTrainer(WholeGanDevice):
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Discriminator steps, then generator steps on the new discriminator; the moving average goes along."""
         config, networks, generator = self.config, self.networks, self.networks.generator
-        size = generator.vector.numel()
+        size = generator.num_averaged
         self.load(down[:-size], state)
         ema = tensor_of(down[-size:]).to(self.torch_device)
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
@@ -36,13 +37,14 @@ class CentralizedTrainer(WholeGanDevice):
                 )
                 for batch in islice(batches, config.device_steps)
             ]
+            networks.discriminator.refresh()
             g_losses = []
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
                 g_losses.append(generator_step(networks, self.generator_optimizer, round, z))
-                ema.lerp_(generator.vector, 1 - config.gan.ema)
+                ema.lerp_(generator.averaged, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
-        return Update(shard.device, np.concatenate([self.dump(), array_of(ema)]), 1, metrics), self.moments()
+        return Update(shard.device, np.concatenate([both(networks), array_of(ema)]), 1, metrics), self.moments()
 
 
 class CentralizedServer(WholeGanServer):
@@ -51,7 +53,9 @@ class CentralizedServer(WholeGanServer):
     @property
     def update_size(self) -> int:
         """Both networks, and the generator's moving average."""
-        return super().update_size + self.ema.numel()
+        return sum(
+            one.numel() for one in (self.networks.generator.vector, self.networks.discriminator.vector, self.ema)
+        )
 
     def down(self, round: int) -> np.ndarray:
         """Both networks, then the moving average."""
@@ -60,7 +64,7 @@ class CentralizedServer(WholeGanServer):
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
         """Take over networks and moving average."""
         size = self.ema.numel()
-        self.load(means[0].vector[:-size])
+        load_both(self.networks, means[0].vector[:-size])
         fill(self.ema, means[0].vector[-size:])
         return {}
 

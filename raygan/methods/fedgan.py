@@ -14,6 +14,7 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
+from raygan.gan.flat import array_of
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import Networks, simultaneous_step
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
@@ -30,15 +31,9 @@ class WholeGanDevice(DeviceSide):
 
     def load(self, down: np.ndarray, state: State) -> None:
         """Take both networks from `down`, both optimisers from `state` (fresh ones if it has none)."""
-        generator, discriminator = _parts(self.networks, down)
-        self.networks.generator.load(generator)
-        self.networks.discriminator.load(discriminator)
+        load_both(self.networks, down)
         self.discriminator_optimizer.load(state.get("discriminator_optimizer"))
         self.generator_optimizer.load(state.get("generator_optimizer"))
-
-    def dump(self) -> np.ndarray:
-        """Both networks, as they go up."""
-        return _joined(self.networks)
 
     def moments(self) -> State:
         """Both optimisers, as they are kept."""
@@ -65,38 +60,32 @@ class FedGANDevice(WholeGanDevice):
         switches = self.config.fedgan
         weight = len(shard.samples) if switches.weights == "shard" else 1
         kept = self.moments() if switches.optimizer_state == "keep" else {}
-        return Update(shard.device, self.dump(), weight, metrics), kept
+        return Update(shard.device, _averaged(self.networks), weight, metrics), kept
 
 
 class WholeGanServer(ServerSide):
     """A server that trains nothing: what comes up, buffers included, is the new global GAN."""
 
-    @property
-    def update_size(self) -> int:
-        """Both networks."""
-        return self.networks.generator.vector.numel() + self.networks.discriminator.vector.numel()
-
     def down(self, round: int) -> np.ndarray:
         """Both networks."""
-        return _joined(self.networks)
-
-    def reference(self, round: int) -> np.ndarray:
-        """What went down."""
-        return self.down(round)
+        return both(self.networks)
 
     def meanwhile(self, round: int) -> Metrics:
         """Nothing."""
         return {}
 
-    def load(self, both: np.ndarray) -> None:
-        """Take over both networks, laid out as in `down`."""
-        generator, discriminator = _parts(self.networks, both)
-        self.networks.generator.load(generator)
-        self.networks.discriminator.load(discriminator)
-
 
 class FedGANServer(WholeGanServer):
     """Averages every K local steps. Its moving average sees the generator once a round, and decays by K steps."""
+
+    @property
+    def update_size(self) -> int:
+        """Both networks, without what follows from them."""
+        return self.networks.generator.num_averaged + self.networks.discriminator.num_averaged
+
+    def reference(self, round: int) -> np.ndarray:
+        """What went down to be trained."""
+        return _averaged(self.networks)
 
     def traffic(self) -> Traffic:
         """Both networks both ways."""
@@ -104,19 +93,29 @@ class FedGANServer(WholeGanServer):
         return Traffic(down=both, up=both, broadcast=True)
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
-        """Take the mean over."""
-        self.load(means[0].vector)
+        """Take the mean over, and recompute what follows from it."""
+        generator, discriminator = np.split(means[0].vector, [self.networks.generator.num_averaged])
+        self.networks.generator.take_over(generator)
+        self.networks.discriminator.take_over(discriminator)
         self.update_ema(self.config.device_steps)
         return {}
 
 
-def _joined(networks: Networks) -> np.ndarray:
+def both(networks: Networks) -> np.ndarray:
+    """Both networks whole, as they go down: generator, then discriminator."""
     return np.concatenate([networks.generator.dump(), networks.discriminator.dump()])
 
 
-def _parts(networks: Networks, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    size = networks.generator.vector.numel()
-    return vector[:size], vector[size:]
+def load_both(networks: Networks, vector: np.ndarray) -> None:
+    """Take over both networks, laid out as `both` has them."""
+    generator, discriminator = np.split(vector, [networks.generator.vector.numel()])
+    networks.generator.load(generator)
+    networks.discriminator.load(discriminator)
+
+
+def _averaged(networks: Networks) -> np.ndarray:
+    """What a mean is taken of."""
+    return np.concatenate([array_of(networks.generator.averaged), array_of(networks.discriminator.averaged)])
 
 
 FedGAN = Method(device=FedGANDevice, server=FedGANServer)

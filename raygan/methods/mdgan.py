@@ -96,13 +96,13 @@ class MDGANServer(ServerSide):
 
         What is generated here is generated again in `finish`, with gradients; buffers move only there.
         """
-        buffers = self.networks.generator.buffers
-        before = buffers.clone()
+        moving = self.networks.generator.moving
+        before = moving.clone()
         images = []
         for slot, z in enumerate(self._latents(round)):
             with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
                 images.append(array_of(generate(self.networks, z)).ravel())
-        buffers.copy_(before)
+        moving.copy_(before)
         return np.concatenate(images)
 
     def meanwhile(self, round: int) -> Metrics:

@@ -33,6 +33,7 @@ RUNS = {name: [f"method={name}"] for name in METHODS} | {
         *("gan.discriminator_norm=batch", "selection.name=uniform", "selection.count=3"),
     ],
     "fedgan": ["method=fedgan", "device_steps=2"],
+    "fedgan, spectral": ["method=fedgan", "gan.generator_norm=spectral", "gan.ema=0.9"],
     "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
     "robust": ["aggregation.name=clipped_mean", "averaged.weights=shard", "averaged.upload=delta"],
 }

@@ -40,7 +40,7 @@ CHOICES = {
     "generator_steps": [1, 2],
     "seed": [0, 1],
     "gan.loss": ["non_saturating", "minimax", "hinge", "least_squares", "wgan_gp"],
-    "gan.generator_norm": ["batch", "group", "none"],
+    "gan.generator_norm": ["batch", "group", "none", "spectral"],
     "gan.discriminator_norm": ["batch", "group", "none", "spectral"],
     "gan.ema": [0, 0.9],
     "device_optimizer.name": ["adam", "sgd"],

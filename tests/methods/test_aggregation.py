@@ -78,6 +78,27 @@ def test_devices_that_did_not_move_are_not_a_division_by_nought():
     assert combine([[2], [2], [2]], "aggregation.name=clipped_mean", reference=2).tolist() == [2]
 
 
+@pytest.mark.parametrize("largest", ["4", "1e300", "1.7e308"])
+def test_a_norm_that_is_never_reached_clips_nothing_and_overflows_nowhere(largest):
+    words = ["aggregation.name=clipped_mean", f"aggregation.max_norm={largest}"]
+    assert combine([[2], [2], [2]], *words, reference=2).tolist() == [2]
+    assert combine([[2], [2 + 2**-21]], *words, reference=2).tolist() == [2 + 2**-22]
+    assert combine([[0], [1e-45]], *words, weights=[1, 2]).tolist() == [np.float32(1e-45)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [1.0, 2.0**-149, 2.0**32 - 256])
+def test_the_smallest_and_the_largest_update_are_their_own_average(name, value):
+    """Nothing under- or overflows on the way, packed for another node either."""
+    vectors = np.array([[value, -value]] * 3, np.float32)
+    total, part = (slots(2, 3, f"aggregation.name={name}").slot(0) for _ in range(2))
+    for device, vector in enumerate(vectors):
+        part.add(device, vector, 333)
+    total.merge(part.part(far=True))
+    for reference in (np.zeros(2, np.float32), vectors[0], -vectors[0]):
+        assert total.result(lambda start=reference: start).tolist() == pytest.approx(vectors[0].tolist(), rel=1e-7)
+
+
 @st.composite
 def poisoned(draw):
     """(honest (n - f, d), bad (f, d)) with f < n / 2."""

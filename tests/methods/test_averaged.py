@@ -1,5 +1,6 @@
 """The method against GAN training written out by hand, and against its own formulas."""
 
+from copy import deepcopy
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,7 @@ from raygan.engine.host_shards import HostShards
 from raygan.engine.parties import Host
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
+from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
 from raygan.methods.averaged import Averaged
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -33,12 +35,12 @@ def by_hand(config, rounds, simultaneous):
         batches = stream(config.seed, Role.DEVICE_BATCH, 0, round)
         latents = stream(config.seed, Role.DEVICE_NOISE, 0, round)
         real = draw_real(IMAGES, config.batch_size, batches, CPU)
-        with torch.no_grad():
-            fake = generator(noise(latents, len(real), config.gan.latent, CPU))
+        with torch.no_grad():  # by a copy, as a device has it: the server's own does not move on
+            fake = deepcopy(generator)(noise(latents, len(real), config.gan.latent, CPU))
         d_adam.zero_grad()
         non_saturating.discriminator(*judged(discriminator, real, fake)).backward()
 
-    def generator_gradient(round):
+    def generator_gradient(round, discriminator):
         z = noise(stream(config.seed, Role.SERVER_NOISE, round=round), 8, config.gan.latent, CPU)
         g_adam.zero_grad()
         loss = non_saturating.generator(discriminator(generator(z)))
@@ -49,19 +51,17 @@ def by_hand(config, rounds, simultaneous):
 
     with threads(1):
         for round in range(1, rounds + 1):
+            old = deepcopy(discriminator)
             discriminator_gradient(round)
-            if simultaneous:
-                generator_gradient(round)  # at the old discriminator
-                d_adam.step()
-            else:
-                d_adam.step()
-                generator_gradient(round)  # at the new one
+            d_adam.step()
+            Derived(discriminator).refresh()
+            generator_gradient(round, old if simultaneous else discriminator)
             g_adam.step()
     return generator, discriminator
 
 
 @pytest.mark.parametrize(("schedule", "simultaneous"), [("serial", False), ("parallel", True)])
-@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("norm", ["batch", "none", "spectral"])
 def test_one_device_is_plain_gan_training_bit_for_bit(schedule, simultaneous, norm):
     words = [f"schedule={schedule}", "devices=1", f"gan.discriminator_norm={norm}", f"gan.generator_norm={norm}"]
     words += [f"{party}_optimizer.{key}" for party in ("device", "generator") for key in ("lr=2e-4", "beta1=0.5")]
@@ -148,7 +148,9 @@ def test_single_updates_and_a_packed_partial_sum_agree_bit_for_bit():
 
 def test_deltas_average_to_the_same_as_weights():
     weights, deltas = (play(tiny(f"averaged.upload={upload}"), [20, 20, 20], 1) for upload in ("weights", "delta"))
-    assert torch.allclose(weights.networks.discriminator.vector, deltas.networks.discriminator.vector, atol=1e-7)
+    one, other = weights.networks.discriminator, deltas.networks.discriminator
+    assert torch.allclose(one.averaged, other.averaged, atol=1e-7)
+    assert torch.allclose(one.derived, other.derived, atol=1e-5)
 
 
 def test_a_device_step_leaves_the_broadcast_unchanged():
@@ -185,7 +187,7 @@ def test_reset_moments_are_fresh_every_round():
 def test_averaged_moments_travel_with_the_discriminator():
     config = tiny("averaged.optimizer_state=average")
     host, server = parties(config, [20, 20, 20])
-    size = server.side.networks.discriminator.vector.numel()
+    size = server.side.networks.discriminator.num_averaged
     contribution, _ = host.round(1, server.side.down(1), host.devices)
     server.round(1, [contribution])
     moments = server.side.down(1)[-(server.side.update_size - size) :]
@@ -211,6 +213,31 @@ def test_buffers_averaged_local_or_reset():
     reset_host, reset = states_after("averaged.buffers=reset")
     assert "buffers" not in reset_host.states()[0]
     assert reset.side.update_size == local.side.update_size
+
+
+@pytest.mark.parametrize("buffers", ["average", "local", "reset"])
+@pytest.mark.parametrize("schedule", ["serial", "parallel"])
+def test_generator_steps_move_the_global_discriminators_buffers(schedule, buffers):
+    """Those of the new average in serial, of the old one in parallel; the server's own where none are sent."""
+    config = tiny(f"schedule={schedule}", f"averaged.buffers={buffers}", "gan.discriminator_norm=batch")
+    host, server = parties(config, [20, 20, 20])
+    discriminator = server.side.networks.discriminator
+    initial, down = discriminator.buffers.clone(), server.side.down(1)
+    contribution, _ = host.round(1, down, host.devices)
+    sent = []
+    for device in range(3):
+        with threads(1):
+            update, _ = Averaged.device(config, SHAPE, CPU).update(host.shards[device], 1, down, {})
+        sent.append(update.vector[discriminator.num_parameters :])
+    server.round(1, [contribution])
+    moved = discriminator.buffers.numpy()
+    if buffers == "average":
+        assert np.allclose(moved, np.mean(sent, axis=0), atol=1e-6) == (schedule == "parallel")
+        assert np.array_equal(server.side.down(2)[-len(moved) :], moved)
+    else:
+        assert all(len(one) == 0 for one in sent)
+        assert not np.allclose(moved, initial)
+        assert len(down) == server.side.networks.generator.vector.numel() + discriminator.num_parameters
 
 
 def test_traffic_is_both_networks_down_and_the_discriminator_up():

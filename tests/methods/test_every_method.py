@@ -46,6 +46,8 @@ def test_an_image_that_was_sent_would_be_seen():
 STATES = {name: [f"method={name}"] for name in METHODS} | {
     "averaged moments": ["averaged.optimizer_state=average"],
     "local buffers": ["averaged.buffers=local", "gan.discriminator_norm=batch"],
+    "vectors that follow": ["averaged.buffers=reset", "gan.generator_norm=spectral"],
+    "both networks' vectors": ["method=fedgan", "gan.generator_norm=spectral"],
 }
 
 

@@ -9,6 +9,7 @@ from raygan.channel.traffic import Traffic
 from raygan.engine.compute import threads
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
+from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
 from raygan.methods.fedgan import FedGAN
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -47,11 +48,13 @@ def by_hand(config, rounds):
                         parameter.grad = slope
                 for optimizer in optimizers:
                     optimizer.step()
+            for network in networks:
+                Derived(network).refresh()
     return generator, discriminator
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("norm", ["batch", "none", "spectral"])
 def test_one_device_with_sgd_is_simultaneous_training_bit_for_bit(steps, norm):
     norms = [f"gan.{network}_norm={norm}" for network in ("discriminator", "generator")]
     config = tiny("method=fedgan", "devices=1", f"device_steps={steps}", *norms, *SGD)
@@ -98,7 +101,7 @@ def test_both_networks_are_averaged_by_the_formula(weights, expected):
         assert update.vector.shape == (server.side.update_size,)
         vectors.append(update.vector)
     server.round(1, [contribution])
-    mean = server.down(2)
+    mean = server.side.reference(2)
     for index in range(0, len(mean), 97):
         exact = sum(Fraction(float(v[index])) * w for v, w in zip(vectors, expected, strict=True)) / sum(expected)
         assert float(mean[index]) == pytest.approx(float(exact), rel=1e-7, abs=1e-12)

@@ -80,19 +80,29 @@ def test_the_discriminator_learns_from_the_next_batch_not_the_judged_one():
         assert np.array_equal(*states)
 
 
-def test_the_l_steps_of_a_round_see_the_same_samples(monkeypatch):
-    """Algorithm 1: b real images, then L discriminator steps on them and X_d."""
+@pytest.mark.parametrize("size", [60, 5])
+def test_the_l_steps_of_a_round_see_the_same_samples(size, monkeypatch):
+    """Algorithm 1: b real images, then L discriminator steps on them and X_d, at the same places of a penalty.
+
+    A shard smaller than a batch sees as many of X_d as it has.
+    """
     seen = []
 
     def note(networks, optimizer, round, real, fake, mix):
-        seen.append((real.clone(), fake.clone()))
+        seen.append((real.clone(), fake.clone(), mix.clone()))
         return 0.0
 
     monkeypatch.setattr("raygan.methods.mdgan.discriminator_step", note)
-    host, server = parties(tiny("method=mdgan", "devices=1", "device_steps=3", NO_SWAP), [60])
-    host.round(1, server.down(1), [0])
+    config = tiny("method=mdgan", "devices=1", "device_steps=3", "gan.loss=wgan_gp", NO_SWAP)
+    host, server = parties(config, [size])
+    down = server.down(1)
+    host.round(1, down, [0])
     assert len(seen) == 3
-    assert all(torch.equal(seen[0][part], later[part]) for later in seen[1:] for part in (0, 1))
+    assert all(torch.equal(seen[0][part], later[part]) for later in seen[1:] for part in range(3))
+    count = min(config.batch_size, size)
+    assert np.array_equal(seen[0][1].numpy(), down.reshape(-1, *SHAPE)[:count])
+    assert seen[0][0].shape == (count, *SHAPE)
+    assert seen[0][2].shape == (count,)
 
 
 def test_feedback_is_applied_to_the_very_images_that_were_judged():

@@ -16,6 +16,7 @@ from raygan.engine.needs import Needs
 from raygan.engine.parties import Host, Server
 from raygan.engine.simulation import try_out
 from raygan.engine.site import this_machine
+from raygan.gan.steps import build_networks
 from raygan.plan.described import described_site, parse
 from raygan.plan.fits import problems
 from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER
@@ -79,7 +80,8 @@ def test_what_a_process_holds():
     generator, discriminator = plan.generator_parameters, plan.discriminator_parameters
     buffers = sizes.update // 4 - discriminator  # of the discriminator; they travel
     both, gradients = sizes.down // 4, generator + discriminator
-    averaged = both - sizes.update // 4  # the generator and its buffers
+    derived = build_networks(tiny(), (1, 16, 16), torch.device("cpu")).discriminator.derived.numel()
+    averaged = both - sizes.update // 4 - derived  # the generator and its buffers
     assert sizes.device.kept == 4 * (both + gradients + 2 * discriminator + 1 + buffers)
     assert sizes.server.kept == 4 * (both + gradients + 2 * generator + 1 + averaged)
     assert sizes.device.passing > 4 * 8 * 2 * 16 * 16  # real and generated images, at least
