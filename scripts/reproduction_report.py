@@ -177,7 +177,11 @@ def price_table(settings: Tree, runs: Runs) -> list[str]:
 
 
 def repriced(run: Run, words: list[str]) -> Run:
-    """The run as it would have been timed under `words`; training does not depend on the links as all take part."""
+    """The run as it would have been timed under `words`.
+
+    Nobody is chosen by its link or gives up at a deadline, so training depends on the links only by who misses which
+    rounds in outage. In another cell others miss other rounds, as often: its seconds are of these, the training is not.
+    """
     config = as_played(load_config(run.folder.config, words))
     assert config.selection.name == "all"
     assert config.selection.deadline_s is None

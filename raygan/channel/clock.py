@@ -1,6 +1,6 @@
 """The simulated clock: who takes part in a round, how long it takes, how many bytes it moves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,16 @@ class Work:
     meanwhile: float
     """Of the server's work that does not wait for the devices."""
     finish: float
-    """Of the server's work that does."""
+    """Of the server's work that does, where one slot of its means got updates."""
+    finish_slot: float = 0.0
+    """What each further slot adds to that."""
+    slots: int = 1
+    """Of the server's means; device n's update goes into slot n mod `slots`."""
+
+    def finished(self, devices: Sequence[int]) -> float:
+        """Of the server's work on the updates of these devices (FLOPs); none without any."""
+        judged = len({device % self.slots for device in devices})
+        return self.finish + (judged - 1) * self.finish_slot if judged else 0.0
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,15 @@ class SimulatedRound:
     """A round as the simulation has it, known before any of its work is done."""
 
     devices: list[int]
-    """Who takes part: chosen, and in time."""
+    """Who takes part: chosen, within reach, and in time."""
+    unreached: int
+    """Devices that were chosen but are out of reach (`Links.out_of_reach`)."""
     late: int
     """Devices that were chosen but gave up at the deadline."""
     partners: Mapping[int, int]
     """Who exchanges discriminators afterwards: receiver to giver."""
     bytes_down: int
-    """To all chosen devices; a broadcast counts once for each of them."""
+    """To all chosen devices within reach; a broadcast counts once for each of them."""
     bytes_up: int
     """From all devices that take part."""
     bytes_swap: int
@@ -105,40 +116,67 @@ class Clock:
             RunError: a selection of one's own does not choose among the devices, or a rate is not above 0.
         """
         traffic, server_flops = self._traffic, self._config.compute.server_flops
-        chosen = self._choose(round)
-        down_s = self._seconds(traffic.down, self._downlink(round, chosen))
-        device_s = self._compute_s[chosen]
-        up_s = self._seconds(traffic.up, self._uplink(round, chosen))
-        answer_s = down_s + device_s + up_s
-        limit = self._config.selection.deadline_s or np.inf
-        devices: list[int] = chosen[answer_s <= limit].tolist()
-        last = int(np.minimum(answer_s, limit).argmax())  # the one that the round waits for
-        down = min(float(down_s[last]), limit)
-        device = min(float(device_s[last]), limit - down)
+        quality = self._quality(round)
+        chosen = self._choose(round, quality)
+        reached = chosen[~self._out_of_reach(round)[chosen]]
+        devices, (down, device, up) = self._answers(round, reached)
+        self._selection.served(np.array(devices, np.int64), quality)
         partners = self._partners(round, devices)
         phases = Phases(
             down=down,
             device=device,
-            up=min(float(up_s[last]), limit - down - device),
+            up=up,
             meanwhile=self._work.meanwhile / server_flops,
             average=2 * traffic.up * len(devices) / server_flops,  # a multiplication and an addition per value
-            server=self._work.finish / server_flops if devices else 0.0,
+            server=self._work.finished(devices) / server_flops,
             swap=self._swap_s(round, partners),
         )
         return SimulatedRound(
             devices=devices,
-            late=len(chosen) - len(devices),
+            unreached=len(chosen) - len(reached),
+            late=len(reached) - len(devices),
             partners=partners,
-            bytes_down=len(chosen) * self._bytes(traffic.down),
+            bytes_down=len(reached) * self._bytes(traffic.down),
             bytes_up=len(devices) * self._bytes(traffic.up),
             bytes_swap=len(partners) * self._bytes(traffic.swap),
             phases=phases,
         )
 
-    def _choose(self, round: int) -> np.ndarray:
+    def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], tuple[float, float, float]]:
+        """Who answers in time, and down, device and up of the one that the round waits for (seconds)."""
+        if len(reached) == 0:
+            return [], (0.0, 0.0, 0.0)
+        down_s = self._seconds(self._traffic.down, self._downlink(round, reached))
+        device_s = self._compute_s[reached]
+        up_s = self._seconds(self._traffic.up, self._uplink(round, reached))
+        answer_s = down_s + device_s + up_s
+        limit = self._config.selection.deadline_s or np.inf
+        last = int(np.minimum(answer_s, limit).argmax())
+        down = min(float(down_s[last]), limit)
+        device = min(float(device_s[last]), limit - down)
+        return reached[answer_s <= limit].tolist(), (down, device, min(float(up_s[last]), limit - down - device))
+
+    def _quality(self, round: int) -> np.ndarray:
+        rates = np.asarray(self._links.quality(round))
+        if rates.shape != (self._config.devices,) or not np.all(rates >= 0):  # false for NaN too
+            raise RunError(
+                f"channel.name: {self._config.channel.name} gave the qualities {np.ravel(rates)[:5].tolist()} (bit/s); "
+                f"{self._config.devices} of 0 or more are needed"
+            )
+        return rates
+
+    def _out_of_reach(self, round: int) -> np.ndarray:
+        out = np.asarray(self._links.out_of_reach(round))
+        if out.shape != (self._config.devices,) or out.dtype != bool:
+            raise RunError(
+                f"channel.name: {self._config.channel.name} said who is out of reach by {out.dtype} {out.shape}; "
+                f"{self._config.devices} truth values are needed"
+            )
+        return out
+
+    def _choose(self, round: int, quality: np.ndarray) -> np.ndarray:
         name, devices = self._config.selection.name, self._config.devices
         random = stream(self._config.seed, Role.SELECTION, round=round)
-        quality = self._checked(self._links.quality(round), devices)
         chosen = np.asarray(self._selection.choose(round, quality, random))
         whole = chosen.ndim == 1 and len(chosen) > 0 and np.issubdtype(chosen.dtype, np.integer)
         if not (whole and len(np.unique(chosen)) == len(chosen) and 0 <= chosen.min() <= chosen.max() < devices):

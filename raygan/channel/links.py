@@ -17,7 +17,15 @@ class Links(ABC):
 
     @abstractmethod
     def quality(self, round: int) -> np.ndarray:
-        """What selection ranks by: the uplink rate of each device if it had the band alone, (K,) bit/s."""
+        """What selection ranks by: the uplink rate of each device if it had the band alone, (K,) bit/s, 0 or more."""
+
+    def out_of_reach(self, round: int) -> np.ndarray:
+        """Who misses the round if chosen, because nothing reaches it or comes through from it, (K,) bool.
+
+        The server knows beforehand: it sends them nothing, waits for none, and the others have their shares. Rates are
+        asked for the others alone.
+        """
+        return np.zeros(self.config.devices, bool)
 
     @abstractmethod
     def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:

@@ -21,7 +21,13 @@ class Selection(ABC, Generic[Settings]):
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Numbers of different devices, in any order.
 
-        `rates` are the uplink rates of the devices if each had the band alone, (K,) bit/s.
+        `rates` are the uplink rates of the devices if each had the band alone, (K,) bit/s; 0 of those out of reach.
+        """
+
+    def served(self, devices: np.ndarray, rates: np.ndarray) -> None:
+        """Told after each `choose` who of the chosen takes part, as nobody does who is out of reach or late.
+
+        `rates` are those that the choice was made by, (K,) bit/s.
         """
 
 
@@ -78,9 +84,11 @@ class Fair(Selection[ProportionalFair]):
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """By rate over past."""
-        with np.errstate(divide="ignore"):
-            ratios = rates / self._served
-        chosen = highest(ratios, self.policy.count)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(rates > 0, rates / self._served, 0.0)
+        return highest(ratios, self.policy.count)
+
+    def served(self, devices: np.ndarray, rates: np.ndarray) -> None:
+        """Only who took part had its rate."""
         self._served *= 1 - 1 / self.policy.window
-        self._served[chosen] += rates[chosen] / self.policy.window
-        return chosen
+        self._served[devices] += rates[devices] / self.policy.window

@@ -2,7 +2,11 @@
 
     rate = B log2(1 + P g / (N0 F B)),   g = 10^(-loss / 10) |h|^2,   |h|^2 exponential with mean 1
 
-with the receiver's noise figure F. Uplink: n senders have B/n each, every one with its full power. Broadcast: the
+with the receiver's noise figure F. A link is in outage in a round whose |h|^2 is below -ln(1 - epsilon), which has the
+probability epsilon (the epsilon-outage of Rayleigh fading, Tse and Viswanath, Fundamentals of Wireless Communication,
+section 5.4.1; leaving out fades below a cutoff is from Goldsmith and Varaiya, IEEE T-IT 43(6), 1997). The device then
+misses the round, which is our reading. Without outage 1/rate, and so the time of a round, has no finite mean: fades to
+nought decide it. Uplink: n senders have B/n each, every one with its full power. Broadcast: the
 whole band and power, at the slowest receiver's rate. Content of one's own: B/n and P/n each. Fading is drawn anew in
 each round, independently for the two directions (frequency division).
 """
@@ -32,12 +36,18 @@ class WirelessLinks(Links):
         loss = cell.path_loss_db_at_1km + 10 * cell.path_loss_exponent * np.log10(self.distance_m / 1000) + shadowing
         self._up = _watts(cell.device_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.server_noise_figure_db)
         self._down = _watts(cell.server_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.device_noise_figure_db)
-        self._received = lru_cache(maxsize=1)(self._draw)  # one draw for all that is asked about a round
+        self._cutoff = -np.log1p(-cell.outage_probability)
+        self._fading = lru_cache(maxsize=1)(self._draw)  # one draw for all that is asked about a round
+
+    def out_of_reach(self, round: int) -> np.ndarray:
+        """Those with a fade below the cutoff in either direction."""
+        out: np.ndarray = (self._fading(round) < self._cutoff).any(axis=0)
+        return out
 
     def quality(self, round: int) -> np.ndarray:
-        """The uplink's rates over the whole band."""
+        """The uplink's rates over the whole band; 0 of those who are out of reach."""
         up, _ = self._received(round)
-        return _shannon(self._cell.bandwidth_hz, up)
+        return np.where(self.out_of_reach(round), 0.0, _shannon(self._cell.bandwidth_hz, up))
 
     def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
         """In equal shares of the band."""
@@ -54,10 +64,14 @@ class WirelessLinks(Links):
         _, down = self._received(round)
         return float(_shannon(self._cell.bandwidth_hz, down[devices]).min())
 
-    def _draw(self, round: int) -> tuple[np.ndarray, np.ndarray]:
+    def _received(self, round: int) -> tuple[np.ndarray, np.ndarray]:
         """Received power over noise density (up, down) in this round's fading, (K,) Hz each; of all devices."""
-        fading = stream(self.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
-        return self._up * fading[0], self._down * fading[1]
+        up, down = self._fading(round)
+        return self._up * up, self._down * down
+
+    def _draw(self, round: int) -> np.ndarray:
+        """|h|^2 of the uplinks and the downlinks in this round, (2, K)."""
+        return stream(self.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
 
 
 def _watts(dbm: float | np.ndarray) -> np.ndarray:

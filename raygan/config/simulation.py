@@ -69,6 +69,9 @@ class Wireless(Links):
     """Transmit power of the base station (dBm; 3GPP TR 36.942, 10 MHz carrier)."""
     server_noise_figure_db: NotNegative = 5.0
     """Noise figure of the base station's receiver (dB; 3GPP TR 36.942)."""
+    outage_probability: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Probability that a device's uplink fades so far in a round that the device misses it, and likewise of its
+    downlink (0: never, and then the times of rounds have no finite mean)."""
 
     @model_validator(mode="after")
     def _there_is_room(self) -> Self:

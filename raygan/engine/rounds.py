@@ -88,6 +88,7 @@ class Rounds:
             "sim_s": self._sim_s,
             "phases_s": asdict(simulated.phases),
             "devices": len(simulated.devices),
+            "unreached": simulated.unreached,
             "late": simulated.late,
             "bytes_down": simulated.bytes_down,
             "bytes_up": simulated.bytes_up,

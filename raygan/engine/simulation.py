@@ -2,12 +2,9 @@
 
 import traceback
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from raygan.channel.clock import Clock, Work
 from raygan.config.aggregation import Plain
@@ -17,9 +14,10 @@ from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.engine.compute import threads
 from raygan.engine.contributions import Problem
+from raygan.engine.flops import DeviceWork, FlopCounter
 from raygan.engine.parties import method_of
 from raygan.errors import InputError, RunError
-from raygan.methods.base import Mean, ServerSide, Shard
+from raygan.methods.base import Mean, ServerSide
 
 
 def as_played(config: Config) -> Config:
@@ -74,47 +72,23 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     return problem, clock.fresh()
 
 
-class FlopCounter(TorchDispatchMode):
-    """Adds up the FLOPs of what runs inside, by torch's own formulas: matrix products and convolutions.
-
-    torch's FlopCounterMode also tracks modules, which fails on gradients with respect to a module's input.
-    """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """torch asks; True would import its compiler, which takes two seconds, to keep it away from what is below."""
-        return False
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run and count one operation."""
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func.overloadpacket)
-        if formula is not None:
-            self.flops += formula(*args, **(kwargs or {}), out_val=out)
-        return out
-
-
 def count_work(config: Config, server: ServerSide, images: ImageSet, shards: Shards) -> Work:
-    """Play one device's update per size of batch, and the server's parts, counting: `server` is used up by it."""
-    side = method_of(config).device(config, images.shape, torch.device("cpu"))
-    down = server.down(1)
+    """Count a device's update for every size of batch, and the server's parts, by playing them: `server` is used up."""
     sizes, size_of = np.unique(np.minimum(config.batch_size, shards.sizes), return_inverse=True)
-    counted = []
+    updates = DeviceWork(config, server.down(1), images)
     with threads(config.engine.server_threads):
-        for size in sizes:
-            with FlopCounter() as counter:
-                update, _ = side.update(Shard(0, images.images[:size]), 1, down, {})
-            counted.append(float(counter.flops))
+        counted = np.array(updates.by_size(sizes.tolist()), float)
         with FlopCounter() as meanwhile:
             server.meanwhile(1)
-        with FlopCounter() as finish:
-            server.finish(1, {slot: Mean(update.vector, 1) for slot in range(server.slots)})
+        finished = []
+        for slots in sorted({1, server.slots}):  # in between each slot adds the same
+            with FlopCounter() as finish:
+                server.finish(1, {slot: Mean(updates.vector, 1) for slot in range(slots)})
+            finished.append(float(finish.flops))
     return Work(
-        device=np.array(counted)[size_of],
+        device=counted[size_of],
         meanwhile=float(meanwhile.flops),
-        finish=float(finish.flops),
+        finish=finished[0],
+        finish_slot=(finished[-1] - finished[0]) / max(1, server.slots - 1),
+        slots=server.slots,
     )

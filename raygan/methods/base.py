@@ -78,7 +78,10 @@ class ServerSide(ABC):
     """The server's part: holds the global GAN."""
 
     slots = 1
-    """How many means a round has; updates of different slots are not added."""
+    """How many means a round has; updates of different slots are not added.
+
+    The clock takes it that device n's update goes into slot n mod `slots`, and `finish` has as much to do for each.
+    """
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         self.config = config

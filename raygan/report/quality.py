@@ -50,7 +50,7 @@ _KNOWN = {
 }
 """All that raygan measures; the first that a run has stands for its quality."""
 _NO_MEASURE = (
-    *("round", "wall_s", "sim_s", "devices", "late", "bytes_down", "bytes_up", "bytes_swap", "megabytes"),
+    *("round", "wall_s", "sim_s", "devices", "unreached", "late", "bytes_down", "bytes_up", "bytes_swap", "megabytes"),
     *("classifier_accuracy", "classifier_held_out", "fd_clf_floor", "floor_images"),
     *("d_loss", "g_loss", "eval_samples", "eval_seed", "reference_images", "compared_images"),
 )

@@ -30,6 +30,7 @@ class RoundLine(Record):
     bytes_up: NotNegative = 0
     bytes_swap: NotNegative = 0
     devices: NotNegative | None = None
+    unreached: NotNegative = 0
     late: NotNegative = 0
     dropped: dict[str, str] = {}
     phases_s: dict[str, float] = {}

@@ -41,9 +41,10 @@ def run_charts(rounds: pd.DataFrame) -> Charts:
 
 
 def everyone_took_part(rounds: pd.DataFrame) -> int | None:
-    """How many devices took part, if they were as many in every round and none was late or left out; else None."""
+    """How many devices took part, if as many in every round, and none missed one or was left out; else None."""
     played = rounds[rounds["round"] > 0]
-    constant = played["devices"].nunique() == 1 and not played["late"].any() and not played["dropped"].map(len).any()
+    missing = played[["unreached", "late"]].any(axis=None) or played["dropped"].map(len).any()
+    constant = played["devices"].nunique() == 1 and not missing
     return int(played["devices"].iloc[0]) if constant else None
 
 
@@ -64,6 +65,7 @@ def _taking_part(played: pd.DataFrame) -> str | None:
     # Lines may lie on one another; as they are drawn, all are seen.
     columns: dict[str, tuple[str, Style]] = {
         "devices": ("took part", _DOWN | {"width": 5}),
+        "unreached": ("out of reach: its link had faded", _SWAP | {"dash": "dashdot"}),
         "late": ("late: gave up at the deadline", _UP | {"dash": "dash"}),
         "dropped": ("took part, but left out", {"color": COLOURS[3], "dash": "dot"}),
     }

@@ -162,7 +162,7 @@ def who_took_part(record: RunRecord) -> str | None:
         return "The server alone, in every round: it has all of the data, and no device takes part."
     if (count := everyone_took_part(record.rounds)) is None:
         return None
-    return f"{counted(count, 'device')} in every round; none was late, none was left out."
+    return f"{counted(count, 'device')} in every round; none missed one, none was left out."
 
 
 def counted(count: int, noun: str) -> str:

@@ -180,3 +180,25 @@ def test_every_channel_has_rates_above_zero():
         assert links.uplink(round, chosen).shape == links.downlink(round, chosen).shape == (2,)
         assert min(links.uplink(round, chosen).min(), links.downlink(round, chosen).min()) > 0
         assert links.broadcast(round, chosen) > 0
+
+
+def out_of(reach):
+    """A clock of three devices of which `reach` says, round by round, who is out of reach."""
+    one = clock("devices=3", "compute.server_flops=1e6", finish=5e6, meanwhile=2e6, traffic=Traffic(3000, 1000, True))
+    one._links.out_of_reach = lambda round: np.array(reach[round - 1])
+    return one
+
+
+def test_who_is_out_of_reach_misses_the_round_and_nobody_waits():
+    one = out_of([[False, True, False], [True] * 3])
+    some, nobody_left = one.round(1), one.round(2)
+    assert (some.devices, some.unreached, some.late) == ([0, 2], 1, 0)
+    assert (some.bytes_down, some.bytes_up) == (2 * 12_000, 2 * 4_000)
+    assert (nobody_left.devices, nobody_left.unreached) == ([], 3)
+    assert (nobody_left.bytes_down, nobody_left.phases.seconds) == (0, 2.0), "only what does not wait is done"
+
+
+@pytest.mark.parametrize("reach", [[True, False], [0, 1, 0], [0.5] * 3])
+def test_a_channel_that_says_something_else_is_named(reach):
+    with pytest.raises(RunError, match=r"channel\.name: none said who is out of reach by"):
+        out_of([reach]).round(1)

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raygan.channel.clock import Clock, Work
 from raygan.channel.links import ConstantLinks
 from raygan.channel.selection import highest
+from raygan.channel.traffic import Traffic
 from raygan.channel.wireless import WirelessLinks
 from raygan.components import SELECTIONS, resolve
 from raygan.config import load_config
@@ -25,7 +27,10 @@ def config_of(policy, devices, count, *words):
 def choices(config, links, rounds):
     selection = resolve(SELECTIONS, config.selection.name, "")(config.selection, config.devices)
     for round in range(1, rounds + 1):
-        yield selection.choose(round, links.quality(round), stream(config.seed, Role.SELECTION, round=round))
+        rates = links.quality(round)
+        chosen = selection.choose(round, rates, stream(config.seed, Role.SELECTION, round=round))
+        selection.served(chosen, rates)
+        yield chosen
 
 
 def shares(config, links, rounds=1000):
@@ -98,3 +103,20 @@ def test_proportional_fair_takes_the_better_moments():
     served = [links.quality(r)[chosen[0]] for r, chosen in enumerate(choices(config, links, 1000), start=1)]
     blind = [links.quality(r)[(r - 1) % 6] for r in range(1, 1001)]
     assert np.mean(served) > 1.3 * np.mean(blind)
+
+
+def test_proportional_fair_owes_a_turn_to_who_gave_up_or_was_out_of_reach():
+    """A device that never answers in time has never been served, so it comes first in every round."""
+    words = ["devices=3", "selection.name=proportional_fair", "selection.count=1", "channel.name=constant"]
+    slow = ["compute.device_flops=[1e9, 1e9, 1e3]", "selection.deadline_s=10"]
+    config = load_config(None, [*words, *slow])
+    work = Work(np.full(3, 1e6), 0.0, 0.0)
+    clock = Clock(config, Traffic(10, 10, True), work, lambda round, devices: {})
+    rounds = [clock.round(round) for round in range(1, 8)]
+    assert [one.devices for one in rounds] == [[0], [1], [], [], [], [], []]
+    assert [one.late for one in rounds] == [0, 0, 1, 1, 1, 1, 1]
+
+
+def test_proportional_fair_does_not_choose_who_is_out_of_reach_while_others_are_not():
+    chosen = resolve(SELECTIONS, "proportional_fair", "")(config_of("proportional_fair", 3, 2).selection, 3)
+    assert set(chosen.choose(1, np.array([0.0, 5.0, 1.0]), stream(0, Role.SELECTION)).tolist()) == {1, 2}

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
+from raygan.channel.clock import Clock, Work
+from raygan.channel.traffic import Traffic
 from raygan.channel.wireless import WirelessLinks
 from raygan.config import load_config
 from raygan.rng import Role, stream
@@ -62,6 +65,7 @@ def test_places_are_uniform_in_the_disc_and_fading_is_exponential():
     assert np.mean(links.distance_m < 200) == pytest.approx((200**2 - 20**2) / (400**2 - 20**2), abs=0.01)
     up, _ = links._received(1)
     fading = up / links._up
+    assert np.array_equal(fading, links._fading(1)[0] * links._up / links._up)
     assert fading.mean() == pytest.approx(1, abs=0.02)
     assert np.mean(fading > 1) == pytest.approx(np.exp(-1), abs=0.01)
 
@@ -78,3 +82,41 @@ def test_fading_changes_from_round_to_round_and_repeats():
     assert not np.array_equal(links.quality(1), links.quality(2))
     assert np.array_equal(links.quality(2), again.quality(2))
     assert not np.array_equal(links.quality(1), cell("devices=3", "seed=1").quality(1))
+
+
+def test_devices_are_out_of_reach_as_often_as_asked_for():
+    """Either direction may fade: 1 - (1 - epsilon)^2."""
+    links = cell("devices=20000", "channel.outage_probability=0.05")
+    out = links.out_of_reach(1)
+    assert out.mean() == pytest.approx(1 - 0.95**2, abs=0.006)
+    fading = links._fading(1)
+    assert np.array_equal(out, (fading < -np.log(0.95)).any(axis=0))
+    assert not links.quality(1)[out].any()
+    assert links.quality(1)[~out].min() > 0
+    assert not cell("devices=20000", "channel.outage_probability=0").out_of_reach(1).any()
+
+
+def test_with_outage_the_time_of_a_bit_has_the_mean_of_the_integral():
+    """E[1 / log2(1 + g x)] over x exponential above the cutoff, by quadrature; without a cutoff it is infinite."""
+    links = cell("devices=200000", "channel.radius_m=500.0001", "channel.min_distance_m=500", "channel.shadowing_db=0")
+    received = links._up[0] / 10e6
+    cutoff = -np.log(0.99)
+    exact, _ = quad(lambda x: np.exp(cutoff - x) / np.log2(1 + received * x), cutoff, 50, limit=200)
+    reached = ~links.out_of_reach(3)
+    assert np.mean(10e6 / links.quality(3)[reached]) == pytest.approx(exact, rel=0.02)
+
+
+def slowest_share(seed, probability):
+    """Of the time that links take in 500 rounds of the default cell, the part of the five slowest rounds."""
+    words = [f"seed={seed}", "channel.name=wireless", f"channel.outage_probability={probability}", "devices=5"]
+    config = load_config(None, words)
+    clock = Clock(config, Traffic(44_000, 20_000, True), Work(np.zeros(5), 0.0, 0.0), lambda round, devices: {})
+    seconds = np.sort([clock.round(round).phases.seconds for round in range(1, 501)])
+    return seconds[-5:].sum() / seconds.sum()
+
+
+def test_a_few_fades_do_not_decide_how_long_a_run_takes():
+    """Medians over cells: the five slowest of 500 rounds took a third of the time, and take a tenth or less."""
+    without, with_outage = (np.median([slowest_share(seed, p) for seed in range(12)]) for p in (0, 0.01))
+    assert without > 0.2
+    assert with_outage < 0.1

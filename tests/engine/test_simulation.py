@@ -4,16 +4,20 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 import raygan
-from raygan.components import METHODS
+from raygan.components import METHODS, resolve
 from raygan.config import load_config
 from raygan.data import load_data, split
+from raygan.engine.flops import DeviceWork, FlopCounter, along_a_line
 from raygan.engine.simulation import as_played, count_work, try_out
 from raygan.methods.averaged import Averaged
+from raygan.methods.base import Mean
 from tests.helpers import tiny
 
 CPU = "cpu"
+METHODS_BY_NAME = {name: resolve(METHODS, name, "method") for name in METHODS}
 DCGAN_64 = [
     "data.name=tests.own:blank_64",
     *("gan.latent=100", "gan.generator_width=64", "gan.discriminator_width=64", "gan.discriminator_norm=batch"),
@@ -79,6 +83,67 @@ def test_counted_flops_of_perceptrons_are_the_products_of_their_layers():
     assert work.meanwhile == 0
     parallel = work_of(*words, "batch_size=6", "generator_batch_size=4", "generator_steps=2", "schedule=parallel")
     assert (parallel.meanwhile, parallel.finish) == (work.finish, 0)
+
+
+@pytest.mark.parametrize("convolution", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_a_grouped_convolutions_gradients_are_as_much_work_as_the_convolution_each(convolution, groups):
+    """torch's own formula has (1 + groups) / 2 times too much: 4.5 times for a depthwise one of eight channels."""
+    layer = convolution(8, 8, 4, 2, 1, groups=groups, bias=False)
+    images = torch.zeros(3, 8, 16, 16, requires_grad=True)
+    side = 8 if convolution is torch.nn.Conv2d else 16  # of the output, or of the input that is spread
+    forward = 2 * 3 * side * side * 4 * 4 * 8 * 8 // groups
+    with FlopCounter() as counter:
+        out = layer(images)
+    assert counter.flops == forward
+    for inputs in ([images], [layer.weight], [images, layer.weight]):
+        with FlopCounter() as counter:
+            torch.autograd.grad(out.sum(), inputs, retain_graph=True)
+        assert counter.flops == forward * len(inputs)
+
+
+def test_the_server_of_mdgan_works_on_the_batches_that_somebody_judged():
+    """Forward for all k = 3, since buffers move; backward for those of the devices that took part."""
+    words = ["method=mdgan", "mdgan.batches=3", "devices=6", "gan.generator=mlp", "gan.discriminator=mlp"]
+    config = load_config(None, [*words, "gan.discriminator_norm=none"])
+    images = load_data(config.data, config.seed)
+    shards = split(images.labels, 6, config.data.partition, config.seed)
+
+    def counted(slots):
+        server = METHODS_BY_NAME["mdgan"].server(config, images.shape, CPU)
+        with FlopCounter() as counter:
+            server.finish(1, {slot: Mean(np.ones(server.update_size, np.float32), 1) for slot in slots})
+        return counter.flops
+
+    work = count_work(config, METHODS_BY_NAME["mdgan"].server(config, images.shape, CPU), images, shards)
+    for devices, slots in {(4,): [1], (0, 3): [0], (0, 1): [0, 1], (2, 3, 4, 5): [0, 1, 2]}.items():
+        assert work.finished(devices) == counted(slots)
+    assert work.finished(()) == 0
+    assert counted([0, 1, 2]) > 1.5 * counted([0]), "as much too much was counted of one device"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("loss", ["non_saturating", "wgan_gp"])
+def test_work_of_many_batch_sizes_and_steps_is_counted_from_few(method, loss, monkeypatch):
+    words = [f"method={method}", f"gan.loss={loss}", "devices=5", "device_steps=7", "batch_size=9"]
+    config = as_played(load_config(None, [*words, "gan.generator=mlp", "gan.discriminator=mlp", "gan.latent=4"]))
+    images = load_data(config.data, config.seed)
+    down = METHODS_BY_NAME[method].server(config, images.shape, CPU).down(1)
+    sizes = [2, 3, 5, 6, 8, 9]
+    with_all = [DeviceWork(config, down, images)._counted(7, size) for size in sizes]
+    played = []
+    counted = DeviceWork._counted
+    monkeypatch.setattr(DeviceWork, "_counted", lambda *given: (played.append(given[1]), counted(*given))[1])
+    assert DeviceWork(config, down, images).by_size(sizes) == with_all
+    assert sum(played) == 3 * (1 + 2 + 3), "three sizes, with one, two and three steps"
+
+
+def test_what_is_on_no_line_is_counted_everywhere():
+    assert along_a_line(range(1, 9), lambda size: 3 + 5 * size) == [3 + 5 * size for size in range(1, 9)]
+    assert along_a_line(range(1, 9), lambda size: size * size) == [size * size for size in range(1, 9)]
+    asked = []
+    along_a_line(range(1, 9), lambda size: (asked.append(size), 2 * size)[1])
+    assert sorted(asked) == [1, 5, 8]
 
 
 def test_a_shard_smaller_than_a_batch_is_less_work():

@@ -84,7 +84,7 @@ def test_the_head_says_what_the_run_was_and_came_to(tmp_path):
     assert "Round 10: FD-clf 20 (200 at round 0; lower is better), 2 of 2 classes found." in text
     assert "Measured with 50 generated samples, 30 real images, classifier c1a551f1e5, evaluation seed 0;" in text
     assert "FD-clf lower 200 20 (round 10) 20 10" in text, "first, best, last, last of the raw generator"
-    assert "3 devices in every round; none was late, none was left out." in text
+    assert "3 devices in every round; none missed one, none was left out." in text
     assert "The 2 samples of round 10 are 0.88 times as far from their nearest training image" in text
     assert "3 devices hold 10 samples each." in text
     assert "computing on cpu" in text
