@@ -12,7 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
-from raygan.errors import InputError
+from raygan.errors import InputError, place_of
 
 Built = TypeVar("Built")
 
@@ -44,6 +44,7 @@ DATA_SETS = {
 PARTITIONS = {
     "iid": "raygan.data.partition:iid",
     "dirichlet": "raygan.data.partition:dirichlet",
+    "dirichlet_equal": "raygan.data.partition:dirichlet_equal",
     "classes": "raygan.data.partition:classes",
     "quantity": "raygan.data.partition:quantity",
 }
@@ -106,8 +107,14 @@ def resolve(table: Mapping[str, str], name: str, key: str) -> Any:
         sys.path.append(here)  # the installed command, unlike `python -m`, does not see the user's own modules
     try:
         return resolve_name(name)
+    except InputError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{key}: cannot import {name!r}: {error}") from error
+    except Exception as error:  # whatever a user's own module raises while it is imported
+        raise InputError(
+            f"{key}: cannot import {name!r}: {type(error).__name__}: {error} ({place_of(error)})"
+        ) from error
 
 
 def derived(table: Mapping[str, str], name: str, key: str, base: type[Built]) -> type[Built]:
@@ -135,4 +142,6 @@ def build(table: Mapping[str, str], name: str, key: str, base: type[Built], *arg
     except InputError:
         raise
     except Exception as error:  # whatever a user's own class raises
-        raise InputError(f"{key}: {name} cannot be built: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{key}: {name} cannot be built: {type(error).__name__}: {error} ({place_of(error)})"
+        ) from error

@@ -1,5 +1,10 @@
 """The kinds of failure a user sees as one line instead of a traceback."""
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class InputError(ValueError):
     """The user's input is wrong: names the key or file, what is wrong and what would be right (exit status 2)."""
@@ -28,3 +33,41 @@ class StorageError(RunError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised as Ctrl-C is (exit status 143)."""
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an error came up: the last that is neither raygan's nor an installed package's, if any is."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "no line is known"
+    here = str(Path(__file__).parent)
+    own = [frame for frame in frames if not frame.filename.startswith((here, "<")) and not _installed(frame.filename)]
+    frame = (own or frames)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
+
+
+def _installed(file: str) -> bool:
+    parts = Path(file).parts
+    return "site-packages" in parts or "dist-packages" in parts or any(part.startswith("python3.") for part in parts)
+
+
+@contextmanager
+def naming(key: str, name: str) -> Iterator[None]:
+    """Say of whatever a component raises inside which one it was, named by which key, in which file and line.
+
+    Raises:
+        InputError: in its place; one that was raised inside is left as it is.
+    """
+    try:
+        yield
+    except (InputError, RunError):
+        raise
+    except Exception as error:
+        raise InputError(f"{key}: {name} failed: {type(error).__name__}: {error} ({place_of(error)})") from error
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them: "1 sample", "1,000 samples"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -47,7 +47,10 @@ def test_a_new_name_drops_keys_the_new_choice_lacks_and_keeps_the_rest(tmp_path)
         (["divices=3"], "divices: unknown key; did you mean devices?"),
         (["engine.exector=ray"], "engine.exector: unknown key; did you mean engine.executor?"),
         (["alpha=3"], "alpha: unknown key; did you mean data.partition.alpha?"),
-        (["data.partition.alpha=3"], "only data.partition.name=dirichlet, data.partition.name=quantity have it"),
+        (
+            ["data.partition.alpha=3"],
+            "only data.partition.name=dirichlet, data.partition.name=dirichlet_equal, data.partition.name=",
+        ),
         (["devices=two"], "devices: input should be a valid integer, got 'two'"),
         (["devices=2.5"], "devices: input should be a valid integer, got 2.5"),
         (["devices=true"], "devices: input should be a valid integer, got True"),

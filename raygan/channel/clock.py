@@ -11,7 +11,7 @@ from raygan.channel.traffic import Traffic
 from raygan.components import CHANNELS, SELECTIONS, build
 from raygan.config.simulation import Policy
 from raygan.config.tree import Config
-from raygan.errors import RunError
+from raygan.errors import RunError, naming
 from raygan.rng import Role, stream
 
 Partners = Callable[[int, list[int]], Mapping[int, int]]
@@ -157,7 +157,7 @@ class Clock:
         return reached[answer_s <= limit].tolist(), (down, device, min(float(up_s[last]), limit - down - device))
 
     def _quality(self, round: int) -> np.ndarray:
-        rates = np.asarray(self._links.quality(round))
+        rates = self._asked(f"quality in round {round}", lambda: self._links.quality(round))
         if rates.shape != (self._config.devices,) or not np.all(rates >= 0):  # false for NaN too
             raise RunError(
                 f"channel.name: {self._config.channel.name} gave the qualities {np.ravel(rates)[:5].tolist()} (bit/s); "
@@ -166,7 +166,7 @@ class Clock:
         return rates
 
     def _out_of_reach(self, round: int) -> np.ndarray:
-        out = np.asarray(self._links.out_of_reach(round))
+        out = self._asked(f"out_of_reach in round {round}", lambda: self._links.out_of_reach(round), bool)
         if out.shape != (self._config.devices,) or out.dtype != bool:
             raise RunError(
                 f"channel.name: {self._config.channel.name} said who is out of reach by {out.dtype} {out.shape}; "
@@ -177,7 +177,8 @@ class Clock:
     def _choose(self, round: int, quality: np.ndarray) -> np.ndarray:
         name, devices = self._config.selection.name, self._config.devices
         random = stream(self._config.seed, Role.SELECTION, round=round)
-        chosen = np.asarray(self._selection.choose(round, quality, random))
+        with naming("selection.name", f"{name}.choose in round {round}"):
+            chosen = np.asarray(self._selection.choose(round, quality, random))
         whole = chosen.ndim == 1 and len(chosen) > 0 and np.issubdtype(chosen.dtype, np.integer)
         if not (whole and len(np.unique(chosen)) == len(chosen) and 0 <= chosen.min() <= chosen.max() < devices):
             raise RunError(
@@ -188,14 +189,24 @@ class Clock:
 
     def _downlink(self, round: int, chosen: np.ndarray) -> np.ndarray:
         if self._traffic.broadcast:
-            return np.full(len(chosen), self._checked(np.array([self._links.broadcast(round, chosen)]), 1))
-        return self._checked(self._links.downlink(round, chosen), len(chosen))
+            rate = self._asked(f"broadcast in round {round}", lambda: [self._links.broadcast(round, chosen)])
+            return np.full(len(chosen), self._checked(rate, 1))
+        return self._checked(
+            self._asked(f"downlink in round {round}", lambda: self._links.downlink(round, chosen)), len(chosen)
+        )
 
     def _uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        return self._checked(self._links.uplink(round, devices), len(devices))
+        return self._checked(
+            self._asked(f"uplink in round {round}", lambda: self._links.uplink(round, devices)), len(devices)
+        )
+
+    def _asked(self, what: str, ask: Callable[[], object], kind: type = float) -> np.ndarray:
+        """What the channel says, as an array; of numbers, unless another `kind` is asked for."""
+        with naming("channel.name", f"{self._config.channel.name}.{what}"):
+            said = np.asarray(ask())
+            return said if kind is bool else said.astype(float)
 
     def _checked(self, rates: np.ndarray, count: int) -> np.ndarray:
-        rates = np.asarray(rates)
         if np.shape(rates) != (count,) or not np.all(rates > 0):  # false for NaN too
             raise RunError(
                 f"channel.name: {self._config.channel.name} gave the rates {np.ravel(rates)[:5].tolist()} (bit/s); "
@@ -209,7 +220,9 @@ class Clock:
             return 0.0
         givers, receivers = np.array(list(partners.values())), np.array(list(partners))
         up = self._seconds(self._traffic.swap, self._uplink(round, givers))
-        down = self._checked(self._links.downlink(round, receivers), len(receivers))
+        down = self._checked(
+            self._asked(f"downlink in round {round}", lambda: self._links.downlink(round, receivers)), len(receivers)
+        )
         return float((up + self._seconds(self._traffic.swap, down)).max())
 
     def _bytes(self, values: int) -> int:

@@ -21,11 +21,24 @@ class Iid(Section):
 
 
 class Dirichlet(Section):
-    """Each class is dealt over the devices by proportions drawn from Dirichlet(alpha) (after arXiv 1909.06335)."""
+    """Each class is dealt over the devices by proportions drawn from Dirichlet(alpha): shards of unequal sizes
+    (Yurochkin et al., arXiv 1905.12022, section 4)."""
 
     name: Literal["dirichlet"] = "dirichlet"
     alpha: Positive = 0.5
     """Concentration: 0.1 is nearly one class per device, 100 nearly iid."""
+    min_samples: Count = 1
+    """All proportions are drawn again until every device has so many (samples; public code often takes 10)."""
+
+
+class DirichletEqual(Section):
+    """Shards of equal sizes, each with proportions of classes of its own, drawn from Dirichlet(alpha p), p the shares
+    of the classes in the data (Hsu, Qi, Brown, arXiv 1909.06335, section 3)."""
+
+    name: Literal["dirichlet_equal"] = "dirichlet_equal"
+    alpha: Positive = 1.0
+    """Concentration: 0.1 is nearly one class per device, 100 nearly iid. It is shared out over the classes: of C equal
+    ones each has alpha / C, where `dirichlet` gives each device alpha."""
 
 
 class Classes(Section):
@@ -42,6 +55,8 @@ class Quantity(Section):
     name: Literal["quantity"] = "quantity"
     alpha: Positive = 1.0
     """Concentration: small is very unequal, 100 nearly equal."""
+    min_samples: Count = 1
+    """Sizes are drawn again until every device has so many (samples)."""
 
 
 class OwnPartition(Section):
@@ -55,6 +70,7 @@ class OwnPartition(Section):
 _Partitions = (
     Annotated[Iid, Tag("<iid>")]
     | Annotated[Dirichlet, Tag("<dirichlet>")]
+    | Annotated[DirichletEqual, Tag("<dirichlet_equal>")]
     | Annotated[Classes, Tag("<classes>")]
     | Annotated[Quantity, Tag("<quantity>")]
     | Annotated[OwnPartition, Tag("<own>")]

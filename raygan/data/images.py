@@ -10,7 +10,7 @@ from PIL import Image
 
 from raygan.components import DATA_SETS, resolve
 from raygan.config.data import Data
-from raygan.errors import InputError
+from raygan.errors import InputError, counted, naming
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,46 @@ def load_data(data: Data, seed: int) -> ImageSet:
     Raises:
         InputError: the data is not there or not readable; names the key or file.
     """
-    images: ImageSet = resolve(DATA_SETS, data.name, "data.name")(data, seed)
-    if len(images) == 0:
-        raise InputError(f"data.name: {data.name} holds no samples")
+    load = resolve(DATA_SETS, data.name, "data.name")
+    with naming("data.name", data.name):
+        images = load(data, seed)
+    images = _checked(images, f"data.name: {data.name}")
     if data.limit is None or data.limit >= len(images):
         return images
     return images.take(_first_of_each_class(images.labels, data.limit))
+
+
+def _checked(found: object, named: str) -> ImageSet:
+    """What a data set, perhaps a user's own, came to, if it is what `ImageSet` says; its labels as int64.
+
+    Raises:
+        InputError: something else; says what it is and what is needed.
+    """
+    if not isinstance(found, ImageSet):
+        raise InputError(f"{named} returned a {type(found).__name__}; a raygan.data.ImageSet is needed")
+    images, labels, classes = found.images, found.labels, found.classes
+    is_images = images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3)
+    if not (is_images or (images.ndim == 2 and images.dtype == np.float32)):
+        raise InputError(
+            f"{named}: its images are {images.dtype} {images.shape}; images as (N, 1 or 3, H, W) uint8 from 0 to 255, "
+            "or points as (N, d) float32, are needed"
+        )
+    if len(images) == 0:
+        raise InputError(f"{named} holds no samples")
+    if not np.isfinite(images).all():
+        bad = int(np.count_nonzero(~np.isfinite(images).all(axis=1)))
+        raise InputError(f"{named}: {counted(bad, 'point')} of {len(images):,} are not finite; leave them out")
+    if not (isinstance(classes, list | tuple) and classes and all(isinstance(name, str) for name in classes)):
+        raise InputError(f"{named}: its classes are {classes!r}; names of the classes are needed, one at least")
+    if not (isinstance(labels, np.ndarray) and labels.shape == (len(images),) and labels.dtype.kind in "iu"):
+        are = f"{labels.dtype} {tuple(labels.shape)}" if hasattr(labels, "dtype") else f"a {type(labels).__name__}"
+        raise InputError(f"{named}: its labels are {are}; a numpy array of {len(images):,} integers is needed")
+    if not 0 <= labels.min() <= labels.max() < len(classes):
+        raise InputError(
+            f"{named}: its labels go from {labels.min()} to {labels.max()}; from 0 to {len(classes) - 1} is needed, as "
+            f"it names {len(classes)} classes"
+        )
+    return ImageSet(images, labels.astype(np.int64, copy=False), tuple(classes))
 
 
 def _first_of_each_class(labels: np.ndarray, limit: int) -> np.ndarray:

@@ -7,9 +7,9 @@ device: a list, or `Shards`. `split` checks what comes back, so a user's own par
 import numpy as np
 
 from raygan.components import PARTITIONS, resolve
-from raygan.config.data import Classes, Dirichlet, Iid, Partition, Quantity
+from raygan.config.data import Classes, Dirichlet, DirichletEqual, Iid, Partition, Quantity
 from raygan.data.shards import Shards
-from raygan.errors import InputError
+from raygan.errors import InputError, counted, naming
 from raygan.rng import Role, stream
 
 _DRAWS = 100  # Dirichlet draws before giving up on a split without an empty device
@@ -24,8 +24,9 @@ def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> 
     if devices > len(labels):
         raise InputError(f"devices: {devices} devices for {len(labels)} samples; at most {len(labels)} fit")
     deal = resolve(PARTITIONS, partition.name, "data.partition.name")
-    dealt = deal(labels, devices, partition, stream(seed, Role.PARTITION))
-    shards = dealt if isinstance(dealt, Shards) else Shards.of_arrays(dealt)
+    with naming("data.partition.name", partition.name):
+        dealt = deal(labels, devices, partition, stream(seed, Role.PARTITION))
+    shards = dealt if isinstance(dealt, Shards) else _of_arrays(dealt, devices, partition.name)
     if len(shards) != devices or not np.array_equal(np.sort(shards.indices), np.arange(len(labels))):
         raise InputError(f"data.partition.name: {partition.name} did not put every sample on exactly one device")
     if empty := int(np.count_nonzero(shards.sizes == 0)):
@@ -36,6 +37,20 @@ def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> 
     return shards
 
 
+def _of_arrays(dealt: object, devices: int, name: str) -> Shards:
+    """What a partition of a user's own returned, if it is what is needed."""
+    arrays = list(dealt) if isinstance(dealt, list | tuple) else []
+    if len(arrays) == devices and all(
+        isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu" for array in arrays
+    ):
+        return Shards.of_arrays(arrays)
+    got = [f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__ for one in arrays[:3]]
+    raise InputError(
+        f"data.partition.name: {name} returned a {type(dealt).__name__} of {len(arrays)} ({', '.join(got)}, ...); a "
+        f"list of {devices} arrays of integers, one for each device, is needed"
+    )
+
+
 def iid(labels: np.ndarray, devices: int, partition: Iid, random: np.random.Generator) -> Shards:
     """Shuffle and deal."""
     holders = np.empty(len(labels), np.int64)
@@ -44,17 +59,44 @@ def iid(labels: np.ndarray, devices: int, partition: Iid, random: np.random.Gene
 
 
 def dirichlet(labels: np.ndarray, devices: int, partition: Dirichlet, random: np.random.Generator) -> Shards:
-    """Per class, proportions over devices from Dirichlet(alpha) (after Hsu et al. 2019, arXiv 1909.06335).
+    """Per class, proportions over devices from Dirichlet(alpha) (Yurochkin et al., arXiv 1905.12022, section 4).
 
-    Drawn again until no device is empty, as is usual in public implementations.
+    Drawn again until every device has `min_samples`, as is usual in public implementations.
     """
     members = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    return _until_none_empty(members, devices, partition.alpha, random)
+    return _until_all_have_enough(members, devices, partition, random)
+
+
+def dirichlet_equal(labels: np.ndarray, devices: int, partition: DirichletEqual, random: np.random.Generator) -> Shards:
+    """Per device, proportions over classes from Dirichlet(alpha p) (Hsu, Qi, Brown, arXiv 1909.06335, section 3).
+
+    p are the classes' shares. Devices are filled one after the other, to sizes that differ by one at most. Each
+    sample's class is drawn by the device's proportions and the sample without replacement; a class that has run out is
+    left out and the rest renormalised. Where nothing is left of a device's classes, it is filled by what is left of
+    all (ours).
+    """
+    members = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    left = np.array([len(of_class) for of_class in members])
+    prior = left / len(labels)
+    holders = np.empty(len(labels), np.int64)
+    for device, size in enumerate(np.bincount(_in_equal_shares(np.arange(devices), len(labels)))):
+        wanted = random.dirichlet(partition.alpha * prior)
+        missing = size
+        while missing:
+            weights = np.where(left > 0, wanted, 0.0)
+            weights = weights if weights.sum() > 0 else left.astype(float)
+            # All that is missing at once; of a class that runs out the rest is drawn again, as one by one it would be.
+            taken = np.minimum(random.multinomial(missing, weights / weights.sum()), left)
+            for of_class, start, count in zip(members, left, taken, strict=True):
+                holders[of_class[start - count : start]] = device
+            left = left - taken
+            missing -= int(taken.sum())
+    return Shards.of_holders(holders, devices)
 
 
 def quantity(labels: np.ndarray, devices: int, partition: Quantity, random: np.random.Generator) -> Shards:
-    """Shards of sizes drawn from Dirichlet(alpha), blind to class; drawn again until no device is empty."""
-    return _until_none_empty([random.permutation(len(labels))], devices, partition.alpha, random)
+    """Shards of sizes drawn from Dirichlet(alpha), blind to class; drawn again until all have `min_samples`."""
+    return _until_all_have_enough([random.permutation(len(labels))], devices, partition, random)
 
 
 def classes(labels: np.ndarray, devices: int, partition: Classes, random: np.random.Generator) -> Shards:
@@ -77,7 +119,7 @@ def classes(labels: np.ndarray, devices: int, partition: Classes, random: np.ran
         members = random.permutation(np.flatnonzero(labels == label))
         if len(members) < len(held_by):
             raise InputError(
-                f"devices: class {label} has {len(members)} samples for {len(held_by)} devices; "
+                f"devices: class number {label} has {counted(len(members), 'sample')} for {len(held_by)} devices; "
                 f"at most {len(members) * len(present) // partition.per_device} devices fit"
             )
         holders[members] = _in_equal_shares(held_by, len(members))
@@ -90,20 +132,23 @@ def _in_equal_shares(devices: np.ndarray, samples: int) -> np.ndarray:
     return np.repeat(devices, each + (np.arange(len(devices)) < rest))
 
 
-def _until_none_empty(groups: list[np.ndarray], devices: int, alpha: float, random: np.random.Generator) -> Shards:
-    """Each group of samples cut over the devices by proportions of its own, all drawn again until nobody is empty."""
-    most = 0
+def _until_all_have_enough(
+    groups: list[np.ndarray], devices: int, partition: Dirichlet | Quantity, random: np.random.Generator
+) -> Shards:
+    """Each group of samples cut over the devices by proportions of its own, all drawn again until all have enough."""
+    least, most = partition.min_samples, 0
     for _ in range(_DRAWS):
-        shares = [_cut(len(group), random.dirichlet(np.full(devices, alpha))) for group in groups]
-        filled = int(np.count_nonzero(np.sum(shares, axis=0)))
-        if filled == devices:
+        shares = [_cut(len(group), random.dirichlet(np.full(devices, partition.alpha))) for group in groups]
+        enough = int(np.count_nonzero(np.sum(shares, axis=0) >= least))
+        if enough == devices:
             holders = np.empty(sum(map(len, groups)), np.int64)
             for group, sizes in zip(groups, shares, strict=True):
                 holders[group] = np.repeat(np.arange(devices), sizes)
             return Shards.of_holders(holders, devices)
-        most = max(most, filled)
+        most = max(most, enough)
+    short = "empty" if least == 1 else f"with fewer than data.partition.min_samples={least} samples"
     raise InputError(
-        f"devices: each of {_DRAWS} draws left some of {devices} devices empty; "
+        f"devices: each of {_DRAWS} draws left some of {devices} devices {short}; "
         f"at most {most} devices fit this data.partition.alpha and data, or use a larger alpha"
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from raygan.components import AGGREGATORS, build
 from raygan.config.tree import Config
 from raygan.engine.timing import HostTimes, ServerTimes
+from raygan.errors import InputError
 from raygan.methods.aggregation import Aggregator
 from raygan.methods.base import Mean, Metrics
 from raygan.methods.exact_sum import check_vector
@@ -36,7 +37,11 @@ class Problem:
             ValueError: it has another shape or type, no weight, or no such slot.
             FloatingPointError: it is not finite, or has diverged.
         """
+        if not isinstance(vector, np.ndarray):
+            raise ValueError(f"it is a {type(vector).__name__}; a float32 array ({self.update_size},) is needed")
         check_vector(vector, self.update_size)
+        if not (isinstance(weight, int | np.integer) and isinstance(slot, int | np.integer)):
+            raise ValueError(f"its weight is {weight!r} and its slot {slot!r}; whole numbers are needed")
         if not (1 <= weight <= self.num_samples and 0 <= slot < self.slots):
             raise ValueError(f"its weight is {weight} (1 to {self.num_samples}), its slot {slot} (of {self.slots})")
 
@@ -57,7 +62,19 @@ class Slots:
 
     def means(self, reference: Callable[[], np.ndarray]) -> dict[int, Mean]:
         """What each slot came to."""
-        return {slot: Mean(some.result(reference), some.weight) for slot, some in self._slots.items() if some.weight}
+        return {
+            slot: Mean(self._whole(some.result(reference)), some.weight)
+            for slot, some in self._slots.items()
+            if some.weight
+        }
+
+    def _whole(self, result: np.ndarray) -> np.ndarray:
+        size = self._problem.update_size
+        if not (isinstance(result, np.ndarray) and result.shape == (size,) and result.dtype == np.float32):
+            made = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
+            name = self._config.aggregation.name
+            raise InputError(f"aggregation.name: {name} made {made} of the updates; float32 ({size},) is needed")
+        return result
 
 
 class Contribution(Protocol):

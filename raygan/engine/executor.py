@@ -58,14 +58,16 @@ class Played:
 
 
 def played(hosts: Sequence[HostReport], server: ServerReport) -> Played:
-    """Put the reports together: device metrics are means over those in the average."""
+    """Put the reports together: device metrics are means over those in the average that have them."""
     dropped = dict(server.dropped)
     for host in hosts:  # what a host has to say of its devices is nearer the cause
         dropped |= host.dropped
     devices = {number: host.devices[number] for host in hosts for number in host.devices}
     counted = [devices[number] for number in sorted(devices.keys() - dropped.keys())]
-    names = counted[0] if counted else {}
-    means = {name: sum(metrics[name] for metrics in counted) / len(counted) for name in names}
+    means = {}
+    for name in dict.fromkeys(name for metrics in counted for name in metrics):
+        values = [metrics[name] for metrics in counted if name in metrics]
+        means[name] = sum(values) / len(values)
     times = [host.times for host in hosts if host.times is not None]
     return Played(means | server.metrics, dict(sorted(dropped.items())), spent(times, server.times))
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import flop_registry
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet
-from raygan.engine.parties import method_of
+from raygan.engine.parties import checked_answer, method_of
 from raygan.methods.base import DeviceSide, Shard
 
 
@@ -79,7 +79,8 @@ class DeviceWork:
 
     def _counted(self, steps: int, size: int) -> int:
         with FlopCounter() as counter:
-            update, _ = self._side(steps).update(Shard(0, self._images.images[:size]), 1, self._down, {})
+            answer = self._side(steps).update(Shard(0, self._images.images[:size]), 1, self._down, {})
+        update, _ = checked_answer(answer, self._config.method)
         self.vector = update.vector
         return int(counter.flops)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from raygan.engine.compute import threads
 from raygan.engine.contributions import Contribution, HostReport, Partial, Problem, ServerReport, Single, Slots
 from raygan.engine.host_shards import HostShards
 from raygan.engine.timing import HostTimes, ServerTimes, now
-from raygan.errors import BadUpdateError, InputError, RunError
+from raygan.errors import BadUpdateError, InputError, RunError, place_of
 from raygan.methods.base import DeviceSide, Method, Metrics, ServerSide, State, Update
 from raygan.methods.exact_sum import LARGEST, OverweightError
 
@@ -42,7 +43,37 @@ def _named(where: str) -> Iterator[None]:
     except (InputError, RunError):
         raise
     except Exception as error:
-        raise RunError(f"{where}: {type(error).__name__}: {error}") from error
+        raise RunError(f"{where}: {type(error).__name__}: {error} ({place_of(error)})") from error
+
+
+def checked_answer(answer: object, method: str) -> tuple[Update, State]:
+    """What a device's side returned, if it is an update and a state.
+
+    Raises:
+        InputError: something else; says what is needed.
+    """
+    if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Update)):
+        made = [type(one).__name__ for one in (answer if isinstance(answer, tuple) else [answer])]
+        raise InputError(f"method: {method} answered with {', '.join(made)}; an Update and a State are needed")
+    update, state = answer
+    update = replace(update, metrics=check_scalars(update.metrics, method))
+    if not (isinstance(state, dict) and all(isinstance(array, np.ndarray) for array in state.values())):
+        raise InputError(f"method: {method} keeps {state!r:.80}; a State, numpy arrays by name, is needed")
+    return update, state
+
+
+def check_scalars(metrics: object, method: str) -> Metrics:
+    """What a method measured, if it is numbers by name, as floats.
+
+    Raises:
+        InputError: something else.
+    """
+    if not (isinstance(metrics, Mapping) and all(isinstance(name, str) for name in metrics)):
+        raise InputError(f"method: {method} measured {metrics!r:.80}; numbers by name are needed")
+    for name, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+            raise InputError(f"method: {method} measured {name}={value!r:.80}; a number is needed")
+    return {name: float(value) for name, value in metrics.items()}
 
 
 class Host:
@@ -101,7 +132,8 @@ class Host:
         """
         where = f"round {round}, device {device}"
         with _named(where):
-            update, state = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
+            answer = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
+            update, state = checked_answer(answer, self._config.method)
         try:
             self._problem.check(update.vector, update.weight, update.slot)
         except ValueError as error:
@@ -169,7 +201,7 @@ class Server:
         metrics, dropped = Metrics(), dict[int, str]()
         with threads(self._config.engine.server_threads):
             with _named(where):
-                metrics |= self.side.meanwhile(round)
+                metrics |= check_scalars(self.side.meanwhile(round), self._config.method)
             slots = Slots(self._config, self._problem)
             received = now()
             for of_host in contributions:
@@ -180,7 +212,7 @@ class Server:
                 means = slots.means(lambda: self.side.reference(round))
                 averaged = now()
                 if means:
-                    metrics |= self.side.finish(round, means)
+                    metrics |= check_scalars(self.side.finish(round, means), self._config.method)
             finite = bool(self.side.networks.generator.vector.isfinite().all())
         if not (finite and np.isfinite(list(metrics.values())).all()):
             raise RunError(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, build, resolve
 from raygan.config.gan import Gan
 from raygan.config.tree import Config
-from raygan.errors import InputError
+from raygan.errors import InputError, naming, place_of
 from raygan.gan.flat import FlatModule
 from raygan.gan.losses import Loss, gradient_penalty
 from raygan.gan.optimizer import FlatOptimizer
@@ -72,6 +72,7 @@ def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) 
         InputError: one cannot be built, or they do not fit each other or the data; names the key.
     """
     networks = build_networks(config, shape, torch.device("cpu"))
+    check_loss(networks.loss, f"gan.loss: {config.gan.loss}")
     with torch_seeded(config.seed, Role.DEVICE_TORCH):
         for batch in {min(config.batch_size, smallest_shard), config.generator_batch_size}:
             z = torch.zeros(batch, config.gan.latent)
@@ -82,12 +83,34 @@ def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) 
 def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ...]) -> Tensor:
     try:
         with torch.no_grad():
-            out: Tensor = network.module(given)
+            out: object = network.module(given)
     except Exception as error:  # whatever a user's own network raises
-        raise InputError(f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error}") from error
+        raise InputError(
+            f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error} ({place_of(error)})"
+        ) from error
+    if not (isinstance(out, Tensor) and out.dtype == torch.float32):
+        made = f"{out.dtype} tensor" if isinstance(out, Tensor) else type(out).__name__
+        raise InputError(f"{key}: makes a {made} of a batch of {len(given)}, but a float32 tensor is needed")
     if tuple(out.shape) != expected:
         raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed")
     return out
+
+
+def check_loss(loss: Loss, key: str) -> None:
+    """Try a loss on a few logits, forward and backward.
+
+    Raises:
+        InputError: a part of it fails or is no finite scalar that logits have a gradient of; names `key`.
+    """
+    for part, count in (("discriminator", 2), ("generator", 1)):
+        logits = [torch.linspace(-1, 1, 4).requires_grad_() for _ in range(count)]
+        with naming(key, part):
+            value: object = getattr(loss, part)(*logits)
+        if not (isinstance(value, Tensor) and value.dim() == 0 and value.requires_grad and bool(value.isfinite())):
+            is_one = f"{value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise InputError(
+                f"{key}: {part} gave {is_one} for logits of shape (4,); a finite scalar that depends on them is needed"
+            )
 
 
 def generate(networks: Networks, z: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ State = dict[str, np.ndarray]
 """What one party keeps from round to round: named arrays, float32."""
 
 Metrics = dict[str, float]
-"""Scalars of one round, by name."""
+"""Scalars of one round, by name: plain numbers. Devices may measure different things; what is recorded under a name is
+the mean over the devices that have it."""
 
 
 @dataclass(frozen=True)

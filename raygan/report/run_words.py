@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from raygan.errors import counted
 from raygan.measures import RAW
 from raygan.report.progress import bytes_in_words, duration
 from raygan.report.quality import direction, in_words, measure_of, measured, said
@@ -163,8 +164,3 @@ def who_took_part(record: RunRecord) -> str | None:
     if (count := everyone_took_part(record.rounds)) is None:
         return None
     return f"{counted(count, 'device')} in every round; none missed one, none was left out."
-
-
-def counted(count: int, noun: str) -> str:
-    """So many of them."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -4,12 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raygan import InputError
-from raygan.config.data import Classes, Dirichlet, Iid, OwnPartition, Quantity
+from raygan.config.data import Classes, Dirichlet, DirichletEqual, Iid, OwnPartition, Quantity
 from raygan.data import split
+from raygan.data.partition import dirichlet_equal
 
 partitions = st.one_of(
     st.just(Iid()),
     st.builds(Dirichlet, alpha=st.floats(0.05, 100)),
+    st.builds(Dirichlet, alpha=st.floats(0.05, 100), min_samples=st.integers(1, 5)),
+    st.builds(DirichletEqual, alpha=st.floats(0.05, 100)),
     st.builds(Quantity, alpha=st.floats(0.05, 100)),
     st.builds(Classes, per_device=st.integers(1, 5)),
 )
@@ -65,6 +68,41 @@ def test_a_small_alpha_means_few_classes_per_device():
     assert entropy(mild) > 2.2 > 1.6 > entropy(strong)
 
 
+@given(alpha=st.floats(0.2, 20), least=st.integers(1, 12), seed=st.integers(0, 1000))
+def test_every_device_has_the_least_number_of_samples(alpha, least, seed):
+    for kind in (Dirichlet, Quantity):
+        try:
+            shards = split(LABELS, 6, kind(alpha=alpha, min_samples=least), seed)
+        except InputError as error:
+            assert f"min_samples={least}" in str(error) or (least == 1 and "empty" in str(error))
+        else:
+            assert shards.sizes.min() >= least
+
+
+@given(alpha=st.floats(0.01, 100), devices=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_equal_shards_have_their_own_proportions(alpha, devices, seed):
+    shards = split(LABELS, devices, DirichletEqual(alpha=alpha), seed)
+    assert shards.sizes.max() - shards.sizes.min() <= 1
+
+
+def test_proportions_of_equal_shards_are_dirichlets():
+    """Before classes run out: the first device's shares have the mean p and the variance p (1 - p) / (alpha + 1)."""
+    labels = np.repeat(np.arange(4), [4_000, 3_000, 2_000, 1_000])
+    prior, alpha = np.array([0.4, 0.3, 0.2, 0.1]), 3.0
+    partition, first = DirichletEqual(alpha=alpha), []
+    for seed in range(400):
+        shard = dirichlet_equal(labels, 50, partition, np.random.default_rng(seed))[0]
+        first.append(np.bincount(labels[shard], minlength=4) / len(shard))
+    shares = np.array(first)
+    assert shares.mean(axis=0) == pytest.approx(prior, abs=0.04)
+    assert shares.var(axis=0) == pytest.approx(prior * (1 - prior) / (alpha + 1), rel=0.35)
+
+
+def test_a_small_alpha_means_few_classes_on_each_of_equal_shards():
+    mild, strong = (split(LABELS, 20, DirichletEqual(alpha=alpha), 0) for alpha in (1000.0, 0.1))
+    assert entropy(mild) > 2.1 > 1.2 > entropy(strong)
+
+
 def test_quantity_is_unequal_but_blind_to_class():
     shards = split(LABELS, 4, Quantity(alpha=0.5), 3)
     sizes = [len(shard) for shard in shards]
@@ -84,6 +122,8 @@ def test_quantity_is_unequal_but_blind_to_class():
         (LABELS[:20], 20, Dirichlet(alpha=0.05), "devices fit"),
         (LABELS, 3, OwnPartition(name="tests.own:forgets_one"), "every sample on exactly one device"),
         (LABELS, 3, OwnPartition(name="tests.own:nothing"), "cannot import"),
+        (LABELS[:60], 6, Dirichlet(alpha=0.5, min_samples=11), "with fewer than data.partition.min_samples=11 samples"),
+        (np.array([0, 1, 1]), 2, Classes(per_device=2), "class number 0 has 1 sample for 2 devices"),
     ],
 )
 def test_what_does_not_go_round_says_what_fits(labels, devices, partition, message):
