@@ -13,7 +13,8 @@ from raygan.config.source import Tree, dump, parse_word, read
 from raygan.config.tree import Config, Eval
 from raygan.errors import InputError
 from raygan.measures import measured
-from raygan.sweep.space import GridSearch, Options, Range, Settings, Space, corners, domains, points
+from raygan.sweep.ranges import Range, Settings
+from raygan.sweep.space import GridSearch, Options, Space, corners, domains, points
 from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 
 SWEEP = "sweep.yaml"

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
 from raygan.config.tree import Config
 from raygan.run_folder import RunFolder
 from raygan.sweep.metrics import evaluated, scores
-from raygan.sweep.space import Options, Range
-from raygan.sweep.spec import Asha, Fifo, Pb2, Pbt, Sweep, rungs
+from raygan.sweep.ranges import Settings
+from raygan.sweep.spec import Asha, Fifo, Pbt, Sweep, rungs
 
 
 def scheduler_of(sweep: Sweep) -> TrialScheduler:
@@ -20,32 +21,40 @@ def scheduler_of(sweep: Sweep) -> TrialScheduler:
         return FIFOScheduler()
     if isinstance(asked, Asha):
         return RememberingAsha(sweep, asked, plain)
-    interval = asked.perturbation_interval or plain.eval.every
+    times: dict[str, Any] = {
+        "time_attr": "round",
+        "perturbation_interval": asked.perturbation_interval or plain.eval.every,
+    }
     if isinstance(asked, Pbt):
         return PopulationBasedTraining(
-            time_attr="round",
-            perturbation_interval=interval,
-            hyperparam_mutations={key: _mutation(domain) for key, domain in sweep.space.items()},
-            quantile_fraction=asked.quantile_fraction,
-            resample_probability=asked.resample_probability,
+            **times, quantile_fraction=asked.quantile_fraction, custom_explore_fn=Exploring(sweep, asked)
         )
-    return _pb2(sweep, asked, interval)
+    from raygan.sweep.pb2 import BoundedPb2  # imports scikit-learn
+
+    return BoundedPb2(sweep, **times, quantile_fraction=asked.quantile_fraction)
 
 
-def _mutation(domain: Any) -> Any:
-    """As PBT wants it: a domain to be drawn from, or a list whose neighbours are near each other."""
-    return [value for value, _ in domain.options] if isinstance(domain, Options) else domain.in_tune()
+class Exploring:
+    """How a member of a population comes to other settings than those that it was copied from.
 
+    As Tune's own exploring, but that every value stays in the space: Tune multiplies numbers again and again, so that
+    they leave their range, and the steps in it.
+    """
 
-def _pb2(sweep: Sweep, asked: Pb2, interval: int) -> TrialScheduler:
-    from ray.tune.schedulers.pb2 import PB2  # imports scikit-learn
+    def __init__(self, sweep: Sweep, asked: Pbt) -> None:
+        self._space = sweep.space
+        self._again = asked.resample_probability
+        self._random = np.random.default_rng(sweep.search.seed)
 
-    return PB2(
-        time_attr="round",
-        perturbation_interval=interval,
-        hyperparam_bounds={key: list(domain.ends) for key, domain in sweep.space.items() if isinstance(domain, Range)},
-        quantile_fraction=asked.quantile_fraction,
-    )
+    def __call__(self, config: Settings) -> Settings:
+        """Settings with each value drawn anew or moved."""
+        moved = dict(config)
+        for key, domain in self._space.items():
+            if self._random.random() < self._again:
+                moved[key] = domain.one(self._random)
+            else:
+                moved[key] = domain.move(config[key], self._random)
+        return moved
 
 
 class RememberingAsha(ASHAScheduler):

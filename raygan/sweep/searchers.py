@@ -16,7 +16,8 @@ from ray.tune.search import Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from raygan.sweep.load import listed, seeds_of
-from raygan.sweep.space import GridSearch, Options, Settings, suggest
+from raygan.sweep.ranges import Settings
+from raygan.sweep.space import domains, population, suggest
 from raygan.sweep.spec import Optuna, Pb2, Pbt, Sweep
 
 
@@ -31,22 +32,21 @@ class Trials:
 
 def trials_of(sweep: Sweep) -> Trials:
     """The trials of a sweep, whose points are known, drawn by a scheduler that changes them, or chosen by Optuna."""
-    if isinstance(sweep.scheduler, Pbt | Pb2):  # which take no other searcher
-        space = {key: _first_draw(domain) for key, domain in sweep.space.items()}
-        return Trials(BasicVariantGenerator(random_state=sweep.search.seed), space, sweep.samples)
+    if isinstance(sweep.scheduler, Pbt | Pb2):
+        return _population(sweep)
     if isinstance(sweep.search, Optuna):
         return Trials(Repeated(_optuna(sweep, sweep.search), sweep), {}, sweep.samples * len(seeds_of(sweep)))
     points = listed(sweep)
     return Trials(Listed(points), {}, len(points))
 
 
-def _first_draw(domain: Any) -> Any:
+def _population(sweep: Sweep) -> Trials:
+    """Members that begin as the points of a random search do, through Tune's generator: PBT takes no searcher."""
     from ray import tune
 
-    if isinstance(domain, Options):
-        values = [value for value, _ in domain.options]
-        return tune.grid_search(values) if isinstance(domain, GridSearch) else tune.choice(values)
-    return domain.in_tune()
+    members = population(sweep.space, sweep.samples, sweep.search.seed)
+    known = {key: tune.choice([member[key] for member in members]) for key in sweep.space}
+    return Trials(BasicVariantGenerator(points_to_evaluate=members), known, len(members))
 
 
 def _optuna(sweep: Sweep, asked: Optuna) -> Searcher:
@@ -119,6 +119,7 @@ class Repeated(_Limited):
         super().__init__(metric=sweep.metric, mode=sweep.mode)
         self._searcher = searcher
         self._seeds = seeds_of(sweep)
+        self._keys = {key for key, _ in domains(sweep.space)}
         self._points: dict[str, Settings] = {}
         """What the other searcher gave to whom: the first trial of each point."""
         self._first_of: dict[str, str] = {}
@@ -137,7 +138,8 @@ class Repeated(_Limited):
             if not isinstance(point, dict):  # none for now, or none any more
                 return point
             first, played = trial_id, 0
-            self._points[first], self._found[first] = point, {}
+            self._points[first] = {key: value for key, value in point.items() if key in self._keys}
+            self._found[first] = {}
         self._first_of[trial_id] = first
         return {**self._points[first], **self._seeds[played]}
 

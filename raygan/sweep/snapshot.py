@@ -28,5 +28,6 @@ def put_back(kept: Path, folder: RunFolder) -> int:
 
 
 def clear(folder: RunFolder) -> None:
-    """Remove all that is in a run folder; it itself stands for a trial's number."""
+    """Remove all that is in a run folder; it itself stands for a trial's number, and may have been deleted."""
+    folder.root.mkdir(exist_ok=True)
     empty_folder(folder.root)

@@ -10,7 +10,8 @@ from raygan.config.source import Tree
 from raygan.config.tree import Config
 from raygan.measures import LOWER, MEASURES
 from raygan.sweep.metrics import COSTS
-from raygan.sweep.space import Settings, Space, domains, tree_of
+from raygan.sweep.ranges import Settings
+from raygan.sweep.space import Space, domains, tree_of
 
 NO_KEYS: Tree = {}
 
