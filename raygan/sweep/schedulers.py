@@ -1,5 +1,7 @@
 """Tune's schedulers, as a sweep asks for them."""
 
+from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +20,7 @@ def scheduler_of(sweep: Sweep) -> TrialScheduler:
     """Tune's scheduler for a sweep."""
     asked, plain = sweep.scheduler, sweep.config_of({})
     if isinstance(asked, Fifo):
-        return FIFOScheduler()
+        return InTurn(sweep.concurrent)
     if isinstance(asked, Asha):
         return RememberingAsha(sweep, asked, plain)
     times: dict[str, Any] = {
@@ -57,7 +59,40 @@ class Exploring:
         return moved
 
 
-class RememberingAsha(ASHAScheduler):
+class InTurn(FIFOScheduler):
+    """Tune's FIFO, with at most so many trials at once, also of those that a resumed sweep begins with.
+
+    Tune's searchers hold back new trials only: all that failed before would be tried again at once.
+    """
+
+    def __init__(self, most: int | None = None, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._most = most or inf
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Let those wait for whom there is no room."""
+        super().on_trial_add(tune_controller, trial)
+        if self._most == inf:
+            return
+        others = [one for one in tune_controller.get_trials() if one is not trial]
+        if trial.status == Trial.PENDING and _under_way(others) >= self._most:
+            trial.set_status(Trial.PAUSED)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Who is to begin, or may once somebody else is over."""
+        trials: list[Trial] = tune_controller.get_trials()
+        for trial in trials:
+            if trial.status == Trial.PENDING:
+                return trial
+        waiting = [trial for trial in trials if trial.status == Trial.PAUSED]
+        return waiting[0] if waiting and _under_way(trials) < self._most else None
+
+
+def _under_way(trials: Iterable[Trial]) -> int:
+    return sum(trial.status in (Trial.PENDING, Trial.RUNNING) for trial in trials)
+
+
+class RememberingAsha(InTurn, ASHAScheduler):
     """Tune's ASHA, which knows its rungs again when a sweep is resumed.
 
     Tune saves trials and searchers but no schedulers: without this, every trial that goes on would be compared with
@@ -70,7 +105,7 @@ class RememberingAsha(ASHAScheduler):
     def __init__(self, sweep: Sweep, asked: Asha, plain: Config) -> None:
         first, last = rungs(asked, plain)
         options: dict[str, Any] = {"grace_period": first, "max_t": last, "reduction_factor": asked.reduction_factor}
-        super().__init__(time_attr=asked.time_attr, **options, stop_last_trials=False)
+        super().__init__(sweep.concurrent, time_attr=asked.time_attr, **options, stop_last_trials=False)
         self._sweep = sweep
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:

@@ -67,6 +67,13 @@ class _Limited(Searcher):
 
     most = math.inf
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._begun: set[str] = set()
+        """Who is under way."""
+        self._failed: set[str] = set()
+        """Who will be tried again if the sweep is resumed."""
+
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """Nothing that is not known already."""
         return True
@@ -76,6 +83,21 @@ class _Limited(Searcher):
         self.most = max_concurrent
         return True
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._begun) >= self.most
+
+    def _note_end(self, trial_id: str, error: bool) -> None:
+        self._begun.discard(trial_id)
+        if error:
+            self._failed.add(trial_id)
+        else:
+            self._failed.discard(trial_id)
+
+    def _to_come(self) -> list[str]:
+        """Who is under way once the sweep is resumed: those that are, and those that failed."""
+        return sorted(self._begun | self._failed)
+
 
 class Listed(_Limited):
     """Gives out points that are known beforehand."""
@@ -84,29 +106,29 @@ class Listed(_Limited):
         super().__init__()
         self._points = points
         self._given = 0
-        self._over: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """The next point."""
         if self._given == len(self._points):
             return Searcher.FINISHED
-        if self._given - len(self._over) >= self.most:
+        if self._is_full:
             return None
         self._given += 1
+        self._begun.add(trial_id)
         return dict(self._points[self._given - 1])
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing is learnt, but that another may begin."""
-        self._over.add(trial_id)
+        self._note_end(trial_id, error)
 
     def save(self, checkpoint_path: str) -> None:
-        """How many were given out, and who of them are over."""
-        Path(checkpoint_path).write_text(json.dumps([self._given, sorted(self._over)]))
+        """How many were given out, and who of them are not over."""
+        Path(checkpoint_path).write_text(json.dumps([self._given, self._to_come()]))
 
     def restore(self, checkpoint_path: str) -> None:
         """Go on behind those."""
-        self._given, over = json.loads(Path(checkpoint_path).read_text())
-        self._over = set(over)
+        self._given, begun = json.loads(Path(checkpoint_path).read_text())
+        self._begun = set(begun)
 
 
 class Repeated(_Limited):
@@ -129,7 +151,7 @@ class Repeated(_Limited):
 
     def suggest(self, trial_id: str) -> Any:
         """The newest point with its next seed, or a new point."""
-        if len(self._first_of) - sum(map(len, self._found.values())) >= self.most:
+        if self._is_full:
             return None
         first = next(reversed(self._points), None)
         played = list(self._first_of.values()).count(first) if first is not None else 0
@@ -141,10 +163,12 @@ class Repeated(_Limited):
             self._points[first] = {key: value for key, value in point.items() if key in self._keys}
             self._found[first] = {}
         self._first_of[trial_id] = first
+        self._begun.add(trial_id)
         return {**self._points[first], **self._seeds[played]}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Tell the other searcher once a point has been played with every seed; what is tried again later is late."""
+        self._note_end(trial_id, error)
         first = self._first_of[trial_id]
         found = self._found[first]
         told = len(found) == len(self._seeds)
@@ -159,13 +183,14 @@ class Repeated(_Limited):
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             self._searcher.save(str(inner))
-            state = (self._points, self._first_of, self._found, inner.read_bytes())
+            state = (self._points, self._first_of, self._found, self._to_come(), inner.read_bytes())
         Path(checkpoint_path).write_bytes(pickle.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
         """Both searchers."""
         state = pickle.loads(Path(checkpoint_path).read_bytes())  # Tune's own folder, all of which are pickles
-        self._points, self._first_of, self._found, kept = state
+        self._points, self._first_of, self._found, begun, kept = state
+        self._begun = set(begun)
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             inner.write_bytes(kept)

@@ -81,11 +81,11 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     """
     if is_uri(out):
         raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
-    if is_afar(sweep.address):
-        raise InputError("engine.address: a sweep cannot be led over ray://; run it as a job (ray job submit)")
     if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
         raise InputError("stop.hours: Tune can be told that time is up in a program's main thread only")
-    sweep = checked(sweep.model_dump(mode="json"), Sweep)  # it may have been changed since it was loaded
+    sweep = checked(sweep.model_dump(mode="json"), Sweep).on_its_own()  # it may have been changed since it was loaded
+    if is_afar(sweep.address):
+        raise InputError("engine.address: a sweep cannot be led over ray://; run it as a job (ray job submit)")
     check_sweep(sweep)
     folder = Path(out).resolve()
     _check_folder(sweep, folder, resume)

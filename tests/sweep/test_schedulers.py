@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
 from raygan.sweep.schedulers import RememberingAsha, scheduler_of
@@ -137,11 +138,52 @@ def test_rungs_begin_at_the_first_evaluation_and_end_with_the_rounds(tmp_path):
 
 
 def test_a_sweep_asks_for_tunes_schedulers(tmp_path):
-    assert type(scheduler_of(sweep(RATES))) is FIFOScheduler
+    assert isinstance(scheduler_of(sweep(RATES)), FIFOScheduler)
     assert isinstance(asha(tmp_path), RememberingAsha)
     pbt = scheduler_of(sweep(RATES, samples=4, scheduler={"name": "pbt"}))
     assert isinstance(pbt, PopulationBasedTraining)
     assert pbt._perturbation_interval == 2, "at every evaluation"
+
+
+class Controller:
+    """As Tune's, of which a scheduler asks who there is."""
+
+    def __init__(self):
+        self.trials = []
+
+    def get_trials(self):
+        return self.trials
+
+    def add(self, scheduler, trial_id):
+        self.trials.append(Trial(trial_id))
+        self.trials[-1].status = TuneTrial.PENDING
+        self.trials[-1].set_status = lambda status, trial=self.trials[-1]: setattr(trial, "status", status)
+        scheduler.on_trial_add(self, self.trials[-1])
+
+    def most_at_once(self, scheduler):
+        """As Tune plays: all that are pending begin, then whom the scheduler names; the first ends."""
+        most, order = 0, []
+        while any(trial.status != TuneTrial.TERMINATED for trial in self.trials):
+            while (chosen := scheduler.choose_trial_to_run(self)) is not None:
+                chosen.status = TuneTrial.RUNNING
+                order.append(chosen.trial_id)
+            running = [trial for trial in self.trials if trial.status == TuneTrial.RUNNING]
+            most = max(most, len(running))
+            assert running, "nobody waits for nothing"
+            running[0].status = TuneTrial.TERMINATED
+        return most, order
+
+
+@pytest.mark.parametrize("name", ["fifo", "asha"])
+@pytest.mark.parametrize(("concurrent", "most"), [(1, 1), (2, 2), (None, 5)])
+def test_trials_that_a_resumed_sweep_begins_with_are_no_more_at_once_than_are_allowed(name, concurrent, most, tmp_path):
+    scheduler = scheduler_of(sweep(RATES, samples=9, concurrent=concurrent, scheduler={"name": name}))
+    scheduler.runs = tmp_path
+    scheduler.set_search_properties("fd_clf", "min")
+    controller = Controller()
+    for number in range(5):
+        controller.add(scheduler, str(number))
+    assert controller.most_at_once(scheduler) == (most, ["0", "1", "2", "3", "4"])
 
 
 OTHER = "generator_optimizer.lr"

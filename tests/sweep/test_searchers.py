@@ -89,6 +89,23 @@ def test_no_more_are_under_way_than_are_allowed_also_after_a_resume(make, tmp_pa
     assert searcher.suggest("d")
 
 
+@pytest.mark.parametrize("make", [lambda: Listed(POINTS * 2), lambda: repeated(Counting(), 0, 1)])
+def test_failed_trials_that_are_tried_again_count_among_those_under_way(make, tmp_path):
+    searcher = ConcurrencyLimiter(make(), max_concurrent=2)
+    for name in "ab":
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, error=True)
+    assert searcher.suggest("c")
+    searcher = restored(searcher, ConcurrencyLimiter(make(), max_concurrent=2), tmp_path)
+    assert searcher.suggest("d") is None, "a, b and c are under way"
+    searcher.on_trial_complete("a", {METRIC: 1.0})
+    assert searcher.suggest("d") is None
+    searcher.on_trial_complete("b", error=True)
+    assert searcher.suggest("d")
+    searcher = restored(searcher, ConcurrencyLimiter(make(), max_concurrent=3), tmp_path)
+    assert searcher.suggest("e") is None, "b again, c and d"
+
+
 def test_what_was_under_way_when_a_sweep_was_lost_is_told_when_it_ends(tmp_path):
     searcher = ConcurrencyLimiter(repeated(Counting(), 0), max_concurrent=2)
     searcher.suggest("a")
