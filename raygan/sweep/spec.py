@@ -145,6 +145,8 @@ class Sweep(Section):
         known = [*MEASURES, *COSTS]
         if self.metric not in known:
             raise ValueError(f"metric: {self.metric} is not known; known: {', '.join(known)}")
+        if MEASURES.get(self.metric) == "max" and "mode" not in self.model_fields_set:
+            raise ValueError(f"mode: more of {self.metric} is better; say mode: max (or min, to rank the worst first)")
         if (self.metric in COSTS) != (self.target is not None):
             raise ValueError(f"target: is for metric {', '.join(COSTS)}, as {{fd_clf: 40}}; and they need it")
         if self.target is not None and (len(self.target) != 1 or next(iter(self.target)) not in LOWER):

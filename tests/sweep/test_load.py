@@ -312,3 +312,10 @@ def test_a_sweep_built_in_python_begins_with_its_base(tmp_path, monkeypatch):
     )
     with pytest.raises(InputError, match="base: digit is not there, and digit is no preset; "):
         checked({"base": "digit", "space": RATES}, Sweep).config_of({})
+
+
+def test_what_is_better_is_said_where_it_is_not_less():
+    asked = {"config": CONFIG, "space": RATES, "metric": "classes_found"}
+    with pytest.raises(InputError, match="mode: more of classes_found is better; say mode: max"):
+        checked(asked, Sweep)
+    assert [checked(asked | {"mode": mode}, Sweep).mode for mode in ("max", "min")] == ["max", "min"]

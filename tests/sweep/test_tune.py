@@ -10,17 +10,21 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
 import pytest
 from ray.tune import ResultGrid
+from rich.console import Console
 
 import raygan
 from raygan.config import load_config
 from raygan.config.source import dump
 from raygan.run_folder import RunFolder
+from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import load_sweep
 from raygan.sweep.tune import _stopping, tune
 from raygan.sweep.tuner import Namer
@@ -116,6 +120,15 @@ def test_time_that_is_up_before_tune_listens_is_not_lost():
         assert heard.wait(5)
         assert wish.signal == signal.SIGALRM
     assert signal.getsignal(signal.SIGUSR1) == before
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_live_table_has_trials_without_a_value_behind_those_with_one(mode):
+    display = SweepDisplay(sweep(RATES, mode=mode), 3, Console(file=StringIO()))
+    results = ({}, {"fd_clf": 3.0}, {"fd_clf": float("nan")}, {"fd_clf": 1.0})
+    trials = [SimpleNamespace(status="RUNNING", last_result=result) for result in results]
+    found = [trial.last_result.get("fd_clf") for trial in sorted(trials, key=display._order)]
+    assert found[:2] == ([1.0, 3.0] if mode == "min" else [3.0, 1.0])
 
 
 def test_time_that_is_not_up_ends_nothing():
