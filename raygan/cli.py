@@ -99,7 +99,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         say_how_to_go_on(f"{ended}; what the trials last reported is saved.", "tune", out, console)
     if outcome.interrupted and outcome.stopped_by is not None:
         return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else TERMINATED
-    return FAILED if (outcome.results.table["status"] == "failed").all() else DONE
+    return FAILED if outcome.failed or outcome.results.table.empty else DONE
 
 
 @cli.command()

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from raygan.sweep.tune import Outcome
 
 
-def say_how_to_go_on(done: str, command: str, where: str | Path, console: Console) -> None:
+def say_how_to_go_on(done: str, command: str, where: str | Path, console: Console, how: str = "Go on") -> None:
     """What was `done` of a run or sweep that is not over, and the command that goes on with it."""
-    console.print(f"{done} Go on with:", highlight=False)
+    console.print(f"{done} {how} with:", highlight=False)
     line = f"  {called()} {command} --out {shlex.quote(str(where))} --resume"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -52,6 +52,9 @@ def summarise_sweep(outcome: "Outcome", console: Console) -> None:
 
     for line in summary(outcome.results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if outcome.failed:
+        trials = len(outcome.results.table)
+        say_how_to_go_on(f"{outcome.failed} of {trials} trials failed.", "tune", outcome.folder, console, "Try again")
     written = [outcome.folder / name for name in ("results.csv", "best.yaml", "report.html")]
     *files, page = [str(shown(path)) for path in written if path.exists()]
     console.print(f"  {', '.join(files) or page}", highlight=False, markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from raygan.config.data import FashionMnist, Mnist
+from raygan.data.downloads import one_at_a_time
 from raygan.data.images import ImageSet, resize_all
 from raygan.errors import InputError
 from raygan.files import cache_folder
@@ -68,7 +69,8 @@ def _folder(root: Path | None, usual: list[Path], torchvision_name: str) -> Path
 
     cache = cache_folder("torchvision")
     try:
-        getattr(datasets, torchvision_name)(cache, download=True)
+        with one_at_a_time(cache, torchvision_name):
+            getattr(datasets, torchvision_name)(cache, download=True)
     except (RuntimeError, OSError) as error:
         raise InputError(
             f"data.root: {torchvision_name} is not on this machine and its download failed; "

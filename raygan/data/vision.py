@@ -1,12 +1,14 @@
 """CIFAR-10 and CelebA as torchvision reads them."""
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from torchvision import datasets
 
 from raygan.config.data import CelebA, Cifar10
+from raygan.data.downloads import one_at_a_time
 from raygan.data.images import ImageSet, resize, resize_all
 from raygan.errors import InputError
 from raygan.files import cache_folder, cached_array
@@ -16,7 +18,8 @@ def load_cifar10(data: Cifar10, seed: int) -> ImageSet:
     """The 50,000 training images of CIFAR-10 (Krizhevsky 2009), 32x32 colour."""
     root = data.root or cache_folder("torchvision")
     try:
-        cifar = datasets.CIFAR10(root, train=True, download=data.root is None)
+        with _alone(data.root, root, "CIFAR10"):
+            cifar = datasets.CIFAR10(root, train=True, download=data.root is None)
     except (RuntimeError, OSError) as error:
         raise InputError(_absent("CIFAR-10", root, "cifar-10-batches-py")) from error
     labels = np.asarray(cifar.targets, np.int64)
@@ -27,7 +30,8 @@ def load_celeba(data: CelebA, seed: int) -> ImageSet:
     """The 162,770 training images of CelebA, centre-cropped; the label is one binary attribute."""
     root = data.root or cache_folder("torchvision")
     try:
-        celeba = datasets.CelebA(str(root), split="train", target_type="attr", download=data.root is None)
+        with _alone(data.root, root, "CelebA"):
+            celeba = datasets.CelebA(str(root), split="train", target_type="attr", download=data.root is None)
     except (RuntimeError, OSError, ImportError) as error:
         raise InputError(_absent("CelebA", root, "celeba")) from error
     names = [name for name in celeba.attr_names if name]
@@ -41,6 +45,11 @@ def load_celeba(data: CelebA, seed: int) -> ImageSet:
         lambda: np.stack([np.asarray(resize(celeba[i][0], data.size)) for i in range(len(celeba))]),
     )
     return ImageSet(resize_all(images, data.size), labels, (f"not {data.attribute}", data.attribute))
+
+
+def _alone(given: Path | None, root: Path, name: str) -> AbstractContextManager[None]:
+    """For a download; a folder of the user's own is only read."""
+    return one_at_a_time(root, name) if given is None else nullcontext()
 
 
 def _absent(name: str, root: Path, folder: str) -> str:

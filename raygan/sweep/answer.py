@@ -33,8 +33,10 @@ def write_answer(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
     results = ranked(sweep, folder, grid)
     table = results.table
     texts = {folder / "results.csv": _whole_numbers(table).to_csv(index=False)}
-    if len(table) and table["status"].iloc[0] != "failed" and pd.notna(table[sweep.metric].iloc[0]):
-        texts[folder / "best.yaml"] = _best(results, folder)
+    valued = table[(table["status"] != "failed") & table[sweep.metric].notna()]
+    kept = [row for _, row in valued.iterrows() if RunFolder(folder / str(row["run"])).config.exists()]
+    if kept:  # of those whose folder nobody has deleted
+        texts[folder / "best.yaml"] = _best(results, kept[0], folder)
     else:
         (folder / "best.yaml").unlink(missing_ok=True)
     write_texts(texts, folder)
@@ -149,9 +151,8 @@ def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _best(results: SweepResults, folder: Path) -> str:
-    """The config of the best trial of the best point, as a file to train with."""
-    best = results.table.iloc[0]
+def _best(results: SweepResults, best: pd.Series, folder: Path) -> str:
+    """The config of the best trial, as a file to train with."""
     config = RunFolder(folder / str(best["run"])).read_config()
     if best["status"] != "finished":  # it is what was measured that plays again
         config = config.model_copy(update={"rounds": int(best["round"])})

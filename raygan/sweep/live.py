@@ -1,6 +1,6 @@
 """The live table of a sweep in a terminal; plain lines where there is none."""
 
-from math import isfinite
+from math import inf, isfinite, isnan, nan
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -76,7 +76,9 @@ class SweepDisplay:
         return table
 
     def _order(self, trial: Trial) -> tuple[int, float]:
-        value = float((trial.last_result or {}).get(self._sweep.metric, "inf"))
+        value = float((trial.last_result or {}).get(self._sweep.metric, nan))
+        if isnan(value):  # nothing yet: behind all that have a value, whichever is better
+            return _TURN[trial.status], inf
         return _TURN[trial.status], value if self._sweep.mode == "min" else -value
 
     def _row(self, trial: Trial) -> list[str]:

@@ -5,15 +5,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from raygan.components import nearest
-from raygan.config import preset_names
 from raygan.config.gan import CHANGING
 from raygan.config.load import checked, merge
 from raygan.config.source import Tree, dump, parse_word, read
 from raygan.config.tree import Config, Eval
 from raygan.errors import InputError
 from raygan.measures import measured
-from raygan.sweep.space import GridSearch, Options, Range, Settings, Space, corners, domains, points
+from raygan.sweep.ranges import Range, Settings
+from raygan.sweep.space import GridSearch, Options, Space, corners, domains, points
 from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 
 SWEEP = "sweep.yaml"
@@ -48,7 +47,7 @@ def _load(source: Path, words: Iterable[str], begun: bool) -> Sweep:
         if not begun:
             _check_set_once(sweep, sweep.config, "config")
         _check_set_once(sweep, config, "a word")
-        based = sweep.model_copy(update={"base": None, "config": _config_tree(sweep, source.parent, config)})
+        based = sweep.on_its_own(source.parent, config)
         check_sweep(based)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
@@ -112,23 +111,6 @@ def tried_out(sweep: Sweep) -> list[Settings]:
     if isinstance(sweep.search, Random) and not isinstance(sweep.scheduler, Pbt | Pb2):
         return listed(sweep)
     return corners(sweep.space, _MOST_CORNERS)
-
-
-def _config_tree(sweep: Sweep, folder: Path, words: Tree) -> Tree:
-    """The config keys that all trials begin with: of the base, of the file, of the command line."""
-    tree: Tree = {}
-    if sweep.base is not None:
-        tree = _read_base(sweep.base, folder)
-    return merge(merge(tree, sweep.config, Config), words, Config)
-
-
-def _read_base(base: str, folder: Path) -> Tree:
-    if base in preset_names():
-        return read(base)
-    path = folder / base
-    if not (path.suffix or path.exists()):
-        raise InputError(f"base: {path} is not there, and {base} is no preset; {nearest(base, preset_names())}")
-    return read(str(path))
 
 
 def _laid_over(below: Tree, above: Tree) -> Tree:

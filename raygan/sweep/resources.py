@@ -12,7 +12,7 @@ from raygan.engine.needs import Needs, needs_of
 from raygan.engine.waiting import Tell, wait_for_group
 from raygan.errors import InputError
 from raygan.report.sweep_results import shown
-from raygan.sweep.space import Settings
+from raygan.sweep.ranges import Settings
 from raygan.sweep.spec import Sweep
 
 

@@ -16,7 +16,8 @@ from ray.tune.search import Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from raygan.sweep.load import listed, seeds_of
-from raygan.sweep.space import GridSearch, Options, Settings, suggest
+from raygan.sweep.ranges import Settings
+from raygan.sweep.space import domains, population, suggest
 from raygan.sweep.spec import Optuna, Pb2, Pbt, Sweep
 
 
@@ -31,22 +32,21 @@ class Trials:
 
 def trials_of(sweep: Sweep) -> Trials:
     """The trials of a sweep, whose points are known, drawn by a scheduler that changes them, or chosen by Optuna."""
-    if isinstance(sweep.scheduler, Pbt | Pb2):  # which take no other searcher
-        space = {key: _first_draw(domain) for key, domain in sweep.space.items()}
-        return Trials(BasicVariantGenerator(random_state=sweep.search.seed), space, sweep.samples)
+    if isinstance(sweep.scheduler, Pbt | Pb2):
+        return _population(sweep)
     if isinstance(sweep.search, Optuna):
         return Trials(Repeated(_optuna(sweep, sweep.search), sweep), {}, sweep.samples * len(seeds_of(sweep)))
     points = listed(sweep)
     return Trials(Listed(points), {}, len(points))
 
 
-def _first_draw(domain: Any) -> Any:
+def _population(sweep: Sweep) -> Trials:
+    """Members that begin as the points of a random search do, through Tune's generator: PBT takes no searcher."""
     from ray import tune
 
-    if isinstance(domain, Options):
-        values = [value for value, _ in domain.options]
-        return tune.grid_search(values) if isinstance(domain, GridSearch) else tune.choice(values)
-    return domain.in_tune()
+    members = population(sweep.space, sweep.samples, sweep.search.seed)
+    known = {key: tune.choice([member[key] for member in members]) for key in sweep.space}
+    return Trials(BasicVariantGenerator(points_to_evaluate=members), known, len(members))
 
 
 def _optuna(sweep: Sweep, asked: Optuna) -> Searcher:
@@ -67,6 +67,13 @@ class _Limited(Searcher):
 
     most = math.inf
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._begun: set[str] = set()
+        """Who is under way."""
+        self._failed: set[str] = set()
+        """Who will be tried again if the sweep is resumed."""
+
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """Nothing that is not known already."""
         return True
@@ -76,6 +83,21 @@ class _Limited(Searcher):
         self.most = max_concurrent
         return True
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._begun) >= self.most
+
+    def _note_end(self, trial_id: str, error: bool) -> None:
+        self._begun.discard(trial_id)
+        if error:
+            self._failed.add(trial_id)
+        else:
+            self._failed.discard(trial_id)
+
+    def _to_come(self) -> list[str]:
+        """Who is under way once the sweep is resumed: those that are, and those that failed."""
+        return sorted(self._begun | self._failed)
+
 
 class Listed(_Limited):
     """Gives out points that are known beforehand."""
@@ -84,29 +106,29 @@ class Listed(_Limited):
         super().__init__()
         self._points = points
         self._given = 0
-        self._over: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """The next point."""
         if self._given == len(self._points):
             return Searcher.FINISHED
-        if self._given - len(self._over) >= self.most:
+        if self._is_full:
             return None
         self._given += 1
+        self._begun.add(trial_id)
         return dict(self._points[self._given - 1])
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing is learnt, but that another may begin."""
-        self._over.add(trial_id)
+        self._note_end(trial_id, error)
 
     def save(self, checkpoint_path: str) -> None:
-        """How many were given out, and who of them are over."""
-        Path(checkpoint_path).write_text(json.dumps([self._given, sorted(self._over)]))
+        """How many were given out, and who of them are not over."""
+        Path(checkpoint_path).write_text(json.dumps([self._given, self._to_come()]))
 
     def restore(self, checkpoint_path: str) -> None:
         """Go on behind those."""
-        self._given, over = json.loads(Path(checkpoint_path).read_text())
-        self._over = set(over)
+        self._given, begun = json.loads(Path(checkpoint_path).read_text())
+        self._begun = set(begun)
 
 
 class Repeated(_Limited):
@@ -119,6 +141,7 @@ class Repeated(_Limited):
         super().__init__(metric=sweep.metric, mode=sweep.mode)
         self._searcher = searcher
         self._seeds = seeds_of(sweep)
+        self._keys = {key for key, _ in domains(sweep.space)}
         self._points: dict[str, Settings] = {}
         """What the other searcher gave to whom: the first trial of each point."""
         self._first_of: dict[str, str] = {}
@@ -128,7 +151,7 @@ class Repeated(_Limited):
 
     def suggest(self, trial_id: str) -> Any:
         """The newest point with its next seed, or a new point."""
-        if len(self._first_of) - sum(map(len, self._found.values())) >= self.most:
+        if self._is_full:
             return None
         first = next(reversed(self._points), None)
         played = list(self._first_of.values()).count(first) if first is not None else 0
@@ -137,12 +160,15 @@ class Repeated(_Limited):
             if not isinstance(point, dict):  # none for now, or none any more
                 return point
             first, played = trial_id, 0
-            self._points[first], self._found[first] = point, {}
+            self._points[first] = {key: value for key, value in point.items() if key in self._keys}
+            self._found[first] = {}
         self._first_of[trial_id] = first
+        self._begun.add(trial_id)
         return {**self._points[first], **self._seeds[played]}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Tell the other searcher once a point has been played with every seed; what is tried again later is late."""
+        self._note_end(trial_id, error)
         first = self._first_of[trial_id]
         found = self._found[first]
         told = len(found) == len(self._seeds)
@@ -157,13 +183,14 @@ class Repeated(_Limited):
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             self._searcher.save(str(inner))
-            state = (self._points, self._first_of, self._found, inner.read_bytes())
+            state = (self._points, self._first_of, self._found, self._to_come(), inner.read_bytes())
         Path(checkpoint_path).write_bytes(pickle.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
         """Both searchers."""
         state = pickle.loads(Path(checkpoint_path).read_bytes())  # Tune's own folder, all of which are pickles
-        self._points, self._first_of, self._found, kept = state
+        self._points, self._first_of, self._found, begun, kept = state
+        self._begun = set(begun)
         with tempfile.TemporaryDirectory() as scratch:
             inner = Path(scratch) / "inner"
             inner.write_bytes(kept)

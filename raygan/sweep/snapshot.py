@@ -14,7 +14,7 @@ def take(folder: RunFolder, round: int, to: Path) -> None:
     for part in (folder.samples, folder.checkpoints / f"round_{round:06d}"):
         shutil.copytree(part, to / part.relative_to(folder.root))
     begun_with, so_far = (folder.config, folder.environment, folder.data), (folder.metrics, folder.events)
-    for file in (*begun_with, *so_far, folder.generator, folder.evaluation):
+    for file in (*begun_with, *so_far, folder.classifier, folder.generator, folder.evaluation):
         if file.exists():  # the last two only of a run that is over
             shutil.copy2(file, to)
     RunFolder(to).trim(round)
@@ -28,5 +28,6 @@ def put_back(kept: Path, folder: RunFolder) -> int:
 
 
 def clear(folder: RunFolder) -> None:
-    """Remove all that is in a run folder; it itself stands for a trial's number."""
+    """Remove all that is in a run folder; it itself stands for a trial's number, and may have been deleted."""
+    folder.root.mkdir(exist_ok=True)
     empty_folder(folder.root)

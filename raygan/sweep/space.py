@@ -1,148 +1,19 @@
 """What is varied, in Tune's own words, and the points that are made of it."""
 
 import math
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from itertools import product
-from math import isfinite, remainder
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
-from raygan.config.section import Section
 from raygan.config.source import Tree
+from raygan.sweep.ranges import Domain, Loguniform, Quniform, Randint, Settings, Uniform
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-Settings = dict[str, Any]
-"""Config keys by their dotted paths, with plain values."""
-
-
-class Domain(Section):
-    """The values that one key may have: a section with one key, which is Tune's word for it."""
-
-    @property
-    def given(self) -> Any:
-        """What stands behind the word."""
-        return getattr(self, self.word)
-
-    @property
-    def word(self) -> str:
-        """Such as loguniform."""
-        return next(iter(type(self).model_fields))
-
-    @abstractmethod
-    def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
-        """One value at random, or every value of a grid; and likewise what depends on it."""
-
-    @abstractmethod
-    def suggest(self, key: str, trial: "Trial") -> Settings:
-        """Let Optuna choose."""
-
-    @abstractmethod
-    def corners(self, key: str) -> Iterator[Settings]:
-        """What shows whether all values are good: the ends of a range, every option."""
-
-
-class Range(Domain):
-    """Numbers between two ends."""
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The least and the greatest that can be drawn."""
-        low, high = self.given[:2]
-        return low, high
-
-    @model_validator(mode="after")
-    def _is_ordered(self) -> Self:
-        low, high = self.ends
-        if low > high:
-            raise ValueError(f"{self.word}: the lower end comes first, got {list(self.given)}")
-        return self
-
-    def in_tune(self) -> Any:
-        """As Tune's own domain."""
-        from ray import tune
-
-        return getattr(tune, self.word)(*self.given)
-
-    def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
-        """One number; rounding carries none beyond an end."""
-        low, high = self.ends
-        yield {key: min(max(self.in_tune().sample(random_state=random), low), high)}
-
-    def corners(self, key: str) -> Iterator[Settings]:
-        """Both ends."""
-        yield from ({key: end} for end in self.ends)
-
-
-class Uniform(Range):
-    """[low, high]: drawn evenly."""
-
-    uniform: tuple[float, float]
-
-    def suggest(self, key: str, trial: "Trial") -> Settings:
-        """Let Optuna choose."""
-        return {key: trial.suggest_float(key, *self.ends)}
-
-
-class Loguniform(Range):
-    """[low, high]: their logarithms drawn evenly."""
-
-    loguniform: tuple[float, float]
-
-    @model_validator(mode="after")
-    def _is_positive(self) -> Self:
-        if not self.loguniform[0] > 0:
-            raise ValueError(f"loguniform: logarithms need numbers above 0, got {list(self.loguniform)}")
-        return self
-
-    def suggest(self, key: str, trial: "Trial") -> Settings:
-        """Let Optuna choose."""
-        return {key: trial.suggest_float(key, *self.ends, log=True)}
-
-
-class Quniform(Range):
-    """[low, high, step]: multiples of the step, drawn evenly, the ends among them; whole numbers if these are."""
-
-    quniform: tuple[int | float, int | float, int | float]
-
-    @model_validator(mode="after")
-    def _is_made_of_steps(self) -> Self:
-        *ends, step = self.quniform
-        if not step > 0 or not all(isfinite(end / step) and abs(remainder(end / step, 1)) < 1e-9 for end in ends):
-            raise ValueError(f"quniform: both ends must be multiples of the step, got {list(self.quniform)}")
-        return self
-
-    def suggest(self, key: str, trial: "Trial") -> Settings:
-        """Let Optuna choose."""
-        return {key: self._as_given(trial.suggest_float(key, *self.ends, step=self.quniform[2]))}
-
-    def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
-        """One number."""
-        for drawn in super().draw(key, random):
-            yield {key: self._as_given(drawn[key])}
-
-    def _as_given(self, value: float) -> int | float:
-        return round(value) if all(isinstance(number, int) for number in self.quniform) else value
-
-
-class Randint(Range):
-    """[low, high]: whole numbers, drawn evenly; the upper end is left out, as in Tune."""
-
-    randint: tuple[int, int]
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """The upper one is not drawn."""
-        return self.randint[0], self.randint[1] - 1
-
-    def suggest(self, key: str, trial: "Trial") -> Settings:
-        """Let Optuna choose."""
-        return {key: trial.suggest_int(key, *self.ends)}
 
 
 class Options(Domain):
@@ -164,10 +35,24 @@ class Options(Domain):
             raise ValueError(f"{self.word}: is empty")
         return self
 
-    def suggest(self, key: str, trial: "Trial") -> Settings:
-        """Let Optuna choose, by number: options need not be numbers or words."""
-        value, below = self.options[trial.suggest_categorical(key, range(len(self.options)))]
-        return {key: value} | suggest(below, trial)
+    def one(self, random: np.random.Generator) -> Any:
+        """An option, without what is below it."""
+        return self.options[random.integers(len(self.options))][0]
+
+    def suggest(self, key: str, trial: "Trial", name: str) -> Settings:
+        """Let Optuna choose, by number: options need not be numbers or words.
+
+        The same key below another option is another parameter to Optuna, which takes one domain for each.
+        """
+        number = trial.suggest_categorical(name, range(len(self.options)))
+        value, below = self.options[number]
+        return {key: value} | suggest(below, trial, f" below {name}, option {number}")
+
+    def move(self, value: Any, random: np.random.Generator) -> Any:
+        """The option before or behind it in the list."""
+        values = [option for option, _ in self.options]
+        there = values.index(value) + int(random.choice((-1, 1)))
+        return values[min(max(there, 0), len(values) - 1)]
 
     def corners(self, key: str) -> Iterator[Settings]:
         """Every option, with the corners of what is below it."""
@@ -255,9 +140,15 @@ def points(space: Space, samples: int, seed: int) -> list[Settings]:
     return found
 
 
-def suggest(space: Space, trial: "Trial") -> Settings:
-    """Let Optuna choose a point."""
-    return {name: value for key, domain in space.items() for name, value in domain.suggest(key, trial).items()}
+def population(space: Space, samples: int, seed: int) -> list[Settings]:
+    """As `points`, but a population may have two members that begin alike."""
+    random = np.random.default_rng(seed)
+    return [point for _ in range(samples) for point in draw(space, random)]
+
+
+def suggest(space: Space, trial: "Trial", where: str = "") -> Settings:
+    """Let Optuna choose a point; its parameters have the keys' names, with `where` behind them."""
+    return _together(domain.suggest(key, trial, key + where) for key, domain in space.items())
 
 
 def corners(space: Space, most: int) -> list[Settings]:

@@ -1,16 +1,21 @@
 """What a sweep is: the file's keys, typed as strictly as a config's."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
+from raygan.components import nearest
+from raygan.config import preset_names
 from raygan.config.load import check_config, merge
 from raygan.config.section import Count, Positive, Section, Seed, named
-from raygan.config.source import Tree
+from raygan.config.source import Tree, read
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.measures import LOWER, MEASURES
 from raygan.sweep.metrics import COSTS
-from raygan.sweep.space import Settings, Space, domains, tree_of
+from raygan.sweep.ranges import Settings
+from raygan.sweep.space import Space, domains, tree_of
 
 NO_KEYS: Tree = {}
 
@@ -106,7 +111,8 @@ class Sweep(Section):
     question: str = ""
     """What it asks; heads the report."""
     base: str | None = None
-    """The preset or config file that all trials begin with (a file's path is relative to the sweep's)."""
+    """The preset or config file that all trials begin with (a file's path is relative to the
+    sweep's; in Python, to the working folder)."""
     config: dict[str, Any] = NO_KEYS
     """Config keys over those of `base`."""
     space: Space
@@ -139,6 +145,8 @@ class Sweep(Section):
         known = [*MEASURES, *COSTS]
         if self.metric not in known:
             raise ValueError(f"metric: {self.metric} is not known; known: {', '.join(known)}")
+        if MEASURES.get(self.metric) == "max" and "mode" not in self.model_fields_set:
+            raise ValueError(f"mode: more of {self.metric} is better; say mode: max (or min, to rank the worst first)")
         if (self.metric in COSTS) != (self.target is not None):
             raise ValueError(f"target: is for metric {', '.join(COSTS)}, as {{fd_clf: 40}}; and they need it")
         if self.target is not None and (len(self.target) != 1 or next(iter(self.target)) not in LOWER):
@@ -156,13 +164,29 @@ class Sweep(Section):
         """The metric that curves are drawn of."""
         return next(iter(self.target)) if self.target is not None else self.metric
 
+    def tree(self, folder: Path = Path()) -> Tree:
+        """The config keys that all trials begin with: `config` over those of `base` (a path: from `folder`).
+
+        Raises:
+            InputError: `base` cannot be read.
+        """
+        return merge({} if self.base is None else _read_base(self.base, folder), self.config, Config)
+
+    def on_its_own(self, folder: Path = Path(), words: Tree = NO_KEYS) -> Self:
+        """The same sweep with the keys of `base` in its `config`, below `words`: it needs no other file.
+
+        Raises:
+            InputError: `base` cannot be read.
+        """
+        return self.model_copy(update={"base": None, "config": merge(self.tree(folder), words, Config)})
+
     def config_of(self, settings: Settings) -> Config:
         """The config of a trial: on the Ray it finds itself on, and with its state saved at every evaluation.
 
         Raises:
             InputError: a setting is no config key or has no good value.
         """
-        tree: Tree = merge(self.config, tree_of(settings), Config)
+        tree: Tree = merge(self.tree(), tree_of(settings), Config)
         config = check_config(tree)
         given = {"checkpoint": {"every": config.eval.every}, "engine": {"address": None}}
         return check_config(merge(tree, given, Config))
@@ -170,7 +194,16 @@ class Sweep(Section):
     @property
     def address(self) -> str | None:
         """The cluster that the sweep is played on, as `engine.address` has it."""
-        return check_config(self.config).engine.address
+        return check_config(self.tree()).engine.address
+
+
+def _read_base(base: str, folder: Path) -> Tree:
+    if base in preset_names():
+        return read(base)
+    path = folder / base
+    if not (path.suffix or path.exists()):
+        raise InputError(f"base: {path} is not there, and {base} is no preset; {nearest(base, preset_names())}")
+    return read(str(path))
 
 
 def rungs(asked: Asha, plain: Config) -> tuple[float, float]:

@@ -17,9 +17,10 @@ from raygan.engine.train import train
 from raygan.errors import InputError
 from raygan.run_folder import Row, RunFolder
 from raygan.sweep.metrics import scores
+from raygan.sweep.ranges import Settings
 from raygan.sweep.resources import needs_of_trial
 from raygan.sweep.snapshot import clear, put_back, take
-from raygan.sweep.space import Settings, tree_of
+from raygan.sweep.space import tree_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 
 LAST = "last"

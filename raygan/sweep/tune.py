@@ -58,6 +58,11 @@ class Outcome:
         return self.stopped_by not in (None, signal.SIGALRM)
 
     @property
+    def failed(self) -> int:
+        """How many trials failed, so that the answer lacks them."""
+        return int((self.results.table["status"] == "failed").sum())
+
+    @property
     def best(self) -> Path | None:
         """The best trial's config; None: no trial has a value."""
         path = self.folder / "best.yaml"
@@ -76,11 +81,11 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     """
     if is_uri(out):
         raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
-    if is_afar(sweep.address):
-        raise InputError("engine.address: a sweep cannot be led over ray://; run it as a job (ray job submit)")
     if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
         raise InputError("stop.hours: Tune can be told that time is up in a program's main thread only")
-    sweep = checked(sweep.model_dump(mode="json"), Sweep)  # it may have been changed since it was loaded
+    sweep = checked(sweep.model_dump(mode="json"), Sweep).on_its_own()  # it may have been changed since it was loaded
+    if is_afar(sweep.address):
+        raise InputError("engine.address: a sweep cannot be led over ray://; run it as a job (ray job submit)")
     check_sweep(sweep)
     folder = Path(out).resolve()
     _check_folder(sweep, folder, resume)
@@ -170,20 +175,24 @@ def _settings() -> Iterator[None]:
 def _stopping(hours: float | None) -> Iterator[StopWish]:
     """Inside, Tune is told of the first SIGINT or SIGTERM, or when the time is up. A second signal ends all at once."""
     with stop_wish(_let_tune_end) as wish:
+        over = threading.Event()
 
-        def time_is_up() -> None:
+        def when_time_is_up() -> None:
+            if over.wait((hours or 0) * 3600):
+                return
+            while not callable(signal.getsignal(signal.SIGUSR1)):  # Tune does not play yet, and would not hear it
+                if over.wait(0.05):
+                    return
             wish.signal = signal.SIGALRM
             _let_tune_end()
 
-        timer = threading.Timer((hours or 0) * 3600, time_is_up)
-        timer.daemon = True
-        if hours is not None:
-            timer.start()
         before = signal.getsignal(signal.SIGUSR1)
+        if hours is not None:
+            threading.Thread(target=when_time_is_up, daemon=True).start()
         try:
             yield wish
         finally:
-            timer.cancel()
+            over.set()
             if signal.getsignal(signal.SIGUSR1) != before:  # Tune leaves its own
                 signal.signal(signal.SIGUSR1, before)
 

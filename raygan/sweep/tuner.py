@@ -72,7 +72,8 @@ class Namer:
     """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
 
     def __call__(self, trial: Any) -> str:
-        name = f"{len(list(self.runs.glob('[0-9]*'))):05d}"
+        taken = [int(path.name) for path in self.runs.iterdir() if path.name.isdecimal()]
+        name = f"{max(taken, default=-1) + 1:05d}"  # not their count: some may have been deleted
         (self.runs / name).mkdir()
         return name
 

@@ -1,6 +1,7 @@
 """What a sweep came to."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pandas as pd
@@ -163,6 +164,17 @@ def test_the_best_config_is_the_run_of_the_best_trial_and_says_so(tmp_path):
     )
     assert load_config(tmp_path / "best.yaml") == configs[1]
     assert pd.read_csv(tmp_path / "results.csv")["rank"].tolist() == [1, 2]
+    assert (tmp_path / "report.html").exists()
+
+
+def test_the_best_whose_run_folder_is_there_is_the_best_to_train_with(tmp_path):
+    asked = sweep(RATES, samples=2)
+    config = asked.config_of({LR: 1e-3})
+    results = [trial(tmp_path, n, {LR: 1e-3 + n}, [3.0 - n], config=config) for n in range(2)]
+    shutil.rmtree(tmp_path / "runs" / "00001")  # the best one's
+    table = write_answer(asked, tmp_path, Grid(results)).table
+    assert table["trial"].tolist() == ["00001", "00000"]
+    assert (tmp_path / "best.yaml").read_text().startswith("# trial 00000: ")
     assert (tmp_path / "report.html").exists()
 
 

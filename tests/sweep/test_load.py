@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from raygan import InputError, load_sweep
+from raygan import InputError, load_config, load_sweep
 from raygan.config.load import checked
 from raygan.config.source import dump
-from raygan.sweep.load import SWEEP, dump_sweep, reload_sweep, tried_out
+from raygan.sweep.load import SWEEP, check_sweep, dump_sweep, reload_sweep, tried_out
 from raygan.sweep.resources import needs_of_trial, resources_for
 from raygan.sweep.spec import Asha, Optuna, Sweep
 from tests.sweep.helpers import CONFIG, RATES, SCHEDULES
@@ -290,3 +290,32 @@ def test_the_sweeps_in_the_docs_can_be_played(tmp_path):
         path = tmp_path / f"{number}.yaml"
         path.write_text(block)
         assert tried_out(load_sweep(path))
+
+
+def test_a_sweep_built_in_python_begins_with_its_base(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("batch_size: 24\ndevice_steps: 3\n")
+    monkeypatch.chdir(tmp_path)
+    asked = {"base": "mine.yaml", "config": CONFIG | {"batch_size": 8}, "space": RATES}
+    made = checked(asked, Sweep)
+    check_sweep(made)
+    found = made.config_of({})
+    assert (found.device_steps, found.batch_size, found.rounds) == (3, 8, CONFIG["rounds"])
+    alone = made.on_its_own()
+    assert alone.base is None
+    (tmp_path / "mine.yaml").unlink()
+    assert alone.config_of({}) == found
+    with pytest.raises(InputError, match=r"mine\.yaml"):
+        made.config_of({})
+    preset = load_config("digits")
+    assert checked({"base": "digits", "space": RATES}, Sweep).config_of({}) == preset.model_copy(
+        update={"checkpoint": preset.checkpoint.model_copy(update={"every": preset.eval.every})}
+    )
+    with pytest.raises(InputError, match="base: digit is not there, and digit is no preset; "):
+        checked({"base": "digit", "space": RATES}, Sweep).config_of({})
+
+
+def test_what_is_better_is_said_where_it_is_not_less():
+    asked = {"config": CONFIG, "space": RATES, "metric": "classes_found"}
+    with pytest.raises(InputError, match="mode: more of classes_found is better; say mode: max"):
+        checked(asked, Sweep)
+    assert [checked(asked | {"mode": mode}, Sweep).mode for mode in ("max", "min")] == ["max", "min"]

@@ -2,22 +2,29 @@
 
 import pickle
 from importlib.util import find_spec
-from math import nan
+from math import log, nan
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.tune.experiment import Experiment
 from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.basic_variant import BasicVariantGenerator
+from scipy.stats import chisquare
 
+from raygan.config.load import checked
 from raygan.sweep.load import listed
 from raygan.sweep.searchers import Listed, Repeated, trials_of
+from raygan.sweep.space import points
+from raygan.sweep.spec import Sweep
 from tests.sweep.helpers import CONFIG, RATES, sweep
 
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="optuna is not installed")
 POINTS = [{"key": value} for value in (1, 2, 3, 4)]
 METRIC = "fd_clf"
+LR = "device_optimizer.lr"
 
 
 class Counting(Searcher):
@@ -31,7 +38,7 @@ class Counting(Searcher):
         if self.given == self.most:
             return Searcher.FINISHED
         self.given += 1
-        return {"point": self.given}
+        return {LR: self.given}
 
     def on_trial_complete(self, trial_id, result=None, error=False):
         self.told.append((trial_id, result, error))
@@ -82,6 +89,23 @@ def test_no_more_are_under_way_than_are_allowed_also_after_a_resume(make, tmp_pa
     assert searcher.suggest("d")
 
 
+@pytest.mark.parametrize("make", [lambda: Listed(POINTS * 2), lambda: repeated(Counting(), 0, 1)])
+def test_failed_trials_that_are_tried_again_count_among_those_under_way(make, tmp_path):
+    searcher = ConcurrencyLimiter(make(), max_concurrent=2)
+    for name in "ab":
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, error=True)
+    assert searcher.suggest("c")
+    searcher = restored(searcher, ConcurrencyLimiter(make(), max_concurrent=2), tmp_path)
+    assert searcher.suggest("d") is None, "a, b and c are under way"
+    searcher.on_trial_complete("a", {METRIC: 1.0})
+    assert searcher.suggest("d") is None
+    searcher.on_trial_complete("b", error=True)
+    assert searcher.suggest("d")
+    searcher = restored(searcher, ConcurrencyLimiter(make(), max_concurrent=3), tmp_path)
+    assert searcher.suggest("e") is None, "b again, c and d"
+
+
 def test_what_was_under_way_when_a_sweep_was_lost_is_told_when_it_ends(tmp_path):
     searcher = ConcurrencyLimiter(repeated(Counting(), 0), max_concurrent=2)
     searcher.suggest("a")
@@ -95,7 +119,7 @@ def test_each_point_is_played_once_with_each_seed_and_the_mean_is_told_once():
     inner = Counting(most=2)
     searcher = repeated(inner, 4, 7)
     asked = [searcher.suggest(name) for name in "abcde"]
-    assert asked[:4] == [{"point": point, "seed": seed} for point in (1, 2) for seed in (4, 7)]
+    assert asked[:4] == [{LR: point, "seed": seed} for point in (1, 2) for seed in (4, 7)]
     assert asked[4] == Searcher.FINISHED
     searcher.on_trial_complete("d", {METRIC: 1.0})
     searcher.on_trial_complete("a", {METRIC: 2.0})
@@ -109,7 +133,7 @@ def test_each_point_is_played_once_with_each_seed_and_the_mean_is_told_once():
 def test_without_seeds_every_trial_is_told():
     inner = Counting()
     searcher = repeated(inner)
-    assert searcher.suggest("a") == {"point": 1}
+    assert searcher.suggest("a") == {LR: 1}
     searcher.on_trial_complete("a", {METRIC: 2.0})
     assert inner.told == [("a", {METRIC: 2.0}, False)]
 
@@ -205,6 +229,81 @@ def test_a_population_is_drawn_by_tune():
     assert isinstance(trials.searcher, BasicVariantGenerator)
     assert trials.count == 3
     assert trials.space.keys() == RATES.keys()
+
+
+def test_a_population_begins_with_values_of_the_space_each_grid_point_as_often_as_it_is_sampled():
+    space = {LR: {"quniform": [1, 5, 1]}, "generator_optimizer.lr": {"grid_search": [1e-3, 1e-2]}}
+    trials = trials_of(sweep(space, samples=4, scheduler={"name": "pbt"}))
+    assert trials.count == 8
+    experiment = Experiment("x", lambda config: None, config=trials.space, num_samples=trials.count)
+    trials.searcher.add_configurations([experiment])
+    begun = [trials.searcher.next_trial().config for _ in range(8)]
+    assert trials.searcher.next_trial() is None
+    assert all(type(config[LR]) is int and config[LR] in range(1, 6) for config in begun)
+    assert [config["generator_optimizer.lr"] for config in begun] == [1e-3, 1e-2] * 4
+
+
+EVEN = {
+    "whole steps": ({"quniform": [1, 5, 1]}, [1, 2, 3, 4, 5]),
+    "steps of parts": ({"quniform": [0.1, 0.7, 0.1]}, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]),
+    "steps through 0": ({"quniform": [-4, 4, 4]}, [-4, 0, 4]),
+    "whole numbers": ({"randint": [2, 6]}, [2, 3, 4, 5]),
+    "options": ({"choice": ["a", 1, None]}, ["a", 1, None]),
+}
+KEYS, POINTS_OF_KEYS = 100, 100
+
+
+def at_random(space):
+    return points(space, POINTS_OF_KEYS, 1)
+
+
+def by_optuna(made):
+    searcher = trials_of(made).searcher
+    return [searcher.suggest(str(number)) for number in range(POINTS_OF_KEYS)]
+
+
+@needs_optuna
+@pytest.mark.parametrize("searcher", ["random", "optuna"])
+@pytest.mark.parametrize(("domain", "values"), EVEN.values(), ids=EVEN)
+def test_both_searchers_draw_each_value_as_often(domain, values, searcher):
+    space = {f"k{number}": domain for number in range(KEYS)}
+    search = {"name": "optuna", "startup": POINTS_OF_KEYS, "seed": 1}
+    made = checked({"space": space, "samples": POINTS_OF_KEYS, "search": search}, Sweep)
+    found = by_optuna(made) if searcher == "optuna" else at_random(made.space)
+    drawn = [point[key] for point in found for key in space]
+    assert len(drawn) == 10_000
+    assert {(value, type(value)) for value in drawn} == {(value, type(value)) for value in values}
+    assert chisquare([drawn.count(value) for value in values]).pvalue > 1e-3
+
+
+@needs_optuna
+@pytest.mark.parametrize("searcher", ["random", "optuna"])
+@pytest.mark.parametrize(("domain", "scale"), [({"uniform": [1.0, 3.0]}, float), ({"loguniform": [1e-4, 1e-2]}, log)])
+def test_both_searchers_draw_intervals_evenly(domain, scale, searcher):
+    space = {f"k{number}": domain for number in range(KEYS)}
+    search = {"name": "optuna", "startup": POINTS_OF_KEYS, "seed": 1}
+    made = checked({"space": space, "samples": POINTS_OF_KEYS, "search": search}, Sweep)
+    found = by_optuna(made) if searcher == "optuna" else at_random(made.space)
+    ends = [scale(end) for end in next(iter(domain.values()))]
+    parts, _ = np.histogram([scale(point[key]) for point in found for key in space], bins=10, range=ends)
+    assert parts.sum() == 10_000
+    assert chisquare(parts).pvalue > 1e-3
+
+
+ALIKE = [
+    ({"loguniform": [1e-4, 1e-3]}, {"uniform": [1e-3, 1e-2]}),
+    ({"choice": [1e-4, 1e-3]}, {"choice": [1e-4, 1e-3, 1e-2]}),
+    ({"choice": [1e-4, 1e-3]}, {"quniform": [1e-3, 3e-3, 1e-3]}),
+]
+
+
+@needs_optuna
+@pytest.mark.parametrize("below", ALIKE, ids=["scales", "lists", "kinds"])
+def test_optuna_takes_the_same_key_with_other_values_below_another_option(below):
+    space = {"schedule": {"choice": {name: {LR: it} for name, it in zip(("serial", "parallel"), below, strict=True)}}}
+    asked = asked_of(trials_of(sweep(space, samples=16, search={"name": "optuna"})).searcher, map(str, range(16)))
+    assert {point["schedule"] for point in asked} == {"serial", "parallel"}
+    assert all(point.keys() == {"schedule", LR} for point in asked)
 
 
 BRANCHES = {

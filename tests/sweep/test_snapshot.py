@@ -32,7 +32,7 @@ def test_it_holds_nothing_of_later_rounds(finished, tmp_path):
             f"checkpoints/round_000002/{name}"
             for name in ("devices.safetensors", "manifest.json", "server.safetensors")
         ),
-        *("config.yaml", "data.json", "environment.json", "metrics.jsonl"),
+        *("classifier.safetensors", "config.yaml", "data.json", "environment.json", "metrics.jsonl"),
         *("samples/round_000000.png", "samples/round_000002.png"),
     ]
     assert [row["round"] for row in RunFolder(kept).rows()] == [0, 1, 2]

@@ -2,25 +2,32 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
 import pytest
 from ray.tune import ResultGrid
+from rich.console import Console
 
 import raygan
 from raygan.config import load_config
 from raygan.config.source import dump
 from raygan.run_folder import RunFolder
+from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import load_sweep
-from raygan.sweep.tune import tune
+from raygan.sweep.tune import _stopping, tune
+from raygan.sweep.tuner import Namer
 from tests.helpers import same_generator
 from tests.sweep.helpers import CONFIG, RATES, sweep
 
@@ -94,6 +101,42 @@ def test_only_a_folder_will_do(tmp_path):
         tune(sweep(), tmp_path / "mine")
 
 
+def test_a_trial_gets_a_number_behind_all_that_there_are(tmp_path):
+    Namer.runs = tmp_path
+    assert [Namer()(None) for _ in range(3)] == ["00000", "00001", "00002"]
+    (tmp_path / "00000").rmdir()
+    (tmp_path / ".scratch").mkdir()
+    (tmp_path / "00001 copy").mkdir()
+    assert [Namer()(None) for _ in range(2)] == ["00003", "00004"]
+
+
+def test_time_that_is_up_before_tune_listens_is_not_lost():
+    heard = threading.Event()
+    before = signal.getsignal(signal.SIGUSR1)
+    with _stopping(1e-9) as wish:
+        time.sleep(0.2)
+        assert wish.signal is None, "nobody listens yet"
+        signal.signal(signal.SIGUSR1, lambda number, frame: heard.set())
+        assert heard.wait(5)
+        assert wish.signal == signal.SIGALRM
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_live_table_has_trials_without_a_value_behind_those_with_one(mode):
+    display = SweepDisplay(sweep(RATES, mode=mode), 3, Console(file=StringIO()))
+    results = ({}, {"fd_clf": 3.0}, {"fd_clf": float("nan")}, {"fd_clf": 1.0})
+    trials = [SimpleNamespace(status="RUNNING", last_result=result) for result in results]
+    found = [trial.last_result.get("fd_clf") for trial in sorted(trials, key=display._order)]
+    assert found[:2] == ([1.0, 3.0] if mode == "min" else [3.0, 1.0])
+
+
+def test_time_that_is_not_up_ends_nothing():
+    with _stopping(1.0) as wish:
+        signal.signal(signal.SIGUSR1, lambda number, frame: pytest.fail("ended"))
+    assert wish.signal is None
+
+
 OURS = ("ray::ImplicitFunc", "ray::HostActor", "ray::ServerActor", "ray::RecorderActor")
 
 
@@ -145,10 +188,10 @@ class Playing:
         return [line[:5] for line in self.lines if re.match(rf"\d{{5}}: ({what})", line)]
 
 
-def played(*words):
+def played(*words, expected=0):
     playing = Playing(*words).until(lambda lines: re.search("started|goes on", lines[-1]))
     status = playing.end()
-    assert (status, playing.errors) == (0, ""), playing.lines
+    assert (status, playing.errors) == (expected, ""), playing.lines
     return playing
 
 
@@ -324,19 +367,26 @@ def test_optuna_ends_with_seeds_branches_and_one_trial_at_a_time(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trial_that_diverges_fails_alone(tmp_path):
+def test_a_trial_that_diverges_fails_alone_is_counted_and_is_tried_again_in_its_turn(tmp_path):
     out = tmp_path / "sweep"
     gan = CONFIG["gan"] | {"loss": "least_squares", "discriminator_norm": "none"}
     config = CONFIG | {"rounds": 30, "gan": gan, "device_optimizer": {"name": "sgd"}}
     config |= {"eval": CONFIG["eval"] | {"every": 10}}
-    space = {"device_optimizer.lr": {"grid_search": [1e-3, 1e4, 1e-2]}}
-    playing = played(written(tmp_path, config=config, space=space), "--out", out)
-    assert playing.told("failed") == ["00001"]
+    space = {"device_optimizer.lr": {"grid_search": [1e-3, 1e4, 1e-2, 2e4]}}
+    playing = played(written(tmp_path, config=config, space=space, concurrent=1), "--out", out, expected=1)
+    assert playing.told("failed") == ["00001", "00003"]
+    assert "2 of 4 trials failed. Try again with:" in playing.lines
     table = table_of(out)
-    assert list(table["status"]) == ["finished", "finished", "failed"]
-    assert list(table["device_optimizer.lr"])[-1] == 1e4
+    assert list(table["status"]) == ["finished", "finished", "failed", "failed"]
+    assert sorted(table["device_optimizer.lr"])[-2:] == [1e4, 2e4]
     assert "the update has diverged" in table["error"].iloc[-1]
     assert any("trial 00001 failed: " in line and "has diverged" in line for line in playing.lines)
+    for trial in ("00000", "00001"):  # of one that is over, and of one that will be tried again
+        shutil.rmtree(out / "runs" / trial)
+    again = played("--out", out, "--resume", expected=1)
+    assert sorted(again.told("failed")) == ["00001", "00003"]
+    assert most_at_once(again.lines) == 1
+    assert (out / "best.yaml").read_text().startswith("# trial 00002: "), "the other one's folder is gone"
 
 
 @pytest.mark.slow
