@@ -169,7 +169,7 @@ class Folder(FileDataSet):
 
 
 class Npz(FileDataSet):
-    """A numpy .npz file with `images` (N,H,W[,C]) uint8 and `labels` (N,) integers."""
+    """A numpy .npz file with `images` (N,H,W[,C]) uint8, `labels` (N,) integers and, if you like, names `classes`."""
 
     name: Literal["npz"] = "npz"
     root: Path

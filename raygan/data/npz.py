@@ -12,6 +12,8 @@ from raygan.errors import InputError
 def load(data: Npz, seed: int) -> ImageSet:
     """`images` (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8 and `labels` (N,) integers from 0.
 
+    `classes`, if it is there, are their names: strings, in order of the labels. Without, they are called by number.
+
     Raises:
         InputError: not such a file; names the file and the array. A pickled array is refused, not loaded.
     """
@@ -23,6 +25,7 @@ def load(data: Npz, seed: int) -> ImageSet:
             if missing:
                 raise InputError(f"{data.root}: has no array named {' and '.join(sorted(missing))}")
             images, labels = arrays["images"], arrays["labels"]
+            names = arrays.get("classes")
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
@@ -38,5 +41,10 @@ def load(data: Npz, seed: int) -> ImageSet:
     if len(images) == 0:
         raise InputError(f"{data.root}: images is empty")
     squeezed = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
-    classes = tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
+    count = int(labels.max(initial=0)) + 1
+    if names is not None and (names.dtype.kind != "U" or names.ndim != 1 or len(names) < count):
+        raise InputError(
+            f"{data.root}: classes is {names.dtype} {names.shape}, but names of {count} classes are needed (strings)"
+        )
+    classes = tuple(map(str, range(count))) if names is None else tuple(map(str, names))
     return ImageSet(resize_all(squeezed, data.size), labels.astype(np.int64), classes)

@@ -17,6 +17,7 @@ from raygan.run_folder import RunFolder
 MOST_FRAMES = 60
 """Pictures in a page of one run."""
 _WIDEST = 520  # CSS pixels
+_FILLED = 0.75  # of them at least; below, whole factors leave too much room empty
 _SHADES = 32  # of a plot
 
 Rows = list[list[str]]
@@ -105,7 +106,10 @@ def read_picture(path: Path) -> Picture:
     buffer = io.BytesIO()
     small.save(buffer, format="PNG", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Picture(source, small.width * max(1, _WIDEST // small.width), small.width < image.width)
+    factor = _WIDEST // small.width
+    if factor * small.width < _FILLED * _WIDEST:  # grids of many samples: they fill the room as those of few do
+        return Picture(source, max(_WIDEST, small.width), factor > 1)
+    return Picture(source, small.width * factor, small.width < image.width)
 
 
 def _as_drawn(image: Image.Image) -> Image.Image:

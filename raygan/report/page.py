@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
@@ -15,6 +16,7 @@ from raygan.files import write_whole
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#bab0ac")
 GREY = "#888888"  # readable on white and on black
+_DECADE = 10  # times the smallest value; from here on, equal steps hide the small ones
 _GRID = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
 
 
@@ -51,6 +53,11 @@ def chart(figure: go.Figure, name: str, **layout: object) -> str:
         config={"displayModeBar": False, "responsive": True},
     )
     return html
+
+
+def wants_log(values: pd.Series) -> bool:
+    """Whether values want a logarithmic axis: over less than a decade it would have hardly a number beside it."""
+    return bool(len(values) and values.min() > 0 and values.max() >= _DECADE * values.min())
 
 
 def embedded(picture: Path | None) -> str | None:

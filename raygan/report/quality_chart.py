@@ -9,14 +9,13 @@ import plotly.graph_objects as go
 
 from raygan.measures import RAW
 from raygan.report.curves import AXES
-from raygan.report.page import chart
+from raygan.report.page import chart, wants_log
 from raygan.report.quality import direction, measure_of
 from raygan.report.thinning import thinned
 from raygan.report.yardstick import floor_of
 
 _MOST_MARKS = 100  # of a line; more would hide it
 _DIGITS = 6  # of the numbers in a page
-_DECADE = 10  # times the smallest value; from here on, equal steps hide the small ones
 _FEW_DECADES = 1000  # times the smallest value; beyond, a log axis has room for powers of ten only
 
 
@@ -63,8 +62,7 @@ def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, flo
     goal = target[1] if target is not None and target[0] == name else None
     floors = {floor_of(line.curve) for line in lines} if name.removesuffix(RAW) == "fd_clf" else {None}
     floor = floors.pop() if len(floors) == 1 else None
-    positive = len(values) and values.min() > 0 and all(value is None or value > 0 for value in (goal, floor))
-    log = bool(positive and values.max() >= _DECADE * values.min())
+    log = wants_log(values) and all(value is None or value > 0 for value in (goal, floor))
     title = measure_of(name).title
     return {
         "title": html.escape(title) + (" (log)" if log else ""),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from raygan.errors import InputError
+from raygan.measures import RAW
 from raygan.report.curves import AXES, read_curve
 from raygan.report.page import embedded, environment, write_texts
 from raygan.report.sweep_charts import Trials, learning_curves, parallel_coordinates, quality_against_time, slices
@@ -17,6 +18,10 @@ from raygan.run_folder import RunFolder
 __all__ = ["SweepResults", "write_sweep_page"]
 
 _PICTURED = 5  # points
+_SCALE = (
+    "The scale of a distance on the classifier's features is that of the classifier: it compares points of this sweep, "
+    "and other runs that were measured with the same one."
+)
 _UNITS = {"sim_s": "simulated s", "megabytes": "MB", "wall_s": "wall s"}
 
 
@@ -49,6 +54,7 @@ def write_sweep_page(results: SweepResults, folder: Path, out: Path) -> None:
             results=results,
             found=found(results, points),
             notes=notes,
+            scale=_SCALE if results.quality.removesuffix(RAW).endswith("_clf") else None,
             points=_point_cells(results, points),
             trials=_cells(results.table),
             curves=curves_chart if any(len(curve) for curve in curves) else None,

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from raygan.report.curves import AXES
-from raygan.report.page import COLOURS, GREY, chart
+from raygan.report.page import COLOURS, GREY, chart, wants_log
 from raygan.report.pareto import pareto_front
 from raygan.report.sweep_results import SweepResults, settings
 from raygan.report.sweep_scales import axis_of, groups_of, spans_decades
@@ -70,7 +70,8 @@ def learning_curves(trials: Trials) -> tuple[str, dict[str, object]]:
             marker={"size": 4},
             line={"width": 3 if is_best[index] else 1.2},
         )
-    log = bool(curves) and all((curve[results.quality] > 0).all() for curve in curves)
+    values = pd.concat([curve[results.quality] for curve in curves]) if curves else pd.Series(dtype=float)
+    log = wants_log(values)
     figure.update_xaxes(rangemode="tozero", title=AXES["round"])
     figure.update_yaxes(**_scale(results.quality, log))
     groups = {key: groups_of(results.table[key]) for key in trials.keys or ["point"]}

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from scipy.stats import t as student_t
+from scipy.stats import ttest_ind
 
 STATUSES = {"finished": "finished", "stopped": "stopped early", "failed": "failed", "unfinished": "did not finish"}
 """How a trial ended, and how a sentence says it."""
@@ -87,7 +89,43 @@ def found(results: SweepResults, points: pd.DataFrame) -> str:
     spread = f" ± {best['std']:.2g} (mean ± std of {best['seeds']} seeds)" if best["seeds"] > 1 else ""
     where = f" of {len(points)}" if len(points) > 1 else ""
     which = ", ".join(settings(best, results.varied)) or "the only settings"
-    return f"Best point{where}: {metric} {shown(best['mean'])}{spread} at {which}. {trials}"
+    said = [f"Best point{where}: {metric} {shown(best['mean'])}{spread} at {which}.", doubts(results, points), trials]
+    return " ".join(filter(None, said))
+
+
+def doubts(results: SweepResults, points: pd.DataFrame) -> str | None:
+    """What to say where the seeds do not show that the best point is better than the second; None: they do.
+
+    By the 95 % interval of Student's t over the differences of the two, seed by seed; over their trials where these
+    have no two seeds in common (Welch). One trial each shows nothing.
+    """
+    valued = points[points["seeds"] > 0]
+    if len(valued) < 2:
+        return None
+    first, second = (_values(results, point) for point in valued.index[:2])
+    common = first.index.intersection(second.index)
+    if len(common) > 1:
+        difference = first[common] - second[common]
+        half = difference.std() / len(common) ** 0.5 * student_t.ppf(0.975, len(common) - 1)
+        count = len(common)
+    elif min(len(first), len(second)) > 1:
+        difference = pd.Series([first.mean() - second.mean()])
+        interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+        half, count = (interval.high - interval.low) / 2, min(len(first), len(second))
+    else:
+        return "Whether it is better than the next, one seed does not show."
+    if abs(difference.mean()) > half:
+        return None
+    interval_said = f"95 % interval of the difference {difference.mean():+.3g} ± {half:.2g}"
+    return f"Between it and the next, {count} seeds show no difference ({interval_said})."
+
+
+def _values(results: SweepResults, point: object) -> pd.Series:
+    """The metric of a point's trials that did not fail, by seed where the table has it."""
+    table = results.table
+    own = table[(table["point"] == point) & (table["status"] != "failed") & table[results.metric].notna()]
+    values = pd.to_numeric(own[results.metric])
+    return values.set_axis(own["seed"]) if "seed" in own and own["seed"].is_unique else values
 
 
 def summary(results: SweepResults) -> list[str]:

@@ -161,6 +161,8 @@ def test_npz(tmp_path):
     assert loaded.images.shape == (6, 3, 32, 32)
     assert (loaded.images == 7).all()
     assert loaded.classes == ("0", "1", "2")
+    np.savez(path, images=np.zeros((2, 20, 20), np.uint8), labels=np.arange(2), classes=["lung", "pneumonia", "other"])
+    assert load("data.name=npz", f"data.root={path}").classes == ("lung", "pneumonia", "other")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,11 @@ def test_npz(tmp_path):
         ({"images": np.zeros((2, 8, 8)), "labels": np.zeros(2, int)}, "images is float64"),
         ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(3, int)}, "2 integers from 0"),
         ({"images": np.array([{}, {}]), "labels": np.zeros(2, int)}, "not a readable .npz"),
+        (
+            {"images": np.zeros((2, 8, 8), np.uint8), "labels": np.arange(2), "classes": np.arange(2)},
+            "classes is int64",
+        ),
+        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.arange(2), "classes": ["a"]}, "names of 2 classes"),
     ],
 )
 def test_wrong_npz(tmp_path, arrays, message):
