@@ -38,6 +38,7 @@ class Role(enum.IntEnum):
     SWAP = 17
     POWER_METHOD = 18
     STATISTICS = 19
+    LIKENESS = 20
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

@@ -54,6 +54,11 @@ class OneGpu:
         self.random.set_state(state)
 
 
+def draw_and_fail(gpu, expected):
+    assert torch.equal(torch.rand(3, generator=gpu.random), expected)
+    raise RuntimeError("drawn")
+
+
 def test_so_is_the_gpu(monkeypatch):
     gpu = OneGpu()
     monkeypatch.setattr(torch, "cuda", gpu)
@@ -62,7 +67,6 @@ def test_so_is_the_gpu(monkeypatch):
     gpu.manual_seed(7)
     with torch_seeded(0, Role.GENERATOR_INIT):
         first = torch.rand(3, generator=gpu.random)
-    with pytest.raises(KeyError), torch_seeded(0, Role.GENERATOR_INIT):
-        assert torch.equal(torch.rand(3, generator=gpu.random), first)
-        raise KeyError
+    with pytest.raises(RuntimeError, match="drawn"), torch_seeded(0, Role.GENERATOR_INIT):
+        draw_and_fail(gpu, first)
     assert torch.equal(torch.rand(3, generator=gpu.random), expected)
