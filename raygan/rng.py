@@ -38,6 +38,7 @@ class Role(enum.IntEnum):
     SWAP = 17
     POWER_METHOD = 18
     STATISTICS = 19
+    LIKENESS = 20
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:
@@ -47,21 +48,25 @@ def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.
 
 @contextmanager
 def torch_seeded(seed: int, role: Role, device: int = 0, round: int = 0) -> Iterator[None]:
-    """Seed torch's global streams inside the block and give the CPU's back afterwards as it was.
+    """Seed torch's global streams inside the block, the CPU's and the current GPU's; afterwards they are as before.
 
     For what only draws from the global stream: weight initialisers, and dropout in a user's own networks.
     """
     import torch
 
     number = int(stream(seed, role, device, round).integers(2**63))
-    before = torch.get_rng_state()
+    before, on_gpu = torch.get_rng_state(), None
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_initialized():  # torch.manual_seed notes a stack trace for each accelerator that is not
+        on_gpu = torch.cuda.current_device()
+        before_there = torch.cuda.get_rng_state(on_gpu)
         torch.cuda.manual_seed(number)
     try:
         yield
     finally:
         torch.set_rng_state(before)
+        if on_gpu is not None:
+            torch.cuda.set_rng_state(before_there, on_gpu)
 
 
 def noise(random: np.random.Generator, count: int, latent: int, device: "torch.device") -> "torch.Tensor":

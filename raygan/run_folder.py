@@ -151,6 +151,14 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.data}: not the record of the data that raygan wrote") from error
 
+    def processes(self) -> list[dict[str, object]]:
+        """What environment.json records of the processes of the last try; none if there is no such record."""
+        try:
+            found = load_json(self.environment.read_bytes())["processes"]
+            return [dict(process) for process in found]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
     def check_same_data(self, digest: str) -> None:
         """Refuse to resume on other data than the run began with.
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from raygan.rng import Role, stream, torch_seeded
@@ -28,3 +29,44 @@ def test_torch_is_given_back_as_it_was():
     with torch_seeded(0, Role.GENERATOR_INIT):
         assert torch.equal(torch.rand(3), first)
     assert torch.equal(torch.rand(3), expected)
+
+
+class OneGpu:
+    """As torch.cuda has its random state: of one generator, which is on the CPU here."""
+
+    def __init__(self):
+        self.random = torch.Generator()
+
+    def is_initialized(self):
+        return True
+
+    def current_device(self):
+        return 0
+
+    def manual_seed(self, number):
+        self.random.manual_seed(number)
+
+    def get_rng_state(self, device):
+        return [self.random.get_state()][device]
+
+    def set_rng_state(self, state, device):
+        assert device == 0
+        self.random.set_state(state)
+
+
+def draw_and_fail(gpu, expected):
+    assert torch.equal(torch.rand(3, generator=gpu.random), expected)
+    raise RuntimeError("drawn")
+
+
+def test_so_is_the_gpu(monkeypatch):
+    gpu = OneGpu()
+    monkeypatch.setattr(torch, "cuda", gpu)
+    gpu.manual_seed(7)
+    expected = torch.rand(3, generator=gpu.random)
+    gpu.manual_seed(7)
+    with torch_seeded(0, Role.GENERATOR_INIT):
+        first = torch.rand(3, generator=gpu.random)
+    with pytest.raises(RuntimeError, match="drawn"), torch_seeded(0, Role.GENERATOR_INIT):
+        draw_and_fail(gpu, first)
+    assert torch.equal(torch.rand(3, generator=gpu.random), expected)

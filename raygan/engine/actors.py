@@ -18,6 +18,7 @@ from raygan.engine.checks import computes_with
 from raygan.engine.compute import keep_freed_memory, torch_device
 from raygan.engine.contributions import Contribution, HostReport, Problem, Sent, ServerReport, added_up
 from raygan.engine.host_shards import HostShards
+from raygan.engine.likeness import device_steps, server_steps
 from raygan.engine.parties import Host, Server
 from raygan.engine.results import LOST
 from raygan.methods.base import State
@@ -127,8 +128,9 @@ class HostActor:
         self._host.restore({number: _copied(state) for number, state in states.items()})
 
     def facts(self) -> Facts:
-        """Where this actor is and what it was granted."""
-        return _facts(host_role(self._host.devices), str(self._device))
+        """Where this actor is, what it was granted, and what it computes."""
+        steps = device_steps(self._config, self._problem.shape, self._device)
+        return {**_facts(host_role(self._host.devices), str(self._device)), "steps": steps}
 
 
 class ServerActor:
@@ -138,6 +140,8 @@ class ServerActor:
         _see_modules_in(folder)
         keep_freed_memory()
         self._device = torch_device(config.engine.server_gpus)
+        self._config = config
+        self._shape = problem.shape
         self._drops = _drops(config)
         self._server = Server(config, problem, self._device)
 
@@ -166,8 +170,9 @@ class ServerActor:
         self._server.side.restore(_copied(state))
 
     def facts(self) -> Facts:
-        """Where this actor is and what it was granted."""
-        return _facts("server", str(self._device))
+        """Where this actor is, what it was granted, and what it computes."""
+        steps = server_steps(self._config, self._shape, self._device)
+        return {**_facts("server", str(self._device)), "steps": steps}
 
 
 class RecorderActor:

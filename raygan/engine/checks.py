@@ -37,7 +37,10 @@ def check_inception(weights: Path) -> None:
 
 
 def computes_with() -> dict[str, str]:
-    """What this process's numbers depend on besides the config: versions, and the processor's instructions."""
+    """Versions that a process's numbers depend on, and what ATen says of the processor's instructions, as a hint.
+
+    What a process really computes, `raygan.engine.likeness` tells.
+    """
     versions = {name: version(name).partition("+")[0] for name in _COMPUTES}  # not for what it was built
     return {**versions, "instructions": torch.backends.cpu.get_cpu_capability()}
 
@@ -52,11 +55,3 @@ def check_versions(processes: Iterable[Mapping[str, object]]) -> None:
                     f"{process['role']} on {process['address']} has {name} {process[name]}, but the driver has "
                     f"{here[name]}; install the same on every node"
                 )
-
-
-def unlike_processors(processes: Iterable[Mapping[str, object]]) -> str | None:
-    """What to say if the nodes' processors compute differently."""
-    kinds = sorted({str(process["instructions"]) for process in processes})
-    if len(kinds) < 2:
-        return None
-    return f"the nodes compute with {' and '.join(kinds)}: the last bits of the numbers depend on which device is where"

@@ -2,13 +2,18 @@
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import get_native_id
+from typing import cast
 
 import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT = 2**30
+_WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 @contextmanager
@@ -16,16 +21,73 @@ def threads(count: int) -> Iterator[None]:
     """Compute with `count` threads and subnormal numbers taken as zero, as everywhere in a run.
 
     The thread count is part of a run's numbers. Subnormals of a saturated discriminator would make a step
-    several times slower.
+    several times slower. Whether a thread takes them as zero is a setting of that thread, which a new one takes over
+    from the one that starts it. So inside, every thread that works on a tensor has it, also one of a pool from before;
+    afterwards each has again what it had.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
-    torch.set_flush_denormal(True)
+    here, flushed = get_native_id(), dict[int, bool]()
+
+    def flush() -> None:
+        flushed[get_native_id()] = _flushes()
+        torch.set_flush_denormal(True)
+
+    def set_back() -> None:
+        torch.set_flush_denormal(flushed.get(get_native_id(), flushed[here]))
+
+    _in_each(count, flush)
     try:
         yield
     finally:
+        torch.set_num_threads(count)  # should what ran inside have set another
+        _in_each(count, set_back)
         torch.set_num_threads(before)
-        torch.set_flush_denormal(False)
+
+
+def _flushes() -> bool:
+    """Whether this thread takes subnormal numbers as zero. torch sets it, but does not tell."""
+    return sys.float_info.min * 0.5 == 0.0
+
+
+def _in_each(count: int, work: Callable[[], None]) -> None:
+    """Do `work` in each of the `count` threads that the calling one's operations are spread over, itself among them.
+
+    In the calling thread only where torch's threads are not reached by GCC's name for them: on macOS. (On Linux libgomp
+    has it, and so do libomp and libiomp5.)
+    """
+    team = _team() if count > 1 else None
+    if team is None:
+        work()
+        return
+    failed: list[BaseException] = []
+
+    def guarded(_: object) -> None:
+        try:
+            work()
+        except BaseException as error:  # ctypes would print it and go on
+            failed.append(error)
+
+    team(_WORK(guarded), None, count, 0)
+    if failed:
+        raise failed[0]
+
+
+@cache
+def _team() -> Callable[..., None] | None:
+    """`void GOMP_parallel(void (*)(void *), void *, unsigned threads, unsigned flags)` of the OpenMP that torch uses.
+
+    It is what GCC makes of `#pragma omp parallel` (libgomp's manual, "Implementing PARALLEL construct").
+    """
+    if sys.platform != "linux":
+        return None
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    for name in (None, str(library) if library.is_file() else None):  # as the linker looks for it
+        if hasattr(found := ctypes.CDLL(name), "GOMP_parallel"):
+            function = found.GOMP_parallel
+            function.argtypes, function.restype = [_WORK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+            return cast(Callable[..., None], function)
+    return None
 
 
 def torch_device(gpus: float) -> torch.device:

@@ -9,6 +9,7 @@ import torch
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.checks import computes_with
 from raygan.engine.executor import Done, Executor, Played, Setup, played
+from raygan.engine.likeness import all_steps
 from raygan.engine.parties import Host, Server
 from raygan.engine.recorder import Recorder
 
@@ -20,6 +21,7 @@ class InlineExecutor(Executor):
         config, images, problem = setup.config, setup.images, setup.problem
         self._round = start.round if start is not None else 0
         cpu = torch.device("cpu")
+        self._steps = all_steps(config, problem.shape, cpu)
         self._host = Host(config, problem, setup.shards_of(range(config.devices)), cpu)
         self._server = Server(config, problem, cpu)
         first_round = self._round + 1 if self._round else 0
@@ -53,7 +55,7 @@ class InlineExecutor(Executor):
     def facts(self) -> dict[str, object]:
         """This process."""
         here = {"node": socket.gethostname(), "pid": os.getpid(), "torch_device": "cpu", **computes_with()}
-        return {"processes": [{"role": "all", **here}]}
+        return {"processes": [{"role": "all", **here, "steps": self._steps}]}
 
     def close(self) -> None:
         """End the recorder."""

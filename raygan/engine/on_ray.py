@@ -5,7 +5,7 @@ scalars. The server's call is queued with the references of that round's updates
 next, so rounds chain on the cluster without the driver in between.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -21,6 +21,7 @@ from raygan.engine.checks import check_versions
 from raygan.engine.cluster import Connection
 from raygan.engine.contributions import HostReport
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
+from raygan.engine.likeness import unlike_before
 from raygan.engine.messages import by_host, senders
 from raygan.engine.needs import Resources, needs_of
 from raygan.engine.placing import Strategy, placing_of
@@ -45,8 +46,16 @@ class _Call:
 class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
-    def __init__(self, setup: Setup, start: Snapshot | None, connection: Connection, patience: Patience) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        start: Snapshot | None,
+        connection: Connection,
+        patience: Patience,
+        happened: Callable[[str], None],
+    ) -> None:
         config = setup.config
+        self._happened = happened
         self._config = config
         self._setup = setup
         self._drops = config.engine.on_device_failure == "drop"
@@ -212,6 +221,8 @@ class RayExecutor(Executor):
         self._hosts[host] = self._start_host(host, self._placing.again(host))
         (facts,) = self._wait_until_ready([self._hosts[host]])
         self._nodes[host] = facts["node"]
+        if unlike := unlike_before([facts], self._facts):
+            self._happened(unlike)
         states = self._recorder.saved_states.remote(self._devices_of(host))
         self._fetch([self._hosts[host].restore.remote(states)])
 

@@ -87,7 +87,8 @@ class Host:
         self._config = config
         self._problem = problem
         method = method_of(config)
-        self._side: DeviceSide = method.device(config, problem.shape, device)
+        with threads(config.engine.threads_per_device):
+            self._side: DeviceSide = method.device(config, problem.shape, device)
         self._exchange = method.exchange
         self._states: dict[int, State] = {}
         self.shards = shards
@@ -159,7 +160,10 @@ class Host:
         """Let each key of `partners`, a device of this host, take what its value remembered."""
         for receiver, giver in partners.items():
             assert self._exchange is not None  # who has partners has an exchange
-            with _named(f"device {receiver}, taking over from {giver}"):
+            with (
+                _named(f"device {receiver}, taking over from {giver}"),
+                threads(self._config.engine.threads_per_device),
+            ):
                 state = self._exchange.merge(self._config, self._states.get(receiver, {}), given[giver])
             self._keep(receiver, state)
 
@@ -178,7 +182,8 @@ class Server:
     def __init__(self, config: Config, problem: Problem, device: torch.device) -> None:
         self._config = config
         self._problem = problem
-        self.side: ServerSide = method_of(config).server(config, problem.shape, device)
+        with threads(config.engine.server_threads):
+            self.side: ServerSide = method_of(config).server(config, problem.shape, device)
         self._sent = 0.0
 
     def down(self, round: int) -> np.ndarray:

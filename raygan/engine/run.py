@@ -9,10 +9,11 @@ from raygan.config.tree import Config
 from raygan.data import load_data, split
 from raygan.data.about import about
 from raygan.engine.checkpoint import Snapshot, load_newest
-from raygan.engine.checks import check_weights, unlike_processors
+from raygan.engine.checks import check_weights
 from raygan.engine.cluster import Connection, connect
 from raygan.engine.executor import PATIENCE, Executor, Setup
 from raygan.engine.ledger import Watcher
+from raygan.engine.likeness import unlike_before, unlike_each_other
 from raygan.engine.own_metrics import check_metrics
 from raygan.engine.rounds import Rounds
 from raygan.engine.saving import Saving
@@ -86,7 +87,7 @@ class Run:
 
         connection = connection or connect(self.setup.config)
         patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None)
-        return RayExecutor(self.setup, start, connection, patience)
+        return RayExecutor(self.setup, start, connection, patience, self.happened)
 
 
 def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
@@ -145,11 +146,12 @@ def _write_beginning(run: Run, executor: Executor, after: int) -> None:
     for of_an_end in (folder.generator, folder.evaluation, folder.nearest, folder.error):
         of_an_end.unlink(missing_ok=True)
     folder.write_config(run.config)
-    facts = executor.facts()
+    facts, before = executor.facts(), folder.processes() if after else []
     folder.write_environment({"data_digest": run.setup.images.digest, **facts})
     folder.write_data(about(run.config.data.name, run.setup.images, run.setup.shards))
-    if unlike := unlike_processors(facts["processes"]):
-        run.happened(unlike)
+    for unlike in (unlike_each_other(facts["processes"]), unlike_before(facts["processes"], before)):
+        if unlike is not None:
+            run.happened(unlike)
     if after:
         run.note(f"going on after round {after}")
 

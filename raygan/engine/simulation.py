@@ -59,7 +59,8 @@ def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, 
 
 def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
     method = method_of(config)
-    server = method.server(config, images.shape, torch.device("cpu"))
+    with threads(config.engine.server_threads):
+        server = method.server(config, images.shape, torch.device("cpu"))
     problem = Problem(images.shape, len(images), server.update_size, server.slots)
     problem.aggregator(config)  # shows whether it can be built
     exchange = method.exchange

@@ -3,7 +3,7 @@
 import pytest
 
 from raygan import InputError
-from raygan.engine.checks import check_versions, computes_with, unlike_processors
+from raygan.engine.checks import check_versions, computes_with
 
 
 def process(**others):
@@ -14,11 +14,3 @@ def test_other_versions_are_refused_with_the_node():
     check_versions([process(), process()])
     with pytest.raises(InputError, match=r"^device 3 on 10\.0\.0\.7 has torch 2\.6\.0, but the driver has .*; install"):
         check_versions([process(), process(torch="2.6.0")])
-
-
-def test_other_instructions_are_said():
-    assert unlike_processors([process(), process()]) is None
-    told = unlike_processors(
-        [process(instructions="AVX2"), process(instructions="AVX512"), process(instructions="AVX2")]
-    )
-    assert told.startswith("the nodes compute with AVX2 and AVX512: ")
