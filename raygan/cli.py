@@ -16,7 +16,7 @@ from raygan.run_folder import CLASSIFIER, RunFolder, new_folder, unmet
 from raygan.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
-_TRAINED = ("config.yaml", "generator.safetensors", CLASSIFIER)  # what is read of a run at a URI
+_TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # what is read of a run at a URI
 _CURVES = ("config.yaml", "metrics.jsonl", "samples", "data.json")
 _LAST = ("evaluation.json", "error.txt", "generator.safetensors")
 _REPORTED = (*_CURVES, "environment.json", "events.jsonl", *_LAST)
@@ -124,12 +124,13 @@ def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
 def evaluate(where: str, overrides: tuple[str, ...]) -> int:
     """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys.
 
+    Data that has moved is named again: data.root=PLACE. What must agree is its content.
     A network of your own is named again: gan.generator=mypackage.nets:Generator.
     """
     own, settings = _own_network(overrides)
     for word in settings:
-        if not word.startswith("eval."):
-            raise InputError(f"{word}: only eval.* keys (and gan.generator) can be set for a finished run")
+        if not word.startswith(("eval.", "data.root=")):
+            raise InputError(f"{word}: only eval.* keys, data.root and gan.generator can be set for a finished run")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config(settings)
         from raygan.engine.closing import evaluate_run

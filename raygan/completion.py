@@ -49,8 +49,8 @@ def sweep_words(context: click.Context, parameter: click.Parameter, begun: str) 
 
 
 def evaluation_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """What may be set for a finished run: eval.KEY=VALUE, and a network of one's own."""
-    return _offered(context.params["overrides"], begun, [Config], only=("eval.", _NETWORK))
+    """What may be set for a finished run: eval.KEY=VALUE, where the data is, and a network of one's own."""
+    return _offered(context.params["overrides"], begun, [Config], only=("eval.", "data.root", _NETWORK))
 
 
 def network_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:

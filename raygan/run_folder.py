@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raygan.config import Config, dump_config, load_config
+from raygan.config.paths import absolute, relative_paths
 from raygan.errors import InputError
 from raygan.files import claim, load_json, make_folder, unmake_folder, write_whole
 
@@ -32,6 +33,8 @@ _BOUND = {  # ... but these change numbers (what a policy leaves out ends a run 
     "engine.gpus_per_device",
     "engine.server_gpus",
 }
+_MOVABLE = {"data.root"}  # where the data lies; what it is, its digest tells
+_GIVEN = ": given as "
 _STEPS = ("device_optimizer.lr_steps", "generator_optimizer.lr_steps")
 
 
@@ -81,7 +84,7 @@ class RunFolder:
         """
         self._made = make_folder(self.root, self.config)
         try:
-            claim(self.config, dump_config(config))
+            claim(self.config, self._text(config))
         except FileExistsError as error:
             raise InputError(f"--out: another run has just begun in {self.root}; name another folder") from error
         except OSError as error:
@@ -92,8 +95,28 @@ class RunFolder:
         unmake_folder(self.root, self._made)
 
     def write_config(self, config: Config) -> None:
-        """Write the whole config as run."""
-        write_whole(self.config, lambda aside: aside.write_text(dump_config(config), encoding="utf-8"))
+        """Write the whole config as run, with absolute paths; comments say how relative ones were given, and where."""
+        text = self._text(config)
+        write_whole(self.config, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+    def _text(self, config: Config) -> str:
+        given = {
+            key: f"# {key}{_GIVEN}{json.dumps(str(path))} in {json.dumps(str(Path.cwd()))}"
+            for key, path in relative_paths(config).items()
+        }
+        written = absolute(config)
+        return "".join(f"{line}\n" for line in (self._given_before(written) | given).values()) + dump_config(written)
+
+    def _given_before(self, config: Config) -> dict[str, str]:
+        """The comments of paths that have not changed since, by their keys."""
+        if not self.config.exists():
+            return {}
+        lines = self.config.read_text(encoding="utf-8").splitlines()
+        before = {line[2:].partition(_GIVEN)[0]: line for line in lines if line.startswith("# ") and _GIVEN in line}
+        if not before:
+            return {}
+        then, now = (flatten(one.model_dump(mode="json")) for one in (self.read_config(), config))
+        return {key: line for key, line in before.items() if key in now and then.get(key) == now[key]}
 
     def read_config(self, overrides: Iterable[str] = ()) -> Config:
         """The config the run was started with, below `key=value` words.
@@ -163,17 +186,18 @@ class RunFolder:
         """Refuse to resume on other data than the run began with.
 
         Raises:
-            InputError: environment.json records another hash of the samples, or is not JSON.
+            InputError: environment.json, or data.json where that is missing, records another hash of the samples, or
+                is not JSON.
         """
-        if not self.environment.exists():
-            return
-        try:
-            before = load_json(self.environment.read_bytes())["data_digest"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
-            ) from error
-        if before != digest:
+        before = self.data_digest()
+        if self.environment.exists():
+            try:
+                before = load_json(self.environment.read_bytes())["data_digest"]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
+                ) from error
+        if before not in (None, digest):
             raise InputError(
                 f"--resume: the data is not what the run began with (its hash was {before}, now it is {digest}); "
                 "put the data back or start a new run"
@@ -263,7 +287,8 @@ def unmet(name: str) -> str:
 def lasting(config: Config) -> FlatConfig:
     """The keys that a run's numbers depend on, which stay as they are when it is resumed."""
     flat = flatten(config.model_dump(mode="json"))
-    return {key: value for key, value in flat.items() if key in _BOUND or key.split(".")[0] not in _FREE}
+    bound = {key: value for key, value in flat.items() if key in _BOUND or key.split(".")[0] not in _FREE}
+    return {key: value for key, value in bound.items() if key not in _MOVABLE}
 
 
 def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
@@ -286,6 +311,7 @@ def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
 
 def _in_force(settings: FlatConfig, played: int) -> FlatConfig:
     """What has counted up to a round. Checkpoints that are older than `lr_steps` lack it, and are as without any."""
+    settings = {key: value for key, value in settings.items() if key not in _MOVABLE}  # older checkpoints have them
     begun = {key: [step for step in settings.get(key, []) if step["round"] <= played] for key in _STEPS}
     return {**settings, **begun}
 

@@ -124,7 +124,8 @@ class FileDataSet(ImageDataSet):
     """A data set read from files."""
 
     root: Path | None = None
-    """Folder (or file) to read; null: the data set's usual places, else a download to the cache folder."""
+    """Folder (or file) to read; null: the data set's usual places, else a download to the cache folder. It may be
+    another when a run is resumed or measured: what must agree is the content."""
 
 
 class Mnist(FileDataSet):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from raygan.config.tree import Config
+from raygan.data import ImageSet, load_data
 from raygan.errors import InputError
 from raygan.metrics.inception import is_inception
 
@@ -34,6 +35,20 @@ def check_inception(weights: Path) -> None:
             f"eval.inception_weights: {weights} is not pt_inception-2015-12-05-6726825d.pth: its SHA-256 is another; "
             "distances on other weights are no FID, and an unknown file is not loaded"
         )
+
+
+def load_again(config: Config) -> ImageSet:
+    """The data of a run that was begun before.
+
+    Raises:
+        InputError: it is not there, or not readable; where it has a place, how to name another one.
+    """
+    try:
+        return load_data(config.data, config.seed)
+    except InputError as error:
+        if not hasattr(config.data, "root"):
+            raise
+        raise InputError(f"{error}; if the data has moved, name its place: data.root=PLACE") from error
 
 
 def computes_with() -> dict[str, str]:

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from raygan.config.tree import Config
-from raygan.data import ImageSet, load_data, split
-from raygan.engine.checks import check_weights
+from raygan.data import ImageSet, split
+from raygan.engine.checks import check_weights, load_again
 from raygan.engine.compute import threads
 from raygan.engine.evaluation import Evaluator, as_row, real_batches, sample_batches
 from raygan.engine.generator_file import load_generator
@@ -78,13 +78,18 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     """Measure the generator in a run folder as `config.eval` says; what is in evaluation.json.
 
     Raises:
-        InputError: the run has no generator yet, or one of another config, or the data is not there.
+        InputError: the run has no generator yet, or one of another config, or the data is not there or another.
     """
     check_weights(config)
     path = RunFolder(folder).generator
     trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
     config = as_played(config)
-    images = load_data(config.data, config.seed)
+    images = load_again(config)
+    if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
+        raise InputError(
+            f"{folder}: the data is not what the run was trained on (its hash was {digest}, now it is "
+            f"{images.digest}); put it back, or name the place where it is: data.root=PLACE"
+        )
     if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
         raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
     with threads(1):

@@ -5,11 +5,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from raygan.channel.clock import Clock
+from raygan.config.paths import absolute
 from raygan.config.tree import Config
 from raygan.data import load_data, split
 from raygan.data.about import about
 from raygan.engine.checkpoint import Snapshot, load_newest
-from raygan.engine.checks import check_weights
+from raygan.engine.checks import check_weights, load_again
 from raygan.engine.cluster import Connection, connect
 from raygan.engine.executor import PATIENCE, Executor, Setup
 from raygan.engine.ledger import Watcher
@@ -94,13 +95,13 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     """Load, deal and check everything before a process is started."""
     check_weights(config)
     check_metrics(config)
-    played = as_played(config)
+    played = as_played(absolute(config))  # other processes have other working folders
     if problem_of_cache := cache_problem():
         for watcher in watchers:
             watcher.on_event(problem_of_cache)
     for watcher in watchers:
         watcher.on_phase(f"loading {config.data.name}")
-    images = load_data(played.data, config.seed)
+    images = load_again(played) if resume else load_data(played.data, config.seed)
     shards = split(images.labels, played.devices, played.data.partition, config.seed)
     check_networks(played, images.shape, int(shards.sizes.min()))
     if played.eval.classifier is not None:
