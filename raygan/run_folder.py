@@ -189,8 +189,9 @@ class RunFolder:
             InputError: environment.json, or data.json where that is missing, records another hash of the samples, or
                 is not JSON.
         """
-        before = self.data_digest()
-        if self.environment.exists():
+        if not self.environment.exists():
+            before = self.data_digest()
+        else:
             try:
                 before = load_json(self.environment.read_bytes())["data_digest"]
             except (OSError, ValueError, KeyError, TypeError) as error:

@@ -99,7 +99,7 @@ def command_on(folder, name, runs):
 COMMANDS = ["resume", "resume", "evaluate", "sample", "compare", "report"]
 READ = {
     "resume": {"config.yaml", "environment.json", "metrics.jsonl", "classifier.safetensors"},
-    "evaluate": {"config.yaml", "generator.safetensors", "classifier.safetensors"},
+    "evaluate": {"config.yaml", "data.json", "generator.safetensors", "classifier.safetensors"},
     "sample": {"config.yaml", "generator.safetensors"},
     "compare": {"config.yaml", "metrics.jsonl", "samples/round_*.png"},
     "report": {
