@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from signal import SIGKILL
 from threading import Condition
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 import ray
@@ -15,7 +15,7 @@ from ray._private.state import available_resources_per_node  # Ray's public call
 from ray.util.placement_group import PlacementGroup
 
 from raygan.config.tree import Config
-from raygan.engine.ending import processes_of, shut_down
+from raygan.engine.ending import is_whole, processes_of, shut_down
 from raygan.engine.layout import Node
 from raygan.engine.needs import Needs, needs_of
 from raygan.engine.signals import sigterm_kept
@@ -68,6 +68,10 @@ class Connection:
         """Whether Ray's head process is, as far as is known."""
         return self._head.is_alive()
 
+    def ends_ray(self) -> bool:
+        """Whether Ray ends when this is closed, and all that it holds with it."""
+        return self._ours and self.started and _shared.users == 1
+
     def check(self) -> None:
         """Raise if Ray's head process is gone: Ray itself would end this process after a minute.
 
@@ -91,6 +95,8 @@ class Connection:
         with _shared.lock:
             _shared.users -= 1
             if not _shared.users:
+                if not _is_whole():  # Ray would wait for what does not answer
+                    _kill_all()
                 shut_down(_kill_all)
             elif self._room is not None and self._head.is_alive():
                 self._room.kill_all_processes(check_alive=False, allow_graceful=True)
@@ -122,26 +128,34 @@ class Head:
         node: Any = ray._private.worker._global_node
         started: list[Any] = node.all_processes.get("gcs_server", [])
         self._process: Any = started[0].process if started else None
-        self._failed = 0
-        self._asked = monotonic()
+        self._gone = False
 
     def is_alive(self) -> bool:
-        """Whether it is: our own child is looked at; of another, nobody listened several times in a row."""
+        """Whether it is: our own child is looked at; another is knocked at, several times if nobody listens."""
         if self._process is not None:
             return self._process.poll() is None
-        if self._failed < _REFUSALS and monotonic() - self._asked >= _ASK_S:
+        for last_try in (False,) * (_TRIES - 1) + (True,):
+            if self._gone:
+                break
             try:
-                knock(self.address, _ASK_S)
-                self._failed = 0
-            except OSError:
-                self._failed += 1
-            self._asked = monotonic()
-        return self._failed < _REFUSALS
+                knock(self.address, _OPENS_S)
+                break
+            except OSError:  # a network may fail for a moment
+                self._gone = last_try
+                sleep(_PAUSE_S)
+        return not self._gone
 
 
-_REFUSALS = 4
-_ASK_S = 3.0
-"""How often a head elsewhere is knocked at, and how long it may take to open (seconds)."""
+_TRIES = 4
+_OPENS_S = 3.0
+"""How long a head elsewhere may take to open (seconds)."""
+_PAUSE_S = 1.0
+
+
+def _is_whole() -> bool:
+    """Whether the Ray that this process started, if it did, runs."""
+    node: Any = ray._private.worker._global_node
+    return node is None or not node.head or is_whole(node)
 
 
 def _kill_all() -> None:

@@ -58,6 +58,20 @@ def processes_of(node: Any) -> list[int]:
     return list(found)
 
 
+def is_whole(node: Any) -> bool:
+    """Whether head and raylet of a Ray that this process started run: neither has ended, nor is it stopped."""
+    import psutil  # Ray brings it along
+
+    try:
+        return not any(
+            psutil.Process(one.process.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+            for kind in ("gcs_server", "raylet")
+            for one in node.all_processes.get(kind, [])
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
 def shut_down(kill_all: Callable[[], None]) -> None:
     """End this process's connection to Ray, and its Ray. One that does not end in time is ended by `kill_all`.
 
@@ -67,17 +81,16 @@ def shut_down(kill_all: Callable[[], None]) -> None:
     ending = Thread(target=ray.shutdown, daemon=True)
     ending.start()
     try:
-        ending.join(CLOSE_S)
-    except KeyboardInterrupt:  # once more: at once
-        kill_all()
-        ending.join(CLOSE_S)
-        raise
-    if ending.is_alive():
-        kill_all()
-        ending.join(CLOSE_S)
-    if ending.is_alive():  # somebody else's Ray, which hangs: the interpreter is not to wait for it
-        atexit.unregister(_at_exit)
-        _left_open = True
+        try:
+            ending.join(CLOSE_S)
+        finally:  # also for who presses Ctrl-C once more
+            if ending.is_alive():
+                kill_all()
+                ending.join(CLOSE_S)
+    finally:
+        if ending.is_alive():  # somebody else's Ray, which hangs: the interpreter is not to wait for it
+            atexit.unregister(_at_exit)
+            _left_open = True
 
 
 def left_open() -> bool:

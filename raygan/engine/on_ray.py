@@ -56,6 +56,7 @@ class RayExecutor(Executor):
         self._round = start.round if start is not None else 0
         self._played: list[Any] = []
         self._actors: list[Any] = []
+        self._began = monotonic()
         self._places: dict[str, tuple[str, int]] = {}
         vigil.check, vigil.end, vigil.busy = connection.check, self._end, self._is_busy
         self._vigil = vigil
@@ -198,6 +199,7 @@ class RayExecutor(Executor):
         except ProcessLostError as error:
             if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
                 raise
+            self._connection.check()  # nothing can be started without a head
             if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
                 self._replace(call.host, error)
             return HostReport(dropped=dict.fromkeys(call.devices, str(error)))
@@ -297,7 +299,9 @@ class RayExecutor(Executor):
         return end_process(*self._places[someone.actor])
 
     def _is_busy(self, someone: Someone) -> bool:
-        """Whether it is the recorder, and it answers: measuring may take as long as it likes."""
+        """Whether it is still starting, or is the recorder and answers: measuring may take as long as it likes."""
+        if someone.actor not in self._places:
+            return monotonic() - self._began < self._config.engine.ready_timeout_s
         if someone.actor != _id(self._recorder):
             return False
         return bool(ray.wait([self._recorder.is_there.remote()], timeout=ANSWER_S)[0])
@@ -307,7 +311,8 @@ class RayExecutor(Executor):
         if self._connection.is_alive():
             for actor in self._actors:
                 ray.kill(actor)
-            self._placing.close()
+            if not self._connection.ends_ray():  # which may hang, so that it is asked for nothing it does anyway
+                self._placing.close()
         self._connection.close()
 
 

@@ -11,7 +11,7 @@ from raygan.config.tree import Engine
 from raygan.engine.cluster import all_nodes, free_nodes
 from raygan.engine.layout import Node, Placement, describe, home_problem, shortage, shortage_in_group
 from raygan.engine.needs import Needs, Resources
-from raygan.errors import InputError
+from raygan.errors import InputError, RunError
 
 Found = TypeVar("Found")
 Tell = Callable[[str], None]
@@ -27,6 +27,8 @@ class Patience:
     tell: Tell
     stopped: Callable[[], bool]
     """Whether somebody wishes that it ends."""
+    check: Callable[[], None] = lambda: None
+    """Raises if the cluster is gone: to ask it then would end this process."""
 
 
 def wait_for_room(
@@ -37,11 +39,13 @@ def wait_for_room(
     Raises:
         InputError: nodes did not come in `engine.nodes_timeout_s`, or others did not give back what they hold in
             `engine.ready_timeout_s`, or no node that could come would help.
+        RunError: the cluster is gone.
         KeyboardInterrupt: somebody wished for the end.
     """
     began, told, lacking = monotonic(), "", False
     with _Wish([needs.server, needs.recorder, *[needs.per_host] * needs.hosts], engine.placement) as wish:
         while True:
+            patience.check()
             before, (lacking, why, limit) = lacking, _reason(needs, engine, patience.may_grow, home)
             if lacking != before:  # what is waited for is another thing now
                 began = monotonic()
@@ -117,8 +121,9 @@ class _Wish:
     def __enter__(self) -> "_Wish":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._drop()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, RunError):  # of a cluster that is gone nothing can be asked
+            self._drop()
 
 
 _LOOK_S = 1.0
