@@ -4,11 +4,13 @@ import logging
 import math
 import os
 import socket
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from signal import SIGKILL
-from threading import Condition
+from threading import Condition, Thread
 from time import sleep
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray._private.state import available_resources_per_node  # Ray's public calls have only the cluster's sums
@@ -22,6 +24,8 @@ from raygan.engine.signals import sigterm_kept
 from raygan.errors import InputError, ProcessLostError, RunError
 
 _QUIET = logging.CRITICAL
+_ASKS_S = 1.0
+Answer = TypeVar("Answer")
 
 
 class Connection:
@@ -86,6 +90,26 @@ class Connection:
         raise RunError(
             f"the head of the Ray cluster at {self._head.address} is gone (gcs_server), and the cluster with it"
         )
+
+    def ask(self, question: Callable[[], Answer], /) -> Answer:
+        """The answer to what only Ray's head knows, in a thread: who asks a head that is gone waits until Ray ends him.
+
+        Raises:
+            ProcessLostError, RunError: as `check`.
+        """
+        answer: Future[Answer] = Future()
+
+        def put() -> None:
+            try:
+                answer.set_result(question())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        Thread(target=put, daemon=True).start()
+        while True:
+            self.check()
+            if wait([answer], timeout=_ASKS_S).done:
+                return answer.result()
 
     def close(self) -> None:
         """End it, if it is ours to end, and nobody else in this process uses it."""

@@ -87,7 +87,7 @@ class Run:
         from raygan.engine.on_ray import RayExecutor
 
         connection = connection or connect(self.setup.config)
-        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.check)
+        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.ask)
         vigil = Vigil(self.config.engine.hang_timeout_s, self.happened, self.wish)
         return RayExecutor(self.setup, start, connection, patience, vigil)
 
