@@ -88,7 +88,6 @@ class Fetcher:
         """The values, with a look now and then at whose work is not done."""
         vigil.check_now_and_then()
         watch, stages = vigil.begin(), [*behind, refs]
-        work = list(dict.fromkeys(chain(*stages)))
         while True:
             try:
                 values: list[Any] = ray.get(refs, timeout=LOOK_S)
@@ -98,6 +97,7 @@ class Fetcher:
                 watch.over()
                 return values
             self._hear()
+            work = list(dict.fromkeys(chain(*stages)))
             left = set(ray.wait(work, num_returns=len(work), timeout=0, fetch_local=False)[1]) if work else set()
             late = next((there for stage in stages if (there := [ref for ref in stage if ref in left])), [])
             watch.look(len(left), self._makers(late))
