@@ -55,7 +55,7 @@ class Connection:
             self._ours = bool(_shared.users) or not ray.is_initialized()
             if ray.is_initialized():
                 _check_own(address)
-                self.started = _shared.started
+                self.started = self._ours and _shared.started
                 self.may_grow = not _started_here()
                 if self.started:
                     self._room = _more_room(cpus)
@@ -118,13 +118,15 @@ class Connection:
         self._left = True
         with _shared.lock:
             _shared.users -= 1
-            if not _shared.users:
-                if not _is_whole():  # Ray would wait for what does not answer
-                    _kill_all()
-                shut_down(_kill_all)
-            elif self._room is not None and self._head.is_alive():
-                self._room.kill_all_processes(check_alive=False, allow_graceful=True)
-            _shared.lock.notify_all()
+            try:
+                if self._room is not None:
+                    self._room.kill_all_processes(check_alive=False, allow_graceful=False)
+                if not _shared.users:
+                    if not _is_whole():  # Ray would wait for what does not answer
+                        _kill_all()
+                    shut_down(_kill_all)
+            finally:
+                _shared.lock.notify_all()
 
 
 class _Shared:
@@ -137,7 +139,7 @@ class _Shared:
 
     def wait_until_whole(self) -> None:
         """Wait until those who use a Ray whose head is gone have noticed, so that it can be started again."""
-        while self.users and self.started and not Head().is_alive():
+        while self.users and self.started and ray.is_initialized() and not Head().is_alive():
             self.lock.wait(1.0)
 
 

@@ -5,7 +5,7 @@ scalars. The server's call is queued with the references of that round's updates
 next, so rounds chain on the cluster without the driver in between.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
