@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from chaos_runs import AGENTS_GONE_S, PATIENCE_S, LostError, MissedError, Run, wait_until_gone
+from chaos_runs import AGENTS_GONE_S, PATIENCE_S, LostError, MissedError, Run, title_of, wait_until_gone
 from chaos_sites import LocalCluster, SmallDisk
 
 from raygan.engine.checkpoint import newest
@@ -33,6 +33,27 @@ def lost_process(title: str, role: str) -> Fault:
         run.wait_for_line(role, "the process died", "starting again", behind=behind)
 
     return strike
+
+
+def lost_head(run: Run, random: Random) -> None:
+    """The kernel kills the process that Ray itself depends on; the run starts another Ray."""
+    victims = [process for process in run.descendants() if "/gcs_server " in title_of(process)]
+    if not victims:
+        raise MissedError("no head was there")
+    behind = len(run.said())
+    victims[0].kill()
+    run.wait_for_line("starting again", behind=behind)
+
+
+def hung_process(run: Run, random: Random) -> None:
+    """A device's or the server's process stops without an end, and the run ends and replaces it by itself."""
+    victims = [*run.descendants("ray::HostActor"), *run.descendants("ray::ServerActor")]
+    if not victims:
+        raise MissedError("no process was there")
+    behind = len(run.said())
+    random.choice(victims).suspend()
+    run.wait_for_line("engine.hang_timeout_s", "was ended", behind=behind)
+    run.wait_for_line("starting again", behind=behind)
 
 
 def lost_driver(run: Run, random: Random) -> None:
@@ -141,6 +162,8 @@ PLAIN: dict[str, Fault] = {
     "device": lost_process("ray::HostActor", "device"),
     "server": lost_process("ray::ServerActor", "server: "),
     "evaluator": lost_process("ray::RecorderActor", "the recorder: "),
+    "hung": hung_process,
+    "head": lost_head,
     "driver": lost_driver,
     "truncated": damaged(truncate),
     "flipped": damaged(flip_bit),

@@ -390,3 +390,23 @@ def test_a_ray_that_cannot_be_started_is_one_line(tmp_path):
     assert done.stderr.startswith("raygan: engine.executor: Ray could not be started on this machine: ")
     assert "cannot exceed 107 bytes" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_an_address_that_is_wrong_is_named_by_where_it_comes_from(tmp_path):
+    command = [*COMMAND, "train", *TINY, "engine.executor=ray", "--out", str(tmp_path / "run")]
+    environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "raygan: $RAY_ADDRESS: no Ray cluster at '127.0.0.1:1'" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_temporary_folder_whose_path_is_too_long_for_sockets_is_named(tmp_path):
+    command = [*COMMAND, "train", *TINY, "engine.executor=ray", "--out", str(tmp_path / "run")]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment["RAY_TMPDIR"] = str(tmp_path / ("long" * 25))
+    Path(environment["RAY_TMPDIR"]).mkdir()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "too long for its sockets; set RAY_TMPDIR to a short folder" in done.stderr
+    assert done.stderr.count("\n") == 1

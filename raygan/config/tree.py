@@ -47,6 +47,9 @@ class Engine(Section):
     """How long to wait for nodes that are coming, on a cluster that has too few (seconds; 0: not at all)."""
     ready_timeout_s: Positive = 300.0
     """How long all actors together may take to start, and others to give up what they hold (seconds)."""
+    hang_timeout_s: NotNegative = 3600.0
+    """After so long without anything done, the process that is waited for is ended and counts as lost (seconds; 0: it
+    is waited for). Measuring may take longer. Who is waited for is said after a minute."""
     on_device_failure: Literal["replay", "drop"] = "replay"
     """A device's process dies. `replay`: all goes on from the last checkpoint, to the same numbers. `drop`: its devices
     miss the rounds under way and come back as the last checkpoint has them (the numbers depend on when it died)."""

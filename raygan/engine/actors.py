@@ -196,6 +196,10 @@ class RecorderActor:
         """Where this actor is and what it was granted."""
         return _facts("recorder", self._computes_on)
 
+    @ray.method(concurrency_group="pulse")
+    def is_there(self) -> None:
+        """Answers whatever else goes on, unless the process hangs."""
+
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
         """Measure and draw."""
         return self._recorder.evaluate(round, generators)

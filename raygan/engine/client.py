@@ -53,20 +53,20 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         here = ray.get_runtime_context().gcs_address
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
-    _join(_meant(address))
+    _join(_meant(address), "engine.address" if address not in (None, "auto") else "$RAY_ADDRESS")
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _join(address: str) -> None:
+def _join(address: str, key: str) -> None:
     if find_spec("grpc") is None:
         raise InputError(f"engine.address: {address} needs Ray's client; pip install 'raygan[cluster]'")
     try:
         knock(address.removeprefix(_CLIENT))
     except (OSError, UnicodeError) as error:
-        raise InputError(f"engine.address: nobody listens at {address!r} (ray://host:port): {error}") from error
+        raise InputError(f"{key}: nobody listens at {address!r} (ray://host:port): {error}") from error
     for tries_left in reversed(range(_TRIES)):
         try:
             with warnings.catch_warnings():
@@ -76,16 +76,14 @@ def _join(address: str) -> None:
         except ConnectionAbortedError as error:
             if not tries_left:
                 reason = str(error).strip().splitlines()[-1]
-                raise InputError(
-                    f"engine.address: {address}: Ray's server fails to serve a client: {reason}"
-                ) from error
+                raise InputError(f"{key}: {address}: Ray's server fails to serve a client: {reason}") from error
         except ConnectionError as error:
             raise InputError(
-                f"engine.address: {address}: {error}; it must be the port of Ray's client server (10001), and the "
+                f"{key}: {address}: {error}; it must be the port of Ray's client server (10001), and the "
                 "token that of the cluster (RAY_AUTH_MODE=token, ~/.ray/auth_token)"
             ) from error
         except RuntimeError as error:  # other versions of Ray or Python there
-            raise InputError(f"engine.address: {address}: {' '.join(str(error).split())}") from error
+            raise InputError(f"{key}: {address}: {' '.join(str(error).split())}") from error
 
 
 def check_versions() -> None:

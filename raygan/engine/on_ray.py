@@ -5,7 +5,7 @@ scalars. The server's call is queued with the references of that round's updates
 next, so rounds chain on the cluster without the driver in between.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -20,17 +20,16 @@ from raygan.engine.checkpoint import Snapshot
 from raygan.engine.checks import check_versions
 from raygan.engine.cluster import Connection
 from raygan.engine.contributions import HostReport
+from raygan.engine.ending import ANSWER_S, end_process
 from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.likeness import unlike_before
 from raygan.engine.messages import by_host, senders
 from raygan.engine.needs import Resources, needs_of
 from raygan.engine.placing import Strategy, placing_of
-from raygan.engine.results import Fetcher, RayPending
+from raygan.engine.results import LOOK_S, Fetcher, RayPending
+from raygan.engine.vigil import Someone, Vigil
 from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
-
-_LOOK_S = 1.0
-"""How often their nodes are looked after while actors are not ready yet."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +46,22 @@ class RayExecutor(Executor):
     """Plays rounds on Ray actors."""
 
     def __init__(
-        self,
-        setup: Setup,
-        start: Snapshot | None,
-        connection: Connection,
-        patience: Patience,
-        happened: Callable[[str], None],
+        self, setup: Setup, start: Snapshot | None, connection: Connection, patience: Patience, vigil: Vigil
     ) -> None:
         config = setup.config
-        self._happened = happened
+        self._happened = vigil.say
         self._config = config
         self._setup = setup
         self._drops = config.engine.on_device_failure == "drop"
         self._round = start.round if start is not None else 0
         self._played: list[Any] = []
         self._actors: list[Any] = []
-        self._fetch = Fetcher()
+        self._began = monotonic()
+        self._places: dict[str, tuple[str, int]] = {}
+        vigil.check, vigil.end, vigil.busy = connection.check, self._end, self._is_busy
+        self._vigil = vigil
+        self._fetch = Fetcher(vigil, self._hear)
+        self._recorder_says: Any = None
         self._adds_up = config.engine.pre_average and setup.problem.aggregator(config).adds_up
         self._needs = needs_of(config)
         self._connection = connection
@@ -80,6 +79,7 @@ class RayExecutor(Executor):
             self._server_node, *self._nodes = [facts["node"] for facts in self._facts[: len(self._hosts) + 1]]
             if "GPU" not in self._needs.recorder:  # it has more to import than the others, who would wait for the cores
                 self._recorder = self._start_recorder()
+                self._recorder_says = self._recorder.facts.remote()  # not waited for, as it is slow to start
             if start is not None:
                 self._restore(start)
             self._down = self._server.down.remote(self._round + 1)
@@ -98,7 +98,7 @@ class RayExecutor(Executor):
 
     def _start_recorder(self) -> Any:
         first_round = self._round + 1 if self._round else 0
-        options = _actor(RecorderActor, concurrency_groups={"files": 1}).options(
+        options = _actor(RecorderActor, concurrency_groups={"files": 1, "pulse": 1}).options(
             **_asks(self._needs.recorder), scheduling_strategy=self._placing.recorder()
         )
         setup, images = self._setup, ray.put(self._setup.images)
@@ -126,8 +126,9 @@ class RayExecutor(Executor):
         refs = [actor.facts.remote() for actor in actors]
         late, deadline = refs, monotonic() + timeout
         while late and (left := deadline - monotonic()) > 0:
-            _, late = ray.wait(refs, num_returns=len(refs), timeout=min(left, _LOOK_S))
+            _, late = ray.wait(refs, num_returns=len(refs), timeout=min(left, LOOK_S))
             if late:
+                self._vigil.check_now_and_then()
                 self._check_nodes_of(actors)
         if late:
             raise InputError(
@@ -136,6 +137,7 @@ class RayExecutor(Executor):
             )
         facts: list[dict[str, object]] = self._fetch(refs)
         check_versions(facts)
+        self._know(facts)
         return facts
 
     def _check_nodes_of(self, actors: list[Any]) -> None:
@@ -153,7 +155,7 @@ class RayExecutor(Executor):
         self._round = round
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
         chosen = self._by_host(devices)
-        calls, sent = [], ByHost()
+        calls, sent, sums = [], ByHost(), []
         for hosts in senders(chosen, self._nodes, self._server_node, self._adds_up, self._setup.problem.slots):
             of_hosts: ByHost = {}
             for host in hosts:
@@ -162,7 +164,8 @@ class RayExecutor(Executor):
                 of_hosts[tuple(numbers)] = update
                 calls.append(_Call(host, self._hosts[host], numbers, report))
             if len(hosts) > 1:
-                of_hosts = {tuple(chain(*of_hosts)): self._hosts[hosts[0]].add_up.remote(of_hosts)}
+                sums.append(self._hosts[hosts[0]].add_up.remote(of_hosts))
+                of_hosts = {tuple(chain(*of_hosts)): sums[-1]}
             sent |= of_hosts
         self._down, server = self._server.round.remote(round, sent)
         exchanged = self._exchange(partners)
@@ -172,19 +175,21 @@ class RayExecutor(Executor):
                 with suppress(ProcessLostError):  # a round's report tells of it; the partner keeps what it has
                     self._fetch([ref])
             self._played = [server]
-            return RayPending([*reports, server], lambda: self._what_is_left(calls, server))
+            return RayPending([*reports, server], lambda: self._what_is_left(calls, sums, server))
         self._played = [server, *exchanged]
         refs = [*reports, *self._played]
-        return RayPending(refs, lambda: self._whole(refs, len(calls)))
+        return RayPending(refs, lambda: self._whole(refs, sums, len(calls)))
 
-    def _whole(self, refs: list[Any], hosts: int) -> Played:
+    def _whole(self, refs: list[Any], sums: list[Any], hosts: int) -> Played:
         """What came of a round in which nobody was lost."""
-        values = self._fetch(refs)
+        values = self._fetch(refs, [refs[:hosts], sums, [refs[hosts]]])
         return played(values[:hosts], values[hosts])
 
-    def _what_is_left(self, calls: list["_Call"], server: Any) -> Played:
+    def _what_is_left(self, calls: list["_Call"], sums: list[Any], server: Any) -> Played:
         """What came of a round without the hosts that were lost in it."""
-        (of_server,) = self._fetch([server])  # first: when the server is lost, so is the round
+        (of_server,) = self._fetch(
+            [server], [[call.report for call in calls], sums]
+        )  # first: when the server is lost, so is the round
         return played([self._report_of(call) for call in calls], of_server)
 
     def _report_of(self, call: "_Call") -> HostReport:
@@ -194,6 +199,7 @@ class RayExecutor(Executor):
         except ProcessLostError as error:
             if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
                 raise
+            self._connection.check()  # nothing can be started without a head
             if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
                 self._replace(call.host, error)
             return HostReport(dropped=dict.fromkeys(call.devices, str(error)))
@@ -249,7 +255,7 @@ class RayExecutor(Executor):
     def evaluate(self) -> RayPending[dict[str, object]]:
         """Submit a measurement."""
         generators = self._server.generators.remote(*self._played)
-        return self._pending(self._recorder.evaluate.remote(self._round, generators))
+        return self._pending(self._recorder.evaluate.remote(self._round, generators), generators)
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""
@@ -257,25 +263,56 @@ class RayExecutor(Executor):
             self._devices_of(host): actor.states.remote(*self._played) for host, actor in enumerate(self._hosts)
         }
         server = self._server.state.remote(*self._played)
-        return self._pending(self._recorder.save.remote(self._round, server, states))
+        return self._pending(self._recorder.save.remote(self._round, server, states), server, *states.values())
 
     def export(self) -> RayPending[None]:
         """Submit the writing of generator.safetensors."""
         generators = self._server.generators.remote(*self._played)
-        return self._pending(self._recorder.export.remote(self._round, generators))
+        return self._pending(self._recorder.export.remote(self._round, generators), generators)
 
-    def _pending(self, ref: Any) -> RayPending[Any]:
-        return RayPending([ref], lambda: self._fetch([ref])[0])
+    def _pending(self, ref: Any, *behind: Any) -> RayPending[Any]:
+        return RayPending([ref], lambda: self._fetch([ref], [behind])[0])
 
     def facts(self) -> dict[str, object]:
         """Where each actor is, and the cluster."""
         return {"processes": self._facts, "cluster": ray.cluster_resources()}
 
+    def _know(self, facts: Iterable[Mapping[str, Any]]) -> None:
+        """Remember where processes are, by what they say."""
+        for one in facts:
+            actor = str(one["actor"])
+            self._places[actor] = one["node"], one["pid"]
+            where = f"process {one['pid']} on {one['address']}"
+            self._fetch.people[actor] = Someone(self._fetch.roles[actor], actor, where)
+
+    def _hear(self) -> None:
+        """Learn where the recorder is, which is slow to start and was not waited for."""
+        if self._recorder_says is not None and ray.wait([self._recorder_says], timeout=0)[0]:
+            said, self._recorder_says = self._recorder_says, None
+            with suppress(ray.exceptions.RayError):  # whoever waits for its work is told
+                self._know([ray.get(said)])
+
+    def _end(self, someone: Someone) -> bool:
+        """End a process that hangs; whether it could be."""
+        if someone.actor not in self._places:
+            return False
+        return end_process(*self._places[someone.actor])
+
+    def _is_busy(self, someone: Someone) -> bool:
+        """Whether it is still starting, or is the recorder and answers: measuring may take as long as it likes."""
+        if someone.actor not in self._places:
+            return monotonic() - self._began < self._config.engine.ready_timeout_s
+        if someone.actor != _id(self._recorder):
+            return False
+        return bool(ray.wait([self._recorder.is_there.remote()], timeout=ANSWER_S)[0])
+
     def close(self) -> None:
         """End our actors, and the connection."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._placing.close()
+        if self._connection.is_alive():
+            for actor in self._actors:
+                ray.kill(actor)
+            if not self._connection.ends_ray():  # which may hang, so that it is asked for nothing it does anyway
+                self._placing.close()
         self._connection.close()
 
 

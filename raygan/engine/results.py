@@ -1,18 +1,30 @@
 """What comes back from the cluster: values, or the first failure as one of our errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    GetTimeoutError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 
+from raygan.engine.vigil import Someone, Vigil
 from raygan.errors import InputError, ProcessLostError, RunError
 
 Result = TypeVar("Result")
 Fetch = Callable[[list[Any]], list[Any]]
 
 
+LOOK_S = 1.0
+"""How often who is waited for is looked after (seconds)."""
 LOST = (RayActorError, ObjectLostError, OutOfMemoryError, NodeDiedError)
 """A process died, with what it had made or was about to make."""
 
@@ -43,19 +55,24 @@ class RayPending(Generic[Result]):
 class Fetcher:
     """Gets values, and says of a failure what happened in which of our processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, vigil: Vigil | None = None, hear: Callable[[], None] = lambda: None) -> None:
         self.roles: dict[str, str] = {}
         """Who is who, by Ray's id of the actor."""
+        self.people: dict[str, Someone] = {}
+        """Those that have said where they are, likewise."""
+        self._vigil = vigil
+        self._hear = hear
 
-    def __call__(self, refs: list[Any]) -> list[Any]:
-        """Wait for values.
+    def __call__(self, refs: list[Any], behind: Sequence[Sequence[Any]] = ()) -> list[Any]:
+        """Wait for values. `behind` is the work that they are made of, in its order, to tell who is waited for.
 
         Raises:
             InputError, RunError: as it was raised there, or around what was raised there.
-            ProcessLostError: the process that was to make a value died.
+            ProcessLostError: the process that was to make a value died, or hangs.
+            KeyboardInterrupt: somebody wishes for the end, and it does not come.
         """
         try:
-            values: list[Any] = ray.get(refs)
+            values: list[Any] = ray.get(refs) if self._vigil is None else self._watched(self._vigil, refs, behind)
         except RayTaskError as error:
             cause = _first_cause(error)
             if isinstance(cause, InputError | RunError):
@@ -66,6 +83,29 @@ class Fetcher:
         except RayError as error:
             raise self._lost(error) from error
         return values
+
+    def _watched(self, vigil: Vigil, refs: list[Any], behind: Sequence[Sequence[Any]]) -> list[Any]:
+        """The values, with a look now and then at whose work is not done."""
+        vigil.check_now_and_then()
+        watch, stages = vigil.begin(), [*behind, refs]
+        while True:
+            try:
+                values: list[Any] = ray.get(refs, timeout=LOOK_S)
+            except GetTimeoutError:
+                pass
+            else:
+                watch.over()
+                return values
+            self._hear()
+            work = list(dict.fromkeys(chain(*stages)))
+            left = set(ray.wait(work, num_returns=len(work), timeout=0, fetch_local=False)[1]) if work else set()
+            late = next((there for stage in stages if (there := [ref for ref in stage if ref in left])), [])
+            watch.look(len(left), self._makers(late))
+
+    def _makers(self, refs: Iterable[Any]) -> list[Someone]:
+        """Whose work these are."""
+        actors = dict.fromkeys(str(ref.task_id().actor_id().hex()) for ref in refs)
+        return [self.people.get(actor, Someone(self.roles.get(actor, "an actor"), actor)) for actor in actors]
 
     def _lost(self, error: RayError) -> ProcessLostError:
         """One line of Ray's own words, and which of our processes it is about."""

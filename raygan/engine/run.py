@@ -20,6 +20,7 @@ from raygan.engine.rounds import Rounds
 from raygan.engine.saving import Saving
 from raygan.engine.signals import StopWish
 from raygan.engine.simulation import as_played, try_out
+from raygan.engine.vigil import Vigil
 from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.files import cache_problem
@@ -87,8 +88,9 @@ class Run:
         from raygan.engine.on_ray import RayExecutor
 
         connection = connection or connect(self.setup.config)
-        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None)
-        return RayExecutor(self.setup, start, connection, patience, self.happened)
+        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.ask)
+        vigil = Vigil(self.config.engine.hang_timeout_s, self.happened, self.wish)
+        return RayExecutor(self.setup, start, connection, patience, vigil)
 
 
 def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:

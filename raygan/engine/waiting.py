@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, sleep
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
@@ -11,11 +12,24 @@ from raygan.config.tree import Engine
 from raygan.engine.cluster import all_nodes, free_nodes
 from raygan.engine.layout import Node, Placement, describe, home_problem, shortage, shortage_in_group
 from raygan.engine.needs import Needs, Resources
-from raygan.errors import InputError
+from raygan.errors import InputError, RunError
 
 Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 Tell = Callable[[str], None]
 """Says to who watches what goes on."""
+
+
+class Ask(Protocol):
+    """Calls a question, and returns its answer."""
+
+    def __call__(self, question: Callable[[], Answer], /) -> Answer:
+        """Raises what the question raises, or RunError if nobody will answer it."""
+
+
+def directly(question: Callable[[], Answer], /) -> Answer:
+    """In this thread."""
+    return question()
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,8 @@ class Patience:
     tell: Tell
     stopped: Callable[[], bool]
     """Whether somebody wishes that it ends."""
+    ask: Ask = directly
+    """Calls what asks Ray's head: who asks one that is gone waits, deaf to Ctrl-C, until Ray ends this process."""
 
 
 def wait_for_room(
@@ -37,21 +53,30 @@ def wait_for_room(
     Raises:
         InputError: nodes did not come in `engine.nodes_timeout_s`, or others did not give back what they hold in
             `engine.ready_timeout_s`, or no node that could come would help.
+        RunError: the cluster is gone.
         KeyboardInterrupt: somebody wished for the end.
     """
     began, told, lacking = monotonic(), "", False
     with _Wish([needs.server, needs.recorder, *[needs.per_host] * needs.hosts], engine.placement) as wish:
         while True:
-            before, (lacking, why, limit) = lacking, _reason(needs, engine, patience.may_grow, home)
+            before = lacking
+            lacking, why, limit = patience.ask(lambda: _reason(needs, engine, patience.may_grow, home))
             if lacking != before:  # what is waited for is another thing now
                 began = monotonic()
-            if (found := look(free_nodes(), monotonic() - began)) is not None:
+            waited = monotonic() - began
+            if (found := patience.ask(partial(_looked, look, waited))) is not None:
                 return found
             if monotonic() - began >= limit:
                 raise InputError(why + _in_vain(lacking, limit))
             if told != (told := f"waiting for room on the cluster, up to {limit:g} s: {why}"):
                 patience.tell(told)
-            wish.hold_on(patience.stopped)
+            if patience.stopped():
+                raise KeyboardInterrupt
+            patience.ask(wish.hold_on)
+
+
+def _looked(look: Callable[[list[Node], float], Found | None], waited: float) -> Found | None:
+    return look(free_nodes(), waited)
 
 
 def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:
@@ -71,7 +96,7 @@ def _in_vain(lacking: bool, limit: float) -> str:
     return f" (for {limit:g} s, {'engine.nodes_timeout_s' if lacking else 'engine.ready_timeout_s'})"
 
 
-def wait_for_group(needs: Needs, timeout_s: float, tell: Tell) -> None:
+def wait_for_group(needs: Needs, timeout_s: float, tell: Tell, ask: Ask = directly) -> None:
     """Wait until the nodes that are there could hold the placement group of these needs.
 
     Raises:
@@ -79,12 +104,12 @@ def wait_for_group(needs: Needs, timeout_s: float, tell: Tell) -> None:
     """
     began, told = monotonic(), ""
     with _Wish(needs.bundles, "pack") as wish:
-        while (problem := shortage_in_group(needs, all_nodes())) is not None:
+        while (problem := shortage_in_group(needs, ask(all_nodes))) is not None:
             if monotonic() - began >= timeout_s:
                 raise InputError(problem + _in_vain(True, timeout_s))
             if told != (told := f"waiting for room on the cluster, up to {timeout_s:g} s: {problem}"):
                 tell(told)
-            wish.hold_on(lambda: False)
+            ask(wish.hold_on)
 
 
 class _Wish:
@@ -99,10 +124,8 @@ class _Wish:
         self._strategy = {"spread": "SPREAD", "pack": "PACK"}[placement]
         self._group: PlacementGroup | None = None
 
-    def hold_on(self, stopped: Callable[[], bool]) -> None:
+    def hold_on(self) -> None:
         """Wait for a second at most. What is granted is given back, since Ray puts it where it likes."""
-        if stopped():
-            raise KeyboardInterrupt
         if self._group is None:
             self._group = placement_group(self._bundles, self._strategy)
         if self._group.wait(_LOOK_S):
@@ -117,8 +140,9 @@ class _Wish:
     def __enter__(self) -> "_Wish":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._drop()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, RunError):  # of a cluster that is gone nothing can be asked
+            self._drop()
 
 
 _LOOK_S = 1.0

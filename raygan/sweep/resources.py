@@ -9,7 +9,7 @@ from raygan.config.tree import Config
 from raygan.engine.cluster import all_nodes
 from raygan.engine.layout import Node, shortage_in_group
 from raygan.engine.needs import Needs, needs_of
-from raygan.engine.waiting import Tell, wait_for_group
+from raygan.engine.waiting import Ask, Tell, directly, wait_for_group
 from raygan.errors import InputError
 from raygan.report.sweep_results import shown
 from raygan.sweep.ranges import Settings
@@ -57,16 +57,19 @@ def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:
     return sweep.concurrent * largest if sweep.concurrent else max(os.cpu_count() or 1, largest)
 
 
-def wait_until_trials_fit(sweep: Sweep, tried: Iterable[Settings], may_grow: bool, tell: Tell) -> None:
+def wait_until_trials_fit(
+    sweep: Sweep, tried: Iterable[Settings], may_grow: bool, tell: Tell, ask: Ask = directly
+) -> None:
     """Refuse a sweep with a trial that the cluster cannot hold, now or when the nodes that may be coming are there.
 
     Raises:
         InputError: names the settings and what is missing.
+        RunError: the cluster has ended.
     """
     for settings in tried:
         config = sweep.config_of(settings)
         try:
-            wait_for_group(needs_of_trial(config), config.engine.nodes_timeout_s if may_grow else 0.0, tell)
+            wait_for_group(needs_of_trial(config), config.engine.nodes_timeout_s if may_grow else 0.0, tell, ask)
         except InputError as problem:
             given = ", ".join(f"{key}={shown(value)}" for key, value in settings.items())
             raise InputError(f"a trial with {given} does not fit: {problem}") from problem

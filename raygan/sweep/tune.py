@@ -99,7 +99,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
         tell("starting Ray")
         connection = Connection(sweep.address, cpus_to_start(sweep, tried))
         try:
-            wait_until_trials_fit(sweep, tried, connection.may_grow, tell)
+            wait_until_trials_fit(sweep, tried, connection.may_grow, tell, connection.ask)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:
                 raise InputError(
                     f"concurrent: on a cluster that was there before, {sweep.scheduler.name} plays as many trials at "

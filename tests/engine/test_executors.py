@@ -1,7 +1,12 @@
 """Where things run never changes what they compute; and what passes through the driver."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+from time import monotonic
 
 import psutil
 import pytest
@@ -10,7 +15,7 @@ import raygan
 import raygan.run_folder
 from raygan.components import METHODS
 from raygan.engine.on_ray import RayExecutor
-from tests.helpers import tiny
+from tests.helpers import Watch, same_generator, tiny
 
 pytestmark = pytest.mark.ray
 
@@ -266,3 +271,109 @@ def test_eleven_do_not_fit_and_the_error_says_so(tmp_path, cluster):
     assert "holds 10" in message
     assert "engine.devices_per_actor" in message
     assert not (tmp_path / "run").exists()
+
+
+class Striker(Watch):
+    """Sends a signal to a process of the run once a round is over; says what was told since."""
+
+    def __init__(self, number, victim, round=5):
+        super().__init__(self.strike)
+        self.number, self.victim, self.round = number, victim, round
+
+    def strike(self, round):
+        if round >= self.round:
+            self.round = 10**9
+            os.kill(self.victim(), self.number)
+
+
+def _device(out):
+    processes = json.loads((out / "environment.json").read_text())["processes"]
+    return next(process["pid"] for process in processes if process["role"] == "device 1")
+
+
+def _ray_process(kind):
+    import ray
+
+    return ray._private.worker._global_node.all_processes[kind][0].process.pid
+
+
+@pytest.mark.slow
+def test_a_device_that_hangs_is_named_and_ended_and_no_bit_changes(tmp_path, cluster):
+    words = ["rounds=12", "checkpoint.every=2"]
+    striker = Striker(signal.SIGSTOP, lambda: _device(tmp_path / "ray"))
+    config = tiny("engine.executor=ray", "engine.hang_timeout_s=8", *words)
+    on_ray = raygan.train(config, tmp_path / "ray", watchers=[striker])
+    told = [text for text in striker.phases if "device 1" in text]
+    assert re.fullmatch(
+        r"device 1 did nothing for 8 s \(engine\.hang_timeout_s\), and was ended \(process \d+ on .+\)", told[0]
+    )
+    assert told[1].endswith("starting again")
+    assert same_generator(on_ray, raygan.train(tiny(*words), tmp_path / "inline"))
+
+
+ALONE = """
+import sys
+from pathlib import Path
+import raygan
+from tests.engine.test_executors import Striker, _ray_process
+from tests.helpers import tiny
+if __name__ == "__main__":
+    out, *words = sys.argv[1:]
+    striker = Striker(%s)
+    raygan.train(tiny("engine.executor=ray", *words), Path(out), watchers=[striker])
+    print(*striker.phases, sep="\\n")
+"""
+
+
+def alone(what, out, *words):
+    """A run with a Ray of its own, in a process of its own."""
+    command = [sys.executable, "-c", ALONE % what, str(out), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round", [5, 12])
+def test_rays_head_may_die(round, tmp_path):
+    """In the middle it is one more loss; at the end there is nothing left to lose."""
+    words = ["rounds=12", "checkpoint.every=2"]
+    done = alone(f'9, lambda: _ray_process("gcs_server"), {round}', tmp_path / "ray", *words)
+    assert done.returncode == 0, done.stderr
+    inline = raygan.train(tiny(*words), tmp_path / "inline")
+    assert same_generator(raygan.open_run(tmp_path / "ray"), inline)
+    if round == 5:
+        assert "Ray's head process (gcs_server) is gone; starting again" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_raylet_that_is_stopped_keeps_no_run_from_ending(tmp_path):
+    began = monotonic()
+    done = alone('19, lambda: _ray_process("raylet"), 12', tmp_path / "ray", "rounds=12")
+    assert done.returncode == 0, done.stderr
+    assert monotonic() - began < 120
+    assert raygan.open_run(tmp_path / "ray").complete
+
+
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import ray
+import raygan
+from tests.helpers import tiny
+def run(seed):
+    return raygan.train(tiny("engine.executor=ray", f"seed={seed}"), Path(sys.argv[1]) / str(seed))
+if __name__ == "__main__":
+    with ThreadPoolExecutor(2) as pool:
+        print([result.round for result in pool.map(run, range(2))], ray.is_initialized())
+"""
+
+
+@pytest.mark.slow
+def test_two_threads_of_a_process_train_in_one_ray(tmp_path):
+    command = [sys.executable, "-c", THREADS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[4, 4] False"
+    for seed in range(2):
+        inline = raygan.train(tiny(f"seed={seed}"), tmp_path / f"inline-{seed}")
+        assert same_generator(raygan.open_run(tmp_path / str(seed)), inline)

@@ -108,6 +108,18 @@ def test_who_waits_for_nodes_can_be_stopped(three_nodes, tmp_path, number, statu
     assert not (tmp_path / "run").exists()
 
 
+def test_who_waits_for_nodes_of_a_cluster_that_ends_is_told_and_leaves_nothing(tmp_path):
+    with nodes(1) as (cluster, _):
+        run = started(cluster, tmp_path / "run", "devices=30")
+        said = next(line for line in run.stdout if "waiting for room on the cluster" in line)
+        cluster.head_node.all_processes["gcs_server"][0].process.kill()
+        rest, wrong = run.communicate(timeout=55)
+    assert run.returncode == 1, said + rest + wrong
+    assert wrong.startswith("raygan: the head of the Ray cluster at ")
+    assert wrong.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_node_is_lost_and_the_numbers_stay(laptop, tmp_path):
     out = tmp_path / "run"
     with nodes(5, 5, 5) as (cluster, workers):
