@@ -202,14 +202,14 @@ WRONG = [
     (["train", "compute.device_spread=-1"], "compute.device_spread: input should be greater than or equal to 0"),
     (
         ["train", "gan.loss=tests.own:fails"],
-        "before anything is started: RuntimeError: on purpose",
+        "gan.loss: tests.own:fails: discriminator failed: RuntimeError: on purpose (",
     ),
     (
         ["train", "channel.name=tests.own:FastLinks"],
-        "before anything is started: KeyError: 'bps'",
+        "channel.name: tests.own:FastLinks.uplink in round 1 failed: KeyError: 'bps' (",
     ),
     (["train", "channel.name=wireless", "channel.device_power_dbm=-5000"], "wireless gave the rates [0.0, 0.0"),
-    (["train", "channel.name=tests.own:ListLinks"], "ListLinks gave the rates [-1"),
+    (["train", "channel.name=tests.own:ListLinks"], "ListLinks gave the qualities [-1"),
     (["compare", "nowhere", "--out", "page.csv"], "--out: page.csv is to be a page; name it with the ending .html"),
     (["compare", "nowhere", "--out", "page.html"], "not a run folder"),
     (["evaluate", "nowhere", "gan.latent=9"], "gan.latent=9: only eval.* keys"),
