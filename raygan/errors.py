@@ -54,18 +54,17 @@ def _installed(file: str) -> bool:
 
 
 @contextmanager
-def naming(key: str, name: str) -> Iterator[None]:
+def naming(key: str, name: str, kind: "type[InputError] | type[RunError]" = InputError) -> Iterator[None]:
     """Say of whatever a component raises inside which one it was, named by which key, in which file and line.
 
-    Raises:
-        InputError: in its place; one that was raised inside is left as it is.
+    `kind` is what is raised in its place; one of ours that was raised inside is left as it is.
     """
     try:
         yield
     except (InputError, RunError):
         raise
     except Exception as error:
-        raise InputError(f"{key}: {name} failed: {type(error).__name__}: {error} ({place_of(error)})") from error
+        raise kind(f"{key}: {name} failed: {type(error).__name__}: {error} ({place_of(error)})") from error
 
 
 def counted(count: int, noun: str) -> str:

@@ -9,6 +9,7 @@ run would not wait for: what is printed is an upper bound. CONFIG is the preset 
 
 import argparse
 import shutil
+import sys
 import tempfile
 from collections import deque
 from contextlib import closing
@@ -17,6 +18,7 @@ from statistics import median
 from time import perf_counter
 
 from raygan.config import load_config
+from raygan.engine.checkpoint import newest
 from raygan.engine.executor import Done, Executor, Pending
 from raygan.engine.ledger import IN_FLIGHT
 from raygan.engine.run import Run, prepare
@@ -81,7 +83,7 @@ def main() -> None:
         RunFolder(store.local).create(config)
         run = prepare(config, store, [], resume=False)
         taken = measure(run, asked.every, asked.block, asked.pairs)
-        size = sum(path.stat().st_size for path in sorted(run.folder.checkpoints.iterdir())[-1].iterdir())
+        size = sum(path.stat().st_size for path in newest(run.folder.checkpoints, sys.maxsize).iterdir())
     finally:
         shutil.rmtree(root)
     with_them, without = (sum(seconds) for seconds in zip(*taken, strict=True))

@@ -152,7 +152,7 @@ WRONG = [
     (["train", "data.name=folder", corrupt_image], "1.png: not a readable image"),
     (["train", "data.name=folder", empty_class], "dogs holds no images"),
     (["train", "data.name=npz", "data.root=/no.npz"], "data.root: /no.npz is not a readable .npz file"),
-    (["train", "devices=2000"], "devices: 2000 devices for 1797 samples; at most 1797 fit"),
+    (["train", "devices=2000"], "devices: 2,000 devices for 1,797 samples; at most 1797 fit"),
     (["train", "data.partition.name=classes", "devices=2"], "at least 5 devices fit"),
     (["train", "data.partition.alpha=1"], "only data.partition.name=dirichlet"),
     (["train", "eval.inception_weights=/no/weights.pth"], "eval.inception_weights: /no/weights.pth cannot be read"),

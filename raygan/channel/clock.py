@@ -177,7 +177,7 @@ class Clock:
     def _choose(self, round: int, quality: np.ndarray) -> np.ndarray:
         name, devices = self._config.selection.name, self._config.devices
         random = stream(self._config.seed, Role.SELECTION, round=round)
-        with naming("selection.name", f"{name}.choose in round {round}"):
+        with naming("selection.name", f"{name}.choose in round {round}", RunError):
             chosen = np.asarray(self._selection.choose(round, quality, random))
         whole = chosen.ndim == 1 and len(chosen) > 0 and np.issubdtype(chosen.dtype, np.integer)
         if not (whole and len(np.unique(chosen)) == len(chosen) and 0 <= chosen.min() <= chosen.max() < devices):
@@ -202,7 +202,7 @@ class Clock:
 
     def _asked(self, what: str, ask: Callable[[], object], kind: type = float) -> np.ndarray:
         """What the channel says, as an array; of numbers, unless another `kind` is asked for."""
-        with naming("channel.name", f"{self._config.channel.name}.{what}"):
+        with naming("channel.name", f"{self._config.channel.name}.{what}", RunError):
             said = np.asarray(ask())
             return said if kind is bool else said.astype(float)
 

@@ -28,7 +28,8 @@ class Dirichlet(Section):
     alpha: Positive = 0.5
     """Concentration: 0.1 is nearly one class per device, 100 nearly iid."""
     min_samples: Count = 1
-    """All proportions are drawn again until every device has so many (samples; public code often takes 10)."""
+    """All proportions are drawn again until every device has so many (samples; 1: nobody is empty; public code often
+    takes 10)."""
 
 
 class DirichletEqual(Section):

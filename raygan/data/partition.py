@@ -22,7 +22,9 @@ def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> 
         InputError: the samples or classes do not go round; says how many devices fit.
     """
     if devices > len(labels):
-        raise InputError(f"devices: {devices} devices for {len(labels)} samples; at most {len(labels)} fit")
+        raise InputError(
+            f"devices: {counted(devices, 'device')} for {counted(len(labels), 'sample')}; at most {len(labels)} fit"
+        )
     deal = resolve(PARTITIONS, partition.name, "data.partition.name")
     with naming("data.partition.name", partition.name):
         dealt = deal(labels, devices, partition, stream(seed, Role.PARTITION))

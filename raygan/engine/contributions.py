@@ -9,7 +9,7 @@ import numpy as np
 from raygan.components import AGGREGATORS, build
 from raygan.config.tree import Config
 from raygan.engine.timing import HostTimes, ServerTimes
-from raygan.errors import InputError
+from raygan.errors import RunError
 from raygan.methods.aggregation import Aggregator
 from raygan.methods.base import Mean, Metrics
 from raygan.methods.exact_sum import check_vector
@@ -73,7 +73,7 @@ class Slots:
         if not (isinstance(result, np.ndarray) and result.shape == (size,) and result.dtype == np.float32):
             made = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
             name = self._config.aggregation.name
-            raise InputError(f"aggregation.name: {name} made {made} of the updates; float32 ({size},) is needed")
+            raise RunError(f"aggregation.name: {name} made {made} of the updates; float32 ({size},) is needed")
         return result
 
 

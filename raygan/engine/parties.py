@@ -50,15 +50,15 @@ def checked_answer(answer: object, method: str) -> tuple[Update, State]:
     """What a device's side returned, if it is an update and a state.
 
     Raises:
-        InputError: something else; says what is needed.
+        RunError: something else; says what is needed.
     """
     if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Update)):
         made = [type(one).__name__ for one in (answer if isinstance(answer, tuple) else [answer])]
-        raise InputError(f"method: {method} answered with {', '.join(made)}; an Update and a State are needed")
+        raise RunError(f"method: {method} answered with {', '.join(made)}; an Update and a State are needed")
     update, state = answer
     update = replace(update, metrics=check_scalars(update.metrics, method))
     if not (isinstance(state, dict) and all(isinstance(array, np.ndarray) for array in state.values())):
-        raise InputError(f"method: {method} keeps {state!r:.80}; a State, numpy arrays by name, is needed")
+        raise RunError(f"method: {method} keeps {state!r:.80}; a State, numpy arrays by name, is needed")
     return update, state
 
 
@@ -66,13 +66,13 @@ def check_scalars(metrics: object, method: str) -> Metrics:
     """What a method measured, if it is numbers by name, as floats.
 
     Raises:
-        InputError: something else.
+        RunError: something else.
     """
     if not (isinstance(metrics, Mapping) and all(isinstance(name, str) for name in metrics)):
-        raise InputError(f"method: {method} measured {metrics!r:.80}; numbers by name are needed")
+        raise RunError(f"method: {method} measured {metrics!r:.80}; numbers by name are needed")
     for name, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-            raise InputError(f"method: {method} measured {name}={value!r:.80}; a number is needed")
+            raise RunError(f"method: {method} measured {name}={value!r:.80}; a number is needed")
     return {name: float(value) for name, value in metrics.items()}
 
 

@@ -13,11 +13,13 @@ from raygan.report.page import embedded, environment, write_texts
 from raygan.report.sweep_charts import Trials, learning_curves, parallel_coordinates, quality_against_time, slices
 from raygan.report.sweep_results import SweepResults, found, rank_points, settings, shown
 from raygan.report.sweep_scales import is_numeric
+from raygan.report.yardstick import floor_of
 from raygan.run_folder import RunFolder
 
 __all__ = ["SweepResults", "write_sweep_page"]
 
 _PICTURED = 5  # points
+_WITH_FLOOR = ("fd_clf", f"fd_clf{RAW}")
 _SCALE = (
     "The scale of a distance on the classifier's features is that of the classifier: it compares points of this sweep, "
     "and other runs that were measured with the same one."
@@ -34,17 +36,20 @@ def write_sweep_page(results: SweepResults, folder: Path, out: Path) -> None:
         InputError: `out` cannot be written.
     """
     runs = [RunFolder(folder / path) for path in results.table["run"]]
-    points, notes, curves = rank_points(results), [], []
+    points, notes, curves, floors = rank_points(results), [], [], set[float | None]()
     for run in runs:
         try:
-            curves.append(_curve(run, results.quality))
+            measured = read_curve(run)
+            curves.append(_curve(measured, results.quality))
+            floors |= {floor_of(measured)} if len(measured) else set()
         except InputError as error:
             curves.append(pd.DataFrame())
             notes.append(str(error))
     ranked = points[points["seeds"] > 0]
     values = pd.to_numeric(results.table[results.metric])
     drawable = replace(results, table=results.table.assign(**{results.metric: values.where(np.isfinite(values))}))
-    trials = Trials(drawable, curves, best_point=None if ranked.empty else ranked.index[0])
+    best_point = None if ranked.empty else ranked.index[0]
+    trials = Trials(drawable, curves, best_point, _common(floors) if results.quality in _WITH_FLOOR else None)
     curves_chart, redraw = learning_curves(trials)
     valued = drawable.table[results.metric].notna().any()
     page = (
@@ -68,8 +73,11 @@ def write_sweep_page(results: SweepResults, folder: Path, out: Path) -> None:
     write_texts({out: page}, out)
 
 
-def _curve(run: RunFolder, quality: str) -> pd.DataFrame:
-    curve = read_curve(run)
+def _common(floors: set[float | None]) -> float | None:
+    return next(iter(floors)) if len(floors) == 1 else None
+
+
+def _curve(curve: pd.DataFrame, quality: str) -> pd.DataFrame:
     return curve.loc[np.isfinite(curve[quality]), [*AXES, quality]] if quality in curve else pd.DataFrame()
 
 

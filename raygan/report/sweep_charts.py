@@ -25,6 +25,8 @@ class Trials:
     curves: list[pd.DataFrame]
     """A trial's evaluations: `AXES` and the quality; no rows if there are none."""
     best_point: int | None
+    floor: float | None = None
+    """FD-clf of real images against real ones, where that is the quality and all trials agree on it."""
 
     @property
     def drawn(self) -> list[int]:
@@ -72,6 +74,9 @@ def learning_curves(trials: Trials) -> tuple[str, dict[str, object]]:
         )
     values = pd.concat([curve[results.quality] for curve in curves]) if curves else pd.Series(dtype=float)
     log = wants_log(values)
+    if trials.floor is not None and (trials.floor > 0 or not log):
+        label = {"text": "real against real", "textposition": "end", "font": {"color": GREY}}
+        figure.add_hline(trials.floor, line={"dash": "dot", "color": GREY, "width": 1.5}, label=label)
     figure.update_xaxes(rangemode="tozero", title=AXES["round"])
     figure.update_yaxes(**_scale(results.quality, log))
     groups = {key: groups_of(results.table[key]) for key in trials.keys or ["point"]}

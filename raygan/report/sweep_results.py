@@ -103,7 +103,8 @@ def doubts(results: SweepResults, points: pd.DataFrame) -> str | None:
     if len(valued) < 2:
         return None
     first, second = (_values(results, point) for point in valued.index[:2])
-    common = first.index.intersection(second.index)
+    paired = first.index.is_unique and second.index.is_unique  # else a seed was played more than once
+    common = first.index.intersection(second.index) if paired else first.index[:0]
     if len(common) > 1:
         difference = first[common] - second[common]
         half = difference.std() / len(common) ** 0.5 * student_t.ppf(0.975, len(common) - 1)
@@ -121,11 +122,11 @@ def doubts(results: SweepResults, points: pd.DataFrame) -> str | None:
 
 
 def _values(results: SweepResults, point: object) -> pd.Series:
-    """The metric of a point's trials that did not fail, by seed where the table has it."""
+    """The metric of a point's trials that did not fail, by seed; a sweep without seeds plays every point once."""
     table = results.table
     own = table[(table["point"] == point) & (table["status"] != "failed") & table[results.metric].notna()]
     values = pd.to_numeric(own[results.metric])
-    return values.set_axis(own["seed"]) if "seed" in own and own["seed"].is_unique else values
+    return values.set_axis(own["seed"] if "seed" in own else [0] * len(values))
 
 
 def summary(results: SweepResults) -> list[str]:

@@ -303,3 +303,22 @@ def test_values_that_lie_close_together_have_an_axis_with_numbers(tmp_path):
         curves = (tmp_path / f"{name}.html").read_text().partition('id="curves"')[2].partition("</script>")[0]
         assert ("fd_clf (log)" in curves) is log
         assert "The scale of a distance on the classifier" in (tmp_path / f"{name}.html").read_text()
+
+
+def test_seeds_that_were_played_twice_are_not_paired(tmp_path):
+    twice = seeds_of(tmp_path, (10.0, 30.0, 20.0), (12.0, 32.1, 22.0))
+    twice.table["seed"] = [0, 0, 0, 1, 1, 1]
+    assert "no difference" in said_of(twice), "as samples of two points they overlap"
+
+
+def test_the_floor_of_real_images_is_drawn(tmp_path):
+    sweep = seeds_of(tmp_path, (10.0, 30.0), (12.0, 32.0))
+    page = page_of(sweep, tmp_path)
+    assert "real against real" not in page
+    for metrics in tmp_path.rglob("metrics.jsonl"):
+        lines = metrics.read_text().replace('"eval_samples": 50', '"eval_samples": 50, "fd_clf_floor": 6.5')
+        metrics.write_text(lines)
+    assert "real against real" in page_of(sweep, tmp_path)
+    one = next(tmp_path.rglob("metrics.jsonl"))
+    one.write_text(one.read_text().replace("6.5", "9.5"))
+    assert "real against real" not in page_of(sweep, tmp_path), "trials differ in it"
