@@ -67,15 +67,17 @@ class DeviceWork:
         """What the last update that was tried sends up."""
 
     def by_size(self, sizes: Sequence[int]) -> list[int]:
-        """Of batches of these sizes, in ascending order. Most methods' work is a line over sizes, and over steps."""
-        return along_a_line(sizes, self._of_size)
+        """Of batches of these sizes, in ascending order.
 
-    def _of_size(self, size: int) -> int:
+        Most methods' work is a line over sizes, and over steps, which is tried with the smallest size.
+        """
         steps = self._config.device_steps
-        if steps <= 3:
-            return self._counted(steps, size)
-        one, two, three = (self._counted(few, size) for few in (1, 2, 3))
-        return one + (steps - 1) * (two - one) if three - two == two - one else self._counted(steps, size)
+        from_two = steps > 3 and self._from_two(steps, sizes[0]) == self._counted(steps, sizes[0])
+        return along_a_line(sizes, lambda size: (self._from_two if from_two else self._counted)(steps, size))
+
+    def _from_two(self, steps: int, size: int) -> int:
+        one, two = (self._counted(few, size) for few in (1, 2))
+        return one + (steps - 1) * (two - one)
 
     def _counted(self, steps: int, size: int) -> int:
         with FlopCounter() as counter:

@@ -135,7 +135,14 @@ def test_work_of_many_batch_sizes_and_steps_is_counted_from_few(method, loss, mo
     counted = DeviceWork._counted
     monkeypatch.setattr(DeviceWork, "_counted", lambda *given: (played.append(given[1]), counted(*given))[1])
     assert DeviceWork(config, down, images).by_size(sizes) == with_all
-    assert sum(played) == 3 * (1 + 2 + 3), "three sizes, with one, two and three steps"
+    assert sum(played) == 7 + 4 * (1 + 2), "all steps once; the smallest size, and three sizes, with one step and two"
+
+
+def test_work_that_bends_over_steps_is_counted_with_all_of_them(monkeypatch):
+    config = load_config(None, ["device_steps=20", "data.limit=40"])
+    images = load_data(config.data, config.seed)
+    monkeypatch.setattr(DeviceWork, "_counted", lambda self, steps, size: size * (steps + 100 * (steps // 10)))
+    assert DeviceWork(config, np.zeros(1, np.float32), images).by_size([3, 5]) == [3 * 220, 5 * 220]
 
 
 def test_what_is_on_no_line_is_counted_everywhere():
