@@ -167,7 +167,7 @@ TYPING = [
     ("s\t", "erial"),
     (" data.pa\t", "rtition."),
     ("n\t", "ame="),
-    ("d\t", "irichlet"),
+    ("q\t", "uantity"),
     (" data.partition.a\t", "lpha="),
     ("0.3\x01echo \x05\n", "\nraygan train schedule=serial data.partition.name=dirichlet data.partition.alpha=0.3"),
 ]

@@ -222,7 +222,9 @@ def check_it_trains_to_the_same(config, run, out):
         assert generator.read_bytes() == alone.generator.read_bytes()
     times = ("wall_s", "spent_s")
     plain = [[{key: row[key] for key in row.keys() - times} for row in one] for one in (rows, alone.rows)]
-    assert plain[0] == plain[1][: len(rows)]
+    both = min(map(len, plain))  # one that was stopped early may have begun a round behind its last report
+    assert both > config.rounds // 2
+    assert plain[0][:both] == plain[1][:both]
 
 
 @pytest.fixture(scope="module")
