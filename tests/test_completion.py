@@ -169,7 +169,7 @@ TYPING = [
     ("n\t", "ame="),
     ("q\t", "uantity"),
     (" data.partition.a\t", "lpha="),
-    ("0.3\x01echo \x05\n", "\nraygan train schedule=serial data.partition.name=dirichlet data.partition.alpha=0.3"),
+    ("0.3\x01echo \x05\n", "\nraygan train schedule=serial data.partition.name=quantity data.partition.alpha=0.3"),
 ]
 IN_BASH = [(keys[1:] if keys.startswith(" ") else keys, answer) for keys, answer in TYPING]  # it adds the space itself
 
