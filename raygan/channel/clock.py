@@ -157,7 +157,7 @@ class Clock:
         return reached[answer_s <= limit].tolist(), (down, device, min(float(up_s[last]), limit - down - device))
 
     def _quality(self, round: int) -> np.ndarray:
-        rates = self._asked(f"quality in round {round}", lambda: self._links.quality(round))
+        rates = self._asked("quality", round, lambda: np.asarray(self._links.quality(round), float))
         if rates.shape != (self._config.devices,) or not np.all(rates >= 0):  # false for NaN too
             raise RunError(
                 f"channel.name: {self._config.channel.name} gave the qualities {np.ravel(rates)[:5].tolist()} (bit/s); "
@@ -166,7 +166,7 @@ class Clock:
         return rates
 
     def _out_of_reach(self, round: int) -> np.ndarray:
-        out = self._asked(f"out_of_reach in round {round}", lambda: self._links.out_of_reach(round), bool)
+        out = self._asked("out_of_reach", round, lambda: self._links.out_of_reach(round))
         if out.shape != (self._config.devices,) or out.dtype != bool:
             raise RunError(
                 f"channel.name: {self._config.channel.name} said who is out of reach by {out.dtype} {out.shape}; "
@@ -189,24 +189,24 @@ class Clock:
 
     def _downlink(self, round: int, chosen: np.ndarray) -> np.ndarray:
         if self._traffic.broadcast:
-            rate = self._asked(f"broadcast in round {round}", lambda: [self._links.broadcast(round, chosen)])
-            return np.full(len(chosen), self._checked(rate, 1))
-        return self._checked(
-            self._asked(f"downlink in round {round}", lambda: self._links.downlink(round, chosen)), len(chosen)
-        )
+            rate = self._rates("broadcast", round, lambda: [self._links.broadcast(round, chosen)], 1)
+            return np.full(len(chosen), rate)
+        return self._unicast(round, chosen)
+
+    def _unicast(self, round: int, devices: np.ndarray) -> np.ndarray:
+        return self._rates("downlink", round, lambda: self._links.downlink(round, devices), len(devices))
 
     def _uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        return self._checked(
-            self._asked(f"uplink in round {round}", lambda: self._links.uplink(round, devices)), len(devices)
-        )
+        return self._rates("uplink", round, lambda: self._links.uplink(round, devices), len(devices))
 
-    def _asked(self, what: str, ask: Callable[[], object], kind: type = float) -> np.ndarray:
-        """What the channel says, as an array; of numbers, unless another `kind` is asked for."""
-        with naming("channel.name", f"{self._config.channel.name}.{what}", RunError):
-            said = np.asarray(ask())
-            return said if kind is bool else said.astype(float)
+    def _asked(self, what: str, round: int, ask: Callable[[], object]) -> np.ndarray:
+        """What the channel says, as an array."""
+        with naming("channel.name", f"{self._config.channel.name}.{what} in round {round}", RunError):
+            return np.asarray(ask())
 
-    def _checked(self, rates: np.ndarray, count: int) -> np.ndarray:
+    def _rates(self, what: str, round: int, ask: Callable[[], object], count: int) -> np.ndarray:
+        """Likewise `count` rates above 0 (bit/s)."""
+        rates = self._asked(what, round, lambda: np.asarray(ask(), float))
         if np.shape(rates) != (count,) or not np.all(rates > 0):  # false for NaN too
             raise RunError(
                 f"channel.name: {self._config.channel.name} gave the rates {np.ravel(rates)[:5].tolist()} (bit/s); "
@@ -220,9 +220,7 @@ class Clock:
             return 0.0
         givers, receivers = np.array(list(partners.values())), np.array(list(partners))
         up = self._seconds(self._traffic.swap, self._uplink(round, givers))
-        down = self._checked(
-            self._asked(f"downlink in round {round}", lambda: self._links.downlink(round, receivers)), len(receivers)
-        )
+        down = self._unicast(round, receivers)
         return float((up + self._seconds(self._traffic.swap, down)).max())
 
     def _bytes(self, values: int) -> int:

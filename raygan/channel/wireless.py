@@ -37,12 +37,11 @@ class WirelessLinks(Links):
         self._up = _watts(cell.device_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.server_noise_figure_db)
         self._down = _watts(cell.server_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.device_noise_figure_db)
         self._cutoff = -np.log1p(-cell.outage_probability)
-        self._fading = lru_cache(maxsize=1)(self._draw)  # one draw for all that is asked about a round
+        self._state = lru_cache(maxsize=1)(self._draw)  # one draw for all that is asked about a round
 
     def out_of_reach(self, round: int) -> np.ndarray:
         """Those with a fade below the cutoff in either direction."""
-        out: np.ndarray = (self._fading(round) < self._cutoff).any(axis=0)
-        return out
+        return self._state(round)[2]
 
     def quality(self, round: int) -> np.ndarray:
         """The uplink's rates over the whole band; 0 of those who are out of reach."""
@@ -66,10 +65,14 @@ class WirelessLinks(Links):
 
     def _received(self, round: int) -> tuple[np.ndarray, np.ndarray]:
         """Received power over noise density (up, down) in this round's fading, (K,) Hz each; of all devices."""
-        up, down = self._fading(round)
-        return self._up * up, self._down * down
+        return self._state(round)[:2]
 
-    def _draw(self, round: int) -> np.ndarray:
+    def _draw(self, round: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Received powers as `_received` has them, and who is out of reach."""
+        fading = self._fading(round)
+        return self._up * fading[0], self._down * fading[1], (fading < self._cutoff).any(axis=0)
+
+    def _fading(self, round: int) -> np.ndarray:
         """|h|^2 of the uplinks and the downlinks in this round, (2, K)."""
         return stream(self.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
 
