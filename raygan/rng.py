@@ -73,4 +73,5 @@ def noise(random: np.random.Generator, count: int, latent: int, device: "torch.d
     """Standard normal latent points, (count, latent) float32, drawn on the CPU so a GPU changes nothing."""
     import torch
 
-    return torch.from_numpy(random.standard_normal((count, latent), dtype=np.float32)).to(device)
+    drawn = torch.from_numpy(random.standard_normal((count, latent), dtype=np.float32))
+    return drawn if device.type == "cpu" else drawn.pin_memory().to(device, non_blocking=True)

@@ -7,7 +7,7 @@ from benchmark_work import SIDE, State, Work, WorkFolder
 
 from raygan.data import load_data, split
 from raygan.gan.flat import FlatModule
-from raygan.gan.steps import build_networks
+from raygan.gan.networks import build_networks
 
 
 def lay_out(work: Work, folder: WorkFolder) -> None:

@@ -88,7 +88,7 @@ class Raygan(Engine):
         from benchmark_layout import state_of
 
         from raygan.engine.checkpoint import load_newest
-        from raygan.gan.steps import build_networks
+        from raygan.gan.networks import build_networks
 
         self._executor.save().result()
         snapshot, _ = load_newest(self._run.folder.checkpoints, self._player.round)

@@ -12,6 +12,7 @@ from benchmark_work import State, WorkFolder, largest_difference
 
 from raygan.engine.compute import threads
 from raygan.gan import batches, steps
+from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.rng import Role, noise, stream
 
@@ -73,7 +74,7 @@ class _Raygan(_Step):
     def __init__(self, folder: WorkFolder) -> None:
         work, images = folder.work(), folder.shards()[0]
         config = config_of(work, folder, "inline")
-        self._networks = steps.build_networks(config, images.shape[1:], CPU)
+        self._networks = build_networks(config, images.shape[1:], CPU)
         self._optimizer = FlatOptimizer(config.device_optimizer, self._networks.discriminator)
         real, latent = stream(work.seed, Role.DEVICE_BATCH), stream(work.seed, Role.DEVICE_NOISE)
         self._batches = [

@@ -18,7 +18,7 @@ from raygan.engine.executor import played
 from raygan.engine.timing import ServerTimes
 from raygan.errors import RunError
 from raygan.gan.losses import Loss
-from raygan.gan.steps import check_loss
+from raygan.gan.networks import check_loss
 from tests import contracts
 from tests.helpers import tiny
 

@@ -10,6 +10,7 @@ from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, check_name
 from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, Share, named
 
 Norm = Literal["batch", "group", "none", "spectral"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Gan(Section):
@@ -19,7 +20,9 @@ class Gan(Section):
     """`dcgan` (images), `mlp` (2-D points), or an import path to a class called with `(shape, gan)`."""
     discriminator: Annotated[str, AfterValidator(lambda name: check_name(DISCRIMINATORS, name))] = "dcgan"
     """As `generator`; it returns one logit per sample. Your own promises with an attribute `per_sample = True` that a
-    logit depends on its sample alone and that passes leave no trace: then a step takes one pass instead of two."""
+    logit depends on its sample alone and that passes leave no trace: then a step takes one pass instead of two. With
+    `replayable = True` (of both networks) it promises to do the same operations whatever the values, and to draw random
+    numbers on the GPU or not at all: then `engine.cuda_graphs` holds for it."""
     loss: Annotated[str, AfterValidator(lambda name: check_name(LOSSES, name))] = "non_saturating"
     """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, or an import path to a `Loss`."""
     gradient_penalty: Positive = 10.0
@@ -39,6 +42,9 @@ class Gan(Section):
     statistics: Literal["average", "recompute"] = "average"
     """Batch normalisation's statistics of a generator that is measured or saved. `average`: as in training, averaged
     like the parameters; `recompute`: taken anew for its weights, over 2,500 latent points. No step depends on them."""
+    precision: Precision = "float32"
+    """Of products in training; weights, losses and optimisers stay float32, and the saved generator is measured in it.
+    `tf32`: a GPU's products of float32 with 10 bits of mantissa; `bfloat16`: torch's autocast."""
     options: Options = NO_OPTIONS
     """Free settings your own networks read."""
 

@@ -31,6 +31,9 @@ class Engine(Section):
     """Share of a GPU each actor asks Ray for, and the most of its memory it may take (0: computes on the CPU)."""
     server_gpus: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of a GPU for the server, likewise."""
+    cuda_graphs: bool = True
+    """On a GPU, the kernels of a step are recorded once and launched together (the same bits, less time between
+    kernels)."""
     threads_per_device: Count = 1
     """Threads of one device's computation (part of the numbers: sums differ in their last bits)."""
     server_threads: Count = 1
@@ -172,6 +175,11 @@ class Config(Section):
         for key, values in lists.items():
             if len(values) not in (1, self.devices):
                 raise ValueError(f"{key}: {len(values)} values for devices={self.devices}; give one, or one per device")
+        if self.gan.precision == "tf32" and not (self.engine.gpus_per_device or self.engine.server_gpus):
+            raise ValueError(
+                "gan.precision: tf32 is how a GPU multiplies, and none is asked for; set engine.gpus_per_device and "
+                "engine.server_gpus, or take float32"
+            )
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
+import torch
 
 from raygan.config.tree import Config
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.checks import computes_with
-from raygan.engine.compute import keep_freed_memory, torch_device
+from raygan.engine.compute import cap_memory, gpu_facts, keep_freed_memory, torch_device
 from raygan.engine.contributions import Contribution, HostReport, Problem, Sent, ServerReport, added_up
 from raygan.engine.host_shards import HostShards
 from raygan.engine.likeness import device_steps, server_steps
-from raygan.engine.parties import Host, Server
+from raygan.engine.parties import Host, Server, host_role
 from raygan.engine.results import LOST
 from raygan.methods.base import State
 from raygan.run_folder import FlatConfig
@@ -38,7 +39,7 @@ def _see_modules_in(folder: str) -> None:
         sys.path.append(folder)
 
 
-def _facts(role: str, computes_on: str) -> Facts:
+def _facts(role: str, computes_on: torch.device) -> Facts:
     context: Any = ray.get_runtime_context()
     return {
         "role": role,
@@ -48,14 +49,10 @@ def _facts(role: str, computes_on: str) -> Facts:
         "pid": os.getpid(),
         "resources": context.get_assigned_resources(),
         "gpus": context.get_accelerator_ids().get("GPU", []),
-        "torch_device": computes_on,
+        "torch_device": str(computes_on),
+        **gpu_facts(computes_on),
         **computes_with(),
     }
-
-
-def host_role(devices: range) -> str:
-    """What a host is called."""
-    return f"devices {devices[0]}-{devices[-1]}" if len(devices) > 1 else f"device {devices[0]}"
 
 
 def _drops(config: Config) -> bool:
@@ -91,7 +88,8 @@ class HostActor:
         self._config = config
         self._problem = problem
         self._drops = _drops(config)
-        self._device = torch_device(config.engine.gpus_per_device)
+        cap_memory(config.engine.gpus_per_device)
+        self._device = torch_device(config.engine.gpus_per_device, config.gan.precision)
         self._host = Host(config, problem, shards, self._device)
 
     @ray.method(num_returns=2)
@@ -130,7 +128,7 @@ class HostActor:
     def facts(self) -> Facts:
         """Where this actor is, what it was granted, and what it computes."""
         steps = device_steps(self._config, self._problem.shape, self._device)
-        return {**_facts(host_role(self._host.devices), str(self._device)), "steps": steps}
+        return {**_facts(host_role(self._host.devices), self._device), "steps": steps}
 
 
 class ServerActor:
@@ -139,7 +137,8 @@ class ServerActor:
     def __init__(self, config: Config, problem: Problem, folder: str) -> None:
         _see_modules_in(folder)
         keep_freed_memory()
-        self._device = torch_device(config.engine.server_gpus)
+        cap_memory(config.engine.server_gpus)
+        self._device = torch_device(config.engine.server_gpus, config.gan.precision)
         self._config = config
         self._shape = problem.shape
         self._drops = _drops(config)
@@ -172,7 +171,7 @@ class ServerActor:
     def facts(self) -> Facts:
         """Where this actor is, what it was granted, and what it computes."""
         steps = server_steps(self._config, self._shape, self._device)
-        return {**_facts("server", str(self._device)), "steps": steps}
+        return {**_facts("server", self._device), "steps": steps}
 
 
 class RecorderActor:
@@ -189,7 +188,8 @@ class RecorderActor:
         _see_modules_in(folder)
         os.nice(19)
         self._drops = _drops(config)
-        self._computes_on = str(torch_device(config.eval.gpus))
+        cap_memory(config.eval.gpus)
+        self._computes_on = torch_device(config.eval.gpus)
         self._recorder = Recorder(config, settings, root, images, first_round)
 
     def facts(self) -> Facts:

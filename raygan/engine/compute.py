@@ -1,15 +1,18 @@
 """How a process computes: on which device, with how many threads, in what memory."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import get_native_id
-from typing import cast
+from typing import Any, cast
 
 import torch
+
+from raygan.config.gan import Precision
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT = 2**30
@@ -90,18 +93,59 @@ def _team() -> Callable[..., None] | None:
     return None
 
 
-def torch_device(gpus: float) -> torch.device:
-    """The device for a process that was granted a share `gpus` of one, its memory capped at that share.
+def torch_device(gpus: float, precision: Precision = "float32") -> torch.device:
+    """The device for a process that was granted a share `gpus` of one.
 
     Where Ray's GPUs are declared but not real, this is the CPU; what was used is recorded in
     environment.json. CUDA is never used without a share, though it may be visible.
+
+    On a GPU whatever is chosen among several ways to compute is chosen here, once: kernels that give the same bits each
+    time (an operation that has none raises an error with its name), by cuDNN's rules and not by timing them.
     """
     if gpus == 0 or not torch.cuda.is_available():
         return torch.device("cpu")
-    torch.cuda.set_per_process_memory_fraction(gpus)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may choose by what is free
+    torch.use_deterministic_algorithms(True)
+    _debugging().fill_uninitialized_memory = False  # a kernel for each tensor, to find bugs
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     return torch.device("cuda", 0)
+
+
+def cap_memory(gpus: float) -> None:
+    """Let this process take a share of its GPU's memory for tensors, and no more."""
+    if gpus and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(min(gpus, 1.0))
+
+
+def gpu_facts(device: torch.device) -> dict[str, str]:
+    """Which GPU a process computes on; nothing of one on a CPU."""
+    if device.type == "cpu":
+        return {}
+    found = torch.cuda.get_device_properties(device)
+    return {"gpu": found.name, "gpu_uuid": str(found.uuid)}
+
+
+@contextmanager
+def as_chosen_before() -> Iterator[None]:
+    """Afterwards torch chooses as before: for a process that is not raygan's own."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = _debugging().fill_uninitialized_memory
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    chosen = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warns)
+        _debugging().fill_uninitialized_memory = filled
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = chosen
+
+
+def _debugging() -> Any:
+    """A module whose attribute is a property, which type checkers do not see."""
+    return torch.utils.deterministic
 
 
 def keep_freed_memory() -> None:

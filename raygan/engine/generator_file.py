@@ -15,8 +15,9 @@ from raygan.components import GENERATORS
 from raygan.config.gan import Gan
 from raygan.errors import InputError
 from raygan.files import load_json, save_arrays, write_whole
-from raygan.gan.flat import FlatModule, array_of
-from raygan.gan.steps import build_generator
+from raygan.gan.flat import FlatModule
+from raygan.gan.networks import build_generator
+from raygan.gan.transfer import array_of
 from raygan.methods.base import State
 
 _FORMAT = 2

@@ -1,9 +1,12 @@
 """The samples of the devices of one process, in one array however many devices there are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from raygan.gan.transfer import uploaded
 from raygan.methods.base import Shard
 
 
@@ -17,8 +20,14 @@ class HostShards:
     devices: range
     samples: np.ndarray
     offsets: np.ndarray
+    held: Tensor | None = None
+    """The samples on the GPU that the process computes on."""
+
+    def held_on(self, device: torch.device) -> "HostShards":
+        """The same with its samples on a GPU too, if that is where they are needed."""
+        return self if device.type == "cpu" else replace(self, held=uploaded(self.samples, device))
 
     def __getitem__(self, device: int) -> Shard:
-        """A device's shard, by the device's number; its samples are a view."""
+        """A device's shard, by the device's number; its samples are views."""
         start, end = self.offsets[self.devices.index(device) :][:2]
-        return Shard(device, self.samples[start:end])
+        return Shard(device, self.samples[start:end], None if self.held is None else self.held[start:end])

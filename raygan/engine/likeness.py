@@ -12,8 +12,9 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.engine.compute import threads
+from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import build_networks, discriminator_step, generate, generator_step
+from raygan.gan.steps import discriminator_step, generate, generator_step
 from raygan.rng import Role, noise, stream, torch_seeded
 
 Facts = Mapping[str, object]
@@ -25,17 +26,22 @@ _NAMED = 3  # processes that a line names
 
 def device_steps(config: Config, shape: tuple[int, ...], device: torch.device) -> dict[str, str]:
     """What a process with devices computes: the step's hash, by the threads and the kind of device asked for."""
-    return _steps(config, shape, device, {_devices_ask(config)})
+    return _step(config, shape, device, *_devices_ask(config))
 
 
 def server_steps(config: Config, shape: tuple[int, ...], device: torch.device) -> dict[str, str]:
     """The server's, likewise."""
-    return _steps(config, shape, device, {_server_asks(config)})
+    return _step(config, shape, device, *_server_asks(config))
 
 
-def all_steps(config: Config, shape: tuple[int, ...], device: torch.device) -> dict[str, str]:
+def all_steps(
+    config: Config, shape: tuple[int, ...], devices_on: torch.device, server_on: torch.device
+) -> dict[str, str]:
     """Those of a process that has the devices and the server."""
-    return _steps(config, shape, device, {_devices_ask(config), _server_asks(config)})
+    steps = device_steps(config, shape, devices_on)
+    if _server_asks(config) == _devices_ask(config):
+        return steps
+    return steps | server_steps(config, shape, server_on)
 
 
 def _devices_ask(config: Config) -> tuple[int, str]:
@@ -46,11 +52,8 @@ def _server_asks(config: Config) -> tuple[int, str]:
     return config.engine.server_threads, "GPU" if config.engine.server_gpus else "CPU"
 
 
-def _steps(config: Config, shape: tuple[int, ...], device: torch.device, asked: set[tuple[int, str]]) -> dict[str, str]:
-    return {
-        f"{kind}, threads: {count}": f"{device.type}:{step_digest(config, shape, device, count)}"
-        for count, kind in sorted(asked)
-    }
+def _step(config: Config, shape: tuple[int, ...], device: torch.device, count: int, kind: str) -> dict[str, str]:
+    return {f"{kind}, threads: {count}": f"{device.type}:{step_digest(config, shape, device, count)}"}
 
 
 def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, count: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 
-from raygan.engine.actors import ByHost, HostActor, RecorderActor, ServerActor, host_role
+from raygan.engine.actors import ByHost, HostActor, RecorderActor, ServerActor
 from raygan.engine.checkpoint import Snapshot
 from raygan.engine.checks import check_versions
 from raygan.engine.cluster import Connection
@@ -25,6 +25,7 @@ from raygan.engine.executor import PATIENCE, Executor, Played, Setup, played
 from raygan.engine.likeness import unlike_before
 from raygan.engine.messages import by_host, senders
 from raygan.engine.needs import Resources, needs_of
+from raygan.engine.parties import host_role
 from raygan.engine.placing import Strategy, placing_of
 from raygan.engine.results import LOOK_S, Fetcher, RayPending
 from raygan.engine.vigil import Someone, Vigil

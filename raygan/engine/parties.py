@@ -42,6 +42,11 @@ def _named(where: str) -> Iterator[None]:
         yield
     except (InputError, RunError):
         raise
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"{where}: the memory of the GPU that this process may take is used up; raise engine.gpus_per_device (of "
+            f"the server: engine.server_gpus), or lower batch_size ({str(error).partition('. ')[0]})"
+        ) from error
     except Exception as error:
         raise RunError(f"{where}: {type(error).__name__}: {error} ({place_of(error)})") from error
 
@@ -76,6 +81,11 @@ def check_scalars(metrics: object, method: str) -> Metrics:
     return {name: float(value) for name, value in metrics.items()}
 
 
+def host_role(devices: range) -> str:
+    """What a host is called."""
+    return f"devices {devices[0]}-{devices[-1]}" if len(devices) > 1 else f"device {devices[0]}"
+
+
 class Host:
     """The devices of one process, which take turns on one pair of networks.
 
@@ -87,11 +97,11 @@ class Host:
         self._config = config
         self._problem = problem
         method = method_of(config)
-        with threads(config.engine.threads_per_device):
+        with threads(config.engine.threads_per_device), _named(f"{host_role(shards.devices)}, at the start"):
             self._side: DeviceSide = method.device(config, problem.shape, device)
+            self.shards = shards.held_on(device)
         self._exchange = method.exchange
         self._states: dict[int, State] = {}
-        self.shards = shards
         self.devices = shards.devices
 
     def round(
@@ -182,7 +192,7 @@ class Server:
     def __init__(self, config: Config, problem: Problem, device: torch.device) -> None:
         self._config = config
         self._problem = problem
-        with threads(config.engine.server_threads):
+        with threads(config.engine.server_threads), _named("server, at the start"):
             self.side: ServerSide = method_of(config).server(config, problem.shape, device)
         self._sent = 0.0
 

@@ -16,7 +16,7 @@ from raygan.engine.drawing import draw
 from raygan.engine.evaluation import Evaluator, as_row, sample_batches
 from raygan.engine.generator_file import save_generator
 from raygan.gan.flat import FlatModule
-from raygan.gan.steps import build_generator
+from raygan.gan.networks import build_generator
 from raygan.methods.base import State
 from raygan.metrics.classifier import save_yardstick
 from raygan.report.grid import save_picture

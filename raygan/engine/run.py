@@ -24,7 +24,7 @@ from raygan.engine.vigil import Vigil
 from raygan.engine.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.files import cache_problem
-from raygan.gan.steps import check_networks
+from raygan.gan.networks import check_networks
 from raygan.run_folder import RunFolder, check_same_run, lasting
 from raygan.storage import Store
 

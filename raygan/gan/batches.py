@@ -4,15 +4,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raygan.gan.transfer import uploaded
+
+
+def draw(samples: int, batch_size: int, random: np.random.Generator) -> np.ndarray:
+    """Indices of `batch_size` different samples (of all of them, if there are fewer), int64."""
+    return random.choice(samples, min(batch_size, samples), replace=False, shuffle=False)
+
 
 def draw_real(shard: np.ndarray, batch_size: int, random: np.random.Generator, device: torch.device) -> Tensor:
     """`batch_size` different samples of a shard (all of them, if it has fewer), as float32.
 
     `shard` is (n, C, H, W) uint8, scaled to [-1, 1], or (n, d) float32, left as it is.
     """
-    chosen = random.choice(len(shard), min(batch_size, len(shard)), replace=False, shuffle=False)
-    samples = torch.from_numpy(shard[chosen]).to(device)
-    return samples.float().div_(127.5).sub_(1) if shard.dtype == np.uint8 else samples
+    return as_seen(uploaded(shard[draw(len(shard), batch_size, random)], device))
+
+
+def as_seen(samples: Tensor) -> Tensor:
+    """Samples as float32: pixels, uint8, scaled to [-1, 1]; points as they are."""
+    return samples.float().div_(127.5).sub_(1) if samples.dtype == torch.uint8 else samples
 
 
 def to_bytes(images: Tensor) -> np.ndarray:

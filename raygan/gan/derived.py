@@ -137,7 +137,7 @@ def _largest(tall: Tensor) -> Tensor:
 
 
 def _set(u: Tensor, v: Tensor, matrix: Tensor) -> None:
-    left, right = singular_vectors(matrix)
+    left, right = singular_vectors(matrix.cpu())  # a GPU is slow at few small decompositions, one after the other
     u.copy_(left)
     v.copy_(right)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from raygan.gan.derived import Derived
+from raygan.gan.transfer import Values, array_of, fill
 
 
 class FlatModule:
@@ -95,8 +96,8 @@ class FlatModule:
             with torch.no_grad():
                 self.vector.copy_(kept)
 
-    def load(self, vector: np.ndarray) -> None:
-        """Copy a (size,) float32 vector in. The array (a shared, read-only one as a rule) is not kept."""
+    def load(self, vector: Values) -> None:
+        """Copy a (size,) float32 vector in. An array (a shared, read-only one as a rule) is not kept."""
         with torch.no_grad():
             fill(self.vector, vector)
 
@@ -122,26 +123,3 @@ def cut(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
         piece.as_strided(tensor.size(), torch.empty_like(tensor, device="meta").stride())
         for piece, tensor in zip(pieces, like, strict=True)
     ]
-
-
-def tensor_of(array: np.ndarray) -> Tensor:
-    """A new tensor holding a copy of `array`.
-
-    With `fill` the one place where an array from the object store becomes a tensor: such an array is shared by
-    every reader, and a tensor over its memory would write through to all of them.
-    """
-    return torch.tensor(array)
-
-
-def fill(tensor: Tensor, array: np.ndarray) -> None:
-    """Copy an array of the same shape, such as one that may only be read, into a tensor."""
-    if tensor.device.type == "cpu":
-        np.copyto(tensor.numpy(), array)
-    else:
-        tensor.copy_(tensor_of(array))
-
-
-def array_of(tensor: Tensor) -> np.ndarray:
-    """A new numpy array, contiguous, holding a copy of `tensor`."""
-    array: np.ndarray = tensor.detach().cpu().numpy()
-    return array.copy()

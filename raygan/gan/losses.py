@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ wgan_gp = Loss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.
 """Gulrajani et al., arXiv 1704.00028, algorithm 1."""
 
 
-def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """WGAN-GP's penalty: the mean of (|gradient| - 1)^2 at points `mix` of the way from fake to real.
 
     `mix` is (N,) in [0, 1]; arXiv 1704.00028, equation 3, without lambda.

@@ -2,12 +2,12 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from raygan.config.gan import Optimizer, Sgd
-from raygan.gan.flat import FlatModule, array_of, fill
+from raygan.gan.flat import FlatModule
+from raygan.gan.transfer import Values, array_of, fill
 
 
 class FlatOptimizer:
@@ -28,10 +28,24 @@ class FlatOptimizer:
         parameters, settings = self._network.parameters, self._settings
         lr = settings.lr_at(round)
         parts = self.vector.split(self._network.num_parameters)
-        # Neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor otherwise than the
-        # rest, so a flat vector's step would differ from the layers' own; the plain one is the same bit for bit.
+        # On a CPU neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor otherwise than
+        # the rest, so a flat vector's step would differ from the layers' own; the plain one is the same bit for bit. On
+        # a GPU fused: the plain one reads its count of steps, and so waits for the GPU.
+        fused = parameters.is_cuda
         if isinstance(settings, Sgd):
-            _sgd(parameters, self._network.gradient, parts[0] if settings.momentum else None, lr, settings)
+            sgd(
+                [parameters],
+                [self._network.gradient],
+                [parts[0] if settings.momentum else None],
+                foreach=False,
+                fused=fused,
+                weight_decay=0.0,
+                momentum=settings.momentum,
+                lr=lr,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )
         else:
             moments, squares, count = parts
             adam(
@@ -42,6 +56,7 @@ class FlatOptimizer:
                 [],
                 [count.view(())],
                 foreach=False,
+                fused=fused,
                 amsgrad=False,
                 beta1=settings.beta1,
                 beta2=settings.beta2,
@@ -51,7 +66,7 @@ class FlatOptimizer:
                 maximize=False,
             )
 
-    def load(self, vector: np.ndarray | None) -> None:
+    def load(self, vector: Values | None) -> None:
         """Copy a state in; None is a fresh optimiser's."""
         if vector is None:
             self.vector.zero_()
@@ -68,19 +83,3 @@ def _state_size(settings: Optimizer, parameters: int) -> int:
     if isinstance(settings, Sgd):
         return parameters if settings.momentum else 0
     return 2 * parameters + 1
-
-
-def _sgd(parameters: Tensor, gradient: Tensor, momentum: Tensor | None, lr: float, settings: Sgd) -> None:
-    sgd(
-        [parameters],
-        [gradient],
-        [momentum],
-        foreach=False,
-        fused=False,
-        weight_decay=0.0,
-        momentum=settings.momentum,
-        lr=lr,
-        dampening=0.0,
-        nesterov=False,
-        maximize=False,
-    )

@@ -40,6 +40,7 @@ def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
     finally:
         for norm, momentum, count in zip(norms, momenta, counts, strict=True):
             norm.momentum = momentum
-            norm.num_batches_tracked = count
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.copy_(count)  # in place: a CUDA graph adds to this memory
         for module, training in modes.items():
             module.training = training

@@ -15,9 +15,10 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.gan.flat import FlatModule, array_of, fill
+from raygan.gan.flat import FlatModule
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, generate
+from raygan.gan.transfer import Values, array_of, fill, split
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.generator import GeneratorServer
 from raygan.methods.local import local_batches, mean
@@ -33,24 +34,25 @@ class AveragedDevice(DeviceSide):
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` discriminator steps from the global one, the generator frozen (our reading)."""
-        generator, shared, derived, moments = self._parts(down)
+        generator, shared, derived, moments = self._parts(self.received(down))
         self.networks.generator.load(generator)
         self._load(shared, derived, moments, state)
         loss = self._train(shard, round)
         vector = self._message()
         if self.config.averaged.upload == "delta":
-            vector -= np.concatenate([shared, moments])
+            _, sent, _, sent_moments = self._parts(down)
+            vector -= np.concatenate([sent, sent_moments])
         update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": loss})
         return update, self._kept()
 
-    def _parts(self, down: np.ndarray) -> list[np.ndarray]:
+    def _parts(self, down: Values) -> list[Values]:
         """Generator; of the discriminator what is averaged, and what follows from it; averaged moments."""
         discriminator = self.networks.discriminator
         shared = _shared_size(discriminator, self.config)
         sizes = [self.networks.generator.vector.numel(), shared, discriminator.derived.numel()]
-        return np.split(down, np.cumsum(sizes))
+        return split(down, sizes)
 
-    def _load(self, shared: np.ndarray, derived: np.ndarray, moments: np.ndarray, state: State) -> None:
+    def _load(self, shared: Values, derived: Values, moments: Values, state: State) -> None:
         discriminator, switches = self.networks.discriminator, self.config.averaged
         with torch.no_grad():
             fill(discriminator.vector[: len(shared)], shared)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.gan.flat import array_of, fill
+from raygan.gan.networks import Networks, build_networks
 from raygan.gan.statistics import recompute_statistics
-from raygan.gan.steps import Networks, build_networks
+from raygan.gan.transfer import Values, array_of, fill, uploaded
 from raygan.rng import Role, noise, stream
 
 _STATISTICS_BATCHES, _STATISTICS_BATCH = 10, 250  # latent points, of which statistics are recomputed
@@ -57,6 +57,17 @@ class Shard:
 
     device: int
     samples: np.ndarray
+    held: Tensor | None = None
+    """The same on the GPU that the process computes on, if they have been put there."""
+
+    def taken(self, chosen: np.ndarray, device: torch.device) -> Iterator[Tensor]:
+        """The samples of each row of `chosen`, (batches, N) int64, one batch after the other, on `device`."""
+        if self.held is None:
+            for rows in chosen:
+                yield uploaded(self.samples[rows], device)
+        else:
+            for rows in uploaded(chosen, device):
+                yield self.held.index_select(0, rows)
 
 
 class DeviceSide(ABC):
@@ -66,6 +77,15 @@ class DeviceSide(ABC):
         self.config = config
         self.torch_device = torch_device
         self.networks: Networks = build_networks(config, shape, torch_device)
+        self._received: tuple[np.ndarray, Tensor] | None = None
+
+    def received(self, down: np.ndarray) -> Values:
+        """`down` where this side computes: copied to a GPU once, however many devices take turns with it."""
+        if self.torch_device.type == "cpu":
+            return down
+        if self._received is None or self._received[0] is not down:
+            self._received = down, uploaded(down, self.torch_device)
+        return self._received[1]
 
     @abstractmethod
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:

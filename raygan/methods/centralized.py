@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from itertools import islice
 
 import numpy as np
+import torch
 
 from raygan.channel.traffic import NO_TRAFFIC, Traffic
-from raygan.gan.flat import array_of, fill, tensor_of
 from raygan.gan.steps import discriminator_step, generate, generator_step
+from raygan.gan.transfer import array_of, fill, split
 from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.fedgan import WholeGanDevice, WholeGanServer, both, load_both
 from raygan.methods.local import local_batches, mean
@@ -26,9 +27,10 @@ class CentralizedTrainer(WholeGanDevice):
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Discriminator steps, then generator steps on the new discriminator; the moving average goes along."""
         config, networks, generator = self.config, self.networks, self.networks.generator
-        size = generator.num_averaged
-        self.load(down[:-size], state)
-        ema = tensor_of(down[-size:]).to(self.torch_device)
+        both_networks, averaged = split(self.received(down), [len(down) - generator.num_averaged])
+        self.load(both_networks, state)
+        ema = torch.empty_like(generator.averaged)
+        fill(ema, averaged)
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
         with local_batches(self, shard, round) as batches:
             d_losses = [

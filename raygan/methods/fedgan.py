@@ -14,9 +14,10 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.gan.flat import array_of
+from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import Networks, simultaneous_step
+from raygan.gan.steps import simultaneous_step
+from raygan.gan.transfer import Values, array_of, split
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
 from raygan.methods.local import local_batches, mean
 
@@ -29,7 +30,7 @@ class WholeGanDevice(DeviceSide):
         self.discriminator_optimizer = FlatOptimizer(config.device_optimizer, self.networks.discriminator)
         self.generator_optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
 
-    def load(self, down: np.ndarray, state: State) -> None:
+    def load(self, down: Values, state: State) -> None:
         """Take both networks from `down`, both optimisers from `state` (fresh ones if it has none)."""
         load_both(self.networks, down)
         self.discriminator_optimizer.load(state.get("discriminator_optimizer"))
@@ -48,7 +49,7 @@ class FedGANDevice(WholeGanDevice):
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` simultaneous steps from the averaged networks."""
-        self.load(down, state)
+        self.load(self.received(down), state)
         optimizers = self.discriminator_optimizer, self.generator_optimizer
         with local_batches(self, shard, round) as batches:
             losses = [
@@ -106,9 +107,9 @@ def both(networks: Networks) -> np.ndarray:
     return np.concatenate([networks.generator.dump(), networks.discriminator.dump()])
 
 
-def load_both(networks: Networks, vector: np.ndarray) -> None:
+def load_both(networks: Networks, vector: Values) -> None:
     """Take over both networks, laid out as `both` has them."""
-    generator, discriminator = np.split(vector, [networks.generator.vector.numel()])
+    generator, discriminator = split(vector, [networks.generator.vector.numel()])
     networks.generator.load(generator)
     networks.discriminator.load(discriminator)
 

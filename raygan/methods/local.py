@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raygan.gan.batches import draw_real
+from raygan.gan.batches import as_seen, draw
+from raygan.gan.transfer import uploaded
 from raygan.methods.base import DeviceSide, Shard
 from raygan.rng import Role, noise, stream, torch_seeded
+
+_TOGETHER = 64  # steps whose draws are sent to a GPU together
 
 
 @dataclass(frozen=True)
@@ -23,25 +26,39 @@ class Batch:
 
 
 @contextmanager
-def local_batches(side: DeviceSide, shard: Shard, round: int) -> Iterator[Iterator[Batch]]:
-    """Endless batches for one device's round; inside, torch's own random state is the device's too."""
+def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None = None) -> Iterator[Iterator[Batch]]:
+    """Endless batches for one device's round; inside, torch's own random state is the device's too.
+
+    `steps`: how many will be asked for (None: `device_steps`). A GPU is sent the draws of all of them at once, where
+    the samples lie already.
+    """
+    steps = side.config.device_steps if steps is None else steps
+    together = 1 if side.torch_device.type == "cpu" else min(steps, _TOGETHER)
     with torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round):
-        yield _draw(side, shard, round)
+        yield _batches(side, shard, round, together)
 
 
-def _draw(side: DeviceSide, shard: Shard, round: int) -> Iterator[Batch]:
-    config, key = side.config, (shard.device, round)
-    batches = stream(config.seed, Role.DEVICE_BATCH, *key)
+def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Iterator[Batch]:
+    config, device, key = side.config, side.torch_device, (shard.device, round)
+    choices = stream(config.seed, Role.DEVICE_BATCH, *key)
     latents = stream(config.seed, Role.DEVICE_NOISE, *key)
     mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
+    size = min(config.batch_size, len(shard.samples))
     while True:
-        real = draw_real(shard.samples, config.batch_size, batches, side.torch_device)
-        mix = None
+        chosen = np.stack([draw(len(shard.samples), size, choices) for _ in range(together)])
+        z = _each(noise(latents, together * size, config.gan.latent, device), size)
+        mix: Sequence[Tensor | None] = [None] * together
         if side.networks.loss.gradient_penalty:
-            mix = torch.from_numpy(mixes.random(len(real), dtype=np.float32)).to(side.torch_device)
-        yield Batch(real, noise(latents, len(real), config.gan.latent, side.torch_device), mix)
+            mix = _each(uploaded(mixes.random(together * size, dtype=np.float32), device), size)
+        yield from map(Batch, map(as_seen, shard.taken(chosen, device)), z, mix)
 
 
-def mean(values: Sequence[float]) -> float:
-    """The mean of a few losses."""
+def _each(drawn: Tensor, size: int) -> Sequence[Tensor]:
+    """Batches of a size, each at the start of memory of its own: libraries choose kernels by how numbers lie."""
+    return [drawn] if len(drawn) == size else [batch.clone() for batch in drawn.split(size)]
+
+
+def mean(losses: Sequence[Tensor]) -> float:
+    """The mean of a few losses, which is waited for."""
+    values: list[float] = torch.stack(list(losses)).tolist()
     return sum(values) / len(values)

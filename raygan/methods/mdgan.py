@@ -22,9 +22,9 @@ from raygan.channel.traffic import Traffic
 from raygan.config.aggregation import TrimmedMean
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.gan.flat import array_of, tensor_of
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, feedback, feedback_step, generate
+from raygan.gan.transfer import Values, array_of, fill, uploaded
 from raygan.methods.base import DeviceSide, Exchange, Mean, Method, Metrics, ServerSide, Shard, State, Update
 from raygan.methods.local import local_batches, mean
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -51,20 +51,23 @@ class MDGANDevice(DeviceSide):
         discriminator.load(state.get("discriminator", self._initial))
         self._optimizer.load(state.get("optimizer"))
         slot = shard.device % self._batches
-        generated, judged = self._batch(down, slot), self._batch(down, (shard.device + 1) % self._batches)
-        with local_batches(self, shard, round) as batches:
+        images = self.received(down)
+        generated, judged = self._batch(images, slot), self._batch(images, (shard.device + 1) % self._batches)
+        with local_batches(self, shard, round, steps=1) as batches:
             batch = next(batches)
             d_losses = [
                 discriminator_step(networks, self._optimizer, round, batch.real, judged[: len(batch.real)], batch.mix)
                 for _ in range(self.config.device_steps)
             ]
             gradient, g_loss = feedback(networks, generated)
-        update = Update(shard.device, array_of(gradient).ravel(), 1, {"d_loss": mean(d_losses), "g_loss": g_loss}, slot)
+        metrics = {"d_loss": mean(d_losses), "g_loss": mean([g_loss])}
+        update = Update(shard.device, array_of(gradient).ravel(), 1, metrics, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
 
-    def _batch(self, down: np.ndarray, index: int) -> Tensor:
-        images = down.reshape(self._batches, self.config.batch_size, *self._shape)
-        return tensor_of(images[index]).to(self.torch_device)
+    def _batch(self, images: Values, index: int) -> Tensor:
+        batch = torch.empty(self.config.batch_size, *self._shape, device=self.torch_device)
+        fill(batch, images.reshape(self._batches, *batch.shape)[index])
+        return batch
 
 
 class MDGANServer(ServerSide):
@@ -118,10 +121,10 @@ class MDGANServer(ServerSide):
         def judged() -> Iterator[tuple[Tensor, Tensor]]:
             for slot, z in enumerate(latents):  # all of them, as in `down`: each forward pass moves buffers
                 with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
-                    images = self.networks.generator.module(z)
+                    images = self.networks.samples(z)
                 if slot in means:
                     mean_feedback, weight = means[slot].vector, means[slot].weight
-                    yield images, tensor_of(mean_feedback).to(self.torch_device).view(shape) * (weight / total)
+                    yield images, uploaded(mean_feedback, self.torch_device).view(shape) * (weight / total)
 
         feedback_step(self.networks, self._optimizer, round, judged())
         self.update_ema()

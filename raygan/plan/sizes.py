@@ -13,7 +13,7 @@ from raygan.data import ImageSet, Shards, load_data, split
 from raygan.engine.checks import check_weights
 from raygan.engine.needs import Needs, needs_of
 from raygan.engine.simulation import as_played, try_out
-from raygan.gan.steps import build_networks
+from raygan.gan.networks import build_networks
 from raygan.plan.footprint import Footprint, footprint_of
 
 SIMULATED_ROUNDS = 100

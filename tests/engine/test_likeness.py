@@ -81,13 +81,13 @@ def test_threads_and_devices_that_are_asked_for_tell_apart():
     config = tiny("engine.server_threads=2", "engine.gpus_per_device=0.5")
     assert [*device_steps(config, (1, 16, 16), CPU)] == ["GPU, threads: 1"]
     assert [*server_steps(config, (1, 16, 16), CPU)] == ["CPU, threads: 2"]
-    assert [*likeness.all_steps(tiny(), (1, 16, 16), CPU)] == ["CPU, threads: 1"]
+    assert [*likeness.all_steps(tiny(), (1, 16, 16), CPU, CPU)] == ["CPU, threads: 1"]
 
 
 def test_it_is_recorded_and_said_when_a_run_goes_on_elsewhere(tmp_path, monkeypatch):
     raygan.train(tiny("rounds=2"), tmp_path / "run")
     (before,) = RunFolder(tmp_path / "run").processes()
-    assert before["steps"] == likeness.all_steps(tiny(), (1, 16, 16), CPU)
+    assert before["steps"] == likeness.all_steps(tiny(), (1, 16, 16), CPU, CPU)
     same = Watch()
     raygan.train(tiny("rounds=3"), tmp_path / "run", resume=True, watchers=[same])
     assert not [text for text in same.phases if "other bits" in text]

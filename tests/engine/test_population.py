@@ -10,10 +10,9 @@ import raygan
 from raygan.components import METHODS
 from raygan.config import load_config
 from raygan.data import load_data, split
-from raygan.engine.actors import host_role
 from raygan.engine.checkpoint import load_newest
 from raygan.engine.host_shards import HostShards
-from raygan.engine.parties import Host, Server
+from raygan.engine.parties import Host, Server, host_role
 from raygan.engine.simulation import try_out
 from raygan.plan.sizes import make_plan
 from tests.helpers import same_generator, tiny

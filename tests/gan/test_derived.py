@@ -12,7 +12,7 @@ from raygan.config.gan import Gan
 from raygan.gan import dcgan, mlp
 from raygan.gan.derived import Derived, singular_vectors
 from raygan.gan.flat import FlatModule
-from raygan.gan.steps import check_networks
+from raygan.gan.networks import check_networks
 from tests.helpers import tiny
 
 CPU = torch.device("cpu")

@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from raygan.config.gan import Adam, LrStep, Sgd
-from raygan.gan.flat import FlatModule, tensor_of
+from raygan.gan.flat import FlatModule
 from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.transfer import uploaded
 
 CPU = torch.device("cpu")
 
@@ -102,5 +103,5 @@ def test_moments_go_on_when_the_rate_changes():
 def test_a_tensor_never_shares_an_arrays_memory():
     array = np.zeros(3, np.float32)
     array.flags.writeable = False
-    tensor_of(array).add_(1)
+    uploaded(array, torch.device("cpu")).add_(1)
     assert not array.any()

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
+from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import build_networks, discriminator_step, generate, generator_step, simultaneous_step
+from raygan.gan.steps import discriminator_step, generate, generator_step, simultaneous_step
 from tests.helpers import tiny
 
 CPU = torch.device("cpu")

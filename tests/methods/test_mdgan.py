@@ -90,7 +90,7 @@ def test_the_l_steps_of_a_round_see_the_same_samples(size, monkeypatch):
 
     def note(networks, optimizer, round, real, fake, mix):
         seen.append((real.clone(), fake.clone(), mix.clone()))
-        return 0.0
+        return torch.zeros(())
 
     monkeypatch.setattr("raygan.methods.mdgan.discriminator_step", note)
     config = tiny("method=mdgan", "devices=1", "device_steps=3", "gan.loss=wgan_gp", NO_SWAP)

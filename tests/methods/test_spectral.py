@@ -7,7 +7,8 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from raygan.engine.generator_file import load_generator, save_generator
 from raygan.engine.simulation import as_played
-from raygan.gan.steps import build_networks, discriminator_step
+from raygan.gan.networks import build_networks
+from raygan.gan.steps import discriminator_step
 from tests.helpers import tiny
 from tests.methods.parties import CPU, SHAPE, parties, play
 

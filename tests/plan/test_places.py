@@ -16,7 +16,7 @@ from raygan.engine.needs import Needs
 from raygan.engine.parties import Host, Server
 from raygan.engine.simulation import try_out
 from raygan.engine.site import this_machine
-from raygan.gan.steps import build_networks
+from raygan.gan.networks import build_networks
 from raygan.plan.described import described_site, parse
 from raygan.plan.fits import problems
 from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER

@@ -1,0 +1,139 @@
+"""The two networks of a GAN: built, and checked against each other and the data."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, build, resolve
+from raygan.config.gan import Gan, Precision
+from raygan.config.tree import Config
+from raygan.errors import InputError, naming, place_of
+from raygan.gan.flat import FlatModule
+from raygan.gan.losses import Loss
+from raygan.gan.replay import Replay
+from raygan.rng import Role, torch_seeded
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Generator and discriminator in their initial state, and the loss between them."""
+
+    generator: FlatModule
+    discriminator: FlatModule
+    loss: Loss
+    penalty_weight: float
+    precision: Precision
+    replay: Replay
+    """What launches their passes."""
+
+    def samples(self, z: Tensor) -> Tensor:
+        """The generator's, (N, *shape) float32, for latent points (N, latent)."""
+        with self._precisely(z):
+            made: Tensor = self.generator.module(z)
+        return made.float()
+
+    def logits(self, samples: Tensor) -> Tensor:
+        """The discriminator's, (N,) float32, of samples (N, *shape)."""
+        with self._precisely(samples):
+            judged: Tensor = self.discriminator.module(samples)
+        return judged.float()
+
+    def _precisely(self, given: Tensor) -> AbstractContextManager[object]:
+        if self.precision != "bfloat16":  # TF32 is a setting of the process: raygan.engine.compute
+            return nullcontext()
+        return torch.autocast(given.device.type, torch.bfloat16, cache_enabled=False)
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether the discriminator promises that a sample's logit depends on no other and that passes leave no trace.
+
+        Then one pass over real and generated samples together is the same as two. A network of one's own
+        promises it with an attribute `per_sample = True`; batch and spectral normalisation and dropout break it.
+        """
+        return getattr(self.discriminator.module, "per_sample", False) is True
+
+
+def build_networks(config: Config, shape: tuple[int, ...], device: torch.device) -> Networks:
+    """Both networks with the initial weights that every party shares: a function of the config alone."""
+    gan = config.gan
+    with torch_seeded(config.seed, Role.GENERATOR_INIT):
+        generator = build_generator(gan, shape)
+    with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
+        discriminator = build(DISCRIMINATORS, gan.discriminator, "gan.discriminator", nn.Module, shape, gan)
+    loss = resolve(LOSSES, gan.loss, "gan.loss")
+    if not isinstance(loss, Loss):
+        raise InputError(f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed")
+    flat_generator = _laid_out("gan.generator", generator, device)
+    flat_discriminator = _laid_out("gan.discriminator", discriminator, device)
+    replay = Replay(config.engine.cuda_graphs and _replayable(gan, generator, discriminator))
+    return Networks(flat_generator, flat_discriminator, loss, gan.gradient_penalty, gan.precision, replay)
+
+
+def _replayable(gan: Gan, generator: nn.Module, discriminator: nn.Module) -> bool:
+    """Whether passes always launch the same work: raygan's own do, another network promises it, no other loss can."""
+    return ":" not in gan.loss and all(
+        ":" not in name or getattr(network, "replayable", False) is True
+        for name, network in ((gan.generator, generator), (gan.discriminator, discriminator))
+    )
+
+
+def _laid_out(key: str, network: nn.Module, device: torch.device) -> FlatModule:
+    try:
+        return FlatModule(network, device)
+    except Exception as error:  # whatever a user's own network raises where it recomputes what follows from it
+        raise InputError(f"{key}: its derived buffers cannot be recomputed: {error}") from error
+
+
+def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
+    """The generator alone, with whatever weights torch's random state gives."""
+    return build(GENERATORS, gan.generator, "gan.generator", nn.Module, shape, gan)
+
+
+def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) -> None:
+    """Build both networks once and pass the smallest batches of the run through, in training mode.
+
+    Raises:
+        InputError: one cannot be built, or they do not fit each other or the data; names the key.
+    """
+    networks = build_networks(config, shape, torch.device("cpu"))
+    check_loss(networks.loss, f"gan.loss: {config.gan.loss}")
+    with torch_seeded(config.seed, Role.DEVICE_TORCH):
+        for batch in {min(config.batch_size, smallest_shard), config.generator_batch_size}:
+            z = torch.zeros(batch, config.gan.latent)
+            samples = _probe(networks.generator, "gan.generator", z, (batch, *shape))
+            _probe(networks.discriminator, "gan.discriminator", samples, (batch,))
+
+
+def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ...]) -> Tensor:
+    try:
+        with torch.no_grad():
+            out: object = network.module(given)
+    except Exception as error:  # whatever a user's own network raises
+        raise InputError(
+            f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error} ({place_of(error)})"
+        ) from error
+    if not (isinstance(out, Tensor) and out.dtype == torch.float32):
+        made = f"{out.dtype} tensor" if isinstance(out, Tensor) else type(out).__name__
+        raise InputError(f"{key}: makes a {made} of a batch of {len(given)}, but a float32 tensor is needed")
+    if tuple(out.shape) != expected:
+        raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed")
+    return out
+
+
+def check_loss(loss: Loss, key: str) -> None:
+    """Try a loss on a few logits, forward and backward.
+
+    Raises:
+        InputError: a part of it fails or is no finite scalar that logits have a gradient of; names `key`.
+    """
+    for part, count in (("discriminator", 2), ("generator", 1)):
+        logits = [torch.linspace(-1, 1, 4).requires_grad_() for _ in range(count)]
+        with naming(key, part):
+            value: object = getattr(loss, part)(*logits)
+        if not (isinstance(value, Tensor) and value.dim() == 0 and value.requires_grad and bool(value.isfinite())):
+            is_one = f"{value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise InputError(
+                f"{key}: {part} gave {is_one} for logits of shape (4,); a finite scalar that depends on them is needed"
+            )

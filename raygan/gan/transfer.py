@@ -1,0 +1,59 @@
+"""Tensors and arrays on their way between a process's memory and the GPU that it computes on.
+
+Copies to a GPU are of pinned memory, and nobody waits for them; a copy from it waits for what was computed before.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Values = np.ndarray | Tensor
+"""Numbers in a process's memory, or where it computes."""
+
+
+def uploaded(array: np.ndarray, device: torch.device) -> Tensor:
+    """A new tensor on `device` that holds a copy of `array`, such as one that may only be read."""
+    tensor = torch.empty(array.shape, dtype=_dtype(array), device=device)
+    fill(tensor, array)
+    return tensor
+
+
+def fill(tensor: Tensor, source: Values) -> None:
+    """Copy values of the same shape into a tensor.
+
+    The one place where an array from the object store becomes a tensor: such an array is shared by every reader, and a
+    tensor over its memory would write through to all of them.
+    """
+    if isinstance(source, Tensor):
+        tensor.copy_(source)
+    elif tensor.device.type == "cpu":
+        np.copyto(tensor.numpy(), source)
+    else:
+        staged = torch.empty(source.shape, dtype=_dtype(source), pin_memory=True)
+        np.copyto(staged.numpy(), source)
+        tensor.copy_(staged, non_blocking=True)  # torch lends the memory again once it has been read
+
+
+def split(values: Values, sizes: Sequence[int]) -> list[Values]:
+    """Views of a vector: pieces of these sizes, and the rest."""
+    ends = [0, *accumulate(sizes), len(values)]
+    return [values[start:end] for start, end in pairwise(ends)]
+
+
+def array_of(tensor: Tensor) -> np.ndarray:
+    """A new numpy array, contiguous, holding a copy of `tensor`."""
+    tensor = tensor.detach()
+    if tensor.device.type != "cpu":
+        staged = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        staged.copy_(tensor, non_blocking=True)
+        torch.cuda.current_stream().synchronize()
+        tensor = staged
+    array: np.ndarray = tensor.numpy()
+    return array.copy()
+
+
+def _dtype(array: np.ndarray) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, array.dtype)).dtype

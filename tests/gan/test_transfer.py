@@ -1,0 +1,38 @@
+"""Values on their way to where they are computed with."""
+
+import numpy as np
+import pytest
+import torch
+
+from raygan.gan.transfer import array_of, fill, split, uploaded
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int64])
+def test_there_and_back_is_a_copy_of_the_same(dtype):
+    array = np.arange(24).astype(dtype).reshape(2, 3, 4)
+    array.flags.writeable = False
+    tensor = uploaded(array, CPU)
+    back = array_of(tensor)
+    tensor.add_(1)
+    assert array[0, 0, 0] == 0
+    assert (back.dtype, back.tolist()) == (array.dtype, array.tolist())
+
+
+def test_an_array_of_a_tensor_in_another_layout_is_contiguous():
+    tensor = torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    array = array_of(tensor)
+    assert array.flags.c_contiguous
+    assert np.array_equal(array, tensor.numpy())
+
+
+@pytest.mark.parametrize("values", [np.arange(6.0, dtype=np.float32), torch.arange(6.0)])
+def test_pieces_of_a_vector_are_views_and_the_rest_comes_last(values):
+    pieces = split(values, [2, 0, 3])
+    assert [piece.tolist() for piece in pieces] == [[0, 1], [], [2, 3, 4], [5]]
+    target = torch.zeros(3)
+    fill(target, pieces[2])
+    assert target.tolist() == [2, 3, 4]
+    pieces[0][0] = 9
+    assert values[0] == 9
