@@ -30,10 +30,10 @@ class Floor(Engine):
     """The processes, and the server."""
 
     def __init__(self, folder: WorkFolder) -> None:
-        compute_alone()
         self._work = folder.work()
+        compute_alone(self._work)
         self._gan = PlainGan(folder)
-        self._generator, self._discriminator = _flat(self._gan.generator), _flat(self._gan.discriminator)
+        self._generator, self._discriminator = flat(self._gan.generator), flat(self._gan.discriminator)
         self._round = 0
         context = mp.get_context("spawn")
         shared_generator = context.RawArray(c_float, self._generator.numel())
@@ -81,10 +81,11 @@ class Floor(Engine):
 
 def _play_devices(root: Path, devices: Iterable[int], down: Any, average: Any, total: Any, line: Connection) -> None:
     """One process: train its devices one after the other, whenever a round is announced."""
-    compute_alone()
     folder = WorkFolder(root)
-    work, shards, gan = folder.work(), folder.shards(), PlainGan(folder)
-    generator, discriminator = _flat(gan.generator), _flat(gan.discriminator)
+    work, shards = folder.work(), folder.shards()
+    compute_alone(work)
+    gan = PlainGan(folder)
+    generator, discriminator = flat(gan.generator), flat(gan.discriminator)
     sent_generator, sent_discriminator, trained = _tensor(down), _tensor(average), _tensor(total)
     while True:
         try:
@@ -100,7 +101,7 @@ def _play_devices(root: Path, devices: Iterable[int], down: Any, average: Any, t
         line.send(round)
 
 
-def _flat(network: nn.Module) -> Tensor:
+def flat(network: nn.Module) -> Tensor:
     """A network's parameters as one vector that they are views of from now on."""
     vector = parameters_to_vector(network.parameters()).detach()
     vector_to_parameters(vector, network.parameters())

@@ -35,8 +35,8 @@ def train(message: Message, context: Context) -> Message:
     """A device's round."""
     config = message.content["config"]
     if not loaded:
-        compute_alone()
         folder = WorkFolder(Path(config["folder"]))
+        compute_alone(folder.work())
         loaded.append((folder, PlainGan(folder)))
     folder, gan = loaded[0]
     device = int(context.node_config["partition-id"])
@@ -99,7 +99,7 @@ class Flower(Engine):
     """Inside a ServerApp: a run of the strategy for each block."""
 
     def __init__(self, folder: WorkFolder, grid: Grid) -> None:
-        compute_alone()
+        compute_alone(folder.work())
         self._folder, self._grid, self._strategy = folder, grid, Average(folder)
 
     def play(self, rounds: int) -> Block:

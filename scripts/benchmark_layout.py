@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from benchmark_raygan import config_of
-from benchmark_work import SIDE, State, Work, WorkFolder
+from benchmark_work import State, Work, WorkFolder
 
 from raygan.data import load_data, split
 from raygan.gan.flat import FlatModule
@@ -14,7 +14,8 @@ def lay_out(work: Work, folder: WorkFolder) -> None:
     """Write a work for every engine."""
     random = np.random.default_rng(work.seed)
     count = work.devices * work.samples
-    images = random.integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
+    colours = () if work.channels == 1 else (work.channels,)
+    images = random.integers(0, 256, (count, work.side, work.side, *colours), dtype=np.uint8)
     np.savez(folder.images, images=images, labels=np.arange(count) % 10)
     config = config_of(work, folder, "inline")
     dealt = load_data(config.data, config.seed)

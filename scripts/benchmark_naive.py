@@ -16,19 +16,25 @@ from benchmark_engine import Block, Desk, Engine
 from benchmark_plain import PlainGan, compute_alone, dump, generator_step, local_steps
 from benchmark_store import created_bytes
 from benchmark_work import State, WorkFolder
-from torch import Tensor
+from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
+
+
+def on_cpu(network: nn.Module) -> Weights:
+    """A network's values, as they can be sent."""
+    return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
 
 class Device:
     """A device with networks of its own."""
 
     def __init__(self, root: Path, number: int) -> None:
-        compute_alone()
         folder = WorkFolder(root)
         self._number = number
-        self._work, self._gan, self._images = folder.work(), PlainGan(folder), folder.shards()[number]
+        self._work, self._images = folder.work(), folder.shards()[number]
+        compute_alone(self._work)
+        self._gan = PlainGan(folder)
 
     def train(self, round: int, weights: tuple[Weights, Weights]) -> Weights:
         """The local steps; returns the discriminator."""
@@ -36,17 +42,18 @@ class Device:
         self._gan.generator.load_state_dict(generator)
         self._gan.discriminator.load_state_dict(discriminator)
         local_steps(self._gan, self._work, self._images, self._number, round)
-        return self._gan.discriminator.state_dict()
+        return on_cpu(self._gan.discriminator)
 
 
 class NaiveRay(Engine):
     """The server, in the driver."""
 
     def __init__(self, folder: WorkFolder) -> None:
-        compute_alone()
-        self._work, self._gan = folder.work(), PlainGan(folder)
+        self._work = folder.work()
+        compute_alone(self._work)
+        self._gan = PlainGan(folder)
         ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        actor: Any = ray.remote(Device)
+        actor: Any = ray.remote(num_gpus=self._work.share)(Device)
         self._devices = [actor.remote(folder.root, number) for number in range(self._work.devices)]
         self._round = 0
 
@@ -56,7 +63,7 @@ class NaiveRay(Engine):
         start = perf_counter()
         for _ in range(rounds):
             self._round += 1
-            weights = ray.put((self._gan.generator.state_dict(), self._gan.discriminator.state_dict()))
+            weights = ray.put((on_cpu(self._gan.generator), on_cpu(self._gan.discriminator)))
             trained = ray.get([device.train.remote(self._round, weights) for device in self._devices])
             mean = {name: torch.stack([one[name] for one in trained]).mean(0) for name in trained[0]}
             self._gan.discriminator.load_state_dict(mean)

@@ -136,7 +136,7 @@ class Pfl(Engine):
     """One of the processes; the first one tells the others how far to play."""
 
     def __init__(self, folder: WorkFolder) -> None:
-        compute_alone()
+        compute_alone(folder.work())
         work, devices = folder.work(), Everyone(folder)
         self._model, self._algorithm = GanModel(folder), Averaging(work)
         self._backend = SimulatedBackend(training_data=devices, val_data=devices)

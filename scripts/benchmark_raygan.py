@@ -1,9 +1,9 @@
 """raygan itself as an engine of scripts/benchmark.py, through the same doors as `raygan train`.
 
-    python scripts/benchmark_raygan.py inline|packed|actors FOLDER
+    python scripts/benchmark_raygan.py LAYOUT FOLDER
 
-`packed` has an actor for each half of the devices, `actors` one for each device. As there, what imports torch is
-imported while Ray starts.
+LAYOUT is `inline`; `packed`, an actor for each half of the devices, or `packed:N`, for each Nth; `actors`, one for each
+device. `:eager` behind it plays without CUDA graphs. As there, what imports torch is imported while Ray starts.
 """
 
 import sys
@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from benchmark_engine import Block, Desk, Engine
-from benchmark_work import SIDE, State, Work, WorkFolder
+from benchmark_work import State, Work, WorkFolder
 
 from raygan.config import Config, load_config
 from raygan.engine.signals import StopWish
@@ -28,7 +28,9 @@ ENDLESS = 10**9  # rounds; more than any benchmark plays, so that nothing is eva
 
 def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
     """The work as a config."""
-    actors = {"inline": ["engine.executor=inline"], "packed": [f"engine.devices_per_actor={-(-work.devices // 2)}"]}
+    name, _, rest = layout.partition(":")
+    packs = int(next((word for word in rest.split(":") if word.isdecimal()), 2))
+    together = -(-work.devices // packs) if name == "packed" else 1
     optimizer = f"{{name: adam, lr: {work.learning_rate}, beta1: {work.betas[0]}, beta2: {work.betas[1]}}}"
     words = [
         f"method={'averaged' if work.steps else 'benchmark_idle:Idle'}",
@@ -40,7 +42,7 @@ def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
         f"seed={work.seed}",
         f"batch_size={work.batch}",
         f"generator_batch_size={work.server_batch}",
-        f"data={{name: npz, root: {folder.images}, size: {SIDE}}}",
+        f"data={{name: npz, root: {folder.images}, size: {work.side}}}",
         "gan.loss=non_saturating",
         f"gan.latent={work.latent}",
         f"gan.generator_width={work.width}",
@@ -53,8 +55,14 @@ def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
         "averaged.weights=uniform",
         f"eval.every={ENDLESS}",
         f"checkpoint.every={ENDLESS}",
+        f"gan.precision={work.precision}",
+        f"engine.executor={'inline' if name == 'inline' else 'ray'}",
+        f"engine.devices_per_actor={together}",
+        f"engine.gpus_per_device={work.share * together:g}",
+        f"engine.server_gpus={work.share:g}",
+        f"engine.cuda_graphs={'false' if rest.endswith('eager') else 'true'}",
     ]
-    return load_config(None, [*words, *actors.get(layout, [])])
+    return load_config(None, words)
 
 
 class Raygan(Engine):
@@ -62,7 +70,9 @@ class Raygan(Engine):
 
     def __init__(self, folder: WorkFolder, layout: str) -> None:
         config = config_of(folder.work(), folder, layout)
-        self._run, self._executor, _ = begin(config, store_at(folder.root / layout), [], False, StopWish())
+        self._run, self._executor, _ = begin(
+            config, store_at(folder.root / layout.replace(":", "-")), [], False, StopWish()
+        )
         from scale_run import Player  # torch is there by now
 
         self._player = Player(self._run, self._executor)

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-SIDE = 32
-"""Images are SIDE x SIDE, grey."""
-
 State = dict[str, np.ndarray]
 """A network's values by parameter name, as a plain `nn.Sequential` names them."""
 
@@ -26,6 +23,15 @@ class Work:
     server_batch: int = 64
     samples: int = 200
     """Images on each device."""
+    side: int = 32
+    """Of an image (pixels; 32 or 64)."""
+    channels: int = 1
+    on: str = "cpu"
+    """Where everything is computed: cpu or cuda."""
+    precision: str = "float32"
+    """Of products, as `gan.precision` has it."""
+    share: float = 0.0
+    """Of a GPU for an actor that plays one device; the server's is as large. 0: nobody asks Ray for one."""
     learning_rate: float = 1e-4
     """Of Adam, on devices and server. A fresh Adam's step has this length whatever the gradient's, so where rounding
     decides on a gradient's sign, two engines that do the same differ by twice as much on one device."""
@@ -44,7 +50,7 @@ class WorkFolder:
         self._shards = root / "shards.npy"
 
     def write(self, work: Work, shards: np.ndarray, generator: State, discriminator: State) -> None:
-        """Lay down a work whose devices have the images `shards`, (devices, samples, 1, SIDE, SIDE) uint8."""
+        """Lay down a work whose devices have the images `shards`, (devices, samples, channels, side, side) uint8."""
         self._sizes.write_text(json.dumps(asdict(work)), encoding="utf-8")
         np.save(self._shards, shards)
         write_state(self._weights("generator"), generator)

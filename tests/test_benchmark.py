@@ -68,6 +68,23 @@ def test_the_steps_agree(lay):
     assert step.ratio_to_plain > 0
 
 
+@pytest.mark.parametrize(("side", "channels"), [(32, 1), (32, 3), (64, 3)])
+def test_a_loop_in_one_process_does_the_same_work(scripts, tmp_path, side, channels):
+    from benchmark_layout import lay_out
+    from benchmark_loop import Loop
+    from benchmark_raygan import Raygan
+    from benchmark_work import Work, WorkFolder, largest_difference
+
+    folder = WorkFolder(tmp_path)
+    sizes = {"width": 4, "latent": 8, "batch": 8, "server_batch": 8, "samples": 20}
+    lay_out(Work(3, 2, **sizes, side=side, channels=channels), folder)
+    with threads(1), closing(Raygan(folder, "inline")) as raygan:
+        loop = Loop(folder)
+        for engine in (loop, raygan):
+            assert engine.play(3).seconds > 0
+        assert largest_difference(loop.discriminator(), raygan.discriminator()) < 1e-4
+
+
 def test_the_networks_written_out_are_raygans(lay):
     from benchmark_plain import PlainGan, dump
 

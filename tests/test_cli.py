@@ -56,7 +56,7 @@ def test_plan_says_what_goes_where(capsys):
     assert "3 nodes as described, 1x1cpu:4GB + 2x2xT4:8cpu:32GB:16GB-gpu; spread: 16 device actors on 2 nodes" in text
     assert "1 node      node 1 (1 CPU): driver, recorder, server\n" in text
     assert "2 nodes     node 2 and 1 more (2 x T4, 8 CPU): 8 device actors each, 4 on each of 2 GPUs\n" in text
-    assert "the fullest GPU 1.17 GB of 16.0 GB" in text
+    assert "the fullest GPU 1.18 GB of 16.0 GB" in text
 
 
 @pytest.mark.parametrize("share", ["engine.gpus_per_device=0.1", "engine.server_gpus=0.1", "devices=4"])
@@ -245,7 +245,7 @@ WRONG = [
     ),
     (
         ["plan", "--nodes", "1xT4:12cpu:0.01GB-gpu", "engine.gpus_per_device=0.2"],
-        "engine.gpus_per_device=0.2: that is 0.002 GB of a GPU with 0.01 GB, but about 0.0035 GB of tensors would be",
+        "engine.gpus_per_device=0.2: that is 0.002 GB of a GPU with 0.01 GB, but about 0.0058 GB of tensors would be",
     ),
     (["tune"], "say which sweep: a YAML file, such as tune_configs/schedules.yaml"),
     (["tune", "nosuchsweep"], "nosuchsweep: no such sweep file"),

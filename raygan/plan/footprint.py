@@ -52,6 +52,10 @@ class Footprint:
     device: Tensors
     """Of a device actor, however many devices take turns in it."""
     server: Tensors
+    samples: int
+    """Of the fullest device actor, which are on the GPU that it computes on."""
+    graphs: bool
+    """Whether steps on a GPU are replayed, in memory of their own."""
     down: int
     """What goes down in a round."""
     update: int
@@ -69,13 +73,27 @@ class Footprint:
     server_state: int
     """What a checkpoint has of the server."""
 
+    @property
+    def device_on_gpu(self) -> int:
+        """What a device actor wants of a GPU for tensors, at most."""
+        return self.device.most + self.device.passing * self.graphs + self.samples
+
+    @property
+    def server_on_gpu(self) -> int:
+        """The server, likewise."""
+        return self.server.most + self.server.passing * self.graphs
+
     def parts(self, devices: int, part: int) -> int:
         """What several devices' updates take, put together: `part` is one of the two above."""
         return part * min(devices, self.slots) if self.adds_up else part * devices
 
 
-def footprint_of(config: Config, problem: Problem, images: ImageSet, shards: Shards) -> Footprint:
+def footprint_of(
+    config: Config, problem: Problem, images: ImageSet, shards: Shards, host_samples: np.ndarray
+) -> Footprint:
     """Try a round of one step, with the largest shard, on the CPU; `config` is as played, and `problem` as tried out.
+
+    `host_samples`, (hosts,), are the bytes of each actor's samples.
 
     What kernels want on a GPU beside the tensors is not in it.
     """
@@ -100,6 +118,8 @@ def footprint_of(config: Config, problem: Problem, images: ImageSet, shards: Sha
     return Footprint(
         device=Tensors(device_keeps, of_device.most - device_keeps),
         server=Tensors(server_keeps, of_server.most - server_keeps),
+        samples=int(host_samples.max()),
+        graphs=config.engine.cuda_graphs,
         down=down.nbytes,
         update=update.vector.nbytes,
         part=part,

@@ -23,7 +23,7 @@ class GpuUse:
 
     def memory(self, footprint: Footprint) -> float:
         """What they take of the GPU (bytes, about); the recorder's Inception network is not counted."""
-        tensors = self.hosts * footprint.device.most + self.server * footprint.server.most
+        tensors = self.hosts * footprint.device_on_gpu + self.server * footprint.server_on_gpu
         return self.actors * CUDA_CONTEXT + tensors
 
 

@@ -69,6 +69,7 @@ def make_plan(config: Config) -> Plan:
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
     networks = build_networks(config, images.shape, torch.device("cpu"))
     problem, clock = try_out(config, images, shards)
+    host_samples = _host_samples(config, images, shards)
     rounds = [clock.round(round) for round in range(1, min(config.rounds, SIMULATED_ROUNDS) + 1)]
     phases = [asdict(round.phases) for round in rounds]
     return Plan(
@@ -87,9 +88,9 @@ def make_plan(config: Config) -> Plan:
         round_s=fmean(round.phases.seconds for round in rounds),
         phases_s={name: fmean(one[name] for one in phases) for name in phases[0]},
         rounds=rounds,
-        footprint=footprint_of(config, problem, images, shards),
+        footprint=footprint_of(config, problem, images, shards, host_samples),
         image_bytes=images.images.nbytes,
-        host_samples=_host_samples(config, images, shards),
+        host_samples=host_samples,
     )
 
 

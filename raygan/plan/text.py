@@ -135,12 +135,14 @@ def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
     tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"
     state = f"what its devices remember {_size(states(plan, devices))}"
     inside = f"process {_size(PROCESS)}, {state}" if share else f"process {_size(PROCESS)}, {tensors}, {state}"
-    samples = f"its samples, {_size(float(plan.host_samples.max()))}, are in the object store"
+    samples = f"its samples, {_size(float(sizes.samples))}, are in the object store"
     lines = [("an actor", f"about {_size(host_memory(plan, devices))}: {inside}; {samples}")]
     if share:
         known = [one.machine.gpu_memory for one in nodes if one.hosts and one.machine.gpu_memory is not None]
         grants = f"; its share, {share:g}, grants {_size(share * min(known))} for tensors" if known else ""
-        lines.append(("on a GPU", f"about CUDA context {_size(CUDA_CONTEXT)}, {tensors}{grants}"))
+        replayed = " and as much for its graph" if sizes.graphs else ""
+        there = f"{tensors}{replayed}, samples {_size(float(sizes.samples))}"
+        lines.append(("on a GPU", f"about CUDA context {_size(CUDA_CONTEXT)}, {there}{grants}"))
     return lines
 
 

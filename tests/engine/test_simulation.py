@@ -16,7 +16,7 @@ from raygan.methods.averaged import Averaged
 from raygan.methods.base import Mean
 from tests.helpers import tiny
 
-CPU = "cpu"
+CPU = torch.device("cpu")
 METHODS_BY_NAME = {name: resolve(METHODS, name, "method") for name in METHODS}
 DCGAN_64 = [
     "data.name=tests.own:blank_64",

@@ -71,7 +71,12 @@ def test_what_a_gpu_holds():
     (use,) = places("8xA10G", *words).nodes[0].gpus
     sizes = planned(*words).footprint
     assert (use.hosts, use.free) == (3, 0.25)
-    assert use.memory(sizes) == 3 * (CUDA_CONTEXT + sizes.device.most)
+    assert use.memory(sizes) == 3 * (CUDA_CONTEXT + sizes.device_on_gpu)
+    shards = planned(*words).host_samples
+    assert sizes.device_on_gpu == sizes.device.kept + 2 * sizes.device.passing + shards.max()
+    without = planned(*words, "engine.cuda_graphs=false").footprint
+    assert without.device_on_gpu == sizes.device_on_gpu - sizes.device.passing
+    assert sizes.server_on_gpu - without.server_on_gpu == sizes.server.passing
 
 
 def test_what_a_process_holds():
