@@ -11,10 +11,10 @@ from raygan.config import Config, load_config, preset_names
 from raygan.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from raygan.engine.generator_file import Weights
-    from raygan.engine.ledger import Watcher
-    from raygan.engine.result import Result
-    from raygan.engine.trained import TrainedGenerator
+    from raygan.evaluation.trained import TrainedGenerator
+    from raygan.record.generator_file import Weights
+    from raygan.run.ledger import Watcher
+    from raygan.run.result import Result
     from raygan.sweep.spec import Sweep
     from raygan.sweep.tune import ResultGrid
 
@@ -42,15 +42,15 @@ def train(
     """Train as `config` says (a preset's name and a YAML file's path will do), into the run folder `out`.
 
     Without `out`, into a new folder below `runs`. Progress is shown, in a notebook too, and what came out, unless
-    `watchers` are given: `watchers=[]` is silent. See `raygan.engine.train.train` for the rest.
+    `watchers` are given: `watchers=[]` is silent. See `raygan.run.train.train` for the rest.
 
     Raises:
         KeyboardInterrupt: the run was ended by Ctrl-C or SIGTERM (`raygan.errors.Terminated`) after a round, its state
             saved: `resume=True` goes on, and `open_run` has what there is. After the last round, too, when all is
             written: a loop over runs is to end.
     """
-    from raygan.engine.train import train as run
-    from raygan.run_folder import new_folder
+    from raygan.record.folder import new_folder
+    from raygan.run.train import train as run
 
     source = None if isinstance(config, Config) else config
     read = config if isinstance(config, Config) else load_config(config)
@@ -84,14 +84,14 @@ def open_run(out: str | Path) -> "Result":
     Raises:
         InputError: it is not a run folder, or cannot be reached.
     """
-    from raygan.engine.result import reopened
+    from raygan.run.result import reopened
 
     return reopened(out)
 
 
 def load_generator(path: str | Path, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
-    """A trained generator as a torch module; see `raygan.engine.trained.load`."""
-    from raygan.engine.trained import load
+    """A trained generator as a torch module; see `raygan.evaluation.trained.load`."""
+    from raygan.evaluation.trained import load
 
     return load(path, weights, generator)
 

@@ -13,8 +13,8 @@ from raygan.completion import config_words, evaluation_words, network_words, run
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
 from raygan.plan.described import SPEC
-from raygan.run_folder import CLASSIFIER, RunFolder, new_folder, unmet
-from raygan.storage import is_uri, opened
+from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
+from raygan.record.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # what is read of a run at a URI
@@ -49,8 +49,8 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     else:
         config = load_config(source, overrides)
     out = out or str(new_folder(source, config))
-    from raygan.engine.train import train as run
     from raygan.report.progress import ProgressDisplay
+    from raygan.run.train import train as run
 
     console = Console()
     try:
@@ -134,7 +134,7 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
             raise InputError(f"{word}: only eval.* keys, data.root and gan.generator can be set for a finished run")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config(settings)
-        from raygan.engine.closing import evaluate_run
+        from raygan.evaluation.final import evaluate_run
 
         click.echo(json.dumps(evaluate_run(config, folder, own), indent=2))
     return DONE
@@ -153,7 +153,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
         raise InputError(f"{settings[0]}: only gan.generator can be given")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config()
-        from raygan.engine.drawing import draw_samples
+        from raygan.evaluation.drawing import draw_samples
 
         draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
     click.echo(out)
@@ -167,7 +167,7 @@ def report(where: str, out: Path | None) -> int:
     """Write one page of a run, over or not: how its samples grew, its curves, its data, its settings."""
     if out is None and is_uri(where):
         raise InputError(f"--out: say where the page of {where} is to be written, for example --out report.html")
-    from raygan.report.run_page import write_report
+    from raygan.report.run.page import write_report
 
     with opened(where, *_REPORTED) as folder:
         click.echo(write_report(folder, out or folder / "report.html"))
@@ -191,14 +191,14 @@ def compare(
     places: tuple[str, ...], out: Path, metric: str | None, target: float | None, classifier: Path | None
 ) -> int:
     """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""
-    from raygan.report.compare import compare as write_comparison
+    from raygan.report.comparison.page import compare as write_comparison
 
     with ExitStack() as stack:
         files = _CURVES if classifier is None else (*_CURVES, "generator.safetensors")
         folders = [stack.enter_context(opened(where, *files)) for where in places]
         anew = None
         if classifier is not None:
-            from raygan.engine.closing import measured_with
+            from raygan.evaluation.final import measured_with
 
             anew = measured_with(classifier, folders)
         done = write_comparison(folders, out, metric, target, anew)
@@ -217,7 +217,7 @@ def _own_network(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
 def main() -> None:
     """The installed command."""
     status = run(sys.argv[1:])
-    ending = sys.modules.get("raygan.engine.ending")  # only where there was a Ray
+    ending = sys.modules.get("raygan.cluster.ending")  # only where there was a Ray
     if ending is not None and ending.left_open():
         sys.stdout.flush()
         sys.stderr.flush()

@@ -12,7 +12,7 @@ from rich.text import Text
 from raygan.measures import YARDSTICK
 
 if TYPE_CHECKING:
-    from raygan.engine.result import Result
+    from raygan.run.result import Result
     from raygan.sweep.tune import Outcome
 
 
@@ -48,7 +48,7 @@ def summarise(result: "Result", console: Console) -> None:
 
 def summarise_sweep(outcome: "Outcome", console: Console) -> None:
     """What a sweep came to: the best trials, and where to look."""
-    from raygan.report.sweep_results import summary
+    from raygan.report.sweep.results import summary
 
     for line in summary(outcome.results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from statistics import mean
 
 import raygan
 from raygan.data import load_data
-from raygan.engine.evaluation import Evaluator
+from raygan.evaluation.evaluator import Evaluator
 from raygan.gan.statistics import recompute_statistics
 from raygan.methods.base import statistics_latents
 

@@ -16,12 +16,12 @@ from benchmark_engine import Block, Desk, Engine
 from benchmark_work import State, Work, WorkFolder
 
 from raygan.config import Config, load_config
-from raygan.engine.signals import StopWish
-from raygan.engine.train import begin
-from raygan.storage import store_at
+from raygan.record.storage import store_at
+from raygan.run.train import begin
+from raygan.signals import StopWish
 
 if TYPE_CHECKING:
-    from raygan.engine.executor import Played
+    from raygan.executors.interface import Played
 
 ENDLESS = 10**9  # rounds; more than any benchmark plays, so that nothing is evaluated or saved on the way
 
@@ -97,8 +97,8 @@ class Raygan(Engine):
         import torch
         from benchmark_layout import state_of
 
-        from raygan.engine.checkpoint import load_newest
         from raygan.gan.networks import build_networks
+        from raygan.record.checkpoint import load_newest
 
         self._executor.save().result()
         snapshot, _ = load_newest(self._run.folder.checkpoints, self._player.round)

@@ -10,11 +10,11 @@ from benchmark_plain import CPU, PlainGan, discriminator_step, draw_real, dump
 from benchmark_raygan import config_of
 from benchmark_work import State, WorkFolder, largest_difference
 
-from raygan.engine.compute import threads
 from raygan.gan import batches, steps
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.rng import Role, noise, stream
+from raygan.round.compute import threads
 
 PAIRS = 15
 BLOCK = 10

@@ -30,7 +30,7 @@ from chaos_report import Outcome, circumstances, judge, passed, table
 from chaos_runs import LostError, MissedError, Run, kill_all, marked
 from chaos_sites import LocalCluster, SmallDisk, enter_namespace, small_disk
 
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 ROUNDS = 150
 EARLIEST = 20

@@ -14,7 +14,7 @@ from random import Random
 from chaos_runs import AGENTS_GONE_S, PATIENCE_S, LostError, MissedError, Run, title_of, wait_until_gone
 from chaos_sites import LocalCluster, SmallDisk
 
-from raygan.engine.checkpoint import newest
+from raygan.record.checkpoint import newest
 
 Fault = Callable[[Run, Random], None]
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from chaos_runs import Run
 
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 MARK = "RAYGAN_CHAOS"
 """Environment variable that every process of a run inherits, so that none can get lost."""

@@ -18,12 +18,12 @@ from statistics import median
 from time import perf_counter
 
 from raygan.config import load_config
-from raygan.engine.checkpoint import newest
-from raygan.engine.executor import Done, Executor, Pending
-from raygan.engine.ledger import IN_FLIGHT
-from raygan.engine.run import Run, prepare
-from raygan.run_folder import RunFolder
-from raygan.storage import store_at
+from raygan.executors.interface import Done, Executor, Pending
+from raygan.record.checkpoint import newest
+from raygan.record.folder import RunFolder
+from raygan.record.storage import store_at
+from raygan.run.ledger import IN_FLIGHT
+from raygan.run.session import Run, prepare
 
 
 class Player:

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from raygan.channel.clock import Phases
 from raygan.config import Config, load_config
 from raygan.data import load_data, split
-from raygan.engine.simulation import try_out
+from raygan.round.simulation import try_out
 
 HERE = Path(__file__).parent
 SETTINGS = HERE / "schedules.yaml"

@@ -15,8 +15,8 @@ from torch import nn
 
 from raygan import train
 from raygan.config import load_config
-from raygan.engine.compute import torch_device
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
+from raygan.round.compute import torch_device
 
 ROUNDS = 4
 METHODS = {

@@ -16,9 +16,9 @@ from gpu_parts import Case, Found, Results, environment, raygan, used_mb
 from scale_run import images, networks, prepared
 
 from raygan.config import load_config
-from raygan.engine.actors import HostActor, ServerActor
-from raygan.engine.compute import gpu_facts
-from raygan.engine.run import Run
+from raygan.executors.actors import HostActor, ServerActor
+from raygan.round.compute import gpu_facts
+from raygan.run.session import Run
 
 ROUNDS = 3
 

@@ -16,7 +16,7 @@ import ray
 from gpu_parts import Case, Found, Results, environment, raygan
 from PIL import Image
 
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 RUNS = {
     "serial": ["method=averaged", "schedule=serial"],

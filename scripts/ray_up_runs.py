@@ -9,7 +9,7 @@ from netns import Host
 from netns_shell import Running, ShellError, run, say
 from ray_up_cluster import TOKEN, Cluster
 
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 RAYGAN = Path(sys.executable).parent / "raygan"
 PATIENCE_S = 600.0

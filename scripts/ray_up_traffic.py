@@ -10,7 +10,7 @@ from netns_shell import ShellError, say
 from ray_up_cluster import Cluster
 from ray_up_runs import Runs, check_equal
 
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 DEVICES = 24
 FIRST, LAST = 20, 80

@@ -8,8 +8,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from raygan.config.load import check_config
-from raygan.engine.parties import method_of
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
+from raygan.round.checks import method_of
 
 MARKERS = ("<!-- written by scripts/reproduce.py: begin -->", "<!-- end -->")
 """What the tables stand between on their page."""

@@ -14,9 +14,9 @@ from scipy.stats import t as student_t
 
 from raygan.config import Config, load_config
 from raygan.data import ImageSet, Shards, load_data, split
-from raygan.engine.parties import method_of
-from raygan.engine.simulation import as_played, try_out
 from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
+from raygan.round.checks import method_of
+from raygan.round.simulation import as_played, try_out
 
 UNITS = {"round": "rounds", "megabytes": "MB", "sim_s": "simulated s"}
 Group = tuple[str, str, str]

@@ -9,11 +9,11 @@ import numpy as np
 
 from raygan.channel.clock import SimulatedRound
 from raygan.config import Config
-from raygan.engine.executor import Executor, Pending, Played
-from raygan.engine.ledger import IN_FLIGHT
-from raygan.engine.run import Run, prepare
-from raygan.run_folder import RunFolder
-from raygan.storage import store_at
+from raygan.executors.interface import Executor, Pending, Played
+from raygan.record.folder import RunFolder
+from raygan.record.storage import store_at
+from raygan.run.ledger import IN_FLIGHT
+from raygan.run.session import Run, prepare
 
 NORMS = ["gan.generator_norm=none", "gan.discriminator_norm=none"]
 KEPT = ["averaged.optimizer_state=keep"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygan.engine.compute import threads
+from raygan.round.compute import threads
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 

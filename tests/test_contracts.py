@@ -13,12 +13,12 @@ import raygan
 from raygan import InputError
 from raygan.config.data import OwnData, OwnPartition
 from raygan.data import load_data, split
-from raygan.engine.contributions import HostReport, ServerReport
-from raygan.engine.executor import played
-from raygan.engine.timing import ServerTimes
 from raygan.errors import RunError
+from raygan.executors.interface import played
 from raygan.gan.losses import Loss
 from raygan.gan.networks import check_loss
+from raygan.round.timing import ServerTimes
+from raygan.round.updates import HostReport, ServerReport
 from tests import contracts
 from tests.helpers import tiny
 

@@ -13,8 +13,8 @@ import pytest
 from raygan.cli import run
 from tests.bad_configs import bad_config
 from tests.damage import damage
-from tests.engine.kills import Death, points
 from tests.helpers import TINY
+from tests.run.kills import Death, points
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raygan"
-FREE = {"config", "errors", "components", "rng", "measures"}
-FILES = {"files", "run_folder", "storage"}
+FREE = {"config", "errors", "components", "rng", "measures", "signals"}
+FILES = {"files", "record"}
+PARTS = {"gan", "data", "metrics", "channel"}
 MAY_USE = {
     "config": {"errors", "components"},
     "gan": FREE,
@@ -17,11 +18,17 @@ MAY_USE = {
     "metrics": FREE | {"files"},
     "channel": FREE,
     "methods": FREE | {"gan", "channel"},
-    "engine": FREE | {"gan", "data", "metrics", "methods", "channel", "report"} | FILES,
-    "plan": FREE | {"engine", "gan", "data", "methods", "channel", "metrics"},
+    "round": FREE | {"gan", "data", "channel", "methods"},
+    "record": FREE | {"files", "gan", "methods"},
     "report": FREE | FILES,
-    "sweep": FREE | FILES | {"engine", "report"},
+    "cluster": FREE,
+    "evaluation": FREE | FILES | PARTS | {"methods", "round", "report"},
+    "executors": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster"},
+    "run": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster", "executors", "report"},
+    "plan": FREE | PARTS | {"methods", "round", "evaluation", "cluster"},
+    "sweep": FREE | FILES | {"cluster", "executors", "run", "report"},
 }
+KNOW_RAY = {"executors", "cluster", "sweep"}
 
 
 def imports(path: Path) -> set[str]:
@@ -45,9 +52,9 @@ def test_a_room_imports_only_what_it_may(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
-def test_only_the_engine_and_sweeps_know_ray_and_nobody_the_command_line(path):
+def test_few_rooms_know_ray_and_none_the_command_line(path):
     names = imports(path)
-    if not {"engine", "sweep"} & set(path.parts):
+    if not KNOW_RAY & set(path.parts):
         assert not any(name == "ray" or name.startswith("ray.") for name in names)
     assert "raygan.cli" not in names or path.name == "__main__.py"
 
@@ -66,5 +73,5 @@ def test_importing_raygan_is_cheap():
 
 
 def test_a_device_process_imports_torch_and_nothing_heavier():
-    loaded = loaded_after("import raygan.engine.actors, raygan.methods.averaged, raygan.gan.dcgan")
+    loaded = loaded_after("import raygan.executors.actors, raygan.methods.averaged, raygan.gan.dcgan")
     assert loaded & HEAVY == {"torch", "ray"}

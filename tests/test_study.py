@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 import raygan
 from raygan.config.load import check_config
 from raygan.data import load_data, split
-from raygan.engine.simulation import try_out
+from raygan.round.simulation import try_out
 from tests.helpers import TINY, same_generator, tiny
 from tests.test_docs import ROOT
 from tests.test_reproduce import tree_of

@@ -6,7 +6,7 @@ from signal import SIGINT
 
 from rich.console import Console
 
-from raygan.engine.result import Result
+from raygan.run.result import Result
 from raygan.summary import summarise
 
 

@@ -41,7 +41,7 @@ class Networks:
         return judged.float()
 
     def _precisely(self, given: Tensor) -> AbstractContextManager[object]:
-        if self.precision != "bfloat16":  # TF32 is a setting of the process: raygan.engine.compute
+        if self.precision != "bfloat16":  # TF32 is a setting of the process: raygan.round.compute
             return nullcontext()
         return torch.autocast(given.device.type, torch.bfloat16, cache_enabled=False)
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raygan.engine.layout import Node
+from raygan.cluster.layout import Node
 from raygan.errors import InputError
 from raygan.plan.gpus import GPUS, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, GpuKind
 from raygan.plan.machines import LARGEST_STORE, STORE_SHARE, USABLE_SHARE, Machine, Site

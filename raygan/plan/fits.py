@@ -36,7 +36,7 @@ def _store(nodes: list[NodePlan]) -> Iterator[str]:
 
 
 def _shares(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
-    """The allocator of a process is kept to its share (`raygan.engine.compute.torch_device`)."""
+    """The allocator of a process is kept to its share (`raygan.round.compute.torch_device`)."""
     engine, sizes = plan.config.engine, plan.footprint
     for key, share, tensors, there in (
         ("engine.gpus_per_device", engine.gpus_per_device, sizes.device_on_gpu, [one for one in nodes if one.hosts]),

@@ -1,7 +1,7 @@
 """The nodes that are there, as machines to plan for."""
 
-from raygan.engine.layout import Node
-from raygan.engine.site import Found
+from raygan.cluster.layout import Node
+from raygan.cluster.site import Found
 from raygan.plan.gpus import GPUS, SEVERAL_SIZES
 from raygan.plan.machines import Machine, Site
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from raygan.engine.needs import Needs
+from raygan.cluster.resources import Needs
 from raygan.plan.footprint import CUDA_CONTEXT, Footprint
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raygan.engine.layout import Node
+from raygan.cluster.layout import Node
 
 STORE_SHARE, LARGEST_STORE = 0.3, 200e9
 """Of a node's memory that Ray takes for its object store by default, and the most (bytes); Ray 2.60."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from raygan.channel.clock import SimulatedRound
+from raygan.cluster.layout import Layout
+from raygan.cluster.routing import by_host, senders
 from raygan.config.tree import Config
-from raygan.engine.layout import Layout
-from raygan.engine.messages import by_host, senders
 from raygan.plan.footprint import Footprint
 
 

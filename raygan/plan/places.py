@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from raygan.engine.layout import Layout, choose, home_problem, lay_out, shortage
+from raygan.cluster.layout import Layout, choose, home_problem, lay_out, shortage
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.machines import Machine, Site

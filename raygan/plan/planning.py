@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from raygan.cluster.site import find
 from raygan.config.tree import Config
-from raygan.engine.site import find
 from raygan.errors import InputError
 from raygan.plan.described import described_site
 from raygan.plan.fits import problems

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from raygan.channel.clock import SimulatedRound
+from raygan.cluster.resources import Needs, needs_of
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards, load_data, split
-from raygan.engine.checks import check_weights
-from raygan.engine.needs import Needs, needs_of
-from raygan.engine.simulation import as_played, try_out
+from raygan.evaluation.checks import check_weights
 from raygan.gan.networks import build_networks
 from raygan.plan.footprint import Footprint, footprint_of
+from raygan.round.simulation import as_played, try_out
 
 SIMULATED_ROUNDS = 100
 """Simulated means are over at most so many rounds."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from raygan.engine.layout import fits, spread_of
-from raygan.engine.parties import method_of
+from raygan.cluster.layout import fits, spread_of
 from raygan.plan.footprint import CUDA_CONTEXT, PROCESS, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site
@@ -11,6 +10,7 @@ from raygan.plan.memory import host_memory, states, total_memory
 from raygan.plan.network import host_devices
 from raygan.plan.places import NodePlan, Places
 from raygan.plan.sizes import Plan
+from raygan.round.checks import method_of
 
 Line = tuple[str, str]
 

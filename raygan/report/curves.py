@@ -11,7 +11,7 @@ from raygan.config import Config
 from raygan.config.data import Gaussians, OwnData
 from raygan.errors import InputError
 from raygan.measures import LOWER, MEASURES
-from raygan.run_folder import Row, RunFolder, flatten
+from raygan.record.folder import Row, RunFolder, flatten
 
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from raygan.errors import InputError
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 MOST_FRAMES = 60
 """Pictures in a page of one run."""

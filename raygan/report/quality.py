@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from raygan.measures import MEASURES, RAW
-from raygan.report.sweep_results import shown
+from raygan.report.sweep.results import shown
 
 
 @dataclass(frozen=True)

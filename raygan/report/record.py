@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from raygan.config import Config
 from raygan.errors import InputError
 from raygan.files import load_json
+from raygan.record.folder import Row, RunFolder
 from raygan.report.curves import checked_curve
-from raygan.run_folder import Row, RunFolder
 
 NotNegative = Annotated[int, Field(ge=0)]
 

@@ -8,7 +8,7 @@ from numbers import Real
 import pandas as pd
 
 from raygan.measures import YARDSTICK
-from raygan.report.sweep_results import shown
+from raygan.report.sweep.results import shown
 
 _SAYS = {
     "eval_samples": "{} generated samples",

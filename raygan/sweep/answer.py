@@ -12,11 +12,11 @@ from ray.tune import ResultGrid
 
 from raygan.config import dump_config
 from raygan.files import load_json
+from raygan.record.folder import RunFolder
 from raygan.report.curves import read_curve
 from raygan.report.page import write_texts
-from raygan.report.sweep import SweepResults, write_sweep_page
-from raygan.report.sweep_results import found, rank_points, shown
-from raygan.run_folder import RunFolder
+from raygan.report.sweep.page import SweepResults, write_sweep_page
+from raygan.report.sweep.results import found, rank_points, shown
 from raygan.sweep.space import domains
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.trial import LAST

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import inf
 
 from raygan.measures import MEASURES
+from raygan.record.folder import Row
 from raygan.report.curves import cost_of, curve_of
-from raygan.run_folder import Row
 
 COSTS = {"rounds_to_target": "round", "megabytes_to_target": "megabytes", "sim_s_to_target": "sim_s"}
 """What it took to reach a target, and the curve's axis that it is read from."""

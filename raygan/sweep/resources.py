@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 
 from ray.tune import PlacementGroupFactory
 
+from raygan.cluster.connection import all_nodes
+from raygan.cluster.layout import Node, shortage_in_group
+from raygan.cluster.resources import Needs, needs_of
+from raygan.cluster.waiting import Ask, Tell, directly, wait_for_group
 from raygan.config.tree import Config
-from raygan.engine.cluster import all_nodes
-from raygan.engine.layout import Node, shortage_in_group
-from raygan.engine.needs import Needs, needs_of
-from raygan.engine.waiting import Ask, Tell, directly, wait_for_group
 from raygan.errors import InputError
-from raygan.report.sweep_results import shown
+from raygan.report.sweep.results import shown
 from raygan.sweep.ranges import Settings
 from raygan.sweep.spec import Sweep
 

@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
 from raygan.config.tree import Config
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 from raygan.sweep.metrics import evaluated, scores
 from raygan.sweep.ranges import Settings
 from raygan.sweep.spec import Asha, Fifo, Pbt, Sweep, rungs

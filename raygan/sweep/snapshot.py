@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from raygan.files import empty_folder
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 
 _PRIVATE = ".metadata.json"  # Ray's, of a checkpoint
 

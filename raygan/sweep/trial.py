@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ray import tune
 
+from raygan.cluster.connection import all_nodes
+from raygan.cluster.layout import shortage_in_group
 from raygan.config.gan import CHANGING
 from raygan.config.load import check_config, merge
 from raygan.config.tree import Config
-from raygan.engine.cluster import all_nodes
-from raygan.engine.layout import shortage_in_group
-from raygan.engine.train import train
 from raygan.errors import InputError
-from raygan.run_folder import Row, RunFolder
+from raygan.record.folder import Row, RunFolder
+from raygan.run.train import train
 from raygan.sweep.metrics import scores
 from raygan.sweep.ranges import Settings
 from raygan.sweep.resources import needs_of_trial

@@ -13,14 +13,14 @@ from pathlib import Path
 from ray.tune import ResultGrid, Tuner
 from rich.console import Console
 
+from raygan.cluster.client import is_afar
+from raygan.cluster.connection import Connection
 from raygan.config.load import checked
-from raygan.engine.client import is_afar
-from raygan.engine.cluster import Connection
-from raygan.engine.signals import StopWish, stop_wish
 from raygan.errors import InputError, RunError
 from raygan.files import make_folder, unmake_folder, write_whole
-from raygan.report.sweep_results import SweepResults
-from raygan.storage import is_uri
+from raygan.record.storage import is_uri
+from raygan.report.sweep.results import SweepResults
+from raygan.signals import StopWish, stop_wish
 from raygan.sweep.answer import write_answer
 from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import SWEEP, check_sweep, dump_sweep, reload_sweep, tried_out

@@ -3,9 +3,11 @@
 import numpy as np
 import torch
 
-from raygan.engine.contributions import Problem
-from raygan.engine.host_shards import HostShards
-from raygan.engine.parties import Host, Server, method_of
+from raygan.round.checks import method_of
+from raygan.round.server import Server
+from raygan.round.shards import HostShards
+from raygan.round.updates import Problem
+from raygan.round.worker import Host
 
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from raygan.components import METHODS
 from raygan.config import load_config
-from raygan.engine.contributions import Problem, Slots
-from raygan.engine.parties import method_of
+from raygan.round.checks import method_of
+from raygan.round.updates import Problem, Slots
 from tests.helpers import tiny
 from tests.methods.parties import play
 
@@ -230,7 +230,7 @@ def test_every_method_trains_the_same_on_equal_updates_however_they_are_put_toge
 
 
 def play_equal(config):
-    from raygan.engine.contributions import Single
+    from raygan.round.updates import Single
     from tests.methods.parties import parties
 
     host, server = parties(config, [20, 20, 20])

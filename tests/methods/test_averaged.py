@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from raygan.channel.traffic import Traffic
-from raygan.engine.compute import threads
-from raygan.engine.contributions import Partial, Single
-from raygan.engine.host_shards import HostShards
-from raygan.engine.parties import Host
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
 from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
 from raygan.methods.averaged import Averaged
 from raygan.rng import Role, noise, stream, torch_seeded
+from raygan.round.compute import threads
+from raygan.round.shards import HostShards
+from raygan.round.updates import Partial, Single
+from raygan.round.worker import Host
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE, judged, parties, play, problem_of, values
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from raygan.channel.traffic import NO_TRAFFIC
-from raygan.engine.compute import threads
-from raygan.engine.simulation import as_played
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
 from raygan.methods.centralized import Centralized
 from raygan.rng import Role, noise, stream, torch_seeded
+from raygan.round.compute import threads
+from raygan.round.simulation import as_played
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE, judged, play, values
 

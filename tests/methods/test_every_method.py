@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raygan.components import METHODS
-from raygan.engine.parties import method_of
+from raygan.round.checks import method_of
 from tests.helpers import tiny
 from tests.methods.parties import CPU, SHAPE, parties, play
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from raygan.channel.traffic import Traffic
-from raygan.engine.compute import threads
 from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import Discriminator, Generator
 from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
 from raygan.methods.fedgan import FedGAN
 from raygan.rng import Role, noise, stream, torch_seeded
+from raygan.round.compute import threads
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE, parties, play, values
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from raygan.engine.host_shards import HostShards
-from raygan.engine.parties import method_of
 from raygan.methods.base import Shard
 from raygan.methods.local import _batches, mean
+from raygan.round.checks import method_of
+from raygan.round.shards import HostShards
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raygan.channel.traffic import Traffic
-from raygan.engine.compute import threads
 from raygan.errors import InputError
 from raygan.methods.base import Mean
 from raygan.methods.mdgan import MDGAN, merge, number_of_batches, swap_partners
 from raygan.rng import Role, noise, stream
+from raygan.round.compute import threads
 from tests.helpers import tiny
 from tests.methods.parties import CPU, SHAPE, parties, play, values
 

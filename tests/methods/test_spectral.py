@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from raygan.engine.generator_file import load_generator, save_generator
-from raygan.engine.simulation import as_played
 from raygan.gan.networks import build_networks
 from raygan.gan.steps import discriminator_step
+from raygan.record.generator_file import load_generator, save_generator
+from raygan.round.simulation import as_played
 from tests.helpers import tiny
 from tests.methods.parties import CPU, SHAPE, parties, play
 

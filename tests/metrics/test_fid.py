@@ -9,8 +9,8 @@ import torch
 
 from raygan import InputError
 from raygan.data import load_data
-from raygan.engine.checks import check_weights
-from raygan.engine.evaluation import Evaluator
+from raygan.evaluation.checks import check_weights
+from raygan.evaluation.evaluator import Evaluator
 from raygan.metrics import inception
 from tests.fixed import Fixed
 from tests.helpers import tiny

@@ -22,7 +22,7 @@ import json, sys
 from raygan.config import load_config
 from raygan.plan.sizes import make_plan
 from raygan.plan.places import place
-from raygan.engine.site import find
+from raygan.cluster.site import find
 from raygan.plan.found import site_of
 
 config = load_config(None, sys.argv[1:])

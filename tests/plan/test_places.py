@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from raygan.cluster.layout import Node
+from raygan.cluster.resources import Needs
+from raygan.cluster.site import this_machine
 from raygan.data import load_data, split
-from raygan.engine.contributions import added_up
-from raygan.engine.executor import Setup
-from raygan.engine.layout import Node
-from raygan.engine.needs import Needs
-from raygan.engine.parties import Host, Server
-from raygan.engine.simulation import try_out
-from raygan.engine.site import this_machine
+from raygan.executors.interface import Setup
 from raygan.gan.networks import build_networks
 from raygan.plan.described import described_site, parse
 from raygan.plan.fits import problems
@@ -24,6 +21,10 @@ from raygan.plan.found import machine_of, site_of
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.places import place
 from raygan.plan.sizes import make_plan
+from raygan.round.server import Server
+from raygan.round.simulation import try_out
+from raygan.round.updates import added_up
+from raygan.round.worker import Host
 from tests.helpers import tiny
 
 

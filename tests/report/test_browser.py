@@ -6,8 +6,8 @@ import io
 import pytest
 from PIL import Image
 
-from raygan.report.compare import compare
-from raygan.report.run_page import write_report
+from raygan.report.comparison.page import compare
+from raygan.report.run.page import write_report
 from tests.report.browser import ask, needs_chromium
 from tests.report.folders import made_run, measured_row, played_row, rewrite, shade_of, write_data
 

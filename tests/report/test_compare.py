@@ -10,7 +10,7 @@ import raygan
 from raygan import InputError
 from raygan.cli import run
 from raygan.config import dump_config
-from raygan.report.compare import compare
+from raygan.report.comparison.page import compare
 from tests.helpers import tiny
 
 

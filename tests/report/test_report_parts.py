@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from raygan.config import load_config
+from raygan.record.folder import RunFolder
+from raygan.report.comparison.settings import changes, command, differing
 from raygan.report.frames import read_picture, run_frames
 from raygan.report.grid import image_grid, save_picture, scatter
 from raygan.report.partition_chart import partition_chart
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.record import DataFacts, Nearest, OfDevices
-from raygan.report.run_words import nearest_in_words, shards_in_words
-from raygan.report.settings import changes, command, differing
+from raygan.report.run.words import nearest_in_words, shards_in_words
 from raygan.report.thinning import STRETCHES, thinned, thinning_note
-from raygan.run_folder import RunFolder
 
 
 def test_thinning_keeps_the_ends_and_every_columns_extremes():

@@ -10,12 +10,12 @@ from PIL import Image
 
 from raygan import InputError
 from raygan.cli import run
+from raygan.record.folder import RunFolder
 from raygan.report.class_chart import class_chart
 from raygan.report.grid import save_picture
 from raygan.report.record import read_record
-from raygan.report.run_page import write_report
-from raygan.report.run_words import how_it_stands, quality_now
-from raygan.run_folder import RunFolder
+from raygan.report.run.page import write_report
+from raygan.report.run.words import how_it_stands, quality_now
 from tests.report.folders import (
     bare_run,
     draw,

@@ -10,8 +10,8 @@ import pytest
 
 from raygan import InputError, load_sweep
 from raygan.report.grid import image_grid, save_picture
-from raygan.report.sweep import SweepResults, write_sweep_page
-from raygan.report.sweep_results import found, rank_points
+from raygan.report.sweep.page import SweepResults, write_sweep_page
+from raygan.report.sweep.results import found, rank_points
 from tests.report.browser import dump, needs_chromium
 
 LR, NAME, TRIM = "device_optimizer.lr", "aggregation.name", "aggregation.trim"

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from raygan.report.sweep_results import shown
-from raygan.report.sweep_scales import axis_of, groups_of
+from raygan.report.sweep.results import shown
+from raygan.report.sweep.scales import axis_of, groups_of
 
 
 def test_values_are_written_short():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from raygan.config import dump_config, load_config
-from raygan.report.sweep_results import summary
+from raygan.report.sweep.results import summary
 from raygan.sweep.answer import ranked, varied_keys, write_answer
 from raygan.sweep.trial import LAST
 from tests.sweep.helpers import CONFIG, RATES, sweep

@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from raygan import InputError
+from raygan.cluster.layout import Node, shortage, shortage_in_group
+from raygan.cluster.resources import Needs, needs_of
 from raygan.config.load import check_config
-from raygan.engine.layout import Node, shortage, shortage_in_group
-from raygan.engine.needs import Needs, needs_of
 from raygan.sweep.resources import cpus_to_start, needs_of_trial, resources_for, wait_until_trials_fit
 from tests.helpers import tiny
 from tests.sweep.helpers import CONFIG, sweep
@@ -182,7 +182,7 @@ def test_cpus_are_counted_by_the_largest_trial(monkeypatch):
 
 
 def test_a_trial_that_cannot_fit_is_named(monkeypatch):
-    monkeypatch.setattr("raygan.engine.waiting.all_nodes", lambda: nodes((4, 0)))
+    monkeypatch.setattr("raygan.cluster.waiting.all_nodes", lambda: nodes((4, 0)))
     config = {key: value for key, value in ON_RAY.items() if key != "devices"}
     grown = sweep({"devices": {"grid_search": [2, 7]}}, config)
     wait_until_trials_fit(grown, [{"devices": 2}], may_grow=False, tell=print)

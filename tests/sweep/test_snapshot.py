@@ -3,7 +3,7 @@
 import pytest
 
 import raygan
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 from raygan.sweep.snapshot import clear, put_back, take
 from tests.helpers import same_generator, tiny
 

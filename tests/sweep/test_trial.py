@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ray.tune import Checkpoint
 
 import raygan
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 from raygan.sweep.trial import going_on, play
 from tests.helpers import tiny
 from tests.sweep.helpers import CONFIG, RATES, sweep

@@ -23,7 +23,7 @@ from rich.console import Console
 import raygan
 from raygan.config import load_config
 from raygan.config.source import dump
-from raygan.run_folder import RunFolder
+from raygan.record.folder import RunFolder
 from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import load_sweep
 from raygan.sweep.tune import _stopping, tune

@@ -1,0 +1,1 @@
+"""Nodes: what they have, what a run asks of them, and what goes where."""

@@ -1,0 +1,342 @@
+"""Joining or starting Ray, and what it has."""
+
+import logging
+import math
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from signal import SIGKILL
+from threading import Condition, Thread
+from time import sleep
+from typing import Any, TypeVar
+
+import ray
+from ray._private.state import available_resources_per_node  # Ray's public calls have only the cluster's sums
+from ray.util.placement_group import PlacementGroup
+
+from raygan.cluster.ending import is_whole, processes_of, shut_down
+from raygan.cluster.layout import Node
+from raygan.cluster.resources import Needs, needs_of
+from raygan.config.tree import Config
+from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.signals import sigterm_kept
+
+_QUIET = logging.CRITICAL
+_ASKS_S = 1.0
+Answer = TypeVar("Answer")
+
+
+class Connection:
+    """The process's own Ray, the cluster at `engine.address` or $RAY_ADDRESS, or one started on this machine.
+
+    A Ray that is started here has as many logical CPUs as are asked for: it is a simulation on one machine,
+    whose actors take turns on the cores there are.
+
+    Ray logs the traceback of every failure that nobody has asked for yet; each reaches the user as our own error.
+    """
+
+    def __init__(self, address: str | None, cpus: float) -> None:
+        """`cpus` are the logical ones of a Ray that is started here.
+
+        Raises:
+            InputError: there is no cluster at `address` (`engine.address`), or Ray cannot be started.
+        """
+        self.started = False
+        """Whether it is a Ray that was started here, which nothing can be added to."""
+        self.may_grow = True
+        """Whether nodes may come later: it is no Ray that this process started, which has one."""
+        key = "engine.address" if address else "$RAY_ADDRESS"
+        self._room: Any = None
+        self._left = False
+        with _shared.lock:  # one thread after the other: a pool of threads may play a run in each
+            _shared.wait_until_whole()
+            self._ours = bool(_shared.users) or not ray.is_initialized()
+            if ray.is_initialized():
+                _check_own(address)
+                self.started = self._ours and _shared.started
+                self.may_grow = not _started_here()
+                if self.started:
+                    self._room = _more_room(cpus)
+            elif address := address or os.environ.get("RAY_ADDRESS"):
+                _join(address, key)
+            else:
+                self.started, self.may_grow = True, False
+                _start(cpus)
+            if self._ours:
+                _shared.users, _shared.started = _shared.users + 1, self.started
+            self._head = Head()
+
+    def is_alive(self) -> bool:
+        """Whether Ray's head process is, as far as is known."""
+        return self._head.is_alive()
+
+    def ends_ray(self) -> bool:
+        """Whether Ray ends when this is closed, and all that it holds with it."""
+        return self._ours and self.started and _shared.users == 1
+
+    def check(self) -> None:
+        """Raise if Ray's head process is gone: Ray itself would end this process after a minute.
+
+        Raises:
+            ProcessLostError: of a Ray that was started here, and can be started again.
+            RunError: of another.
+        """
+        if self._head.is_alive():
+            return
+        if self.started:
+            raise ProcessLostError("Ray's head process (gcs_server) is gone")
+        raise RunError(
+            f"the head of the Ray cluster at {self._head.address} is gone (gcs_server), and the cluster with it"
+        )
+
+    def ask(self, question: Callable[[], Answer], /) -> Answer:
+        """The answer to what only Ray's head knows, in a thread: who asks a head that is gone waits until Ray ends him.
+
+        Raises:
+            ProcessLostError, RunError: as `check`.
+        """
+        answer: Future[Answer] = Future()
+
+        def put() -> None:
+            try:
+                answer.set_result(question())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        Thread(target=put, daemon=True).start()
+        while True:
+            self.check()
+            if wait([answer], timeout=_ASKS_S).done:
+                return answer.result()
+
+    def close(self) -> None:
+        """End it, if it is ours to end, and nobody else in this process uses it."""
+        if not self._ours or self._left:
+            return
+        self._left = True
+        with _shared.lock:
+            _shared.users -= 1
+            try:
+                if self._room is not None:
+                    self._room.kill_all_processes(check_alive=False, allow_graceful=False)
+                if not _shared.users:
+                    if not _is_whole():  # Ray would wait for what does not answer
+                        _kill_all()
+                    shut_down(_kill_all)
+            finally:
+                _shared.lock.notify_all()
+
+
+class _Shared:
+    """The Ray of this process, while runs of ours use it, each in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.lock = Condition()
+        self.users = 0
+        self.started = False
+
+    def wait_until_whole(self) -> None:
+        """Wait until those who use a Ray whose head is gone have noticed, so that it can be started again."""
+        while self.users and self.started and ray.is_initialized() and not Head().is_alive():
+            self.lock.wait(1.0)
+
+
+_shared = _Shared()
+
+
+class Head:
+    """Ray's head process (gcs_server), seen from this process."""
+
+    def __init__(self) -> None:
+        self.address = str(ray.get_runtime_context().gcs_address)
+        node: Any = ray._private.worker._global_node
+        started: list[Any] = node.all_processes.get("gcs_server", [])
+        self._process: Any = started[0].process if started else None
+        self._gone = False
+
+    def is_alive(self) -> bool:
+        """Whether it is: our own child is looked at; another is knocked at, several times if nobody listens."""
+        if self._process is not None:
+            return self._process.poll() is None
+        for last_try in (False,) * (_TRIES - 1) + (True,):
+            if self._gone:
+                break
+            try:
+                knock(self.address, _OPENS_S)
+                break
+            except OSError:  # a network may fail for a moment
+                self._gone = last_try
+                sleep(_PAUSE_S)
+        return not self._gone
+
+
+_TRIES = 4
+_OPENS_S = 3.0
+"""How long a head elsewhere may take to open (seconds)."""
+_PAUSE_S = 1.0
+
+
+def _is_whole() -> bool:
+    """Whether the Ray that this process started, if it did, runs."""
+    node: Any = ray._private.worker._global_node
+    return node is None or not node.head or is_whole(node)
+
+
+def _kill_all() -> None:
+    """Kill the Ray that this process started, if it did."""
+    node: Any = ray._private.worker._global_node
+    if node is not None and node.head:
+        for pid in processes_of(node):
+            with suppress(OSError):
+                os.kill(pid, SIGKILL)
+
+
+def _more_room(cpus: float) -> Any:
+    """A node more on this machine, for another run of this process: what Ray's own `cluster_utils` does for tests."""
+    from ray._private.node import Node as RayNode
+    from ray._private.parameter import RayParams
+
+    head: Any = ray._private.worker._global_node
+    params = RayParams(
+        gcs_address=head.gcs_address,
+        num_cpus=math.ceil(cpus),
+        num_gpus=0,  # the first node has what there are
+        node_manager_port=0,
+        min_worker_port=0,
+        max_worker_port=0,
+        object_store_memory=_ROOM_BYTES,
+    )
+    before = len(all_nodes())
+    room = RayNode(params, head=False, shutdown_at_exit=False, spawn_reaper=True)
+    for _ in range(_SEEN_TRIES):
+        if len(all_nodes()) > before:
+            break
+        sleep(0.1)
+    return room
+
+
+_ROOM_BYTES = 2 * 10**9
+"""Of the store of a node for another run: its processes pass on weights, which are forgotten soon."""
+_SEEN_TRIES = 300
+
+
+def connect(config: Config) -> Connection:
+    """A connection to the Ray of a run.
+
+    Raises:
+        InputError: there is no cluster at `engine.address`.
+    """
+    return Connection(config.engine.address, cpus_to_start(config))
+
+
+def cpus_to_start(config: Config) -> float:
+    """Logical CPUs of a Ray that is started for a run: as many as it asks for, and no fewer than there are."""
+    return max(os.cpu_count() or 1, needs_of(config).total["CPU"])
+
+
+def group_of(needs: Needs) -> PlacementGroup | None:
+    """The placement group this process was started in, such as a Tune trial's, or None.
+
+    Raises:
+        InputError: it is not laid out for these needs, so actors would wait for ever.
+    """
+    group = ray.util.get_current_placement_group()
+    if group is None:
+        return None
+    there = [{name: amount for name, amount in bundle.items() if amount} for bundle in group.bundle_specs]
+    if there != needs.bundles:
+        raise InputError(
+            f"engine: this process is in a placement group of {there}, but the run needs {needs.bundles}; "
+            "take the one that raygan.sweep.resources.resources_for makes of the config"
+        )
+    return group
+
+
+def _started_here() -> bool:
+    """Whether this process started the Ray that it uses."""
+    node: Any = ray._private.worker._global_node
+    return bool(node.head)
+
+
+def _check_own(address: str | None) -> None:
+    here = ray.get_runtime_context().gcs_address
+    # A run that was started by a client has a ray:// address: its driver is in the cluster meant by that.
+    if address not in (None, "auto", here) and not str(address).startswith("ray://"):
+        raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
+
+
+def _start(cpus: float) -> None:
+    """Start a Ray for this process alone."""
+    try:
+        # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
+        with sigterm_kept():
+            ray.init(
+                "local",
+                num_cpus=math.ceil(cpus),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=_QUIET,
+            )
+    except Exception as error:  # Ray raises what it meets, also bare exceptions
+        ray.shutdown()  # what had been started of it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "AF_UNIX" in reason:
+            raise InputError(
+                "engine.executor: the path of Ray's temporary folder is too long for its sockets; set RAY_TMPDIR to a "
+                f"short folder, such as /tmp/$USER (whatever TMPDIR is): {reason}"
+            ) from error
+        raise InputError(
+            f"engine.executor: Ray could not be started on this machine: {reason}; its logs are below /tmp/ray (or "
+            "$RAY_TMPDIR). engine.executor=inline needs no Ray"
+        ) from error
+
+
+def _join(address: str, key: str) -> None:
+    """Become part of a cluster; `key` says where its address comes from."""
+    _check_address(address, key)
+    try:
+        with sigterm_kept():
+            ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise InputError(
+            f"{key}: no Ray cluster at {address!r} that lets this process in (RAY_AUTH_MODE=token, and its "
+            f"token in ~/.ray/auth_token?): {first_line}"
+        ) from error
+
+
+def _check_address(address: str, key: str) -> None:
+    """Refuse an address where nobody listens."""
+    if address == "auto":
+        return
+    try:
+        knock(address)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{key}: no Ray cluster at {address!r} (auto or host:port): {error}") from error
+
+
+def knock(address: str, timeout_s: float = 10.0) -> None:
+    """Connect to host:port and leave again: where nobody listens, Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody listens, or it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        raise OSError("it is no host and port")
+    socket.create_connection((host, int(port)), timeout=timeout_s).close()
+
+
+def all_nodes() -> list[Node]:
+    """The nodes that are there, with all that each has."""
+    return [
+        Node(node["NodeID"], node["NodeManagerAddress"], node["Resources"]) for node in ray.nodes() if node["Alive"]
+    ]
+
+
+def free_nodes() -> list[Node]:
+    """The nodes that are there, with what nobody holds."""
+    free = available_resources_per_node()
+    return [Node(node.id, node.name, free.get(node.id, {})) for node in all_nodes()]

@@ -1,0 +1,211 @@
+"""Where a run's actors go on Ray: into the placement group it lives in, or to nodes, once there is room."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from raygan.cluster.connection import all_nodes, group_of
+from raygan.cluster.layout import Layout, Node, choose, lay_out, spread_of
+from raygan.cluster.resources import Needs, Resources
+from raygan.cluster.waiting import Patience, wait_for_room
+from raygan.config.tree import Engine
+
+Strategy = Any
+"""A scheduling strategy of Ray's."""
+
+_LABEL = "ray.io/node-id"
+
+
+class Placing(ABC):
+    """Says of each actor where it goes."""
+
+    @abstractmethod
+    def server(self) -> Strategy:
+        """Of the server."""
+
+    @abstractmethod
+    def host(self, host: int) -> Strategy:
+        """Of a host."""
+
+    @abstractmethod
+    def again(self, host: int) -> Strategy:
+        """Of a host that was lost."""
+
+    @abstractmethod
+    def in_vain(self) -> set[int]:
+        """Hosts that were placed on nodes which are gone, as far as Ray knows by now."""
+
+    @abstractmethod
+    def recorder(self) -> Strategy:
+        """Of the recorder, which must be on the driver's node."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what was reserved."""
+
+
+class InGroup(Placing):
+    """In the placement group that the run lives in. Hosts that ask for nothing have no bundle, and go to the server."""
+
+    def __init__(self, group: PlacementGroup) -> None:
+        self._group = group
+
+    def server(self) -> Strategy:
+        """The first bundle."""
+        return _in(self._group, 0)
+
+    def host(self, host: int) -> Strategy:
+        """A bundle each."""
+        return _in(self._group, 1 + host if 1 + host < self._group.bundle_count else 0)
+
+    def again(self, host: int) -> Strategy:
+        """The same one."""
+        return self.host(host)
+
+    def in_vain(self) -> set[int]:
+        """None: Ray moves bundles whose node is gone."""
+        return set()
+
+    def recorder(self) -> Strategy:
+        """The first bundle."""
+        return _in(self._group, 0)
+
+    def close(self) -> None:
+        """Nothing: the group is somebody else's."""
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """An actor to be placed."""
+
+    node: str
+    asks: Resources
+
+
+class OnNodes(Placing):
+    """On nodes chosen by `lay_out`, all reserved before the first actor is started: two runs never take half each."""
+
+    def __init__(self, needs: Needs, engine: Engine, patience: Patience) -> None:
+        """Waits for room, for nodes that are coming or for what others hold.
+
+        Raises:
+            InputError: there is none.
+        """
+        self._needs = needs
+        self._engine = engine
+        self._patience = patience
+        self._home = str(ray.get_runtime_context().get_node_id())
+        self._moved: dict[int, str] = {}
+        """Hosts that are on other nodes than those of the layout (by id)."""
+        self.layout, self._reserved = wait_for_room(needs, engine, patience, self._home, self._reserve)
+        patience.tell(f"starting {spread_of(self.layout)} and a server")
+
+    def _reserve(self, free: list[Node], waited: float) -> "tuple[Layout, _Reserved] | None":
+        """A layout on what is free, and its room."""
+        layout = choose(self._needs, all_nodes(), free, self._engine.placement, self._home, waited)
+        if layout is None or (reserved := _reserve(self._seats(layout))) is None:
+            return None
+        return layout, reserved
+
+    def _seats(self, layout: Layout) -> list[_Seat]:
+        """The server's, the recorder's, and each host's."""
+        hosts = [_Seat(node.id, self._needs.per_host) for node in layout.hosts]
+        return [_Seat(layout.server.id, self._needs.server), _Seat(self._home, self._needs.recorder), *hosts]
+
+    def server(self) -> Strategy:
+        """As laid out."""
+        return self._reserved.strategy(0)
+
+    def recorder(self) -> Strategy:
+        """The driver's node."""
+        return self._reserved.strategy(1)
+
+    def host(self, host: int) -> Strategy:
+        """As laid out."""
+        return self._reserved.strategy(2 + host)
+
+    def again(self, host: int) -> Strategy:
+        """Where it was, since that is still reserved; if the node is gone, where there is room for one."""
+        self._moved.pop(host, None)
+        if host not in self.in_vain():
+            return self.host(host)
+        one = replace(self._needs, hosts=1, server={}, recorder={})
+
+        def look(free: list[Node], waited: float) -> Layout | None:
+            return lay_out(one, free, self._engine.placement, self._home)
+
+        (node,) = wait_for_room(one, self._engine, self._patience, self._home, look).hosts
+        self._moved[host] = node.id
+        return _on(node.id)
+
+    def in_vain(self) -> set[int]:
+        """By the layout, and what has moved since."""
+        there = {node.id for node in all_nodes()}
+        places = {host: node.id for host, node in enumerate(self.layout.hosts)} | self._moved
+        return {host for host, node in places.items() if node not in there}
+
+    def close(self) -> None:
+        """Give it all back."""
+        self._reserved.give_back()
+
+
+class _Reserved:
+    """A placement group with a bundle for each seat that asks for anything."""
+
+    def __init__(self, group: PlacementGroup, seats: list[_Seat]) -> None:
+        self._group = group
+        self._seats = seats
+        self._bundles: dict[int, int] = {}
+        for index, seat in enumerate(seats):
+            if any(seat.asks.values()):
+                self._bundles[index] = len(self._bundles)
+
+    def strategy(self, seat: int) -> Strategy:
+        """Where an actor goes."""
+        if seat in self._bundles:
+            return _in(self._group, self._bundles[seat])
+        return _on(self._seats[seat].node)
+
+    def give_back(self) -> None:
+        """End it."""
+        remove_placement_group(self._group)
+
+
+def _reserve(seats: list[_Seat]) -> _Reserved | None:
+    """Reserve all seats, or None if others were faster."""
+    asking = [seat for seat in seats if any(seat.asks.values())]
+    group = placement_group(
+        [{name: amount for name, amount in seat.asks.items() if amount} for seat in asking],
+        "PACK",
+        bundle_label_selector=[{_LABEL: seat.node} for seat in asking],
+    )
+    if group.wait(_GRANTED_S):
+        return _Reserved(group, seats)
+    remove_placement_group(group)
+    return None
+
+
+_GRANTED_S = 5.0
+"""What is free is granted in a hundredth of that."""
+
+
+def placing_of(needs: Needs, engine: Engine, patience: Patience) -> Placing:
+    """Where the actors of this process's run go.
+
+    Raises:
+        InputError: there is no room, or the placement group this process is in is another run's.
+    """
+    group = group_of(needs)
+    return InGroup(group) if group is not None else OnNodes(needs, engine, patience)
+
+
+def _in(group: PlacementGroup, bundle: int) -> Strategy:
+    return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
+
+
+def _on(node: str) -> Strategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)

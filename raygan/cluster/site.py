@@ -1,0 +1,72 @@
+"""The nodes that are there: those of a running cluster, or this one, as Ray sees them."""
+
+import math
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # what `ray.init` itself works a node out with
+
+from raygan.cluster.client import check_versions, connected, is_afar, there
+from raygan.cluster.connection import Connection, all_nodes, cpus_to_start, free_nodes
+from raygan.cluster.layout import Node
+from raygan.config.tree import Config
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a run of this process would be."""
+
+    name: str
+    """In a few words, for people."""
+    nodes: list[Node]
+    """With all they have."""
+    free: list[Node]
+    """The same, with what nobody holds now."""
+    home: str
+    """The node of the driver (its id)."""
+    may_grow: bool
+    """Whether more nodes may come."""
+    gpu_memory: float | None
+    """Of each GPU (bytes), where it was asked for."""
+
+
+def find(config: Config) -> Found:
+    """The cluster that a run would join, which is joined and left again; or else this machine. Starts no Ray.
+
+    Raises:
+        InputError: there is no cluster at `engine.address` (or $RAY_ADDRESS).
+    """
+    address = config.engine.address
+    if is_afar(address):
+        with connected(address):
+            check_versions()
+            ask = there(ray.remote(_nodes_of_cluster))
+            return _running(True, *ray.get(ask.remote()))
+    if ray.is_initialized() or address or os.environ.get("RAY_ADDRESS"):
+        with closing(Connection(address, cpus_to_start(config))) as connection:
+            return _running(connection.may_grow, *_nodes_of_cluster())
+    return this_machine(cpus_to_start(config))
+
+
+def _nodes_of_cluster() -> tuple[str, str, list[Node], list[Node]]:
+    """The cluster's address, the node that this process is on (by id), all nodes, and what is free of them."""
+    context: Any = ray.get_runtime_context()
+    return context.gcs_address, str(context.get_node_id()), all_nodes(), free_nodes()
+
+
+def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: list[Node]) -> Found:
+    count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+    return Found(f"{count} of the Ray at {address}", nodes, free, home, may_grow, None)
+
+
+def this_machine(cpus: float) -> Found:
+    """As the node of a Ray that is started for the run."""
+    spec = ResourceAndLabelSpec(num_cpus=math.ceil(cpus))
+    spec.resolve(is_head=True, node_ip_address="127.0.0.1")
+    nodes = [Node("here", "this machine", spec.to_resource_dict())]
+    known = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
+    return Found("this machine, with a Ray started for the run", nodes, nodes, "here", False, known)

@@ -1,1 +1,0 @@
-"""Executors, actors, the round loop, checkpoints: where the methods run."""

@@ -1,0 +1,220 @@
+"""Measuring a generator: which metrics a data set has, and on how many samples."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from raygan.components import METRICS, build
+from raygan.config.data import Gaussians
+from raygan.config.tree import Config
+from raygan.data.gaussians import centres
+from raygan.data.images import ImageSet
+from raygan.errors import InputError, RunError
+from raygan.evaluation.checks import check_inception
+from raygan.evaluation.custom_metrics import kind_of, measured_by
+from raygan.measures import RAW, of_classifier, of_inception
+from raygan.metrics.base import COMPARED, Metric, Rows
+from raygan.metrics.classifier import Yardstick, load_yardstick, scale, train_classifier
+from raygan.metrics.inception import SHA256, Inception
+from raygan.metrics.modes import mode_coverage
+from raygan.record.folder import CLASSIFIER
+from raygan.rng import Role, noise, stream
+from raygan.round.compute import torch_device
+
+REFERENCE_IMAGES = 50_000
+"""At most so many real images are compared with."""
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one looks at of samples."""
+
+    of: Rows
+    """Metrics of this kind are given it."""
+    called: Callable[[str], str]
+    """What is measured there is called."""
+
+
+_SAMPLES = _View("samples", str)
+_FEATURES = _View("features", of_classifier)
+_LOGITS = _View("logits", str)
+_INCEPTION = _View("features", of_inception)
+Seen = dict[_View, Tensor]
+"""Rows, one per sample."""
+
+
+class Evaluator:
+    """The metrics `eval.metrics` of a generator against one data set, on the same latent points each time.
+
+    Images: on features and logits of a classifier trained on the data set (if it has two classes or more), on
+    Inception's features where its weights are named, and on pixels. 2-D mixtures: mode coverage, and on coordinates.
+    """
+
+    def __init__(self, config: Config, images: ImageSet, kept: Path | None = None) -> None:
+        """Reads or trains the classifier: `eval.classifier`, or the one in the file `kept`, or the data set's own.
+
+        Raises:
+            InputError: the classifier or the Inception weights are not ones that serve, or a user's own metric cannot
+                be built.
+        """
+        self._config = config
+        self._mixture = config.data if isinstance(config.data, Gaussians) else None
+        self.yardstick = _yardstick(config, images, kept) if needs_classifier(config, images) else None
+        self._inception: Inception | None = None
+        reference = _reference(images.images)
+        self._compared = min(len(reference), config.eval.samples, COMPARED)
+        self.about: dict[str, object] = {
+            "eval_samples": config.eval.samples,
+            "eval_seed": config.seed,
+            "reference_images": len(reference),
+            "compared_images": self._compared,
+        }
+        """What a measurement depends on: sample counts, the seed of the latent points, and the hashes of networks."""
+        if self.yardstick is not None:
+            self.about |= {
+                "classifier": self.yardstick.digest,
+                "classifier_accuracy": self.yardstick.accuracy,
+                "classifier_held_out": self.yardstick.held_out,
+                "yardstick": self.yardstick.weakness(len(images)),
+            }
+        if len(images.shape) == 3 and config.eval.inception_weights is not None:
+            check_inception(config.eval.inception_weights)
+            self._inception = Inception(config.eval.inception_weights, torch_device(config.eval.gpus))
+            self.about["inception"] = SHA256[:16]
+        real = self._look(real_batches(reference))
+        if _FEATURES in real and "frechet" in config.eval.metrics:
+            self.about |= _floor(real[_FEATURES], config.eval.samples)
+        self._metrics = [(name, view, metric) for name in config.eval.metrics for view, metric in _build(name, real)]
+
+    def _look(self, batches: Iterable[Tensor]) -> Seen:
+        """What there is to compare of batches of samples."""
+        seen: dict[_View, list[Tensor]] = {_SAMPLES: []}
+        for batch in batches:
+            if len(seen[_SAMPLES]) * _BATCH < self._compared:
+                seen[_SAMPLES].append(batch.flatten(1))
+            if self.yardstick is not None:
+                features = self.yardstick.network(batch)
+                seen.setdefault(_FEATURES, []).append(features)
+                seen.setdefault(_LOGITS, []).append(self.yardstick.network.head(features))
+            if self._inception is not None:
+                seen.setdefault(_INCEPTION, []).append(self._inception(batch))
+        return {view: torch.cat(rows) for view, rows in seen.items()}
+
+    def measure(self, generator: nn.Module) -> dict[str, object]:
+        """All metrics of a generator in evaluation mode on the CPU."""
+        found: dict[str, object] = {}
+        if self._mixture is not None:
+            points = torch.cat(list(self.samples(generator))).numpy()
+            found |= asdict(mode_coverage(points, centres(self._mixture), self._mixture.std))
+        seen = self._look(self.samples(generator))
+        for name, view, metric in self._metrics:
+            found |= measured_by(name, metric, seen[view], view.called)
+        return found
+
+    def samples(self, generator: nn.Module) -> Iterator[Tensor]:
+        """Batches of `eval.samples` samples in all.
+
+        Raises:
+            RunError: one is not finite: some metrics would crash on it, others would give numbers that mean nothing.
+        """
+        config = self._config
+        for batch in sample_batches(generator, config.eval.samples, config.gan.latent, config.seed):
+            if not bool(batch.isfinite().all()):
+                raise RunError(
+                    "the generator has diverged: its samples are not finite; try a smaller generator_optimizer.lr"
+                )
+            yield batch
+
+    def features(self, batches: Iterable[Tensor]) -> Tensor:
+        """The classifier's, of batches of images in [-1, 1], (N, d); there must be one."""
+        assert self.yardstick is not None
+        return torch.cat([self.yardstick.network(batch) for batch in batches])
+
+
+def as_row(averaged: Mapping[str, object], raw: Mapping[str, object]) -> dict[str, object]:
+    """What a line of metrics.jsonl has of both generators: lists of the averaged one only."""
+    return {**averaged, **{f"{name}{RAW}": value for name, value in raw.items() if not isinstance(value, list)}}
+
+
+def needs_classifier(config: Config, images: ImageSet) -> bool:
+    """Whether anything that is measured of this data set looks at a classifier's features or logits."""
+    kinds = (kind_of(name).of for name in config.eval.metrics)
+    return len(images.shape) == 3 and len(images.classes) > 1 and any(of != "samples" for of in kinds)
+
+
+def check_classifier(config: Config, images: ImageSet) -> None:
+    """Raise InputError if `eval.classifier` names one that does not fit the data, before anything is started."""
+    if config.eval.classifier is not None and needs_classifier(config, images):
+        _yardstick(config, images, None)
+
+
+def _yardstick(config: Config, images: ImageSet, kept: Path | None) -> Yardstick:
+    named = config.eval.classifier
+    if named is None and (kept is None or not kept.is_file()):
+        return train_classifier(images.images, images.labels, len(images.classes), config.eval.classifier_epochs)
+    if named is None:
+        assert kept is not None
+        try:
+            return load_yardstick(kept)
+        except InputError as error:
+            raise InputError(f"{error}; remove it to have one trained") from error
+    path = named / CLASSIFIER if named.is_dir() else named
+    try:
+        found = load_yardstick(path)
+    except InputError as error:
+        raise InputError(f"eval.classifier: {error}; name a run folder or the {CLASSIFIER} in it") from error
+    theirs, ours = (found.network.channels, found.classes), (images.shape[0], len(images.classes))
+    if theirs != ours:
+        said = ["{} channels and {} classes".format(*one) for one in (theirs, ours)]
+        raise InputError(f"eval.classifier: {path} is of images with {said[0]}, but the data has {said[1]}")
+    return found
+
+
+def _floor(features: Tensor, samples: int) -> dict[str, object]:
+    """FD-clf of real images, which a generator as good as the data would have, and of how many.
+
+    As many as are generated in an evaluation, or half of the real ones where these are fewer, stand for the generated
+    ones; the others are compared with. `features` are in random order. Ours, after the floors that FID papers give.
+    """
+    from raygan.metrics.frechet import Frechet  # with torchmetrics, which drawing samples does without
+
+    count = min(samples, len(features) // 2)
+    if count < 2:
+        return {"fd_clf_floor": None, "floor_images": count}
+    held, rest = features[:count], features[count:]
+    return {"fd_clf_floor": Frechet(rest).measure(held)["fd"], "floor_images": count}
+
+
+def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:
+    """A metric, once for each view that it is to be given."""
+    kind = kind_of(name)
+    for view, rows in real.items():
+        if view.of == kind.of:
+            yield view, build(METRICS, name, "eval.metrics", kind, rows)
+
+
+def sample_batches(
+    generator: Callable[[Tensor], Tensor], count: int, latent: int, seed: int, role: Role = Role.EVALUATION
+) -> Iterator[Tensor]:
+    """Samples of a generator from one fixed stream of latent points."""
+    random = stream(seed, role)
+    with torch.no_grad():
+        for start in range(0, count, _BATCH):
+            yield generator(noise(random, min(_BATCH, count - start), latent, torch.device("cpu")))
+
+
+def real_batches(samples: np.ndarray) -> Iterator[Tensor]:
+    """Real samples as a generator's: images (N, C, H, W) uint8 in [-1, 1], points as they are."""
+    for start in range(0, len(samples), _BATCH):
+        batch = samples[start : start + _BATCH]
+        yield scale(batch) if batch.dtype == np.uint8 else torch.from_numpy(batch)
+
+
+def _reference(samples: np.ndarray) -> np.ndarray:
+    """Those that are compared with, in random order."""
+    return samples[stream(0, Role.EVALUATION).permutation(len(samples))[:REFERENCE_IMAGES]]

@@ -1,0 +1,119 @@
+"""What is measured once, when a run is over: its generator against each device's own shard, and how near its samples
+are to training images."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from raygan.config.tree import Config
+from raygan.data import ImageSet, split
+from raygan.errors import InputError
+from raygan.evaluation.checks import check_weights, load_again
+from raygan.evaluation.evaluator import Evaluator, as_row, real_batches, sample_batches
+from raygan.gan.batches import to_bytes
+from raygan.metrics.frechet import Frechet
+from raygan.metrics.nearest import nearest_images
+from raygan.record.folder import Row, RunFolder
+from raygan.record.generator_file import load_generator
+from raygan.report.grid import image_grid
+from raygan.rng import Role
+from raygan.round.compute import threads
+from raygan.round.simulation import as_played
+
+DEVICES = 100
+"""At most so many devices are measured against."""
+_NEIGHBOURS = 3
+
+
+def by_device(
+    config: Config, images: ImageSet, evaluator: Evaluator, generator: nn.Module, pooled: Mapping[str, object]
+) -> dict[str, object]:
+    """FD-clf against the shard of each of the first devices, the mean of these, and that against all shards together.
+
+    They may disagree: a generator that has learned all classes is far from a shard of two. Small shards are far from
+    everything: compare devices whose shards are alike. `config` is as played; nothing where FD-clf is not measured.
+    """
+    if "fd_clf" not in pooled or config.devices == 1:
+        return {}
+    shards = split(images.labels, config.devices, config.data.partition, config.seed)
+    generated = evaluator.features(evaluator.samples(generator))
+    found = [
+        _distance(evaluator, images.images[shards[device]], generated) for device in range(min(len(shards), DEVICES))
+    ]
+    known = [distance for distance in found if distance is not None]
+    mean = sum(known) / len(known) if known else None
+    return {"devices": {"fd_clf": found, "mean_fd_clf": mean, "pooled_fd_clf": pooled["fd_clf"]}}
+
+
+def _distance(evaluator: Evaluator, shard: np.ndarray, generated: Tensor) -> float | None:
+    """FD-clf against a shard; None if that has too few samples for a covariance."""
+    return Frechet(evaluator.features(real_batches(shard))).measure(generated)["fd"] if len(shard) > 1 else None
+
+
+def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[dict[str, object], Image.Image | None]:
+    """How near `eval.nearest` samples are to training images, and a picture: a row each, its nearest ones beside it."""
+    count = config.eval.nearest
+    if len(images.shape) != 3 or len(images) <= _NEIGHBOURS or count == 0:
+        return {}, None
+    samples = torch.cat(list(sample_batches(generator, count, config.gan.latent, config.seed, Role.SAMPLES)))
+    found = nearest_images(samples, images.images, _NEIGHBOURS)
+    rows = np.concatenate([to_bytes(samples)[:, None], images.images[found.indices]], axis=1)
+    facts = {
+        "samples": count,
+        "neighbours": _NEIGHBOURS,
+        "distances": [float(distance) for distance in found.distances],
+        "real_median": found.real_median,
+        "ratio_median": float(np.median(found.distances)) / found.real_median if found.real_median else None,
+    }
+    return {"nearest": facts}, image_grid(rows.reshape(-1, *images.shape), columns=1 + _NEIGHBOURS)
+
+
+def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any]:
+    """Measure the generator in a run folder as `config.eval` says; what is in evaluation.json.
+
+    Raises:
+        InputError: the run has no generator yet, or one of another config, or the data is not there or another.
+    """
+    check_weights(config)
+    path = RunFolder(folder).generator
+    trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
+    config = as_played(config)
+    images = load_again(config)
+    if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
+        raise InputError(
+            f"{folder}: the data is not what the run was trained on (its hash was {digest}, now it is "
+            f"{images.digest}); put it back, or name the place where it is: data.root=PLACE"
+        )
+    if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
+        raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
+    with threads(1):
+        evaluator = Evaluator(config, images, RunFolder(folder).classifier)
+        measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}
+        averaged = trained["ema"].network.module
+        devices = by_device(config, images, evaluator, averaged, measured["ema"])
+        nearest, _ = memorised(config, images, averaged)
+    return {"round": trained["ema"].round, **measured, **devices, **nearest, **evaluator.about}
+
+
+def measured_with(classifier: Path, folders: Sequence[Path]) -> list[Row]:
+    """The rows that evaluations of the last generators in these run folders give, all with one classifier.
+
+    With as many samples as the first run was measured with, each against its own data.
+
+    Raises:
+        InputError: as `evaluate_run`; a network of one's own is measured by `raygan evaluate` alone.
+    """
+    samples = RunFolder(folders[0]).read_config().eval.samples
+    rows: list[Row] = []
+    for folder in folders:
+        words = [f"eval.classifier={json.dumps(str(classifier.resolve()))}", f"eval.samples={samples}"]
+        found = evaluate_run(RunFolder(folder).read_config(words), folder, None)
+        averaged, raw = found.pop("ema"), found.pop("raw")
+        rows.append(as_row(averaged, raw) | {key: found[key] for key in found.keys() - {"devices", "nearest", "round"}})
+    return rows

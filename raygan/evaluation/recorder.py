@@ -1,0 +1,124 @@
+"""The recorder: measures, draws and saves, on the machine the run was started on, beside the training."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from raygan.config.tree import Config
+from raygan.data.images import ImageSet
+from raygan.evaluation.drawing import draw
+from raygan.evaluation.evaluator import Evaluator, as_row, sample_batches
+from raygan.evaluation.final import by_device, memorised
+from raygan.gan.flat import FlatModule
+from raygan.gan.networks import build_generator
+from raygan.methods.base import State
+from raygan.metrics.classifier import save_yardstick
+from raygan.record.checkpoint import Snapshot, load_newest, remove_old, save_snapshot
+from raygan.record.folder import FlatConfig, RunFolder
+from raygan.record.generator_file import save_generator
+from raygan.report.grid import save_picture
+from raygan.report.tensorboard import TensorBoardMirror
+from raygan.rng import Role
+from raygan.round.compute import threads
+
+
+class Recorder:
+    """Writes a run's pictures, checkpoints and generator, and measures it.
+
+    It sees the real data as the simulator's instrument, not as a party of the simulated system.
+    """
+
+    def __init__(self, config: Config, settings: FlatConfig, root: Path, images: ImageSet, first_round: int) -> None:
+        self._config = config
+        self._folder = RunFolder(root)
+        self._settings = settings
+        self._images = images
+        self._saved = max(first_round - 1, 0)
+        self._measured: tuple[int, dict[str, dict[str, object]]] = (-1, {})  # the last time: the round, and what
+        self._tensorboard = TensorBoardMirror(root, first_round)
+
+    def evaluate(self, round: int, generators: State) -> dict[str, object]:
+        """Metrics of the averaged generator, those of the raw one with `_raw` behind, and the sample grid."""
+        with threads(1):
+            measured = self._measure(generators)
+            self._measured = round, measured
+            network = self._network()
+            network.load(generators["ema"])
+            self._draw(round, network)
+        self._tensorboard.update()
+        return as_row(measured["ema"], measured["raw"]) | self._evaluator.about
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        """The classifier stays with the run, also where it is measured again or goes on: on any machine."""
+        evaluator = Evaluator(self._config, self._images, self._folder.classifier)
+        if evaluator.yardstick is not None:
+            save_yardstick(evaluator.yardstick, self._folder.classifier)
+        return evaluator
+
+    def _network(self) -> FlatModule:
+        network = FlatModule(build_generator(self._config.gan, self._images.shape), torch.device("cpu"))
+        network.module.eval().requires_grad_(False)
+        return network
+
+    def _measure(self, generators: State) -> dict[str, dict[str, object]]:
+        """Metrics of the averaged and of the raw generator."""
+        network, found = self._network(), {}
+        for weights in ("ema", "raw"):
+            network.load(generators[weights])
+            found[weights] = self._evaluator.measure(network.module)
+        return found
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Write a checkpoint."""
+        save_snapshot(self._folder.checkpoints, replace(snapshot, settings=self._settings))
+        self._saved = snapshot.round
+        self._remove_old()
+
+    def saved_states(self, devices: Iterable[int]) -> dict[int, State]:
+        """What those of these devices that had taken part remembered at the newest whole checkpoint, if there is one.
+
+        One of a later round, left by a try that went on differently before it was resumed, is not of this one.
+        """
+        snapshot, _ = load_newest(self._folder.checkpoints, self._saved)
+        return snapshot.of(devices) if snapshot is not None else {}
+
+    def export(self, round: int, generators: State) -> None:
+        """Write evaluation.json after a round that is to be measured, then generator.safetensors: it ends a run.
+
+        Who presses Ctrl-C between two evaluations does not want to wait for one.
+        """
+        self._tensorboard.update()
+        self._tensorboard.close()  # this process may be killed as soon as the last file is there
+        self._remove_old()
+        if self._config.is_measured(round):
+            self._conclude(round, generators)
+        save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
+
+    def close(self) -> None:
+        """End what goes on beside this one."""
+        self._tensorboard.close()
+
+    def _conclude(self, round: int, generators: State) -> None:
+        """Write evaluation.json, and the picture of the nearest training images."""
+        with threads(1):
+            measured = self._measured[1] if self._measured[0] == round else self._measure(generators)
+            network = self._network()
+            network.load(generators["ema"])
+            devices = by_device(self._config, self._images, self._evaluator, network.module, measured["ema"])
+            nearest, picture = memorised(self._config, self._images, network.module)
+        if picture is not None:
+            save_picture(picture, self._folder.nearest)
+        self._folder.write_evaluation({"round": round, **measured, **devices, **nearest, **self._evaluator.about})
+
+    def _remove_old(self) -> None:
+        remove_old(self._folder.checkpoints, self._config.checkpoint.keep, self._folder.last_round())
+
+    def _draw(self, round: int, network: FlatModule) -> None:
+        config, rows = self._config, self._config.eval.grid
+        count = 1000 if len(self._images.shape) == 1 else rows * rows
+        batches = sample_batches(network.module, count, config.gan.latent, config.seed, Role.SAMPLES)
+        save_picture(draw(torch.cat(list(batches)), rows), self._folder.picture(round))

@@ -1,0 +1,67 @@
+"""A trained generator to use elsewhere: a module that needs nothing but torch and raygan."""
+
+from pathlib import Path
+from typing import get_args
+
+import torch
+from torch import Tensor, nn
+
+from raygan.errors import InputError
+from raygan.evaluation.evaluator import sample_batches
+from raygan.record.generator_file import Weights, load_generator
+from raygan.record.storage import opened
+from raygan.rng import Role
+
+_FILE = "generator.safetensors"
+
+
+class TrainedGenerator(nn.Module):
+    """Latent points (N, latent) to images (N, C, H, W) in [-1, 1], or to points (N, 2); in evaluation mode."""
+
+    def __init__(self, network: nn.Module, latent: int, shape: tuple[int, ...], round: int) -> None:
+        super().__init__()
+        self.network = network
+        self.latent = latent
+        self.shape = shape
+        """Of one sample."""
+        self.round = round
+        """After which it was saved."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """One sample per latent point; those are standard normal."""
+        samples: Tensor = self.network(latents)
+        return samples
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """`count` samples, on the CPU; the same seed gives the same latent points on every machine.
+
+        Raises:
+            InputError: `count` is below 1.
+        """
+        if count < 1:
+            raise InputError(f"count: {count} samples were asked for; 1 is the least")
+        device = next(self.parameters()).device
+
+        def here(latents: Tensor) -> Tensor:
+            samples: Tensor = self(latents.to(device))
+            return samples.cpu()
+
+        return torch.cat(list(sample_batches(here, count, self.latent, seed, Role.SAMPLES)))
+
+
+def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
+    """The generator in a generator.safetensors, or in a run folder at a path or a URI.
+
+    It is on the CPU, its parameters without gradients. No code is imported that the file alone names: a network of your
+    own must be named again, as `generator="mypackage.nets:Generator"`.
+
+    Raises:
+        InputError: not there, not such a file, or a network that is neither raygan's nor `generator`.
+    """
+    if weights not in get_args(Weights):
+        raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}")
+    with opened(path, _FILE) as place:
+        if not place.exists():
+            raise InputError(f"{place}: not there; a run folder with a {_FILE}, or such a file, is needed")
+        trained = load_generator(place / _FILE if place.is_dir() else place, weights, generator)
+    return TrainedGenerator(trained.network.module, trained.gan.latent, trained.shape, trained.round).eval()

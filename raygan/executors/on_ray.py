@@ -1,0 +1,331 @@
+"""The Ray executor: an actor per device (or per few), a server actor, a recorder beside the driver.
+
+Per round the driver submits one call per host and one to the server, passes references on, and fetches
+scalars. The server's call is queued with the references of that round's updates and returns what goes down
+next, so rounds chain on the cluster without the driver in between.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import ray
+
+from raygan.cluster.connection import Connection
+from raygan.cluster.ending import ANSWER_S, end_process
+from raygan.cluster.placement import Strategy, placing_of
+from raygan.cluster.resources import Resources, needs_of
+from raygan.cluster.routing import by_host, senders
+from raygan.cluster.waiting import Patience
+from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.executors.actors import ByHost, HostActor, RecorderActor, ServerActor
+from raygan.executors.interface import PATIENCE, Executor, Played, Setup, played
+from raygan.executors.results import LOOK_S, Fetcher, RayPending
+from raygan.executors.vigil import Someone, Vigil
+from raygan.record.checkpoint import Snapshot
+from raygan.round.likeness import unlike_before
+from raygan.round.updates import HostReport
+from raygan.round.versions import check_versions
+from raygan.round.worker import host_role
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A round asked of a host."""
+
+    host: int
+    actor: Any
+    devices: list[int]
+    report: Any
+
+
+class RayExecutor(Executor):
+    """Plays rounds on Ray actors."""
+
+    def __init__(
+        self, setup: Setup, start: Snapshot | None, connection: Connection, patience: Patience, vigil: Vigil
+    ) -> None:
+        config = setup.config
+        self._happened = vigil.say
+        self._config = config
+        self._setup = setup
+        self._drops = config.engine.on_device_failure == "drop"
+        self._round = start.round if start is not None else 0
+        self._played: list[Any] = []
+        self._actors: list[Any] = []
+        self._began = monotonic()
+        self._places: dict[str, tuple[str, int]] = {}
+        vigil.check, vigil.end, vigil.busy = connection.check, self._end, self._is_busy
+        self._vigil = vigil
+        self._fetch = Fetcher(vigil, self._hear)
+        self._recorder_says: Any = None
+        self._adds_up = config.engine.pre_average and setup.problem.aggregator(config).adds_up
+        self._needs = needs_of(config)
+        self._connection = connection
+        try:
+            self._placing = placing_of(self._needs, config.engine, patience)
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            actors = self._start_all()
+            if "GPU" in self._needs.recorder:  # so that the facts tell which GPU it has
+                self._recorder = self._start_recorder()
+                actors.append(self._recorder)
+            self._facts = self._wait_until_ready(actors)
+            self._server_node, *self._nodes = [facts["node"] for facts in self._facts[: len(self._hosts) + 1]]
+            if "GPU" not in self._needs.recorder:  # it has more to import than the others, who would wait for the cores
+                self._recorder = self._start_recorder()
+                self._recorder_says = self._recorder.facts.remote()  # not waited for, as it is slow to start
+            if start is not None:
+                self._restore(start)
+            self._down = self._server.down.remote(self._round + 1)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_all(self) -> list[Any]:
+        """The server and the hosts."""
+        options = _actor(ServerActor).options(**_asks(self._needs.server), scheduling_strategy=self._placing.server())
+        self._server = self._own(options.remote(self._config, self._setup.problem, str(Path.cwd())), "server")
+        self._hosts = [self._start_host(host, self._placing.host(host)) for host in range(self._needs.hosts)]
+        self._lost = [0] * self._needs.hosts
+        """How often each host was lost since it was last heard of."""
+        return [self._server, *self._hosts]
+
+    def _start_recorder(self) -> Any:
+        first_round = self._round + 1 if self._round else 0
+        options = _actor(RecorderActor, concurrency_groups={"files": 1, "pulse": 1}).options(
+            **_asks(self._needs.recorder), scheduling_strategy=self._placing.recorder()
+        )
+        setup, images = self._setup, ray.put(self._setup.images)
+        actor = options.remote(self._config, setup.settings, setup.root, images, first_round, str(Path.cwd()))
+        return self._own(actor, "the recorder")
+
+    def _start_host(self, host: int, place: Strategy) -> Any:
+        devices = self._devices_of(host)
+        shards = ray.put(self._setup.shards_of(devices))
+        options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy=place)
+        actor = options.remote(self._config, self._setup.problem, shards, str(Path.cwd()))
+        return self._own(actor, host_role(devices))
+
+    def _own(self, actor: Any, role: str) -> Any:
+        self._actors.append(actor)
+        self._fetch.roles[_id(actor)] = role
+        return actor
+
+    def _devices_of(self, host: int) -> range:
+        together = self._config.engine.devices_per_actor
+        return range(host * together, min((host + 1) * together, self._config.devices))
+
+    def _wait_until_ready(self, actors: list[Any]) -> list[dict[str, object]]:
+        timeout = self._config.engine.ready_timeout_s
+        refs = [actor.facts.remote() for actor in actors]
+        late, deadline = refs, monotonic() + timeout
+        while late and (left := deadline - monotonic()) > 0:
+            _, late = ray.wait(refs, num_returns=len(refs), timeout=min(left, LOOK_S))
+            if late:
+                self._vigil.check_now_and_then()
+                self._check_nodes_of(actors)
+        if late:
+            raise InputError(
+                f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they found room, but the "
+                "machines are busy or slow; raise engine.ready_timeout_s"
+            )
+        facts: list[dict[str, object]] = self._fetch(refs)
+        check_versions(facts)
+        self._know(facts)
+        return facts
+
+    def _check_nodes_of(self, actors: list[Any]) -> None:
+        """Raise if one of them would be waited for in vain, on a node that is gone: Ray itself would wait for ever."""
+        for host in self._placing.in_vain():
+            if (actor := self._hosts[host]) in actors:
+                raise ProcessLostError(f"{self._fetch.roles[_id(actor)]}: its node is gone", _id(actor))
+
+    def _restore(self, start: Snapshot) -> None:
+        hosts = [actor.restore.remote(start.of(self._devices_of(host))) for host, actor in enumerate(self._hosts)]
+        self._fetch([self._server.restore.remote(start.server), *hosts])
+
+    def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> RayPending[Played]:
+        """Submit a round."""
+        self._round = round
+        before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
+        chosen = self._by_host(devices)
+        calls, sent, sums = [], ByHost(), []
+        for hosts in senders(chosen, self._nodes, self._server_node, self._adds_up, self._setup.problem.slots):
+            of_hosts: ByHost = {}
+            for host in hosts:
+                numbers, far = chosen[host], len(hosts) == 1 and self._nodes[host] != self._server_node
+                update, report = self._hosts[host].round.remote(round, self._down, numbers, far, *before)
+                of_hosts[tuple(numbers)] = update
+                calls.append(_Call(host, self._hosts[host], numbers, report))
+            if len(hosts) > 1:
+                sums.append(self._hosts[hosts[0]].add_up.remote(of_hosts))
+                of_hosts = {tuple(chain(*of_hosts)): sums[-1]}
+            sent |= of_hosts
+        self._down, server = self._server.round.remote(round, sent)
+        exchanged = self._exchange(partners)
+        reports = [call.report for call in calls]
+        if self._drops:
+            for ref in exchanged:  # now, so that a failure that is no loss is in no checkpoint
+                with suppress(ProcessLostError):  # a round's report tells of it; the partner keeps what it has
+                    self._fetch([ref])
+            self._played = [server]
+            return RayPending([*reports, server], lambda: self._what_is_left(calls, sums, server))
+        self._played = [server, *exchanged]
+        refs = [*reports, *self._played]
+        return RayPending(refs, lambda: self._whole(refs, sums, len(calls)))
+
+    def _whole(self, refs: list[Any], sums: list[Any], hosts: int) -> Played:
+        """What came of a round in which nobody was lost."""
+        values = self._fetch(refs, [refs[:hosts], sums, [refs[hosts]]])
+        return played(values[:hosts], values[hosts])
+
+    def _what_is_left(self, calls: list["_Call"], sums: list[Any], server: Any) -> Played:
+        """What came of a round without the hosts that were lost in it."""
+        (of_server,) = self._fetch(
+            [server], [[call.report for call in calls], sums]
+        )  # first: when the server is lost, so is the round
+        return played([self._report_of(call) for call in calls], of_server)
+
+    def _report_of(self, call: "_Call") -> HostReport:
+        """A host's report; if it was lost, what there is to say of that, and it is replaced."""
+        try:
+            report: HostReport = self._fetch([call.report])[0]
+        except ProcessLostError as error:
+            if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
+                raise
+            self._connection.check()  # nothing can be started without a head
+            if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
+                self._replace(call.host, error)
+            return HostReport(dropped=dict.fromkeys(call.devices, str(error)))
+        self._lost[call.host] = 0
+        return report
+
+    def _replace(self, host: int, error: ProcessLostError) -> None:
+        """Start a lost host again, its devices as the last checkpoint has them."""
+        self._lost[host] += 1
+        if self._lost[host] >= PATIENCE:
+            raise RunError(f"{error}; it is the third time in a row") from error
+        for last_try in (False, True):
+            try:
+                self._start_again(host)
+                return
+            except InputError as no_room:
+                raise RunError(f"{error}; it could not be started again: {no_room}") from no_room
+            except ProcessLostError as lost:  # on a node that is gone, as is known now
+                if last_try or lost.actor not in (_id(self._hosts[host]), None):
+                    raise
+
+    def _start_again(self, host: int) -> None:
+        self._actors.remove(self._hosts[host])
+        ray.kill(self._hosts[host])  # it may be only what it had made that was lost
+        self._hosts[host] = self._start_host(host, self._placing.again(host))
+        (facts,) = self._wait_until_ready([self._hosts[host]])
+        self._nodes[host] = facts["node"]
+        if unlike := unlike_before([facts], self._facts):
+            self._happened(unlike)
+        states = self._recorder.saved_states.remote(self._devices_of(host))
+        self._fetch([self._hosts[host].restore.remote(states)])
+
+    def _exchange(self, partners: Mapping[int, int]) -> list[Any]:
+        """Move states from actor to actor; the references tell when it is done."""
+        given = {
+            host: self._hosts[host].hand_over.remote(numbers)
+            for host, numbers in self._by_host(partners.values()).items()
+        }
+        done = []
+        for host, receivers in self._by_host(partners).items():
+            wanted = {receiver: partners[receiver] for receiver in receivers}
+            for giver, givers in self._by_host(wanted.values()).items():  # apart, so that one's loss is not another's
+                theirs = {receiver: number for receiver, number in wanted.items() if number in givers}
+                done.append(self._hosts[host].take_over.remote(theirs, given[giver]))
+        return done
+
+    def _by_host(self, devices: Iterable[int]) -> dict[int, list[int]]:
+        return by_host(devices, self._config.engine.devices_per_actor)
+
+    # What is asked of actors behind a round takes that round's result as an argument: if the round failed, so
+    # does the rest, and no state of a half-played round is measured or saved.
+
+    def evaluate(self) -> RayPending[dict[str, object]]:
+        """Submit a measurement."""
+        generators = self._server.generators.remote(*self._played)
+        return self._pending(self._recorder.evaluate.remote(self._round, generators), generators)
+
+    def save(self) -> RayPending[None]:
+        """Submit a checkpoint: the states go from the actors to the recorder."""
+        states: ByHost = {
+            self._devices_of(host): actor.states.remote(*self._played) for host, actor in enumerate(self._hosts)
+        }
+        server = self._server.state.remote(*self._played)
+        return self._pending(self._recorder.save.remote(self._round, server, states), server, *states.values())
+
+    def export(self) -> RayPending[None]:
+        """Submit the writing of generator.safetensors."""
+        generators = self._server.generators.remote(*self._played)
+        return self._pending(self._recorder.export.remote(self._round, generators), generators)
+
+    def _pending(self, ref: Any, *behind: Any) -> RayPending[Any]:
+        return RayPending([ref], lambda: self._fetch([ref], [behind])[0])
+
+    def facts(self) -> dict[str, object]:
+        """Where each actor is, and the cluster."""
+        return {"processes": self._facts, "cluster": ray.cluster_resources()}
+
+    def _know(self, facts: Iterable[Mapping[str, Any]]) -> None:
+        """Remember where processes are, by what they say."""
+        for one in facts:
+            actor = str(one["actor"])
+            self._places[actor] = one["node"], one["pid"]
+            where = f"process {one['pid']} on {one['address']}"
+            self._fetch.people[actor] = Someone(self._fetch.roles[actor], actor, where)
+
+    def _hear(self) -> None:
+        """Learn where the recorder is, which is slow to start and was not waited for."""
+        if self._recorder_says is not None and ray.wait([self._recorder_says], timeout=0)[0]:
+            said, self._recorder_says = self._recorder_says, None
+            with suppress(ray.exceptions.RayError):  # whoever waits for its work is told
+                self._know([ray.get(said)])
+
+    def _end(self, someone: Someone) -> bool:
+        """End a process that hangs; whether it could be."""
+        if someone.actor not in self._places:
+            return False
+        return end_process(*self._places[someone.actor])
+
+    def _is_busy(self, someone: Someone) -> bool:
+        """Whether it is still starting, or is the recorder and answers: measuring may take as long as it likes."""
+        if someone.actor not in self._places:
+            return monotonic() - self._began < self._config.engine.ready_timeout_s
+        if someone.actor != _id(self._recorder):
+            return False
+        return bool(ray.wait([self._recorder.is_there.remote()], timeout=ANSWER_S)[0])
+
+    def close(self) -> None:
+        """End our actors, and the connection."""
+        if self._connection.is_alive():
+            for actor in self._actors:
+                ray.kill(actor)
+            if not self._connection.ends_ray():  # which may hang, so that it is asked for nothing it does anyway
+                self._placing.close()
+        self._connection.close()
+
+
+def _actor(plain: type, **options: Any) -> Any:
+    with_options: Any = ray.remote
+    return with_options(**options)(plain) if options else with_options(plain)
+
+
+def _id(actor: Any) -> str:
+    """As Ray's errors name it."""
+    return str(actor._actor_id.hex())
+
+
+def _asks(resources: Resources) -> dict[str, float]:
+    return {"num_cpus": resources["CPU"], "num_gpus": resources.get("GPU", 0.0)}

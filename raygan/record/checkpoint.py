@@ -1,0 +1,151 @@
+"""The full state of a run, whole or absent: safetensors and JSON, written aside, flushed, renamed."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from raygan.files import load_json, save_arrays
+from raygan.methods.base import State
+from raygan.record.folder import FlatConfig
+
+_FORMAT = 3
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state after `round`: the server's, and that of every device that has something to remember."""
+
+    round: int
+    server: State
+    devices: dict[int, State]
+    settings: FlatConfig = field(default_factory=dict)
+    """What of the config the numbers depend on."""
+
+    def of(self, devices: Iterable[int]) -> dict[int, State]:
+        """The states of these devices, as far as they have any."""
+        return {device: self.devices[device] for device in devices if device in self.devices}
+
+
+def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
+    """Write `folder`/round_NNNNNN, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or not writable; what was there before is as it was.
+    """
+    final = folder / f"round_{snapshot.round:06d}"
+    folder.mkdir(exist_ok=True)
+    for leftover in folder.glob(".round_*"):  # of a process killed while it wrote
+        shutil.rmtree(leftover)
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=folder))
+    try:
+        tensors = {
+            f"{number}/{name}": array for number, state in snapshot.devices.items() for name, array in state.items()
+        }
+        save_arrays(snapshot.server, aside / "server.safetensors")
+        save_arrays(tensors, aside / "devices.safetensors")
+        sums = {path.name: _checksum(path) for path in sorted(aside.iterdir())}
+        manifest = {"format": _FORMAT, "round": snapshot.round, "settings": snapshot.settings, "checksums": sums}
+        manifest["own_checksum"] = _own_checksum(manifest)
+        (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        for path in [*aside.iterdir(), aside]:
+            _flush(path)
+        if final.exists():
+            shutil.rmtree(final)
+        aside.chmod(0o755)  # mkdtemp makes it private
+        aside.rename(final)
+        _flush(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_old(folder: Path, keep: int, recorded: int) -> None:
+    """Keep the newest `keep` checkpoints not ahead of round `recorded`, and all that are ahead of it.
+
+    `recorded` is the last round that metrics.jsonl has a line of, which may wait for an evaluation: a run can go on
+    without a gap only from a checkpoint that is not ahead of it.
+    """
+    behind = [path for path in _newest_first(folder) if _round_of(path) <= recorded]
+    for path in behind[keep:]:
+        shutil.rmtree(path)
+
+
+def remove_later(folder: Path, round: int) -> None:
+    """Remove the checkpoints behind `round`: the rounds that are played anew may have other numbers."""
+    for path in _newest_first(folder):
+        if _round_of(path) > round:
+            shutil.rmtree(path)
+
+
+def newest(folder: Path, recorded: int) -> Path | None:
+    """The folder of the newest checkpoint, whole or not, that is not ahead of round `recorded`."""
+    return next((path for path in _newest_first(folder) if _round_of(path) <= recorded), None)
+
+
+def load_newest(folder: Path, recorded: int) -> tuple[Snapshot | None, list[str]]:
+    """The newest whole checkpoint below `folder` not ahead of round `recorded`, or None.
+
+    Also a line for each newer one that was passed over.
+    """
+    passed_over: list[str] = []
+    for path in _newest_first(folder):
+        if _round_of(path) > recorded:
+            passed_over.append(f"{path}: passed over, as metrics.jsonl ends before it (round {recorded})")
+            continue
+        try:
+            return _load(path), passed_over
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            passed_over.append(f"{path}: damaged, passed over ({error})")
+    return None, passed_over
+
+
+def _load(path: Path) -> Snapshot:
+    manifest = load_json((path / "manifest.json").read_bytes())
+    if manifest["format"] != _FORMAT:
+        raise ValueError(f"format {manifest['format']}, this raygan reads {_FORMAT}")
+    if _own_checksum(manifest) != manifest["own_checksum"]:
+        raise ValueError("manifest.json does not match its own checksum")
+    if manifest["round"] != _round_of(path):
+        raise ValueError(f"it holds round {manifest['round']}")
+    for name in ("server.safetensors", "devices.safetensors"):
+        if _checksum(path / name) != manifest["checksums"][name]:
+            raise ValueError(f"{name} does not match its checksum")
+    devices: dict[int, State] = {}
+    for key, array in load_file(path / "devices.safetensors").items():
+        number, _, name = key.partition("/")
+        devices.setdefault(int(number), {})[name] = array
+    return Snapshot(manifest["round"], load_file(path / "server.safetensors"), devices, manifest["settings"])
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    found = [path for path in folder.glob("round_*") if path.is_dir() and path.name[6:].isdecimal()]
+    return sorted(found, key=_round_of, reverse=True)
+
+
+def _round_of(path: Path) -> int:
+    return int(path.name.removeprefix("round_"))
+
+
+def _own_checksum(manifest: Mapping[str, object]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "own_checksum"}
+    return hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

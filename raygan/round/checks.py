@@ -1,0 +1,71 @@
+"""What a method's own code returns, checked, and what it raises, told with the place in the run."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from raygan.components import METHODS, resolve
+from raygan.config.tree import Config
+from raygan.errors import InputError, RunError, place_of
+from raygan.methods.base import Method, Metrics, State, Update
+
+
+def method_of(config: Config) -> Method:
+    """The config's method.
+
+    Raises:
+        InputError: an import path that does not lead to a `Method`.
+    """
+    method = resolve(METHODS, config.method, "method")
+    if not isinstance(method, Method):
+        raise InputError(f"method: {config.method} is a {type(method).__name__}, but a raygan Method is needed")
+    return method
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Say of an exception where in the run it came up."""
+    try:
+        yield
+    except (InputError, RunError):
+        raise
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"{where}: the memory of the GPU that this process may take is used up; raise engine.gpus_per_device (of "
+            f"the server: engine.server_gpus), or lower batch_size ({str(error).partition('. ')[0]})"
+        ) from error
+    except Exception as error:
+        raise RunError(f"{where}: {type(error).__name__}: {error} ({place_of(error)})") from error
+
+
+def checked_answer(answer: object, method: str) -> tuple[Update, State]:
+    """What a device's side returned, if it is an update and a state.
+
+    Raises:
+        RunError: something else; says what is needed.
+    """
+    if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Update)):
+        made = [type(one).__name__ for one in (answer if isinstance(answer, tuple) else [answer])]
+        raise RunError(f"method: {method} answered with {', '.join(made)}; an Update and a State are needed")
+    update, state = answer
+    update = replace(update, metrics=check_scalars(update.metrics, method))
+    if not (isinstance(state, dict) and all(isinstance(array, np.ndarray) for array in state.values())):
+        raise RunError(f"method: {method} keeps {state!r:.80}; a State, numpy arrays by name, is needed")
+    return update, state
+
+
+def check_scalars(metrics: object, method: str) -> Metrics:
+    """What a method measured, if it is numbers by name, as floats.
+
+    Raises:
+        RunError: something else.
+    """
+    if not (isinstance(metrics, Mapping) and all(isinstance(name, str) for name in metrics)):
+        raise RunError(f"method: {method} measured {metrics!r:.80}; numbers by name are needed")
+    for name, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+            raise RunError(f"method: {method} measured {name}={value!r:.80}; a number is needed")
+    return {name: float(value) for name, value in metrics.items()}

@@ -1,0 +1,107 @@
+"""Operations of a method's own code, counted by running it once: matrix products and convolutions."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from raygan.config.tree import Config
+from raygan.data import ImageSet
+from raygan.methods.base import DeviceSide, Shard
+from raygan.round.checks import checked_answer, method_of
+
+
+class FlopCounter(TorchDispatchMode):
+    """Adds up the FLOPs of what runs inside, by torch's formulas, but for the backward pass of convolutions.
+
+    torch 2.15 counts that of a grouped convolution (1 + groups) / 2 times (findings/). torch's FlopCounterMode also
+    tracks modules, which fails on gradients with respect to a module's input.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch asks; True would import its compiler, which takes two seconds, to keep it away from what is below."""
+        return False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run and count one operation."""
+        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket is torch.ops.aten.convolution_backward:
+            self.flops += _convolution_backward(*args, **(kwargs or {}))
+        elif (formula := flop_registry.get(func.overloadpacket)) is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def _convolution_backward(
+    gradient: Tensor, given: Tensor, weight: Tensor, *settings: Any, output_mask: Sequence[bool] | None = None
+) -> int:
+    """As many FLOPs as forward for each of the gradients that is wanted: of the input and of the weight.
+
+    Forward, every value of the smaller side in space meets the kernel of its group: of the output in a convolution, of
+    the input in a transposed one. `weight` is (out, in / groups, ...) or transposed (in, out / groups, ...).
+    """
+    transposed, wanted = bool(settings[4]), settings[7] if output_mask is None else output_mask
+    places = (given if transposed else gradient).shape
+    forward = 2 * places[0] * math.prod(places[2:]) * math.prod(weight.shape)
+    return forward * (bool(wanted[0]) + bool(wanted[1]))
+
+
+class DeviceWork:
+    """FLOPs of one device's update, by the samples that a batch has."""
+
+    def __init__(self, config: Config, down: np.ndarray, images: ImageSet) -> None:
+        self._config = config
+        self._down = down
+        self._images = images
+        self.vector = np.empty(0, np.float32)
+        """What the last update that was tried sends up."""
+
+    def by_size(self, sizes: Sequence[int]) -> list[int]:
+        """Of batches of these sizes, in ascending order.
+
+        Most methods' work is a line over sizes, and over steps, which is tried with the smallest size.
+        """
+        steps = self._config.device_steps
+        from_two = steps > 3 and self._from_two(steps, sizes[0]) == self._counted(steps, sizes[0])
+        return along_a_line(sizes, lambda size: (self._from_two if from_two else self._counted)(steps, size))
+
+    def _from_two(self, steps: int, size: int) -> int:
+        one, two = (self._counted(few, size) for few in (1, 2))
+        return one + (steps - 1) * (two - one)
+
+    def _counted(self, steps: int, size: int) -> int:
+        with FlopCounter() as counter:
+            answer = self._side(steps).update(Shard(0, self._images.images[:size]), 1, self._down, {})
+        update, _ = checked_answer(answer, self._config.method)
+        self.vector = update.vector
+        return int(counter.flops)
+
+    def _side(self, steps: int) -> DeviceSide:
+        config = self._config.model_copy(update={"device_steps": steps})
+        return method_of(config).device(config, self._images.shape, torch.device("cpu"))
+
+
+def along_a_line(places: Sequence[int], count: Callable[[int], int]) -> list[int]:
+    """What `count` gives at all of `places`, in ascending order.
+
+    Of many it is asked at both ends and in the middle; only if these three are not on a line of whole numbers, at all.
+    """
+    if len(places) <= 3:
+        return [count(place) for place in places]
+    first, middle, last = places[0], places[len(places) // 2], places[-1]
+    start, width = count(first), last - first
+    rise = count(last) - start
+    on_it = [divmod(rise * (place - first), width) for place in places]
+    if any(rest for _, rest in on_it) or count(middle) != start + on_it[len(places) // 2][0]:
+        return [count(place) for place in places]
+    return [start + step for step, _ in on_it]

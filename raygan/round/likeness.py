@@ -1,0 +1,132 @@
+"""Whether processes compute the same bits: each plays one small fixed step of the run's networks and tells its hash.
+
+The bits follow whatever the libraries below make of a machine (oneDNN's and MKL's instruction sets, versions, kinds of
+GPUs), of which no name tells all. The step tells, whatever the cause.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+
+from raygan.config.tree import Config
+from raygan.gan.networks import build_networks
+from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.steps import discriminator_step, generate, generator_step
+from raygan.rng import Role, noise, stream, torch_seeded
+from raygan.round.compute import threads
+
+Facts = Mapping[str, object]
+"""Of a process: `role`, where it is, and its `steps`."""
+
+_BATCH = 8
+_NAMED = 3  # processes that a line names
+
+
+def device_steps(config: Config, shape: tuple[int, ...], device: torch.device) -> dict[str, str]:
+    """What a process with devices computes: the step's hash, by the threads and the kind of device asked for."""
+    return _step(config, shape, device, *_devices_ask(config))
+
+
+def server_steps(config: Config, shape: tuple[int, ...], device: torch.device) -> dict[str, str]:
+    """The server's, likewise."""
+    return _step(config, shape, device, *_server_asks(config))
+
+
+def all_steps(
+    config: Config, shape: tuple[int, ...], devices_on: torch.device, server_on: torch.device
+) -> dict[str, str]:
+    """Those of a process that has the devices and the server."""
+    steps = device_steps(config, shape, devices_on)
+    if _server_asks(config) == _devices_ask(config):
+        return steps
+    return steps | server_steps(config, shape, server_on)
+
+
+def _devices_ask(config: Config) -> tuple[int, str]:
+    return config.engine.threads_per_device, "GPU" if config.engine.gpus_per_device else "CPU"
+
+
+def _server_asks(config: Config) -> tuple[int, str]:
+    return config.engine.server_threads, "GPU" if config.engine.server_gpus else "CPU"
+
+
+def _step(config: Config, shape: tuple[int, ...], device: torch.device, count: int, kind: str) -> dict[str, str]:
+    return {f"{kind}, threads: {count}": f"{device.type}:{step_digest(config, shape, device, count)}"}
+
+
+def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, count: int) -> str:
+    """The hash (16 hexadecimal digits) of both networks after a step of each from their initial weights.
+
+    The step is of 8 samples, or of as many as the server generates where a network is not raygan's own: what others
+    take is known only of that size. All random numbers come from streams of its own.
+    """
+    own = ":" in config.gan.generator + config.gan.discriminator
+    size = config.generator_batch_size if own else min(_BATCH, config.generator_batch_size)
+    random = stream(config.seed, Role.LIKENESS)
+    with threads(count), torch_seeded(config.seed, Role.LIKENESS):
+        networks = build_networks(config, shape, device)
+        real = torch.from_numpy(random.uniform(-1, 1, (size, *shape)).astype(np.float32)).to(device)
+        z = noise(random, size, config.gan.latent, device)
+        mix = torch.from_numpy(random.random(size, np.float32)).to(device) if networks.loss.gradient_penalty else None
+        optimizers = (
+            FlatOptimizer(config.device_optimizer, networks.discriminator),
+            FlatOptimizer(config.generator_optimizer, networks.generator),
+        )
+        discriminator_step(networks, optimizers[0], 1, real, generate(networks, z), mix)
+        generator_step(networks, optimizers[1], 1, z)
+        found = hashlib.blake2b(digest_size=8)
+        for network in (networks.discriminator, networks.generator):
+            found.update(network.dump().tobytes())
+            found.update(network.gradient.cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def unlike_each_other(processes: Iterable[Facts]) -> str | None:
+    """What to say if processes that are asked the same compute other bits: who is unlike whom."""
+    for group in _by_asked(processes).values():
+        if len(group) > 1:
+            most = max(group, key=lambda digest: len(group[digest]))  # of equally many the first, which has the server
+            others = [process for digest, found in group.items() if digest != most for process in found]
+            return (
+                f"{_who(others)} computed other bits of one and the same step of this run's networks than "
+                f"{_who(group[most])}: the last bits of the numbers depend on which process is where"
+            )
+    return None
+
+
+def unlike_before(processes: Iterable[Facts], before: Iterable[Facts]) -> str | None:
+    """What to say if a run goes on with processes that compute other bits than all that it had `before`."""
+    then = _by_asked(before)
+    for asked, group in _by_asked(processes).items():
+        others = [
+            process for digest, found in group.items() if digest not in then.get(asked, group) for process in found
+        ]
+        if others:
+            (one, *_) = then[asked].values()
+            return (
+                f"{_who(others)} computed other bits of one and the same step of this run's networks than {_who(one)} "
+                "had before: from here on the last bits of the numbers are others than without the change"
+            )
+    return None
+
+
+def _by_asked(processes: Iterable[Facts]) -> dict[str, dict[str, list[Facts]]]:
+    """Processes by what they were asked for, and then by the hash of their step."""
+    groups: dict[str, dict[str, list[Facts]]] = {}
+    for process in processes:
+        steps = process.get("steps")
+        for asked, digest in steps.items() if isinstance(steps, Mapping) else ():
+            groups.setdefault(asked, {}).setdefault(digest, []).append(process)
+    return groups
+
+
+def _who(processes: list[Facts]) -> str:
+    """A few processes by role, place, and what ATen says of the processor."""
+    named = [
+        f"{one['role']} on {one.get('address', one.get('node'))} ({one.get('instructions', 'unknown processor')})"
+        for one in processes
+    ]
+    more = len(named) - _NAMED
+    return ", ".join(named[:_NAMED]) + (f" and {more} more" if more > 0 else "")

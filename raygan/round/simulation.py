@@ -1,0 +1,95 @@
+"""From a config to the simulated clock: the method's own work counted, its traffic and exchanges asked for."""
+
+import traceback
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from raygan.channel.clock import Clock, Work
+from raygan.config.aggregation import Plain
+from raygan.config.data import Iid
+from raygan.config.simulation import All, Compute, NoChannel
+from raygan.config.tree import Config
+from raygan.data import ImageSet, Shards
+from raygan.errors import InputError, RunError
+from raygan.methods.base import Mean, ServerSide
+from raygan.round.checks import method_of
+from raygan.round.compute import threads
+from raygan.round.flops import DeviceWork, FlopCounter
+from raygan.round.updates import Problem
+
+
+def as_played(config: Config) -> Config:
+    """The config as the engine plays it: a pooled method is a run of one device, at the server, without links."""
+    if not method_of(config).pooled:
+        return config
+    server = config.compute.server_flops
+    return config.model_copy(
+        update={
+            "devices": 1,
+            "aggregation": Plain(),
+            "data": config.data.model_copy(update={"partition": Iid()}),
+            "channel": NoChannel(bits_per_parameter=config.channel.bits_per_parameter),
+            "compute": Compute(device_flops=(server,), server_flops=server),
+            "selection": All(),
+        }
+    )
+
+
+def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
+    """What every party must know, and the clock of a run, after its first round has been tried.
+
+    Raises:
+        InputError: a component of one's own cannot be built, or fails in the first round.
+    """
+    try:
+        return _try_out(config, images, shards)
+    except InputError:
+        raise
+    except RunError as error:
+        raise InputError(str(error)) from error
+    except Exception as error:  # whatever a user's own component raises
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"the first round fails before anything is started: {type(error).__name__}: {error} "
+            f"({where.filename}, line {where.lineno})"
+        ) from error
+
+
+def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
+    method = method_of(config)
+    with threads(config.engine.server_threads):
+        server = method.server(config, images.shape, torch.device("cpu"))
+    problem = Problem(images.shape, len(images), server.update_size, server.slots)
+    problem.aggregator(config)  # shows whether it can be built
+    exchange = method.exchange
+
+    def partners(round: int, devices: list[int]) -> Mapping[int, int]:
+        return exchange.partners(config, len(images), round, devices) if exchange else {}
+
+    clock = Clock(config, server.traffic(), count_work(config, server, images, shards), partners)
+    clock.round(1)  # likewise
+    return problem, clock.fresh()
+
+
+def count_work(config: Config, server: ServerSide, images: ImageSet, shards: Shards) -> Work:
+    """Count a device's update for every size of batch, and the server's parts, by playing them: `server` is used up."""
+    sizes, size_of = np.unique(np.minimum(config.batch_size, shards.sizes), return_inverse=True)
+    updates = DeviceWork(config, server.down(1), images)
+    with threads(config.engine.server_threads):
+        counted = np.array(updates.by_size(sizes.tolist()), float)
+        with FlopCounter() as meanwhile:
+            server.meanwhile(1)
+        finished = []
+        for slots in sorted({1, server.slots}):  # in between each slot adds the same
+            with FlopCounter() as finish:
+                server.finish(1, {slot: Mean(updates.vector, 1) for slot in range(slots)})
+            finished.append(float(finish.flops))
+    return Work(
+        device=counted[size_of],
+        meanwhile=float(meanwhile.flops),
+        finish=finished[0],
+        finish_slot=(finished[-1] - finished[0]) / max(1, server.slots - 1),
+        slots=server.slots,
+    )

@@ -1,0 +1,114 @@
+"""What a run came to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from signal import Signals
+from typing import TYPE_CHECKING, Any
+
+from raygan.record.folder import Row, RunFolder
+from raygan.record.storage import store_at
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+    from raygan.evaluation.trained import TrainedGenerator
+    from raygan.record.generator_file import Weights
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    out: Path
+    """The run folder; of a run at a URI, the copy on this machine."""
+    round: int
+    """The last round played."""
+    stopped_by: Signals | None
+    """The signal that asked for the end, if one did: after the last round, too, when there was nothing to cut short."""
+    uri: str | None = None
+    """Where the run folder is kept, if not on this machine."""
+    complete: bool = True
+    """Whether all rounds of the config are played."""
+
+    @property
+    def generator(self) -> Path:
+        """The trained generator's file."""
+        return RunFolder(self.out).generator
+
+    @property
+    def rows(self) -> list[Row]:
+        """The lines of metrics.jsonl."""
+        return RunFolder(self.out).rows()
+
+    @property
+    def metrics(self) -> "pd.DataFrame":
+        """The lines of metrics.jsonl as a table, a row per round; what was not measured in a round is NaN."""
+        import pandas as pd
+
+        rows = self.rows
+        return pd.DataFrame(rows, index=pd.Index([row["round"] for row in rows], name="round")).drop(
+            columns="round", errors="ignore"
+        )
+
+    @property
+    def evaluations(self) -> list[Row]:
+        """The lines of the rounds that were evaluated, round 0 first."""
+        return [row for row in self.rows if "eval_samples" in row]
+
+    @property
+    def picture(self) -> Path | None:
+        """The newest sample grid."""
+        return RunFolder(self.out).newest_picture
+
+    def load_generator(self, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
+        """The trained generator, as a module; see `raygan.load_generator`."""
+        from raygan.evaluation.trained import load
+
+        return load(self.generator, weights, generator)
+
+    def samples(self, count: int, seed: int | None = None, generator: str | None = None) -> Any:
+        """Samples of the averaged generator as a numpy array.
+
+        Images (count, H, W) or (count, H, W, 3) uint8, points (count, 2) float32. Without a seed they are those of the
+        run's sample grids. `generator` names a network of your own again.
+        """
+        from raygan.gan.batches import to_bytes
+
+        drawn = self._draw(count, seed, generator)
+        if drawn.dim() == 2:
+            return drawn.numpy()
+        pixels = to_bytes(drawn).transpose(0, 2, 3, 1)
+        return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+    def grid(self, count: int = 64, seed: int | None = None, generator: str | None = None) -> "Image":
+        """A picture of `samples`, which a notebook shows."""
+        import math
+
+        from raygan.evaluation.drawing import draw
+
+        return draw(self._draw(count, seed, generator), columns=math.isqrt(count - 1) + 1)
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the page that `raygan report` writes, into the run folder if it is not said where."""
+        from raygan.report.run.page import write_report
+
+        return write_report(self.out, Path(out) if out is not None else self.out / "report.html")
+
+    def _draw(self, count: int, seed: int | None, generator: str | None) -> Any:
+        chosen = RunFolder(self.out).read_config().seed if seed is None else seed
+        return self.load_generator(generator=generator).sample(count, chosen)
+
+
+def reopened(out: str | Path) -> Result:
+    """The result of a run that was played before, in a folder or at a URI (of which a copy is made on this machine).
+
+    Raises:
+        InputError: it is not a run folder, or cannot be reached.
+    """
+    store = store_at(out)
+    store.pull()
+    with store.named():
+        folder = RunFolder(store.local)
+        rounds, played = folder.read_config().rounds, max(folder.last_round(), 0)
+        return Result(store.local, played, None, store.uri, played >= rounds)

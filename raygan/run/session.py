@@ -1,0 +1,175 @@
+"""One run: what is prepared before its processes are started, and how it is played to its end."""
+
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+
+from raygan.channel.clock import Clock
+from raygan.cluster.connection import Connection, connect
+from raygan.cluster.waiting import Patience
+from raygan.config.paths import absolute
+from raygan.config.tree import Config
+from raygan.data import load_data, split
+from raygan.data.about import about
+from raygan.errors import InputError, ProcessLostError, RunError
+from raygan.evaluation.checks import check_weights, load_again
+from raygan.evaluation.custom_metrics import check_metrics
+from raygan.executors.interface import PATIENCE, Executor, Setup
+from raygan.executors.vigil import Vigil
+from raygan.files import cache_problem
+from raygan.gan.networks import check_networks
+from raygan.record.checkpoint import Snapshot, load_newest
+from raygan.record.folder import RunFolder, check_same_run, lasting
+from raygan.record.storage import Store
+from raygan.round.likeness import unlike_before, unlike_each_other
+from raygan.round.simulation import as_played, try_out
+from raygan.run.ledger import Watcher
+from raygan.run.loop import Rounds
+from raygan.run.saving import Saving
+from raygan.signals import StopWish
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same however often the processes of a run are started."""
+
+    config: Config
+    """As the user has it."""
+    store: Store
+    folder: RunFolder
+    setup: Setup
+    clock: Clock
+    watchers: list[Watcher]
+    wish: StopWish = field(default_factory=StopWish)
+    """Whether somebody wishes for the end."""
+
+    def tell(self, text: str) -> None:
+        """Say to everyone who watches what goes on."""
+        for watcher in self.watchers:
+            watcher.on_phase(text)
+
+    def report(self, text: str) -> None:
+        """Say to everyone who watches what happened."""
+        for watcher in self.watchers:
+            watcher.on_event(text)
+
+    def note(self, text: str) -> None:
+        """Keep in the run folder what happened."""
+        with suppress(OSError, InputError):  # a full disk, or damage, has worse to say
+            self.folder.note(text)
+
+    def happened(self, text: str) -> None:
+        """Say it, and keep it."""
+        self.report(text)
+        self.note(text)
+
+    def saved(self, round: int) -> None:
+        """Say to everyone who watches that the state after a round is kept."""
+        for watcher in self.watchers:
+            watcher.on_checkpoint(round)
+
+    def newest_checkpoint(self) -> Snapshot | None:
+        """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
+        start, passed_over = load_newest(self.folder.checkpoints, len(self.folder.rows()) - 1)
+        for line in passed_over:
+            self.report(line)
+        self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
+        if start is not None:
+            check_same_run(start.settings, self.config, start.round)  # config.yaml may have been changed since
+        return start
+
+    def open(self, start: Snapshot | None, connection: Connection | None = None) -> Executor:
+        """Start the processes, in the state of a checkpoint or as new, on a connection to Ray that is there already."""
+        if self.config.engine.executor == "inline":
+            from raygan.executors.inline import InlineExecutor
+
+            self.tell("starting in this process")
+            return InlineExecutor(self.setup, start)
+        from raygan.executors.on_ray import RayExecutor
+
+        connection = connection or connect(self.setup.config)
+        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.ask)
+        vigil = Vigil(self.config.engine.hang_timeout_s, self.happened, self.wish)
+        return RayExecutor(self.setup, start, connection, patience, vigil)
+
+
+def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
+    """Load, deal and check everything before a process is started."""
+    check_weights(config)
+    check_metrics(config)
+    played = as_played(absolute(config))  # other processes have other working folders
+    if problem_of_cache := cache_problem():
+        for watcher in watchers:
+            watcher.on_event(problem_of_cache)
+    for watcher in watchers:
+        watcher.on_phase(f"loading {config.data.name}")
+    images = load_again(played) if resume else load_data(played.data, config.seed)
+    shards = split(images.labels, played.devices, played.data.partition, config.seed)
+    check_networks(played, images.shape, int(shards.sizes.min()))
+    if played.eval.classifier is not None:
+        from raygan.evaluation.evaluator import check_classifier  # with metrics that a driver does not need otherwise
+
+        check_classifier(played, images)
+    problem, clock = try_out(played, images, shards)
+    folder = RunFolder(store.local)
+    if resume:
+        folder.check_same_data(images.digest)
+    setup = Setup(played, lasting(config), folder.root, images, shards, problem)
+    return Run(config, store, folder, setup, clock, watchers)
+
+
+def play(run: Run, executor: Executor, after: int) -> int:
+    """Play to the end what goes on after a round; when a process is lost, start all anew from the newest checkpoint.
+
+    Returns the last round.
+    """
+    lost: Counter[int] = Counter()
+    while True:
+        with closing(executor), Saving(run.store, run.happened, run.saved) as saving:
+            _write_beginning(run, executor, after)
+            run.tell("training")
+            rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
+            try:
+                played = rounds.play(run.wish)
+            except ProcessLostError as error:
+                lost[rounds.completed] += 1
+                if lost[rounds.completed] == PATIENCE:
+                    raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
+                run.happened(f"{error}; starting again")
+            else:
+                if run.wish.signal is not None and played < run.config.rounds:
+                    run.note(f"stopped after round {played} by {run.wish.signal.name}")
+                return played
+        executor, after = _start_again(run)
+
+
+def _write_beginning(run: Run, executor: Executor, after: int) -> None:
+    """What a run folder says from the first round on, and no longer what it said at the end of an earlier try."""
+    folder = run.folder
+    for of_an_end in (folder.generator, folder.evaluation, folder.nearest, folder.error):
+        of_an_end.unlink(missing_ok=True)
+    folder.write_config(run.config)
+    facts, before = executor.facts(), folder.processes() if after else []
+    folder.write_environment({"data_digest": run.setup.images.digest, **facts})
+    folder.write_data(about(run.config.data.name, run.setup.images, run.setup.shards))
+    for unlike in (unlike_each_other(facts["processes"]), unlike_before(facts["processes"], before)):
+        if unlike is not None:
+            run.happened(unlike)
+    if after:
+        run.note(f"going on after round {after}")
+
+
+def _start_again(run: Run) -> tuple[Executor, int]:
+    """From the newest checkpoint; when that fails as well, tried as often as other losses.
+
+    Ray places processes on a machine that is gone until it has noticed, and then they are lost, too.
+    """
+    for _ in range(PATIENCE - 1):
+        try:
+            start = run.newest_checkpoint()
+            return run.open(start), start.round if start is not None else 0
+        except ProcessLostError as error:
+            run.happened(f"{error}; starting again")
+        except InputError as error:  # such as a cluster that has become too small
+            raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
+    raise RunError(f"a process was lost, and so were those that were started again, {PATIENCE - 1} times")

@@ -1,0 +1,134 @@
+"""A whole run, from the run folder to what is left in it.
+
+What imports torch is imported where it is needed: that takes as long as Ray takes to start, and goes on beside it.
+"""
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raygan.cluster.connection import connect
+from raygan.config.tree import Config
+from raygan.errors import InputError, RunError, StorageError
+from raygan.files import write_whole
+from raygan.record.folder import RunFolder, check_same_run, lasting
+from raygan.record.storage import Store, store_at
+from raygan.run.remote import plays_there, train_there
+from raygan.run.result import Result
+from raygan.signals import StopWish, ending_at_once, noting
+
+if TYPE_CHECKING:
+    from raygan.executors.interface import Executor
+    from raygan.run.ledger import Watcher
+    from raygan.run.session import Run
+
+
+def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "Iterable[Watcher]" = ()) -> Result:
+    """Train as `config` says, into the run folder `out`: a path, or a URI such as s3://bucket/runs/x.
+
+    Ctrl-C or SIGTERM ends the run after the round, its state saved; `resume` goes on from the newest whole
+    checkpoint in `out`. With an `engine.address` of Ray Client the driver is on the cluster, and `out` must be a URI.
+
+    Raises:
+        InputError: config, data or folder are wrong; nothing has been changed.
+        RunError: the run failed; what was done is kept.
+    """
+    if plays_there(config):
+        return train_there(config, out, resume, list(watchers))
+    return train_here(config, out, resume, list(watchers), StopWish(), noting)
+
+
+def train_here(
+    config: Config,
+    out: str | Path,
+    resume: bool,
+    watchers: "list[Watcher]",
+    wish: StopWish,
+    listening: Callable[[StopWish], AbstractContextManager[object]],
+) -> Result:
+    """As `train`, with this process for a driver; while it plays, `listening` says who may wish for the end."""
+    store = store_at(out)
+    with store.named(), ending_at_once():
+        run, executor, after = begin(config, store, watchers, resume, wish)
+    with _kept(store), listening(wish):
+        from raygan.run.session import play
+
+        played = play(run, executor, after)
+        store.push()
+    return Result(store.local, played, wish.signal, store.uri, played >= config.rounds)
+
+
+def begin(
+    config: Config, store: Store, watchers: "list[Watcher]", resume: bool, wish: StopWish
+) -> "tuple[Run, Executor, int]":
+    """Everything up to the first round, and which one it comes after; the states restored are not kept here.
+
+    A new run that does not get there leaves nothing.
+    """
+    folder = RunFolder(store.local)
+    if resume:
+        store.pull()
+        check_same_run(lasting(folder.read_config()), config, played=0)  # the checkpoint says how far it was played
+    else:
+        store.clear()
+        folder.create(config)
+    connection = None
+    try:
+        store.claim()
+        with ThreadPoolExecutor(1) as beside:
+            preparing = beside.submit(_prepare, config, store, watchers, resume)
+            connection = connect(config) if config.engine.executor == "ray" else None
+        run = replace(preparing.result(), wish=wish)
+        start = run.newest_checkpoint() if resume else None
+        if start is not None and start.round >= config.rounds and folder.generator.exists():
+            raise InputError(
+                f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set a larger rounds=N to "
+                "go further"
+            )
+        return run, run.open(start, connection), start.round if start is not None else 0
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        if not resume:
+            folder.discard()
+            with suppress(StorageError):
+                store.push()
+        raise
+
+
+def _prepare(config: Config, store: Store, watchers: "list[Watcher]", resume: bool) -> "Run":
+    from raygan.run.session import prepare
+
+    return prepare(config, store, watchers, resume)
+
+
+@contextmanager
+def _kept(store: Store) -> Iterator[None]:
+    """Say of a failure what is kept and how to go on; the traceback goes to error.txt."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        from raygan.record.checkpoint import newest
+
+        folder = RunFolder(store.local)
+        saved = newest(folder.checkpoints, folder.last_round())
+        kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
+        what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+        where = f"the traceback is in {f'error.txt at {store.uri}' if store.uri else folder.error}"
+        try:
+            write_whole(folder.error, lambda aside: aside.write_text(traceback.format_exc(), encoding="utf-8"))
+        except OSError:  # a full disk, such as may have ended the run
+            where = f"the traceback could not be written to {folder.error}"
+        try:
+            store.push()
+        except StorageError as unsent:
+            what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
+            kept = f"all is kept in {folder.root}; --resume goes on from what had been sent, and puts this aside"
+            where = f"the traceback is in {folder.error}"
+        raise RunError(f"{what} ({kept}; {where})") from error

@@ -1,0 +1,125 @@
+"""Whether Ray's head is there, and who shares a Ray; no Ray here."""
+
+import socket
+from threading import Event, Thread
+from types import SimpleNamespace
+
+import pytest
+
+from raygan import RunError
+from raygan.cluster import connection as cluster
+from raygan.cluster.connection import Connection, Head
+
+
+class MadeUp:
+    """A process in which Ray is started, joined and ended; notes what is done."""
+
+    def __init__(self, monkeypatch, address="127.0.0.1:1", own=False):
+        self.done, self.running, self.child = [], own, None
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        monkeypatch.setattr(cluster, "sleep", lambda seconds: None)
+        monkeypatch.setattr(cluster, "_shared", cluster._Shared())
+        monkeypatch.setattr(cluster, "_start", lambda cpus: self.note(f"start {cpus}", True))
+        monkeypatch.setattr(cluster, "_join", lambda address, key: self.note(f"join {address} of {key}", True))
+        monkeypatch.setattr(cluster, "shut_down", lambda kill: self.note("end", False))
+        monkeypatch.setattr(cluster, "_is_whole", lambda: True)
+        monkeypatch.setattr(cluster, "_started_here", lambda: True)
+        monkeypatch.setattr(cluster, "_more_room", self.room)
+        monkeypatch.setattr(cluster.ray, "is_initialized", lambda: self.running)
+        monkeypatch.setattr(cluster.ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=address))
+        monkeypatch.setattr(cluster.ray._private.worker, "_global_node", self)
+
+    @property
+    def all_processes(self):
+        return {"gcs_server": [SimpleNamespace(process=self.child)]} if self.child is not None else {}
+
+    def note(self, what, running):
+        self.done.append(what)
+        self.running = running
+
+    def room(self, cpus):
+        self.done.append(f"room {cpus}")
+        return SimpleNamespace(kill_all_processes=lambda **how: self.done.append("room ends"))
+
+
+def test_the_last_run_of_a_process_ends_the_ray_that_all_share(monkeypatch):
+    ray = MadeUp(monkeypatch)
+    ray.child = SimpleNamespace(poll=lambda: None)
+    first, second = Connection(None, 3), Connection(None, 5)
+    assert (first.started, second.started) == (True, True)
+    assert not first.ends_ray()
+    first.close()
+    first.close()
+    assert second.ends_ray()
+    second.close()
+    assert ray.done == ["start 3", "room 5", "room ends", "end"]
+
+
+def test_a_ray_of_the_users_own_is_neither_enlarged_nor_ended(monkeypatch):
+    ray = MadeUp(monkeypatch)
+    Connection(None, 3).close()
+    ray.done.clear()
+    ray.running = True
+    connection = Connection(None, 3)
+    connection.close()
+    assert (connection.started, connection.may_grow, ray.done) == (False, False, [])
+
+
+def test_an_address_is_told_by_where_it_comes_from(monkeypatch):
+    ray = MadeUp(monkeypatch)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    Connection(None, 1).close()
+    Connection("10.0.0.2:6379", 1).close()
+    assert ray.done == ["join 10.0.0.1:6379 of $RAY_ADDRESS", "end", "join 10.0.0.2:6379 of engine.address", "end"]
+
+
+def test_a_head_elsewhere_is_gone_when_nobody_listens_several_times(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        MadeUp(monkeypatch, f"127.0.0.1:{server.getsockname()[1]}")
+        head = Head()
+        assert head.is_alive()
+    assert not head.is_alive()
+
+
+def test_a_network_that_fails_for_a_moment_is_no_loss(monkeypatch):
+    MadeUp(monkeypatch)
+    answers = [OSError(), OSError(), None]
+
+    def knock(address, timeout_s):
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(cluster, "knock", knock)
+    assert Head().is_alive()
+
+
+def test_what_a_head_that_is_gone_is_asked_is_not_waited_for(monkeypatch):
+    MadeUp(monkeypatch)
+    connection, never = Connection("127.0.0.1:1", 1), Event()
+    with pytest.raises(RunError, match=r"the head of the Ray cluster at 127\.0\.0\.1:1 is gone"):
+        connection.ask(never.wait)
+    never.set()
+
+
+def test_a_question_raises_what_it_raises(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        MadeUp(monkeypatch, f"127.0.0.1:{server.getsockname()[1]}")
+        connection = Connection("auto", 1)
+        assert connection.ask(lambda: 7) == 7
+        with pytest.raises(KeyError):
+            connection.ask(lambda: {}["x"])
+
+
+def test_who_starts_ray_again_waits_until_others_have_left_the_one_that_is_lost(monkeypatch):
+    ray = MadeUp(monkeypatch)
+    ray.child = SimpleNamespace(poll=lambda: None)
+    first, second = Connection(None, 1), Connection(None, 2)
+    ray.child = SimpleNamespace(poll=lambda: -9)
+    first.close()
+    again = Thread(target=lambda: Connection(None, 3))
+    again.start()
+    again.join(0.2)
+    assert again.is_alive()
+    second.close()
+    again.join(10.0)
+    assert ray.done == ["start 1", "room 2", "room ends", "end", "start 3"]

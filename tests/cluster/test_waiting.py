@@ -1,0 +1,128 @@
+"""Waiting for room, on a clock and a cluster that are made up."""
+
+import pytest
+
+from raygan import InputError
+from raygan.cluster import waiting
+from raygan.cluster.layout import Node, choose, lay_out
+from raygan.cluster.resources import Needs
+from raygan.cluster.waiting import Patience, wait_for_room
+from raygan.config.tree import Engine
+
+NEEDS = Needs(3, {"CPU": 1.0}, {"CPU": 1.0}, {"CPU": 0.0})
+
+
+class MadeUp:
+    """Nodes of so many CPUs, some of them free, from moments on (seconds)."""
+
+    gpus = 0.0
+
+    def __init__(self, monkeypatch, *history, stops_at=1e9):
+        self.now, self.history, self.stops_at = 0.0, history, stops_at
+        self.wished, self.said = [], []
+        monkeypatch.setattr(waiting, "monotonic", lambda: self.now)
+        monkeypatch.setattr(waiting, "sleep", self.pass_time)
+        monkeypatch.setattr(waiting, "all_nodes", lambda: self.nodes(1))
+        monkeypatch.setattr(waiting, "free_nodes", lambda: self.nodes(2))
+        monkeypatch.setattr(waiting, "placement_group", self.wish)
+        monkeypatch.setattr(waiting, "remove_placement_group", lambda group: self.wished.append("dropped"))
+
+    def nodes(self, column):
+        cpus = [moment for moment in self.history if moment[0] <= self.now][-1][column]
+        return [Node(f"n{i}", f"10.0.0.{i}", {"CPU": float(cpu), "GPU": self.gpus}) for i, cpu in enumerate(cpus)]
+
+    def pass_time(self, seconds):
+        self.now += seconds
+
+    def wish(self, bundles, strategy):
+        self.wished.append((bundles, strategy))
+        return self
+
+    def wait(self, seconds):
+        self.now += seconds
+        return False
+
+    def room(self, may_grow=True, needs=NEEDS, **engine):
+        patience = Patience(may_grow, self.said.append, lambda: self.now >= self.stops_at)
+
+        def look(free, waited):
+            return lay_out(needs, free, "spread", "n0")
+
+        found = wait_for_room(needs, Engine(**engine), patience, "n0", look)
+        assert len(found.hosts) == needs.hosts
+        return self.now
+
+    def chosen(self, needs):
+        patience = Patience(True, self.said.append, lambda: False)
+
+        def look(free, waited):
+            return choose(needs, self.nodes(1), free, "spread", "n0", waited)
+
+        return wait_for_room(needs, Engine(), patience, "n0", look)
+
+
+def test_room_that_is_there_is_not_waited_for(monkeypatch):
+    there = MadeUp(monkeypatch, (0, [4], [4]))
+    assert there.room() == 0
+    assert (there.wished, there.said) == ([], [])
+
+
+def test_nodes_that_come_are_waited_for_with_a_wish_for_all_of_it(monkeypatch):
+    coming = MadeUp(monkeypatch, (0, [0], [0]), (400, [0, 2], [0, 2]), (500, [0, 2, 2], [0, 2, 2]))
+    assert coming.room() == 500
+    assert coming.wished == [([{"CPU": 1.0}] * 4, "SPREAD"), "dropped"]
+    assert [line.split(": ")[0] for line in coming.said] == ["waiting for room on the cluster, up to 600 s"] * 2
+
+
+def test_what_is_measured_with_is_wished_for_too(monkeypatch):
+    monkeypatch.setattr(MadeUp, "gpus", 1.0)
+    coming = MadeUp(monkeypatch, (0, [1], [1]), (400, [1, 8], [1, 8]))
+    share = {"CPU": 1.0, "GPU": 0.5}
+    assert coming.room(needs=Needs(3, share, {"CPU": 1.0}, {"CPU": 0.0, "GPU": 0.5})) == 400
+    assert coming.wished == [([{"CPU": 1.0}, {"GPU": 0.5}, share, share, share], "SPREAD"), "dropped"]
+
+
+def test_what_others_hold_of_a_node_that_came_late_has_a_clock_of_its_own(monkeypatch):
+    late = MadeUp(monkeypatch, (0, [0], [0]), (400, [0, 4], [0, 0]), (402, [0, 4], [0, 4]))
+    assert late.room() == 402
+    assert "up to 300 s: engine: these 2 Ray nodes (0 CPU + 0 GPU, 4 CPU + 0 GPU) could hold 3" in late.said[-1]
+
+
+def test_nodes_that_came_late_are_taken_as_planned_though_what_is_free_is_not_known_at_once(monkeypatch):
+    late = MadeUp(monkeypatch, (0, [2], [2]), (400, [2, 4], [1.5, 4]), (402, [2, 4], [2, 4]))
+    needs = Needs(9, {"CPU": 0.5}, {"CPU": 1.0}, {"CPU": 0.0})
+    layout = late.chosen(needs)
+    assert late.now == 402
+    assert [node.id for node in layout.hosts].count("n0") == 2
+
+
+def test_nobody_comes(monkeypatch):
+    with pytest.raises(InputError, match=r"3 device actors .* hold 0; .* \(for 600 s, engine\.nodes_timeout_s\)$"):
+        MadeUp(monkeypatch, (0, [0, 0], [0, 0])).room()
+
+
+def test_others_keep_what_they_hold(monkeypatch):
+    with pytest.raises(
+        InputError, match=r"^engine: .*, but others hold too much \(for 7 s, engine\.ready_timeout_s\)$"
+    ):
+        MadeUp(monkeypatch, (0, [8], [2])).room(ready_timeout_s=7)
+
+
+@pytest.mark.parametrize(
+    ("may_grow", "needs", "message"),
+    [(False, NEEDS, "3 device actors"), (True, Needs(1, {"CPU": 0.0}, {"CPU": 1.0}, {"GPU": 0.5}), r"eval\.gpus=0\.5")],
+)
+def test_what_no_node_can_bring_is_not_waited_for(may_grow, needs, message, monkeypatch):
+    small = MadeUp(monkeypatch, (0, [2], [2]))
+    with pytest.raises(InputError, match=message) as caught:
+        small.room(may_grow, needs)
+    assert small.now == 0
+    assert "_timeout_s" not in str(caught.value)
+
+
+def test_who_waits_may_be_stopped(monkeypatch):
+    endless = MadeUp(monkeypatch, (0, [0], [0]), stops_at=5)
+    with pytest.raises(KeyboardInterrupt):
+        endless.room()
+    assert endless.now == 5
+    assert endless.wished[-1] == "dropped"

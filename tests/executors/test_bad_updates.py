@@ -1,0 +1,144 @@
+"""What happens to updates that are not finite, do not fit, or come from a device that means no good."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import raygan
+from raygan.errors import BadUpdateError
+from raygan.record.folder import RunFolder
+from raygan.round.updates import Partial, Single
+from tests.helpers import tiny
+from tests.methods.parties import parties
+
+BAD = {
+    "sends_nan": r"round 2, device 0: the update has diverged \(it holds a value of magnitude nan",
+    "sends_too_much": r"round 2, device 0: the update does not fit: expected \(\d+,\) float32, got \(\d+,\)",
+    "loses_its_loss": r"round 2, device 0: the update has diverged \(a loss is not finite",
+}
+
+
+@pytest.mark.parametrize(("method", "reason"), BAD.items())
+def test_by_default_the_run_stops_with_its_state_saved(method, reason, tmp_path):
+    with pytest.raises(raygan.RunError, match=reason + ".*state is kept up to round_000001"):
+        raygan.train(tiny(f"method=tests.own:{method}", "checkpoint.every=1"), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("method", "reason"), BAD.items())
+@pytest.mark.parametrize("packing", ["engine.devices_per_actor=1", "engine.devices_per_actor=3"])
+def test_the_device_misses_the_round_if_the_user_says_so(method, reason, packing, tmp_path):
+    config = tiny(f"method=tests.own:{method}", "engine.on_bad_update=drop", packing)
+    result = raygan.train(config, tmp_path / "run")
+    assert [list(row.get("dropped", [])) for row in result.rows] == [[], [], ["0"], ["0"], ["0"]]
+    assert np.isfinite([row["d_loss"] for row in result.rows[1:]]).all()
+    (event,) = [json.loads(line) for line in RunFolder(result.out).events.read_text().splitlines()]
+    assert event["what"].startswith("round 2 goes on without device 0 (round 2, device 0: ")
+    without = raygan.train(tiny("engine.on_bad_update=drop", "method=tests.own:sends_nan"), tmp_path / "without")
+    assert result.generator.read_bytes() == without.generator.read_bytes(), "whatever it was that did not count"
+
+
+def test_a_run_that_stopped_goes_on_without_the_device(tmp_path):
+    words = ["method=tests.own:sends_nan", "checkpoint.every=1"]
+    with pytest.raises(raygan.RunError):
+        raygan.train(tiny(*words), tmp_path / "run")
+    resumed = raygan.train(tiny(*words, "engine.on_bad_update=drop"), tmp_path / "run", resume=True)
+    at_once = raygan.train(tiny(*words, "engine.on_bad_update=drop"), tmp_path / "at once")
+    assert resumed.generator.read_bytes() == at_once.generator.read_bytes()
+
+
+def test_weights_are_those_of_the_devices_that_remain():
+    config = tiny("engine.on_bad_update=drop", "averaged.weights=shard")
+    host, server = parties(config, [10, 20, 30])
+    down = server.down(1)
+    singles = [single_of(host, number, down) for number in range(3)]
+    singles[0].vector[3] = np.nan
+    report = server.round(1, [[single] for single in singles])
+    assert list(report.dropped) == [0]
+    _, other = parties(config, [10, 20, 30])
+    other.down(1)
+    other.round(1, [singles[1:]])
+    assert torch.equal(server.side.networks.discriminator.vector, other.side.networks.discriminator.vector)
+
+
+def single_of(host, number, down):
+    update = host.update(number, 1, down)
+    return Single(number, update.vector, update.weight, update.slot)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_the_server_looks_again_at_what_comes_up(aggregation):
+    """As if a value had been changed on the way."""
+    host, server = parties(tiny(f"aggregation.name={aggregation}"), [20, 20, 20])
+    (partial,), _ = host.round(1, server.down(1), host.devices)
+    damage(partial, aggregation)
+    with pytest.raises(BadUpdateError, match="round 1, server: what came up from device 0, 1, 2 is no good update"):
+        server.round(1, [[partial]])
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_a_round_of_which_nothing_is_left_averages_nothing(aggregation):
+    host, server = parties(tiny(f"aggregation.name={aggregation}", "engine.on_bad_update=drop"), [20, 20, 20])
+    before = server.side.networks.discriminator.dump()
+    (partial,), _ = host.round(1, server.down(1), host.devices)
+    damage(partial, aggregation)
+    report = server.round(1, [[partial], [replace(partial, slot=1)]])
+    assert (list(report.dropped), report.metrics) == ([0, 1, 2], {})
+    assert np.array_equal(server.side.networks.discriminator.dump(), before)
+
+
+def damage(partial, aggregation):
+    assert isinstance(partial, Partial)
+    changed = partial.part[0][0] if aggregation == "mean" else partial.part[1][0]
+    changed[5] = np.inf
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "clipped_mean"])
+@pytest.mark.parametrize("packing", [1, 3])
+def test_weights_beyond_what_a_method_may_give_are_nobodys_bad_update(aggregation, packing, tmp_path):
+    words = [f"aggregation.name={aggregation}", f"engine.devices_per_actor={packing}", "engine.on_bad_update=drop"]
+    with pytest.raises(raygan.RunError, match=r"round 1.*: weights add up to \d+, but at most 200 were announced"):
+        raygan.train(tiny("method=tests.own:weighs_all", *words), tmp_path / "run")
+
+
+def test_discriminators_change_places_with_a_device_that_has_not_trained_yet(tmp_path):
+    words = ["method=tests.own:mdgan_sends_nan", "mdgan.swap_epochs=0.1", "mdgan.batches=1", "devices=2"]
+    result = raygan.train(tiny(*words, "engine.on_bad_update=drop"), tmp_path / "run")
+    assert list(result.rows[1]["dropped"]) == ["0"]
+    assert result.rows[1]["bytes_swap"] > 0
+    assert not result.rows[-1]["dropped"]
+
+
+def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
+    words = ["method=tests.own:sends_nan", "devices=1", "rounds=40", "checkpoint.every=1", "engine.on_bad_update=drop"]
+    with pytest.raises(raygan.RunError, match=r"round 11: nobody's update has counted for 10 rounds .*diverged"):
+        raygan.train(tiny(*words), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").last_round() >= 11
+
+
+@pytest.mark.parametrize("harm", [{"slot": 1}, {"slot": -1}, {"weight": 0}, {"weight": 61}])
+def test_a_slot_or_weight_that_is_none_is_refused(harm):
+    host, server = parties(tiny(), [20, 20, 20])
+    good = vars(single_of(host, 0, server.down(1)))
+    with pytest.raises(BadUpdateError, match=r"its weight is \d+ \(1 to 60\), its slot -?\d \(of 1\)"):
+        server.round(1, [[Single(**(good | harm))]])
+
+
+def test_what_a_devices_code_raises_names_device_and_round_and_its_traceback_is_kept(tmp_path):
+    with pytest.raises(raygan.RunError, match=r"round 2, device 0: RuntimeError: on purpose .*error\.txt"):
+        raygan.train(tiny("method=tests.own:raises"), tmp_path / "run")
+    assert "in poisoned" in RunFolder(tmp_path / "run").error.read_text()
+
+
+@pytest.mark.parametrize("name", ["mean", "median", "trimmed_mean", "clipped_mean"])
+def test_a_robust_run_withstands_a_device_that_sends_far_off_updates(name, tmp_path):
+    words = ["method=tests.own:sends_far_off", "devices=5", "rounds=8", f"aggregation.name={name}"]
+    config = tiny(*words, "gan.discriminator_norm=none")
+    try:
+        losses = [row["g_loss"] for row in raygan.train(config, tmp_path / "run").rows[1:]]
+        withstood = max(np.abs(losses)) < 10
+    except raygan.RunError:  # diverged
+        withstood = False
+    assert withstood == (name != "mean")
