@@ -47,7 +47,7 @@ def lost_head(run: Run, random: Random) -> None:
 
 def hung_process(run: Run, random: Random) -> None:
     """A device's or the server's process stops without an end, and the run ends and replaces it by itself."""
-    victims = [*run.descendants("ray::HostActor"), *run.descendants("ray::ServerActor")]
+    victims = [*run.descendants("ray::WorkerActor"), *run.descendants("ray::ServerActor")]
     if not victims:
         raise MissedError("no process was there")
     behind = len(run.said())
@@ -159,7 +159,7 @@ def _resume(run: Run) -> None:
 
 
 PLAIN: dict[str, Fault] = {
-    "device": lost_process("ray::HostActor", "device"),
+    "device": lost_process("ray::WorkerActor", "device"),
     "server": lost_process("ray::ServerActor", "server: "),
     "evaluator": lost_process("ray::RecorderActor", "the recorder: "),
     "hung": hung_process,

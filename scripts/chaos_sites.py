@@ -15,7 +15,7 @@ from chaos_runs import MARK, marked
 
 _MOUNT = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs"]
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
-_ACTORS = ("ray::HostActor", "ray::ServerActor", "ray::RecorderActor")
+_ACTORS = ("ray::WorkerActor", "ray::ServerActor", "ray::RecorderActor")
 
 
 class SmallDisk:

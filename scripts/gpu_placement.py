@@ -16,7 +16,7 @@ from gpu_parts import Case, Found, Results, environment, raygan, used_mb
 from scale_run import images, networks, prepared
 
 from raygan.config import load_config
-from raygan.executors.actors import HostActor, ServerActor
+from raygan.executors.actors import ServerActor, WorkerActor
 from raygan.round.compute import gpu_facts
 from raygan.run.session import Run
 
@@ -54,7 +54,7 @@ class _Asked:
         }
 
 
-class AskedHost(_Asked, HostActor):
+class AskedWorker(_Asked, WorkerActor):
     """A device."""
 
     def take(self, share: float) -> str:
@@ -92,17 +92,17 @@ def placement(case: Case, results: Results) -> None:
         words += [f"engine.server_gpus={shares.server}", *images(Path(root), 100 * shares.devices, 32)]
         run = prepared(load_config(None, words), Path(root) / "run")
         before = used_mb()
-        server, hosts = _started(run, shares)
-        looks = ray.get([actor.look.remote() for actor in (server, *hosts)])
+        server, workers = _started(run, shares)
+        looks = ray.get([actor.look.remote() for actor in (server, *workers)])
         results["idle"] = looks
         results["context_mb"] = _context_mb(before, looks)
-        results["rounds"] = _play(server, hosts, 1)
-        results["after rounds"] = ray.get([actor.look.remote() for actor in (server, *hosts)])
+        results["rounds"] = _play(server, workers, 1)
+        results["after rounds"] = ray.get([actor.look.remote() for actor in (server, *workers)])
         results["whole_gpu_mb"] = used_mb()
         results["more than its share"] = {
-            "a device asks for 1.1 of its share": ray.get(hosts[0].take.remote(1.1 * shares.each)),
-            "another for half of its own": ray.get(hosts[1].take.remote(0.5 * shares.each)),
-            "all play on": _play(server, hosts, ROUNDS + 1),
+            "a device asks for 1.1 of its share": ray.get(workers[0].take.remote(1.1 * shares.each)),
+            "another for half of its own": ray.get(workers[1].take.remote(0.5 * shares.each)),
+            "all play on": _play(server, workers, ROUNDS + 1),
         }
     ray.shutdown()
 
@@ -120,20 +120,20 @@ def _one_more(shares: Shares, address: str) -> Found:
 def _started(run: Run, shares: Shares) -> tuple[Any, list[Any]]:
     """The server and the devices, as a run starts them."""
     config, problem, folder = run.config, run.setup.problem, str(Path.cwd())
-    host: Any = ray.remote(num_gpus=shares.each, num_cpus=1)(AskedHost)
+    worker: Any = ray.remote(num_gpus=shares.each, num_cpus=1)(AskedWorker)
     server: Any = ray.remote(num_gpus=shares.server, num_cpus=1)(AskedServer)
     one = server.remote(config, problem, folder)
     return one, [
-        host.remote(config, problem, ray.put(run.setup.shards_of(range(k, k + 1))), folder)
+        worker.remote(config, problem, ray.put(run.setup.shards_of(range(k, k + 1))), folder)
         for k in range(shares.devices)
     ]
 
 
-def _play(server: Any, hosts: list[Any], first: int) -> Found:
+def _play(server: Any, workers: list[Any], first: int) -> Found:
     """Some rounds of all; the mean losses of the last."""
     down = server.down.remote(first)
     for round in range(first, first + ROUNDS):
-        sent = [host.round.remote(round, down, [k], False) for k, host in enumerate(hosts)]
+        sent = [worker.round.remote(round, down, [k], False) for k, worker in enumerate(workers)]
         down, report = server.round.remote(round, {(k,): ref for k, (ref, _) in enumerate(sent)})
     reports = ray.get([report for _, report in sent])
     losses = [one.devices[k]["d_loss"] for k, one in enumerate(reports)]

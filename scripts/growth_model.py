@@ -14,7 +14,7 @@ import numpy as np
 
 ACTORS = 2
 """Actors that share the devices."""
-OWN = ("driver", "HostActor", "ServerActor", "RecorderActor")
+OWN = ("driver", "WorkerActor", "ServerActor", "RecorderActor")
 """The processes of a run; the rest are Ray's, the same whatever is played."""
 
 

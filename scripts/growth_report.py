@@ -147,7 +147,7 @@ def draw(points: Points) -> Figure:
     _shares(share, points)
     _measured(memory, points, MEMORY, BLUE, "private, all processes of the run")
     many = MEMORY.of(points)
-    _plain(memory, many, MEMORY, lambda point: point.private.get("HostActor", 0) / 1e6, "the devices' actors", GREEN)
+    _plain(memory, many, MEMORY, lambda point: point.private.get("WorkerActor", 0) / 1e6, "the devices' actors", GREEN)
     _plain(memory, many, MEMORY, lambda point: point.store_bytes / 1e6, "object store", ORANGE)
     _label(memory, "Memory of K devices", "devices K", "MB", "linear", "linear")
     _measured(work, points, OF_WORK, BLUE, "one local step each", bend=False)

@@ -18,7 +18,7 @@ from raygan.executors.interface import played
 from raygan.gan.losses import Loss
 from raygan.gan.networks import check_loss
 from raygan.round.timing import ServerTimes
-from raygan.round.updates import HostReport, ServerReport
+from raygan.round.updates import ServerReport, WorkerReport
 from tests import contracts
 from tests.helpers import tiny
 
@@ -244,9 +244,9 @@ def test_whatever_a_metric_returns_is_recorded_or_refused(value, tmp_path_factor
 
 
 def test_devices_may_measure_different_things():
-    host = HostReport({0: {"d_loss": 1.0, "own": 4.0}, 1: {"d_loss": 3.0}, 2: {"other": 5.0}})
+    worker = WorkerReport({0: {"d_loss": 1.0, "own": 4.0}, 1: {"d_loss": 3.0}, 2: {"other": 5.0}})
     server = ServerReport({"g_loss": 7.0}, {}, ServerTimes(0, 0, 0, 0))
-    assert played([host], server).metrics == {"d_loss": 2, "own": 4, "other": 5, "g_loss": 7}
+    assert played([worker], server).metrics == {"d_loss": 2, "own": 4, "other": 5, "g_loss": 7}
 
 
 # --- modules that cannot be imported ----------------------------------------------------------------

@@ -36,7 +36,7 @@ def point(sweep, devices=10, selected=None, width=16, seconds=0.1, private=1e9):
         open_s=1.0,
         blocks_s=[seconds, seconds, 9.0],
         spent_s={"down": 0.1 * seconds, "devices": 0.8 * seconds, "host": 0.0, "up": 0.0, "server": 0.1 * seconds},
-        private={"driver": 3e8, "HostActor": private - 3e8, "raylet": 5e7},
+        private={"driver": 3e8, "WorkerActor": private - 3e8, "raylet": 5e7},
         store_bytes=64 * 1024 * devices,
     )
 
@@ -152,7 +152,7 @@ def test_growth_from_end_to_end(tmp_path):
     (tmp_path / "growth.png").unlink()
     points = json.loads((tmp_path / "growth.json").read_text())["points"]
     assert [one["sweep"] for one in points] == ["steps", "steps", "idle", "idle", "networks", "selected"]
-    assert all(one["private"].keys() >= {"driver", "HostActor", "ServerActor", "RecorderActor"} for one in points)
+    assert all(one["private"].keys() >= {"driver", "WorkerActor", "ServerActor", "RecorderActor"} for one in points)
     assert all(one["store_bytes"] >= one["devices"] * 32 * 1024 for one in points)
     again = subprocess.run(
         [*command[:2], "--draw", str(tmp_path / "growth.json")],

@@ -34,30 +34,30 @@ class Node:
 
 @dataclass(frozen=True)
 class Layout:
-    """Who goes where: the server, and each host in the order of its devices."""
+    """Who goes where: the server, and each worker in the order of its devices."""
 
     server: Node
-    hosts: list[Node]
+    workers: list[Node]
 
 
 def lay_out(needs: Needs, nodes: Sequence[Node], placement: Placement, home: str | None) -> Layout | None:
-    """Put the server and each host on a node, or None if they do not fit.
+    """Put the server and each worker on a node, or None if they do not fit.
 
-    The server goes to `home`, the driver's node (by id), where that has room; the recorder must. Spread hosts fill all
-    nodes to the same part of what each can hold; packed ones fill one node after the other, the server's first.
+    The server goes to `home`, the driver's node (by id), where that has room; the recorder must. Spread workers fill
+    all nodes to the same part of what each can hold; packed ones fill one node after the other, the server's first.
     """
     if home_problem(needs, nodes, home):
         return None
-    alone = [fits(node.room, needs.per_host, _at_home(needs, node, home)) for node in nodes]
+    alone = [fits(node.room, needs.per_worker, _at_home(needs, node, home)) for node in nodes]
     for index in _candidates(needs, nodes, alone, home):
         node = nodes[index]
         beside = [needs.server, *_at_home(needs, node, home)]
-        capacities = [*alone[:index], fits(node.room, needs.per_host, beside), *alone[index + 1 :]]
-        if sum(capacities) >= needs.hosts:
+        capacities = [*alone[:index], fits(node.room, needs.per_worker, beside), *alone[index + 1 :]]
+        if sum(capacities) >= needs.workers:
             chosen = (
-                _spread(needs.hosts, capacities) if placement == "spread" else _pack(needs.hosts, capacities, index)
+                _spread(needs.workers, capacities) if placement == "spread" else _pack(needs.workers, capacities, index)
             )
-            return Layout(node, [nodes[host] for host in chosen])
+            return Layout(node, [nodes[worker] for worker in chosen])
     return None
 
 
@@ -78,14 +78,14 @@ def choose(
 def can_hold(needs: Needs, nodes: Sequence[Node], layout: Layout, home: str | None) -> bool:
     """Whether these nodes, by id, have the room that a layout of others takes."""
     there = {node.id: node for node in nodes}
-    hosts = Counter(node.id for node in layout.hosts)
-    for name in {layout.server.id, *hosts}:
+    workers = Counter(node.id for node in layout.workers)
+    for name in {layout.server.id, *workers}:
         if name not in there:
             return False
         beside = [needs.server] * (name == layout.server.id) + _at_home(needs, there[name], home)
-        if fits(there[name].room, needs.per_host, beside) < hosts[name]:
+        if fits(there[name].room, needs.per_worker, beside) < workers[name]:
             return False
-        if not hosts[name] and not fits(there[name].room, {}, beside):
+        if not workers[name] and not fits(there[name].room, {}, beside):
             return False
     return True
 
@@ -107,7 +107,7 @@ def _at_home(needs: Needs, node: Node, home: str | None) -> list[Resources]:
 
 
 def _candidates(needs: Needs, nodes: Sequence[Node], alone: list[int], home: str | None) -> list[int]:
-    """Nodes with room for the server, by index: home first, then those that hold most hosts; equal ones once."""
+    """Nodes with room for the server, by index: home first, then those that hold most workers; equal ones once."""
     able: dict[tuple[object, ...], int] = {}
     for index, node in enumerate(nodes):
         at_home = node.id == home
@@ -116,12 +116,12 @@ def _candidates(needs: Needs, nodes: Sequence[Node], alone: list[int], home: str
     return sorted(able.values(), key=lambda index: (nodes[index].id != home, -alone[index]))
 
 
-def _spread(hosts: int, capacities: list[int]) -> list[int]:
-    """The index of a node for each host: the one that would be least full with it, of equals the smaller one."""
+def _spread(workers: int, capacities: list[int]) -> list[int]:
+    """The index of a node for each worker: the one that would be least full with it, of equals the smaller one."""
     least_full = [(1 / capacity, capacity, index, 1) for index, capacity in enumerate(capacities) if capacity]
     heapify(least_full)
     chosen = []
-    for _ in range(hosts):
+    for _ in range(workers):
         _, _, index, taken = heappop(least_full)
         chosen.append(index)
         if taken < capacities[index]:
@@ -129,11 +129,11 @@ def _spread(hosts: int, capacities: list[int]) -> list[int]:
     return chosen
 
 
-def _pack(hosts: int, capacities: list[int], first: int) -> list[int]:
+def _pack(workers: int, capacities: list[int], first: int) -> list[int]:
     """Likewise: `first` while it has room, then the largest that is left."""
     order = sorted(range(len(capacities)), key=lambda index: (index != first, -capacities[index]))
-    places = (index for index in order for _ in range(min(capacities[index], hosts)))
-    return [index for index, _ in zip(places, range(hosts), strict=False)]
+    places = (index for index in order for _ in range(min(capacities[index], workers)))
+    return [index for index, _ in zip(places, range(workers), strict=False)]
 
 
 def shortage(needs: Needs, nodes: Sequence[Node], home: str | None) -> str | None:
@@ -160,7 +160,7 @@ def shortage_in_group(needs: Needs, nodes: Sequence[Node]) -> str | None:
 def _no_centre(needs: Needs, nodes: Sequence[Node], centre: Resources) -> str:
     return (
         f"engine: no node of {describe(nodes)} has room for the server ({_amounts(centre)}) that leaves room for "
-        f"{needs.hosts} device actors ({_amounts(needs.per_host)} each)"
+        f"{needs.workers} device actors ({_amounts(needs.per_worker)} each)"
     )
 
 
@@ -170,10 +170,10 @@ def _amounts(resources: Resources) -> str:
 
 def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
     """What there is too little of, counted node by node: a share of a GPU cannot be put together from two."""
-    fit = sum(fits(node.room, needs.per_host) for node in nodes)
-    if fit < needs.hosts:
+    fit = sum(fits(node.room, needs.per_worker) for node in nodes)
+    if fit < needs.workers:
         return (
-            f"engine: {needs.hosts} device actors of {_amounts(needs.per_host)} each were asked for, but "
+            f"engine: {needs.workers} device actors of {_amounts(needs.per_worker)} each were asked for, but "
             f"{describe(nodes)} hold{'s' if len(nodes) == 1 else ''} {fit}; lower devices or the share per device "
             f"(engine.gpus_per_device, engine.cpus_per_device), or raise engine.devices_per_actor"
         )
@@ -181,7 +181,7 @@ def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
         available = sum(node.room.get(name, 0.0) for node in nodes)
         if round(asked - available, 6) > 0:
             return (
-                f"engine: {asked:g} {name} were asked for ({needs.hosts} device actors, server and evaluation), but "
+                f"engine: {asked:g} {name} were asked for ({needs.workers} device actors, server and evaluation), but "
                 f"{describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; {_way_out(needs, name)}"
             )
     return None
@@ -189,7 +189,7 @@ def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
 
 def _way_out(needs: Needs, name: str) -> str:
     """What to do where there is too little of something in all."""
-    of_devices = needs.per_host.get(name, 0) > 0
+    of_devices = needs.per_worker.get(name, 0) > 0
     lower = ["devices", f"engine.{name.lower()}s_per_device"] if of_devices else []
     if name == "GPU":
         shares = {"engine.server_gpus": needs.server, "eval.gpus": needs.recorder}
@@ -238,8 +238,8 @@ def _gpus_left(gpus: float, shares: Sequence[float]) -> list[float] | None:
 
 def spread_of(layout: Layout) -> str:
     """How many device actors there are on how many nodes, in a few words."""
-    each = sorted(Counter(node.id for node in layout.hosts).values())
-    count = f"{len(layout.hosts)} device actor{'s' if len(layout.hosts) > 1 else ''}"
+    each = sorted(Counter(node.id for node in layout.workers).values())
+    count = f"{len(layout.workers)} device actor{'s' if len(layout.workers) > 1 else ''}"
     if len(each) == 1:
         return f"{count} on one node"
     return f"{count} on {len(each)} nodes ({each[0] if each[0] == each[-1] else f'{each[0]} to {each[-1]}'} on each)"

@@ -28,16 +28,16 @@ class Placing(ABC):
         """Of the server."""
 
     @abstractmethod
-    def host(self, host: int) -> Strategy:
-        """Of a host."""
+    def worker(self, worker: int) -> Strategy:
+        """Of a worker."""
 
     @abstractmethod
-    def again(self, host: int) -> Strategy:
-        """Of a host that was lost."""
+    def again(self, worker: int) -> Strategy:
+        """Of a worker that was lost."""
 
     @abstractmethod
     def in_vain(self) -> set[int]:
-        """Hosts that were placed on nodes which are gone, as far as Ray knows by now."""
+        """Workers that were placed on nodes which are gone, as far as Ray knows by now."""
 
     @abstractmethod
     def recorder(self) -> Strategy:
@@ -49,7 +49,8 @@ class Placing(ABC):
 
 
 class InGroup(Placing):
-    """In the placement group that the run lives in. Hosts that ask for nothing have no bundle, and go to the server."""
+    """In the placement group that the run lives in. Workers that ask for nothing have no bundle: they go to the server's
+    node."""
 
     def __init__(self, group: PlacementGroup) -> None:
         self._group = group
@@ -58,13 +59,13 @@ class InGroup(Placing):
         """The first bundle."""
         return _in(self._group, 0)
 
-    def host(self, host: int) -> Strategy:
+    def worker(self, worker: int) -> Strategy:
         """A bundle each."""
-        return _in(self._group, 1 + host if 1 + host < self._group.bundle_count else 0)
+        return _in(self._group, 1 + worker if 1 + worker < self._group.bundle_count else 0)
 
-    def again(self, host: int) -> Strategy:
+    def again(self, worker: int) -> Strategy:
         """The same one."""
-        return self.host(host)
+        return self.worker(worker)
 
     def in_vain(self) -> set[int]:
         """None: Ray moves bundles whose node is gone."""
@@ -100,7 +101,7 @@ class OnNodes(Placing):
         self._patience = patience
         self._home = str(ray.get_runtime_context().get_node_id())
         self._moved: dict[int, str] = {}
-        """Hosts that are on other nodes than those of the layout (by id)."""
+        """Workers that are on other nodes than those of the layout (by id)."""
         self.layout, self._reserved = wait_for_room(needs, engine, patience, self._home, self._reserve)
         patience.tell(f"starting {spread_of(self.layout)} and a server")
 
@@ -112,9 +113,9 @@ class OnNodes(Placing):
         return layout, reserved
 
     def _seats(self, layout: Layout) -> list[_Seat]:
-        """The server's, the recorder's, and each host's."""
-        hosts = [_Seat(node.id, self._needs.per_host) for node in layout.hosts]
-        return [_Seat(layout.server.id, self._needs.server), _Seat(self._home, self._needs.recorder), *hosts]
+        """The server's, the recorder's, and each worker's."""
+        workers = [_Seat(node.id, self._needs.per_worker) for node in layout.workers]
+        return [_Seat(layout.server.id, self._needs.server), _Seat(self._home, self._needs.recorder), *workers]
 
     def server(self) -> Strategy:
         """As laid out."""
@@ -124,29 +125,29 @@ class OnNodes(Placing):
         """The driver's node."""
         return self._reserved.strategy(1)
 
-    def host(self, host: int) -> Strategy:
+    def worker(self, worker: int) -> Strategy:
         """As laid out."""
-        return self._reserved.strategy(2 + host)
+        return self._reserved.strategy(2 + worker)
 
-    def again(self, host: int) -> Strategy:
+    def again(self, worker: int) -> Strategy:
         """Where it was, since that is still reserved; if the node is gone, where there is room for one."""
-        self._moved.pop(host, None)
-        if host not in self.in_vain():
-            return self.host(host)
-        one = replace(self._needs, hosts=1, server={}, recorder={})
+        self._moved.pop(worker, None)
+        if worker not in self.in_vain():
+            return self.worker(worker)
+        one = replace(self._needs, workers=1, server={}, recorder={})
 
         def look(free: list[Node], waited: float) -> Layout | None:
             return lay_out(one, free, self._engine.placement, self._home)
 
-        (node,) = wait_for_room(one, self._engine, self._patience, self._home, look).hosts
-        self._moved[host] = node.id
+        (node,) = wait_for_room(one, self._engine, self._patience, self._home, look).workers
+        self._moved[worker] = node.id
         return _on(node.id)
 
     def in_vain(self) -> set[int]:
         """By the layout, and what has moved since."""
         there = {node.id for node in all_nodes()}
-        places = {host: node.id for host, node in enumerate(self.layout.hosts)} | self._moved
-        return {host for host, node in places.items() if node not in there}
+        places = {worker: node.id for worker, node in enumerate(self.layout.workers)} | self._moved
+        return {worker for worker, node in places.items() if node not in there}
 
     def close(self) -> None:
         """Give it all back."""

@@ -13,18 +13,18 @@ Resources = Mapping[str, float]
 class Needs:
     """What a run asks Ray for."""
 
-    hosts: int
-    per_host: Resources
+    workers: int
+    per_worker: Resources
     server: Resources
     recorder: Resources
 
     @property
     def total(self) -> dict[str, float]:
         """All actors together."""
-        names = self.per_host.keys() | self.server.keys() | self.recorder.keys()
+        names = self.per_worker.keys() | self.server.keys() | self.recorder.keys()
         others = (self.server, self.recorder)
         return {
-            name: self.hosts * self.per_host.get(name, 0) + sum(other.get(name, 0) for other in others)
+            name: self.workers * self.per_worker.get(name, 0) + sum(other.get(name, 0) for other in others)
             for name in sorted(names)
         }
 
@@ -35,8 +35,8 @@ class Needs:
 
     @property
     def bundles(self) -> list[dict[str, float]]:
-        """The placement group of a run that lives in one: server and recorder in the first bundle, then a host each."""
-        bundles = [self.centre, *[self.per_host] * self.hosts]
+        """The placement group of a run in one: server and recorder in the first bundle, then one for each worker."""
+        bundles = [self.centre, *[self.per_worker] * self.workers]
         wanted = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
         return [bundle for bundle in wanted if bundle]
 
@@ -45,8 +45,8 @@ def needs_of(config: Config) -> Needs:
     """One actor per `devices_per_actor` devices, and the server; the recorder asks for no CPU."""
     engine = config.engine
     return Needs(
-        hosts=-(-config.devices // engine.devices_per_actor),
-        per_host=_resources(engine.cpus_per_device, engine.gpus_per_device),
+        workers=-(-config.devices // engine.devices_per_actor),
+        per_worker=_resources(engine.cpus_per_device, engine.gpus_per_device),
         server=_resources(1.0, engine.server_gpus),
         recorder=_resources(0.0, config.eval.gpus),
     )

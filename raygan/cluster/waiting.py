@@ -57,7 +57,7 @@ def wait_for_room(
         KeyboardInterrupt: somebody wished for the end.
     """
     began, told, lacking = monotonic(), "", False
-    with _Wish([needs.server, needs.recorder, *[needs.per_host] * needs.hosts], engine.placement) as wish:
+    with _Wish([needs.server, needs.recorder, *[needs.per_worker] * needs.workers], engine.placement) as wish:
         while True:
             before = lacking
             lacking, why, limit = patience.ask(lambda: _reason(needs, engine, patience.may_grow, home))
@@ -85,7 +85,7 @@ def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bo
     if problem := shortage(needs, nodes, home):
         hope = may_grow and not home_problem(needs, nodes, home)
         return True, problem, engine.nodes_timeout_s if hope else 0.0
-    actors = f"{needs.hosts} device actors and a server" if needs.server else "a device actor"
+    actors = f"{needs.workers} device actors and a server" if needs.server else "a device actor"
     held = f"engine: {describe(nodes)} could hold {actors}, but others hold too much"
     return False, held, engine.ready_timeout_s
 

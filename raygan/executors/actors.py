@@ -21,17 +21,17 @@ from raygan.record.folder import FlatConfig
 from raygan.round.compute import cap_memory, gpu_facts, keep_freed_memory, torch_device
 from raygan.round.likeness import device_steps, server_steps
 from raygan.round.server import Server
-from raygan.round.shards import HostShards
-from raygan.round.updates import Contribution, HostReport, Problem, Sent, ServerReport, added_up
+from raygan.round.shards import WorkerShards
+from raygan.round.updates import Contribution, Problem, Sent, ServerReport, WorkerReport, added_up
 from raygan.round.versions import computes_with
-from raygan.round.worker import Host, host_role
+from raygan.round.worker import Worker, worker_role
 
 if TYPE_CHECKING:
     from raygan.data import ImageSet
 
 Facts = dict[str, object]
-ByHost = dict[tuple[int, ...] | range, "ray.ObjectRef[Any]"]
-"""References to what hosts have made, by the numbers of the devices it is of."""
+ByWorker = dict[tuple[int, ...] | range, "ray.ObjectRef[Any]"]
+"""References to what workers have made, by the numbers of the devices it is of."""
 
 
 def _see_modules_in(folder: str) -> None:
@@ -60,7 +60,7 @@ def _drops(config: Config) -> bool:
     return config.engine.on_device_failure == "drop"
 
 
-def _as_they_arrive(sent: ByHost, lost: dict[int, str], drops: bool) -> Iterator[list[Contribution]]:
+def _as_they_arrive(sent: ByWorker, lost: dict[int, str], drops: bool) -> Iterator[list[Contribution]]:
     """What is there, one after the other; notes whose is `lost` where that does not end the run."""
     devices = {ref: numbers for numbers, ref in sent.items()}
     pending = list(devices)
@@ -80,10 +80,10 @@ def _as_they_arrive(sent: ByHost, lost: dict[int, str], drops: bool) -> Iterator
                 yield message.contributions
 
 
-class HostActor:
-    """A `Host`: one device by default, or several that take turns."""
+class WorkerActor:
+    """A `Worker`: one device by default, or several that take turns."""
 
-    def __init__(self, config: Config, problem: Problem, shards: HostShards, folder: str) -> None:
+    def __init__(self, config: Config, problem: Problem, shards: WorkerShards, folder: str) -> None:
         _see_modules_in(folder)
         keep_freed_memory()
         self._config = config
@@ -91,20 +91,20 @@ class HostActor:
         self._drops = _drops(config)
         cap_memory(config.engine.gpus_per_device)
         self._device = torch_device(config.engine.gpus_per_device, config.gan.precision)
-        self._host = Host(config, problem, shards, self._device)
+        self._worker = Worker(config, problem, shards, self._device)
 
     @ray.method(num_returns=2)
     def round(
         self, round: int, down: np.ndarray, chosen: list[int], far: bool, *exchanged: None
-    ) -> tuple[Sent, HostReport]:
+    ) -> tuple[Sent, WorkerReport]:
         """What goes up, `far` to another node, and the devices' scalars, as two objects.
 
         After the last round's exchange, if there was one.
         """
-        contributions, report = self._host.round(round, down, chosen, far)
+        contributions, report = self._worker.round(round, down, chosen, far)
         return Sent(contributions), report
 
-    def add_up(self, sent: ByHost) -> Sent:
+    def add_up(self, sent: ByWorker) -> Sent:
         """What this actor's and others' devices send, given by reference, as one message to another node."""
         lost: dict[int, str] = {}
         arriving = _as_they_arrive(sent, lost, self._drops)
@@ -112,24 +112,24 @@ class HostActor:
 
     def hand_over(self, givers: list[int]) -> dict[int, State]:
         """For an exchange."""
-        return self._host.hand_over(givers)
+        return self._worker.hand_over(givers)
 
     def take_over(self, partners: dict[int, int], given: dict[int, State]) -> None:
         """From another actor, or this one. What comes out of the object store is shared, so it is copied."""
-        self._host.take_over(partners, {giver: _copied(given[giver]) for giver in partners.values()})
+        self._worker.take_over(partners, {giver: _copied(given[giver]) for giver in partners.values()})
 
     def states(self, *played: object) -> dict[int, State]:
         """For a checkpoint, once the last round has been `played`."""
-        return self._host.states()
+        return self._worker.states()
 
     def restore(self, states: dict[int, State]) -> None:
         """From a checkpoint. What comes out of the object store is shared, so it is copied."""
-        self._host.restore({number: _copied(state) for number, state in states.items()})
+        self._worker.restore({number: _copied(state) for number, state in states.items()})
 
     def facts(self) -> Facts:
         """Where this actor is, what it was granted, and what it computes."""
         steps = device_steps(self._config, self._problem.shape, self._device)
-        return {**_facts(host_role(self._host.devices), self._device), "steps": steps}
+        return {**_facts(worker_role(self._worker.devices), self._device), "steps": steps}
 
 
 class ServerActor:
@@ -150,7 +150,7 @@ class ServerActor:
         return self._server.down(round)
 
     @ray.method(num_returns=2)
-    def round(self, round: int, contributions: ByHost) -> tuple[np.ndarray, ServerReport]:
+    def round(self, round: int, contributions: ByWorker) -> tuple[np.ndarray, ServerReport]:
         """Play a round on references, taken in as they arrive; returns what goes down next, and scalars."""
         lost: dict[int, str] = {}
         report = self._server.round(round, _as_they_arrive(contributions, lost, self._drops))
@@ -206,10 +206,10 @@ class RecorderActor:
         return self._recorder.evaluate(round, generators)
 
     @ray.method(concurrency_group="files")
-    def save(self, round: int, server: State, hosts: ByHost) -> None:
+    def save(self, round: int, server: State, workers: ByWorker) -> None:
         """Write a checkpoint. Devices whose process died are saved as the last one has them, if that may be."""
         devices: dict[int, State] = {}
-        for numbers, states in hosts.items():
+        for numbers, states in workers.items():
             try:
                 devices |= ray.get(states)
             except LOST:

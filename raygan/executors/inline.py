@@ -17,7 +17,7 @@ from raygan.round.compute import as_chosen_before, cap_memory, gpu_facts, torch_
 from raygan.round.likeness import all_steps
 from raygan.round.server import Server
 from raygan.round.versions import computes_with
-from raygan.round.worker import Host
+from raygan.round.worker import Worker
 
 
 class InlineExecutor(Executor):
@@ -31,19 +31,19 @@ class InlineExecutor(Executor):
         self._afterwards.enter_context(as_chosen_before())
         self._devices_on, self._server_on = _computes_on(config)
         self._steps = all_steps(config, problem.shape, self._devices_on, self._server_on)
-        self._host = Host(config, problem, setup.shards_of(range(config.devices)), self._devices_on)
+        self._worker = Worker(config, problem, setup.shards_of(range(config.devices)), self._devices_on)
         self._server = Server(config, problem, self._server_on)
         first_round = self._round + 1 if self._round else 0
         self._recorder = Recorder(config, setup.settings, setup.root, images, first_round)
         if start is not None:
             self._server.side.restore(start.server)
-            self._host.restore(start.devices)
+            self._worker.restore(start.devices)
 
     def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Done[Played]:
         """Play a round."""
-        contributions, report = self._host.round(round, self._server.down(round), devices)
+        contributions, report = self._worker.round(round, self._server.down(round), devices)
         server = self._server.round(round, [contributions])
-        self._host.take_over(partners, self._host.hand_over(partners.values()))
+        self._worker.take_over(partners, self._worker.hand_over(partners.values()))
         self._round = round
         return Done(played([report], server))
 
@@ -53,7 +53,7 @@ class InlineExecutor(Executor):
 
     def save(self) -> Done[None]:
         """Write a checkpoint."""
-        self._recorder.save(Snapshot(self._round, self._server.side.state(), self._host.states()))
+        self._recorder.save(Snapshot(self._round, self._server.side.state(), self._worker.states()))
         return Done(None)
 
     def export(self) -> Done[None]:

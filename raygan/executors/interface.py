@@ -10,9 +10,9 @@ from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.methods.base import Metrics
 from raygan.record.folder import FlatConfig
-from raygan.round.shards import HostShards
+from raygan.round.shards import WorkerShards
 from raygan.round.timing import spent
-from raygan.round.updates import HostReport, Problem, ServerReport
+from raygan.round.updates import Problem, ServerReport, WorkerReport
 
 PATIENCE = 3
 """Losses of a process at the same point before a run gives up."""
@@ -57,18 +57,18 @@ class Played:
     """Where the round's time went (seconds); see `raygan.round.timing.spent`."""
 
 
-def played(hosts: Sequence[HostReport], server: ServerReport) -> Played:
+def played(workers: Sequence[WorkerReport], server: ServerReport) -> Played:
     """Put the reports together: device metrics are means over those in the average that have them."""
     dropped = dict(server.dropped)
-    for host in hosts:  # what a host has to say of its devices is nearer the cause
-        dropped |= host.dropped
-    devices = {number: host.devices[number] for host in hosts for number in host.devices}
+    for worker in workers:  # what a worker has to say of its devices is nearer the cause
+        dropped |= worker.dropped
+    devices = {number: worker.devices[number] for worker in workers for number in worker.devices}
     counted = [devices[number] for number in sorted(devices.keys() - dropped.keys())]
     means = {}
     for name in dict.fromkeys(name for metrics in counted for name in metrics):
         values = [metrics[name] for metrics in counted if name in metrics]
         means[name] = sum(values) / len(values)
-    times = [host.times for host in hosts if host.times is not None]
+    times = [worker.times for worker in workers if worker.times is not None]
     return Played(means | server.metrics, dict(sorted(dropped.items())), spent(times, server.times))
 
 
@@ -87,11 +87,11 @@ class Setup:
     """Which of them each device has."""
     problem: Problem
 
-    def shards_of(self, devices: range) -> HostShards:
-        """What a host of these devices holds, copied out of `images`."""
+    def shards_of(self, devices: range) -> WorkerShards:
+        """What a worker of these devices holds, copied out of `images`."""
         offsets = self.shards.offsets[devices.start : devices.stop + 1]
         held = self.shards.indices[offsets[0] : offsets[-1]]
-        return HostShards(devices, self.images.images[held], offsets - offsets[0])
+        return WorkerShards(devices, self.images.images[held], offsets - offsets[0])
 
 
 class Executor(ABC):

@@ -1,6 +1,6 @@
 """The Ray executor: an actor per device (or per few), a server actor, a recorder beside the driver.
 
-Per round the driver submits one call per host and one to the server, passes references on, and fetches
+Per round the driver submits one call per worker and one to the server, passes references on, and fetches
 scalars. The server's call is queued with the references of that round's updates and returns what goes down
 next, so rounds chain on the cluster without the driver in between.
 """
@@ -19,25 +19,25 @@ from raygan.cluster.connection import Connection
 from raygan.cluster.ending import ANSWER_S, end_process
 from raygan.cluster.placement import Strategy, placing_of
 from raygan.cluster.resources import Resources, needs_of
-from raygan.cluster.routing import by_host, senders
+from raygan.cluster.routing import by_worker, senders
 from raygan.cluster.waiting import Patience
 from raygan.errors import InputError, ProcessLostError, RunError
-from raygan.executors.actors import ByHost, HostActor, RecorderActor, ServerActor
+from raygan.executors.actors import ByWorker, RecorderActor, ServerActor, WorkerActor
 from raygan.executors.interface import PATIENCE, Executor, Played, Setup, played
 from raygan.executors.results import LOOK_S, Fetcher, RayPending
 from raygan.executors.vigil import Someone, Vigil
 from raygan.record.checkpoint import Snapshot
 from raygan.round.likeness import unlike_before
-from raygan.round.updates import HostReport
+from raygan.round.updates import WorkerReport
 from raygan.round.versions import check_versions
-from raygan.round.worker import host_role
+from raygan.round.worker import worker_role
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A round asked of a host."""
+    """A round asked of a worker."""
 
-    host: int
+    worker: int
     actor: Any
     devices: list[int]
     report: Any
@@ -77,7 +77,7 @@ class RayExecutor(Executor):
                 self._recorder = self._start_recorder()
                 actors.append(self._recorder)
             self._facts = self._wait_until_ready(actors)
-            self._server_node, *self._nodes = [facts["node"] for facts in self._facts[: len(self._hosts) + 1]]
+            self._server_node, *self._nodes = [facts["node"] for facts in self._facts[: len(self._workers) + 1]]
             if "GPU" not in self._needs.recorder:  # it has more to import than the others, who would wait for the cores
                 self._recorder = self._start_recorder()
                 self._recorder_says = self._recorder.facts.remote()  # not waited for, as it is slow to start
@@ -89,13 +89,15 @@ class RayExecutor(Executor):
             raise
 
     def _start_all(self) -> list[Any]:
-        """The server and the hosts."""
+        """The server and the workers."""
         options = _actor(ServerActor).options(**_asks(self._needs.server), scheduling_strategy=self._placing.server())
         self._server = self._own(options.remote(self._config, self._setup.problem, str(Path.cwd())), "server")
-        self._hosts = [self._start_host(host, self._placing.host(host)) for host in range(self._needs.hosts)]
-        self._lost = [0] * self._needs.hosts
-        """How often each host was lost since it was last heard of."""
-        return [self._server, *self._hosts]
+        self._workers = [
+            self._start_worker(worker, self._placing.worker(worker)) for worker in range(self._needs.workers)
+        ]
+        self._lost = [0] * self._needs.workers
+        """How often each worker was lost since it was last heard of."""
+        return [self._server, *self._workers]
 
     def _start_recorder(self) -> Any:
         first_round = self._round + 1 if self._round else 0
@@ -106,21 +108,21 @@ class RayExecutor(Executor):
         actor = options.remote(self._config, setup.settings, setup.root, images, first_round, str(Path.cwd()))
         return self._own(actor, "the recorder")
 
-    def _start_host(self, host: int, place: Strategy) -> Any:
-        devices = self._devices_of(host)
+    def _start_worker(self, worker: int, place: Strategy) -> Any:
+        devices = self._devices_of(worker)
         shards = ray.put(self._setup.shards_of(devices))
-        options = _actor(HostActor).options(**_asks(self._needs.per_host), scheduling_strategy=place)
+        options = _actor(WorkerActor).options(**_asks(self._needs.per_worker), scheduling_strategy=place)
         actor = options.remote(self._config, self._setup.problem, shards, str(Path.cwd()))
-        return self._own(actor, host_role(devices))
+        return self._own(actor, worker_role(devices))
 
     def _own(self, actor: Any, role: str) -> Any:
         self._actors.append(actor)
         self._fetch.roles[_id(actor)] = role
         return actor
 
-    def _devices_of(self, host: int) -> range:
+    def _devices_of(self, worker: int) -> range:
         together = self._config.engine.devices_per_actor
-        return range(host * together, min((host + 1) * together, self._config.devices))
+        return range(worker * together, min((worker + 1) * together, self._config.devices))
 
     def _wait_until_ready(self, actors: list[Any]) -> list[dict[str, object]]:
         timeout = self._config.engine.ready_timeout_s
@@ -143,31 +145,33 @@ class RayExecutor(Executor):
 
     def _check_nodes_of(self, actors: list[Any]) -> None:
         """Raise if one of them would be waited for in vain, on a node that is gone: Ray itself would wait for ever."""
-        for host in self._placing.in_vain():
-            if (actor := self._hosts[host]) in actors:
+        for worker in self._placing.in_vain():
+            if (actor := self._workers[worker]) in actors:
                 raise ProcessLostError(f"{self._fetch.roles[_id(actor)]}: its node is gone", _id(actor))
 
     def _restore(self, start: Snapshot) -> None:
-        hosts = [actor.restore.remote(start.of(self._devices_of(host))) for host, actor in enumerate(self._hosts)]
-        self._fetch([self._server.restore.remote(start.server), *hosts])
+        workers = [
+            actor.restore.remote(start.of(self._devices_of(worker))) for worker, actor in enumerate(self._workers)
+        ]
+        self._fetch([self._server.restore.remote(start.server), *workers])
 
     def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> RayPending[Played]:
         """Submit a round."""
         self._round = round
         before = self._played[1:]  # an exchange that failed must not be forgotten in the rounds behind it
-        chosen = self._by_host(devices)
-        calls, sent, sums = [], ByHost(), []
-        for hosts in senders(chosen, self._nodes, self._server_node, self._adds_up, self._setup.problem.slots):
-            of_hosts: ByHost = {}
-            for host in hosts:
-                numbers, far = chosen[host], len(hosts) == 1 and self._nodes[host] != self._server_node
-                update, report = self._hosts[host].round.remote(round, self._down, numbers, far, *before)
-                of_hosts[tuple(numbers)] = update
-                calls.append(_Call(host, self._hosts[host], numbers, report))
-            if len(hosts) > 1:
-                sums.append(self._hosts[hosts[0]].add_up.remote(of_hosts))
-                of_hosts = {tuple(chain(*of_hosts)): sums[-1]}
-            sent |= of_hosts
+        chosen = self._by_worker(devices)
+        calls, sent, sums = [], ByWorker(), []
+        for workers in senders(chosen, self._nodes, self._server_node, self._adds_up, self._setup.problem.slots):
+            of_workers: ByWorker = {}
+            for worker in workers:
+                numbers, far = chosen[worker], len(workers) == 1 and self._nodes[worker] != self._server_node
+                update, report = self._workers[worker].round.remote(round, self._down, numbers, far, *before)
+                of_workers[tuple(numbers)] = update
+                calls.append(_Call(worker, self._workers[worker], numbers, report))
+            if len(workers) > 1:
+                sums.append(self._workers[workers[0]].add_up.remote(of_workers))
+                of_workers = {tuple(chain(*of_workers)): sums[-1]}
+            sent |= of_workers
         self._down, server = self._server.round.remote(round, sent)
         exchanged = self._exchange(partners)
         reports = [call.report for call in calls]
@@ -181,74 +185,74 @@ class RayExecutor(Executor):
         refs = [*reports, *self._played]
         return RayPending(refs, lambda: self._whole(refs, sums, len(calls)))
 
-    def _whole(self, refs: list[Any], sums: list[Any], hosts: int) -> Played:
+    def _whole(self, refs: list[Any], sums: list[Any], workers: int) -> Played:
         """What came of a round in which nobody was lost."""
-        values = self._fetch(refs, [refs[:hosts], sums, [refs[hosts]]])
-        return played(values[:hosts], values[hosts])
+        values = self._fetch(refs, [refs[:workers], sums, [refs[workers]]])
+        return played(values[:workers], values[workers])
 
     def _what_is_left(self, calls: list["_Call"], sums: list[Any], server: Any) -> Played:
-        """What came of a round without the hosts that were lost in it."""
+        """What came of a round without the workers that were lost in it."""
         (of_server,) = self._fetch(
             [server], [[call.report for call in calls], sums]
         )  # first: when the server is lost, so is the round
         return played([self._report_of(call) for call in calls], of_server)
 
-    def _report_of(self, call: "_Call") -> HostReport:
-        """A host's report; if it was lost, what there is to say of that, and it is replaced."""
+    def _report_of(self, call: "_Call") -> WorkerReport:
+        """A worker's report; if it was lost, what there is to say of that, and it is replaced."""
         try:
-            report: HostReport = self._fetch([call.report])[0]
+            report: WorkerReport = self._fetch([call.report])[0]
         except ProcessLostError as error:
             if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
                 raise
             self._connection.check()  # nothing can be started without a head
-            if self._hosts[call.host] is call.actor:  # not yet replaced, for a round before this one
-                self._replace(call.host, error)
-            return HostReport(dropped=dict.fromkeys(call.devices, str(error)))
-        self._lost[call.host] = 0
+            if self._workers[call.worker] is call.actor:  # not yet replaced, for a round before this one
+                self._replace(call.worker, error)
+            return WorkerReport(dropped=dict.fromkeys(call.devices, str(error)))
+        self._lost[call.worker] = 0
         return report
 
-    def _replace(self, host: int, error: ProcessLostError) -> None:
-        """Start a lost host again, its devices as the last checkpoint has them."""
-        self._lost[host] += 1
-        if self._lost[host] >= PATIENCE:
+    def _replace(self, worker: int, error: ProcessLostError) -> None:
+        """Start a lost worker again, its devices as the last checkpoint has them."""
+        self._lost[worker] += 1
+        if self._lost[worker] >= PATIENCE:
             raise RunError(f"{error}; it is the third time in a row") from error
         for last_try in (False, True):
             try:
-                self._start_again(host)
+                self._start_again(worker)
                 return
             except InputError as no_room:
                 raise RunError(f"{error}; it could not be started again: {no_room}") from no_room
             except ProcessLostError as lost:  # on a node that is gone, as is known now
-                if last_try or lost.actor not in (_id(self._hosts[host]), None):
+                if last_try or lost.actor not in (_id(self._workers[worker]), None):
                     raise
 
-    def _start_again(self, host: int) -> None:
-        self._actors.remove(self._hosts[host])
-        ray.kill(self._hosts[host])  # it may be only what it had made that was lost
-        self._hosts[host] = self._start_host(host, self._placing.again(host))
-        (facts,) = self._wait_until_ready([self._hosts[host]])
-        self._nodes[host] = facts["node"]
+    def _start_again(self, worker: int) -> None:
+        self._actors.remove(self._workers[worker])
+        ray.kill(self._workers[worker])  # it may be only what it had made that was lost
+        self._workers[worker] = self._start_worker(worker, self._placing.again(worker))
+        (facts,) = self._wait_until_ready([self._workers[worker]])
+        self._nodes[worker] = facts["node"]
         if unlike := unlike_before([facts], self._facts):
             self._happened(unlike)
-        states = self._recorder.saved_states.remote(self._devices_of(host))
-        self._fetch([self._hosts[host].restore.remote(states)])
+        states = self._recorder.saved_states.remote(self._devices_of(worker))
+        self._fetch([self._workers[worker].restore.remote(states)])
 
     def _exchange(self, partners: Mapping[int, int]) -> list[Any]:
         """Move states from actor to actor; the references tell when it is done."""
         given = {
-            host: self._hosts[host].hand_over.remote(numbers)
-            for host, numbers in self._by_host(partners.values()).items()
+            worker: self._workers[worker].hand_over.remote(numbers)
+            for worker, numbers in self._by_worker(partners.values()).items()
         }
         done = []
-        for host, receivers in self._by_host(partners).items():
+        for worker, receivers in self._by_worker(partners).items():
             wanted = {receiver: partners[receiver] for receiver in receivers}
-            for giver, givers in self._by_host(wanted.values()).items():  # apart, so that one's loss is not another's
+            for giver, givers in self._by_worker(wanted.values()).items():  # apart, so that one's loss is not another's
                 theirs = {receiver: number for receiver, number in wanted.items() if number in givers}
-                done.append(self._hosts[host].take_over.remote(theirs, given[giver]))
+                done.append(self._workers[worker].take_over.remote(theirs, given[giver]))
         return done
 
-    def _by_host(self, devices: Iterable[int]) -> dict[int, list[int]]:
-        return by_host(devices, self._config.engine.devices_per_actor)
+    def _by_worker(self, devices: Iterable[int]) -> dict[int, list[int]]:
+        return by_worker(devices, self._config.engine.devices_per_actor)
 
     # What is asked of actors behind a round takes that round's result as an argument: if the round failed, so
     # does the rest, and no state of a half-played round is measured or saved.
@@ -260,8 +264,8 @@ class RayExecutor(Executor):
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""
-        states: ByHost = {
-            self._devices_of(host): actor.states.remote(*self._played) for host, actor in enumerate(self._hosts)
+        states: ByWorker = {
+            self._devices_of(worker): actor.states.remote(*self._played) for worker, actor in enumerate(self._workers)
         }
         server = self._server.state.remote(*self._played)
         return self._pending(self._recorder.save.remote(self._round, server, states), server, *states.values())

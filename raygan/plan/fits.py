@@ -39,7 +39,7 @@ def _shares(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
     """The allocator of a process is kept to its share (`raygan.round.compute.torch_device`)."""
     engine, sizes = plan.config.engine, plan.footprint
     for key, share, tensors, there in (
-        ("engine.gpus_per_device", engine.gpus_per_device, sizes.device_on_gpu, [one for one in nodes if one.hosts]),
+        ("engine.gpus_per_device", engine.gpus_per_device, sizes.device_on_gpu, [one for one in nodes if one.workers]),
         ("engine.server_gpus", engine.server_gpus, sizes.server_on_gpu, [one for one in nodes if one.server]),
     ):
         known = [one.machine.gpu_memory for one in there if one.machine.gpu_memory is not None]

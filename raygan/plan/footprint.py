@@ -89,11 +89,11 @@ class Footprint:
 
 
 def footprint_of(
-    config: Config, problem: Problem, images: ImageSet, shards: Shards, host_samples: np.ndarray
+    config: Config, problem: Problem, images: ImageSet, shards: Shards, worker_samples: np.ndarray
 ) -> Footprint:
     """Try a round of one step, with the largest shard, on the CPU; `config` is as played, and `problem` as tried out.
 
-    `host_samples`, (hosts,), are the bytes of each actor's samples.
+    `worker_samples`, (workers,), are the bytes of each actor's samples.
 
     What kernels want on a GPU beside the tensors is not in it.
     """
@@ -118,7 +118,7 @@ def footprint_of(
     return Footprint(
         device=Tensors(device_keeps, of_device.most - device_keeps),
         server=Tensors(server_keeps, of_server.most - server_keeps),
-        samples=int(host_samples.max()),
+        samples=int(worker_samples.max()),
         graphs=config.engine.cuda_graphs,
         down=down.nbytes,
         update=update.vector.nbytes,

@@ -13,28 +13,28 @@ class GpuUse:
     free: float = 1.0
     """What nobody was granted."""
     server: int = 0
-    hosts: int = 0
+    workers: int = 0
     recorder: int = 0
 
     @property
     def actors(self) -> int:
         """All of them."""
-        return self.server + self.hosts + self.recorder
+        return self.server + self.workers + self.recorder
 
     def memory(self, footprint: Footprint) -> float:
         """What they take of the GPU (bytes, about); the recorder's Inception network is not counted."""
-        tensors = self.hosts * footprint.device_on_gpu + self.server * footprint.server_on_gpu
+        tensors = self.workers * footprint.device_on_gpu + self.server * footprint.server_on_gpu
         return self.actors * CUDA_CONTEXT + tensors
 
 
-def gpus_of(needs: Needs, count: int, *, hosts: int, server: bool, recorder: bool) -> list[GpuUse]:
+def gpus_of(needs: Needs, count: int, *, workers: int, server: bool, recorder: bool) -> list[GpuUse]:
     """Fill `count` GPUs, which have the room, as Ray 2.60 does: each actor goes to the one with the least left that is
     enough."""
     gpus = [GpuUse()] * count
     for share, actors in (
         (needs.server.get("GPU", 0.0), [GpuUse(server=1)] * server),
         (needs.recorder.get("GPU", 0.0), [GpuUse(recorder=1)] * recorder),
-        (needs.per_host.get("GPU", 0.0), [GpuUse(hosts=1)] * hosts),
+        (needs.per_worker.get("GPU", 0.0), [GpuUse(workers=1)] * workers),
     ):
         for actor in actors if share else []:
             able = [index for index, gpu in enumerate(gpus) if gpu.free >= share]
@@ -48,6 +48,6 @@ def _with(gpu: GpuUse, actor: GpuUse, share: float) -> GpuUse:
         gpu,
         free=round(gpu.free - share, 6),
         server=gpu.server + actor.server,
-        hosts=gpu.hosts + actor.hosts,
+        workers=gpu.workers + actor.workers,
         recorder=gpu.recorder + actor.recorder,
     )

@@ -5,11 +5,11 @@ took 15 % more than planned at their fullest moment, and the driver a third.
 """
 
 from raygan.plan.footprint import DRIVER, PROCESS, RECORDER
-from raygan.plan.network import host_devices
+from raygan.plan.network import worker_devices
 from raygan.plan.sizes import Plan
 
 
-def host_memory(plan: Plan, devices: int) -> float:
+def worker_memory(plan: Plan, devices: int) -> float:
     """Of an actor of so many devices, at the end of the run (bytes)."""
     sizes, engine = plan.footprint, plan.config.engine
     tensors = 0 if engine.gpus_per_device else sizes.device.most
@@ -50,8 +50,8 @@ def total_memory(plan: Plan) -> float:
     """Of all processes of a run but Ray's own (bytes)."""
     if not plan.on_ray:
         return inline_memory(plan)
-    last = plan.needs.hosts - 1
-    full, rest = (host_memory(plan, host_devices(plan.config, host)) for host in (0, last))
+    last = plan.needs.workers - 1
+    full, rest = (worker_memory(plan, worker_devices(plan.config, worker)) for worker in (0, last))
     return last * full + rest + server_memory(plan) + recorder_memory() + driver_memory(plan)
 
 

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from raygan.channel.clock import SimulatedRound
 from raygan.cluster.layout import Layout
-from raygan.cluster.routing import by_host, senders
+from raygan.cluster.routing import by_worker, senders
 from raygan.config.tree import Config
 from raygan.plan.footprint import Footprint
 
@@ -24,7 +24,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Message:
-    """What goes up from a host, or several of one node together."""
+    """What goes up from a worker, or several of one node together."""
 
     node: str
     """Where it comes from."""
@@ -34,30 +34,30 @@ class Message:
     """Bytes of what is put there to be added up, if several do."""
 
 
-def host_devices(config: Config, host: int) -> int:
-    """How many devices a host has."""
+def worker_devices(config: Config, worker: int) -> int:
+    """How many devices a worker has."""
     together = config.engine.devices_per_actor
-    return min(config.devices - host * together, together)
+    return min(config.devices - worker * together, together)
 
 
 def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> list[Message]:
     """What comes to the server in a round of these devices, as the executor sends it."""
-    nodes, server = [node.id for node in layout.hosts], layout.server.id
-    chosen = by_host(devices, config.engine.devices_per_actor)
+    nodes, server = [node.id for node in layout.workers], layout.server.id
+    chosen = by_worker(devices, config.engine.devices_per_actor)
 
-    def of_host(host: int, far: bool) -> int:
+    def of_worker(worker: int, far: bool) -> int:
         part = footprint.far_part if far else footprint.part
-        return footprint.update if host_devices(config, host) == 1 else footprint.parts(len(chosen[host]), part)
+        return footprint.update if worker_devices(config, worker) == 1 else footprint.parts(len(chosen[worker]), part)
 
     messages = []
     adds_up = config.engine.pre_average and footprint.adds_up
-    for hosts in senders(chosen, nodes, server, adds_up, footprint.slots):
-        node = nodes[hosts[0]]
-        if len(hosts) == 1:
-            messages.append(Message(node, of_host(hosts[0], node != server), 0))
+    for workers in senders(chosen, nodes, server, adds_up, footprint.slots):
+        node = nodes[workers[0]]
+        if len(workers) == 1:
+            messages.append(Message(node, of_worker(workers[0], node != server), 0))
         else:
-            count = sum(len(chosen[host]) for host in hosts)
-            summands = sum(of_host(host, False) for host in hosts)
+            count = sum(len(chosen[worker]) for worker in workers)
+            summands = sum(of_worker(worker, False) for worker in workers)
             messages.append(Message(node, footprint.parts(count, footprint.far_part), summands))
     return messages
 
@@ -66,14 +66,14 @@ def network_of(
     config: Config, footprint: Footprint, rounds: Sequence[SimulatedRound], layout: Layout, home: str
 ) -> Network:
     """Count what a layout sends in these rounds."""
-    nodes, server = [node.id for node in layout.hosts], layout.server.id
+    nodes, server = [node.id for node in layout.workers], layout.server.id
     counted: list[tuple[int, int]] = []
     last: list[int] | None = None
     for round in rounds:
         if round.devices != last:  # most runs have the same devices in every round
             last, of_round = round.devices, _of_round(config, footprint, round.devices, layout)
         counted.append(of_round)
-    away = sum(host_devices(config, host) for host, node in enumerate(nodes) if node != home)
+    away = sum(worker_devices(config, worker) for worker, node in enumerate(nodes) if node != home)
     return Network(
         down=fmean(down for down, _ in counted),
         up=fmean(up for _, up in counted),
@@ -83,9 +83,9 @@ def network_of(
 
 
 def _of_round(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> tuple[int, int]:
-    """Down, once to each node with a host that has a chosen device, and up."""
+    """Down, once to each node with a worker that has a chosen device, and up."""
     server = layout.server.id
-    receivers = {layout.hosts[host].id for host in by_host(devices, config.engine.devices_per_actor)} - {server}
+    receivers = {layout.workers[worker].id for worker in by_worker(devices, config.engine.devices_per_actor)} - {server}
     up = sum(one.size for one in messages_of(config, footprint, devices, layout) if one.node != server)
     return len(receivers) * footprint.down, up
 
@@ -93,7 +93,7 @@ def _of_round(config: Config, footprint: Footprint, devices: Sequence[int], layo
 def _swapped(config: Config, footprint: Footprint, partners: Mapping[int, int], nodes: Sequence[str]) -> int:
     """What an actor hands over is one object: each other node of one who takes of it gets the whole."""
     together, total = config.engine.devices_per_actor, 0
-    for giver, numbers in by_host(partners.values(), together).items():
+    for giver, numbers in by_worker(partners.values(), together).items():
         takers = {nodes[receiver // together] for receiver, given in partners.items() if given // together == giver}
         total += len(takers - {nodes[giver]}) * len(numbers) * footprint.state
     return total

@@ -12,8 +12,8 @@ from raygan.cluster.layout import Layout, choose, home_problem, lay_out, shortag
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.machines import Machine, Site
-from raygan.plan.memory import adding_up, driver_memory, host_memory, recorder_memory, server_memory, states
-from raygan.plan.network import Network, host_devices, messages_of, network_of
+from raygan.plan.memory import adding_up, driver_memory, recorder_memory, server_memory, states, worker_memory
+from raygan.plan.network import Network, messages_of, network_of, worker_devices
 from raygan.plan.sizes import Plan
 
 STORED_ROUNDS = 2
@@ -25,7 +25,7 @@ class NodePlan:
     """What is on a node."""
 
     machine: Machine
-    hosts: int
+    workers: int
     server: bool
     home: bool
     """Whether the driver and the recorder are here."""
@@ -70,49 +70,49 @@ def place(plan: Plan, site: Site) -> Places:
 
 
 def _nodes(plan: Plan, site: Site, layout: Layout) -> list[NodePlan]:
-    hosts: dict[str, list[int]] = {machine.node.id: [] for machine in site.machines}
-    for host, node in enumerate(layout.hosts):
-        hosts[node.id].append(host)
+    workers: dict[str, list[int]] = {machine.node.id: [] for machine in site.machines}
+    for worker, node in enumerate(layout.workers):
+        workers[node.id].append(worker)
     up = _messages_stored(plan, layout)
     return [
-        _node(plan, machine, hosts[machine.node.id], layout.server.id, site.home, up[machine.node.id])
+        _node(plan, machine, workers[machine.node.id], layout.server.id, site.home, up[machine.node.id])
         for machine in site.machines
     ]
 
 
-def _node(plan: Plan, machine: Machine, hosts: list[int], server_id: str, home_id: str, up: int) -> NodePlan:
+def _node(plan: Plan, machine: Machine, workers: list[int], server_id: str, home_id: str, up: int) -> NodePlan:
     server, home = machine.node.id == server_id, machine.node.id == home_id
     count = int(machine.node.room.get("GPU", 0))
-    gpus = gpus_of(plan.needs, count, hosts=len(hosts), server=server, recorder=home)
+    gpus = gpus_of(plan.needs, count, workers=len(workers), server=server, recorder=home)
     return NodePlan(
         machine,
-        hosts=len(hosts),
+        workers=len(workers),
         server=server,
         home=home,
-        private=_private(plan, hosts, server, home),
-        stored=_stored(plan, hosts, server, home, up),
+        private=_private(plan, workers, server, home),
+        stored=_stored(plan, workers, server, home, up),
         gpus=tuple(gpus),
     )
 
 
-def _private(plan: Plan, hosts: list[int], server: bool, home: bool) -> float:
-    sizes = Counter(host_devices(plan.config, host) for host in hosts)
-    total = RAY + sum(count * host_memory(plan, devices) for devices, count in sizes.items())
+def _private(plan: Plan, workers: list[int], server: bool, home: bool) -> float:
+    sizes = Counter(worker_devices(plan.config, worker) for worker in workers)
+    total = RAY + sum(count * worker_memory(plan, devices) for devices, count in sizes.items())
     if server:
         total += server_memory(plan)
-    elif len(hosts) > 1 and plan.config.engine.pre_average and plan.footprint.adds_up:
+    elif len(workers) > 1 and plan.config.engine.pre_average and plan.footprint.adds_up:
         total += adding_up(plan, sum(sizes.elements()))
     return total + (driver_memory(plan) + recorder_memory() if home else 0)
 
 
-def _stored(plan: Plan, hosts: list[int], server: bool, home: bool, up: int) -> float:
+def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -> float:
     """Samples, what goes down and up, and what a checkpoint is made of."""
     footprint = plan.footprint
-    samples = float(plan.host_samples[hosts].sum())
-    devices = sum(host_devices(plan.config, host) for host in hosts)
+    samples = float(plan.worker_samples[workers].sum())
+    devices = sum(worker_devices(plan.config, worker) for worker in workers)
     if home:  # all of them are put here first; the recorder has them once more, in their own order
         samples, devices = 2.0 * plan.image_bytes, plan.devices
-    down = footprint.down * STORED_ROUNDS if hosts or server else 0
+    down = footprint.down * STORED_ROUNDS if workers or server else 0
     saved = states(plan, devices) + (footprint.server_state if home or server else 0)
     return samples + down + up + saved
 

@@ -52,8 +52,8 @@ class Plan:
     footprint: Footprint
     image_bytes: int
     """Of all samples."""
-    host_samples: np.ndarray
-    """Bytes of each host's samples, (hosts,)."""
+    worker_samples: np.ndarray
+    """Bytes of each worker's samples, (workers,)."""
 
     @property
     def on_ray(self) -> bool:
@@ -69,7 +69,7 @@ def make_plan(config: Config) -> Plan:
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
     networks = build_networks(config, images.shape, torch.device("cpu"))
     problem, clock = try_out(config, images, shards)
-    host_samples = _host_samples(config, images, shards)
+    worker_samples = _worker_samples(config, images, shards)
     rounds = [clock.round(round) for round in range(1, min(config.rounds, SIMULATED_ROUNDS) + 1)]
     phases = [asdict(round.phases) for round in rounds]
     return Plan(
@@ -88,13 +88,13 @@ def make_plan(config: Config) -> Plan:
         round_s=fmean(round.phases.seconds for round in rounds),
         phases_s={name: fmean(one[name] for one in phases) for name in phases[0]},
         rounds=rounds,
-        footprint=footprint_of(config, problem, images, shards, host_samples),
+        footprint=footprint_of(config, problem, images, shards, worker_samples),
         image_bytes=images.images.nbytes,
-        host_samples=host_samples,
+        worker_samples=worker_samples,
     )
 
 
-def _host_samples(config: Config, images: ImageSet, shards: Shards) -> np.ndarray:
+def _worker_samples(config: Config, images: ImageSet, shards: Shards) -> np.ndarray:
     starts = shards.offsets[: -1 : config.engine.devices_per_actor]
     sizes: np.ndarray = np.diff(np.append(starts, shards.offsets[-1])) * images.images[0].nbytes
     return sizes

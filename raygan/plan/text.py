@@ -6,8 +6,8 @@ from raygan.cluster.layout import fits, spread_of
 from raygan.plan.footprint import CUDA_CONTEXT, PROCESS, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site
-from raygan.plan.memory import host_memory, states, total_memory
-from raygan.plan.network import host_devices
+from raygan.plan.memory import states, total_memory, worker_memory
+from raygan.plan.network import worker_devices
 from raygan.plan.places import NodePlan, Places
 from raygan.plan.sizes import Plan
 from raygan.round.checks import method_of
@@ -31,7 +31,7 @@ def describe_plan(plan: Plan) -> list[Line]:
         packing = "one device each" if each == 1 else f"up to {each} devices each"
         total = plan.needs.total
         where = (
-            f"{plan.needs.hosts} device actors ({packing}), a server and a recorder; "
+            f"{plan.needs.workers} device actors ({packing}), a server and a recorder; "
             f"{total['CPU']:g} CPU, {total.get('GPU', 0):g} GPU asked of Ray"
         )
     return [
@@ -66,7 +66,7 @@ def describe_places(plan: Plan, places: Places) -> list[Line]:
 
 
 def _rooms(plan: Plan, places: Places) -> list[Line]:
-    room = [(_kind(one), fits(one.node.room, plan.needs.per_host)) for one in places.site.machines]
+    room = [(_kind(one), fits(one.node.room, plan.needs.per_worker)) for one in places.site.machines]
     lines = []
     for kind, count in dict.fromkeys(room):
         equal = room.count((kind, count))
@@ -80,7 +80,7 @@ def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
     """Equal ones together."""
     groups: dict[object, list[NodePlan]] = {}
     for node in nodes:
-        key = (_kind(node.machine), node.machine.memory, node.hosts, node.server, node.home, node.gpus)
+        key = (_kind(node.machine), node.machine.memory, node.workers, node.server, node.home, node.gpus)
         groups.setdefault(key, []).append(node)
     lines = []
     for equal in groups.values():
@@ -88,8 +88,8 @@ def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
         tenants = [
             name for name, here in (("driver", node.home), ("recorder", node.home), ("server", node.server)) if here
         ]
-        if node.hosts:
-            tenants.append(f"{_counted(node.hosts, 'device actor')}{' each' if more else ''}{_on_gpus(node.gpus)}")
+        if node.workers:
+            tenants.append(f"{_counted(node.workers, 'device actor')}{' each' if more else ''}{_on_gpus(node.gpus)}")
         name = node.machine.node.name
         lines.append(
             (_counted(len(equal), "node"), f"{name}{more} ({_kind(node.machine)}): {', '.join(tenants) or '-'}")
@@ -119,7 +119,7 @@ def _taken(plan: Plan, node: NodePlan) -> str:
 
 def _on_gpus(gpus: Sequence[GpuUse]) -> str:
     """How the device actors are dealt over a node's GPUs."""
-    each = [gpu.hosts for gpu in gpus]
+    each = [gpu.workers for gpu in gpus]
     if not any(each):
         return ""
     if len(each) == 1:
@@ -131,14 +131,14 @@ def _on_gpus(gpus: Sequence[GpuUse]) -> str:
 
 def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
     """What the fullest device actor takes."""
-    devices, sizes, share = host_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
+    devices, sizes, share = worker_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
     tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"
     state = f"what its devices remember {_size(states(plan, devices))}"
     inside = f"process {_size(PROCESS)}, {state}" if share else f"process {_size(PROCESS)}, {tensors}, {state}"
     samples = f"its samples, {_size(float(sizes.samples))}, are in the object store"
-    lines = [("an actor", f"about {_size(host_memory(plan, devices))}: {inside}; {samples}")]
+    lines = [("an actor", f"about {_size(worker_memory(plan, devices))}: {inside}; {samples}")]
     if share:
-        known = [one.machine.gpu_memory for one in nodes if one.hosts and one.machine.gpu_memory is not None]
+        known = [one.machine.gpu_memory for one in nodes if one.workers and one.machine.gpu_memory is not None]
         grants = f"; its share, {share:g}, grants {_size(share * min(known))} for tensors" if known else ""
         replayed = " and as much for its graph" if sizes.graphs else ""
         there = f"{tensors}{replayed}, samples {_size(float(sizes.samples))}"
@@ -147,7 +147,7 @@ def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
 
 
 def _network(places: Places) -> str:
-    if len([node for node in places.nodes if node.hosts or node.server or node.home]) == 1:
+    if len([node for node in places.nodes if node.workers or node.server or node.home]) == 1:
         return "nothing leaves the node"
     network = places.network
     assert network is not None

@@ -33,7 +33,7 @@ class Server:
         return down
 
     def round(self, round: int, contributions: Iterable[Sequence[Contribution]]) -> ServerReport:
-        """One round: the work that waits for nobody, the hosts' contributions as they come in, the work that waited.
+        """One round: the work that waits for nobody, the workers' contributions as they come in, the work that waited.
 
         If nothing comes in, nothing is averaged and the work that waits for it is left out.
 
@@ -48,9 +48,9 @@ class Server:
                 metrics |= check_scalars(self.side.meanwhile(round), self._config.method)
             slots = Slots(self._config, self._problem)
             received = now()
-            for of_host in contributions:
+            for of_worker in contributions:
                 received = now()
-                for contribution in of_host:
+                for contribution in of_worker:
                     self._take_in(contribution, slots, dropped, where)
             with located(where):
                 means = slots.means(lambda: self.side.reference(round))

@@ -11,7 +11,7 @@ from raygan.methods.base import Shard
 
 
 @dataclass(frozen=True, eq=False)
-class HostShards:
+class WorkerShards:
     """The shards of consecutive devices, laid end to end: on Ray, one object in a node's shared memory.
 
     The first device holds `samples[offsets[0] : offsets[1]]`, and so on; `offsets` is (len(devices) + 1,) int64.
@@ -23,7 +23,7 @@ class HostShards:
     held: Tensor | None = None
     """The samples on the GPU that the process computes on."""
 
-    def held_on(self, device: torch.device) -> "HostShards":
+    def held_on(self, device: torch.device) -> "WorkerShards":
         """The same with its samples on a GPU too, if that is where they are needed."""
         return self if device.type == "cpu" else replace(self, held=uploaded(self.samples, device))
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time as now
 
-__all__ = ["HostTimes", "ServerTimes", "now", "spent"]
+__all__ = ["ServerTimes", "WorkerTimes", "now", "spent"]
 
 
 @dataclass(frozen=True)
-class HostTimes:
-    """A host's part of a round."""
+class WorkerTimes:
+    """A worker's part of a round."""
 
     began: float
     devices_s: float
@@ -32,16 +32,16 @@ class ServerTimes:
     ended: float
 
 
-def spent(hosts: Sequence[HostTimes], server: ServerTimes) -> dict[str, float]:
+def spent(workers: Sequence[WorkerTimes], server: ServerTimes) -> dict[str, float]:
     """The round by what was waited for, in seconds that add up to its length.
 
-    `down`: until the host that ended last began; `devices`: its devices' updates; `host`: adding them up there; `up`:
+    `down`: until the worker that ended last began; `devices`: its devices' updates; `host`: adding them up there; `up`:
     until the server had them (and was done with its work meanwhile); `average`; `server`: its work on the average.
     """
     after = {"average": server.averaged - server.received, "server": server.ended - server.averaged}
-    if not hosts:
+    if not workers:
         return {"up": server.received - server.sent, **after}
-    last = max(hosts, key=lambda host: host.ended)
+    last = max(workers, key=lambda worker: worker.ended)
     return {
         "down": last.began - server.sent,
         "devices": last.devices_s,

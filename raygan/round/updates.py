@@ -12,7 +12,7 @@ from raygan.errors import RunError
 from raygan.methods.aggregation import Aggregator
 from raygan.methods.base import Mean, Metrics
 from raygan.methods.exact_sum import check_vector
-from raygan.round.timing import HostTimes, ServerTimes
+from raygan.round.timing import ServerTimes, WorkerTimes
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Slots:
 
 
 class Contribution(Protocol):
-    """What a host sends up for one slot: one device's update, or the part of several."""
+    """What a worker sends up for one slot: one device's update, or the part of several."""
 
     @property
     def slot(self) -> int:
@@ -137,11 +137,11 @@ class Sent:
 
 
 def added_up(contributions: Iterable[Sequence[Contribution]], config: Config, problem: Problem) -> list[Contribution]:
-    """One part per slot, to go to another node, of what several hosts send; what is bad, as it is, for the server."""
+    """One part per slot, to go to another node, of what several workers send; what is bad, as it is, for the server."""
     slots, senders = Slots(config, problem), dict[int, list[int]]()
     bad: list[Contribution] = []
-    for of_host in contributions:
-        for one in of_host:
+    for of_worker in contributions:
+        for one in of_worker:
             try:
                 one.into(slots, problem)
             except (ValueError, FloatingPointError):
@@ -153,15 +153,15 @@ def added_up(contributions: Iterable[Sequence[Contribution]], config: Config, pr
 
 
 @dataclass
-class HostReport:
-    """What there is to say of a round on one host."""
+class WorkerReport:
+    """What there is to say of a round on one worker."""
 
     devices: dict[int, Metrics] = field(default_factory=dict)
     """Scalars by device."""
     dropped: dict[int, str] = field(default_factory=dict)
     """Who was left out, with the reason."""
-    times: HostTimes | None = None
-    """None of a host that was lost."""
+    times: WorkerTimes | None = None
+    """None of a worker that was lost."""
 
 
 @dataclass

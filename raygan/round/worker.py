@@ -11,28 +11,28 @@ from raygan.methods.base import DeviceSide, Metrics, State, Update
 from raygan.methods.exact_sum import LARGEST
 from raygan.round.checks import checked_answer, located, method_of
 from raygan.round.compute import threads
-from raygan.round.shards import HostShards
-from raygan.round.timing import HostTimes, now
-from raygan.round.updates import Contribution, HostReport, Partial, Problem, Single, Slots
+from raygan.round.shards import WorkerShards
+from raygan.round.timing import WorkerTimes, now
+from raygan.round.updates import Contribution, Partial, Problem, Single, Slots, WorkerReport
 
 
-def host_role(devices: range) -> str:
-    """What a host is called."""
+def worker_role(devices: range) -> str:
+    """What a worker is called."""
     return f"devices {devices[0]}-{devices[-1]}" if len(devices) > 1 else f"device {devices[0]}"
 
 
-class Host:
+class Worker:
     """The devices of one process, which take turns on one pair of networks.
 
     There is no object per device: its samples are a part of `shards`, and what it remembers between rounds, flat
     float32 vectors, is kept here from its first turn on. A device that never takes part has nothing here.
     """
 
-    def __init__(self, config: Config, problem: Problem, shards: HostShards, device: torch.device) -> None:
+    def __init__(self, config: Config, problem: Problem, shards: WorkerShards, device: torch.device) -> None:
         self._config = config
         self._problem = problem
         method = method_of(config)
-        with threads(config.engine.threads_per_device), located(f"{host_role(shards.devices)}, at the start"):
+        with threads(config.engine.threads_per_device), located(f"{worker_role(shards.devices)}, at the start"):
             self._side: DeviceSide = method.device(config, problem.shape, device)
             self.shards = shards.held_on(device)
         self._exchange = method.exchange
@@ -41,9 +41,9 @@ class Host:
 
     def round(
         self, round: int, down: np.ndarray, chosen: Iterable[int], far: bool = False
-    ) -> tuple[list[Contribution], HostReport]:
+    ) -> tuple[list[Contribution], WorkerReport]:
         """Let the `chosen` ones of its devices work; returns what goes up, `far` to another node, and their scalars."""
-        report, began, devices_s = HostReport(), now(), 0.0
+        report, began, devices_s = WorkerReport(), now(), 0.0
         sent: list[Contribution] = []
         slots, senders = Slots(self._config, self._problem), dict[int, list[int]]()
         with threads(self._config.engine.threads_per_device):
@@ -66,7 +66,7 @@ class Host:
                     slots.slot(update.slot).add(number, update.vector, update.weight)
                 senders.setdefault(update.slot, []).append(number)
         sent += [Partial(devices, slots.slot(slot).part(far), slot) for slot, devices in senders.items()]
-        report.times = HostTimes(began, devices_s, now())
+        report.times = WorkerTimes(began, devices_s, now())
         return sent, report
 
     def update(self, device: int, round: int, down: np.ndarray) -> Update:
@@ -102,7 +102,7 @@ class Host:
         return {giver: self._states.get(giver, {}) for giver in givers}
 
     def take_over(self, partners: Mapping[int, int], given: Mapping[int, State]) -> None:
-        """Let each key of `partners`, a device of this host, take what its value remembered."""
+        """Let each key of `partners`, a device of this worker, take what its value remembered."""
         for receiver, giver in partners.items():
             assert self._exchange is not None  # who has partners has an exchange
             with (

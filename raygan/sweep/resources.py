@@ -44,7 +44,7 @@ def needs_of_trial(config: Config) -> Needs:
     """What a trial asks for; inline, a logical CPU per thread."""
     if config.engine.executor == "inline":
         threads = max(config.engine.threads_per_device, config.engine.server_threads)
-        return Needs(hosts=0, per_host={}, server={"CPU": threads}, recorder={})
+        return Needs(workers=0, per_worker={}, server={"CPU": threads}, recorder={})
     return needs_of(config)
 
 

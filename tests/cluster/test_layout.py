@@ -10,8 +10,8 @@ from raygan.cluster.layout import Node, can_hold, choose, describe, lay_out, sho
 from raygan.cluster.resources import Needs
 
 
-def needs(hosts, cpus=1.0, gpus=0.0, server_gpus=0.0, eval_gpus=0.0):
-    return Needs(hosts, {"CPU": cpus, "GPU": gpus}, {"CPU": 1.0, "GPU": server_gpus}, {"CPU": 0.0, "GPU": eval_gpus})
+def needs(workers, cpus=1.0, gpus=0.0, server_gpus=0.0, eval_gpus=0.0):
+    return Needs(workers, {"CPU": cpus, "GPU": gpus}, {"CPU": 1.0, "GPU": server_gpus}, {"CPU": 0.0, "GPU": eval_gpus})
 
 
 def nodes(*sizes):
@@ -19,9 +19,9 @@ def nodes(*sizes):
 
 
 def counts(asked, there, placement, home="n0"):
-    """The server's node, and hosts per node."""
+    """The server's node, and workers per node."""
     layout = lay_out(asked, there, placement, home)
-    per_node = Counter(node.id for node in layout.hosts)
+    per_node = Counter(node.id for node in layout.workers)
     return layout.server.id, [per_node[node.id] for node in there]
 
 
@@ -39,9 +39,9 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("placement", "asked", "sizes", "server", "hosts"), LAYOUTS)
-def test_closed_forms(placement, asked, sizes, server, hosts):
-    assert counts(asked, nodes(*sizes), placement) == (server, hosts)
+@pytest.mark.parametrize(("placement", "asked", "sizes", "server", "workers"), LAYOUTS)
+def test_closed_forms(placement, asked, sizes, server, workers):
+    assert counts(asked, nodes(*sizes), placement) == (server, workers)
 
 
 def test_the_recorders_share_is_taken_of_the_drivers_node():
@@ -76,8 +76,8 @@ shares = st.sampled_from([0.0, 0.3, 0.5, 1.0])
 
 
 @given(sizes, st.integers(1, 20), st.sampled_from([0.0, 0.5, 1.0]), shares, shares, shares)
-def test_a_layout_holds_or_there_is_a_reason(sizes, hosts, cpus, gpus, server_gpus, eval_gpus):
-    asked, there = needs(hosts, cpus, gpus, server_gpus, eval_gpus), nodes(*sizes)
+def test_a_layout_holds_or_there_is_a_reason(sizes, workers, cpus, gpus, server_gpus, eval_gpus):
+    asked, there = needs(workers, cpus, gpus, server_gpus, eval_gpus), nodes(*sizes)
     problem = shortage(asked, there, "n0")
     for placement in ("spread", "pack"):
         layout = lay_out(asked, there, placement, "n0")
@@ -85,21 +85,21 @@ def test_a_layout_holds_or_there_is_a_reason(sizes, hosts, cpus, gpus, server_gp
         if layout is None:
             continue
         assert can_hold(asked, there, layout, "n0")
-        assert len(layout.hosts) == hosts
+        assert len(layout.workers) == workers
         for node, (cpu, gpu) in zip(there, sizes, strict=True):
-            held, serves = layout.hosts.count(node), layout.server is node
+            held, serves = layout.workers.count(node), layout.server is node
             assert held * cpus + serves <= cpu
             assert held * gpus + serves * server_gpus + (node.id == "n0") * eval_gpus <= gpu + 1e-9
 
 
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 30))
-def test_equal_nodes_differ_by_one_host_at_most(hosts, count, cpus):
+def test_equal_nodes_differ_by_one_host_at_most(workers, count, cpus):
     there = nodes((0, 0), *[(cpus, 0)] * count)
-    layout = lay_out(Needs(hosts, {"CPU": 1.0}, {}, {}), there, "spread", "n0")
-    if hosts > cpus * count:
+    layout = lay_out(Needs(workers, {"CPU": 1.0}, {}, {}), there, "spread", "n0")
+    if workers > cpus * count:
         assert layout is None
     else:
-        held = [layout.hosts.count(node) for node in there[1:]]
+        held = [layout.workers.count(node) for node in there[1:]]
         assert max(held) - min(held) <= 1
 
 
@@ -126,7 +126,7 @@ def test_room_that_is_given_back_soon_is_waited_for():
 
 
 def counts_of(layout):
-    return Counter(node.id for node in layout.hosts)
+    return Counter(node.id for node in layout.workers)
 
 
 def test_shares_are_counted_gpu_by_gpu():

@@ -49,7 +49,7 @@ class MadeUp:
             return lay_out(needs, free, "spread", "n0")
 
         found = wait_for_room(needs, Engine(**engine), patience, "n0", look)
-        assert len(found.hosts) == needs.hosts
+        assert len(found.workers) == needs.workers
         return self.now
 
     def chosen(self, needs):
@@ -93,7 +93,7 @@ def test_nodes_that_came_late_are_taken_as_planned_though_what_is_free_is_not_kn
     needs = Needs(9, {"CPU": 0.5}, {"CPU": 1.0}, {"CPU": 0.0})
     layout = late.chosen(needs)
     assert late.now == 402
-    assert [node.id for node in layout.hosts].count("n0") == 2
+    assert [node.id for node in layout.workers].count("n0") == 2
 
 
 def test_nobody_comes(monkeypatch):

@@ -51,9 +51,9 @@ def test_a_run_that_stopped_goes_on_without_the_device(tmp_path):
 
 def test_weights_are_those_of_the_devices_that_remain():
     config = tiny("engine.on_bad_update=drop", "averaged.weights=shard")
-    host, server = parties(config, [10, 20, 30])
+    worker, server = parties(config, [10, 20, 30])
     down = server.down(1)
-    singles = [single_of(host, number, down) for number in range(3)]
+    singles = [single_of(worker, number, down) for number in range(3)]
     singles[0].vector[3] = np.nan
     report = server.round(1, [[single] for single in singles])
     assert list(report.dropped) == [0]
@@ -63,16 +63,16 @@ def test_weights_are_those_of_the_devices_that_remain():
     assert torch.equal(server.side.networks.discriminator.vector, other.side.networks.discriminator.vector)
 
 
-def single_of(host, number, down):
-    update = host.update(number, 1, down)
+def single_of(worker, number, down):
+    update = worker.update(number, 1, down)
     return Single(number, update.vector, update.weight, update.slot)
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_the_server_looks_again_at_what_comes_up(aggregation):
     """As if a value had been changed on the way."""
-    host, server = parties(tiny(f"aggregation.name={aggregation}"), [20, 20, 20])
-    (partial,), _ = host.round(1, server.down(1), host.devices)
+    worker, server = parties(tiny(f"aggregation.name={aggregation}"), [20, 20, 20])
+    (partial,), _ = worker.round(1, server.down(1), worker.devices)
     damage(partial, aggregation)
     with pytest.raises(BadUpdateError, match="round 1, server: what came up from device 0, 1, 2 is no good update"):
         server.round(1, [[partial]])
@@ -80,9 +80,9 @@ def test_the_server_looks_again_at_what_comes_up(aggregation):
 
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_a_round_of_which_nothing_is_left_averages_nothing(aggregation):
-    host, server = parties(tiny(f"aggregation.name={aggregation}", "engine.on_bad_update=drop"), [20, 20, 20])
+    worker, server = parties(tiny(f"aggregation.name={aggregation}", "engine.on_bad_update=drop"), [20, 20, 20])
     before = server.side.networks.discriminator.dump()
-    (partial,), _ = host.round(1, server.down(1), host.devices)
+    (partial,), _ = worker.round(1, server.down(1), worker.devices)
     damage(partial, aggregation)
     report = server.round(1, [[partial], [replace(partial, slot=1)]])
     assert (list(report.dropped), report.metrics) == ([0, 1, 2], {})
@@ -120,8 +120,8 @@ def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
 
 @pytest.mark.parametrize("harm", [{"slot": 1}, {"slot": -1}, {"weight": 0}, {"weight": 61}])
 def test_a_slot_or_weight_that_is_none_is_refused(harm):
-    host, server = parties(tiny(), [20, 20, 20])
-    good = vars(single_of(host, 0, server.down(1)))
+    worker, server = parties(tiny(), [20, 20, 20])
+    good = vars(single_of(worker, 0, server.down(1)))
     with pytest.raises(BadUpdateError, match=r"its weight is \d+ \(1 to 60\), its slot -?\d \(of 1\)"):
         server.round(1, [[Single(**(good | harm))]])
 

@@ -110,13 +110,13 @@ class Killer:
             victims[0].kill()
 
 
-@pytest.mark.parametrize("actor", slow_but_for(["HostActor", "ServerActor", "RecorderActor"], "HostActor"))
+@pytest.mark.parametrize("actor", slow_but_for(["WorkerActor", "ServerActor", "RecorderActor"], "WorkerActor"))
 def test_a_dead_process_is_replaced_and_the_numbers_stay(actor, tmp_path, cluster):
     words = ["devices=2", "rounds=12", "checkpoint.every=2", "eval.every=2", "selection.name=round_robin"]
     words += ["selection.count=1", "averaged.buffers=local", "gan.discriminator_norm=batch"]
     killer = Killer(f"ray::{actor}", 5)
     result = raygan.train(tiny("engine.executor=ray", *words), tmp_path / "run", watchers=[killer])
-    role = {"HostActor": "device ", "ServerActor": "server", "RecorderActor": "the recorder"}[actor]
+    role = {"WorkerActor": "device ", "ServerActor": "server", "RecorderActor": "the recorder"}[actor]
     assert any(line.startswith(role) and "the process died" in line for line in killer.said), "and it is named"
     assert killer.said[-1] == "training", "for the second time"
     undisturbed = raygan.train(tiny(*words), tmp_path / "undisturbed")
@@ -141,7 +141,7 @@ class SeveralKillers(Killer):
 def test_a_lost_device_may_be_left_out_until_it_is_back(method, tmp_path, cluster):
     words = ["engine.on_device_failure=drop", "rounds=40", "checkpoint.every=2", "eval.every=20", *RUNS[method]]
     words.append("engine.cpus_per_device=5")  # with the server's, three of them hold all CPUs there are
-    killers = SeveralKillers(Killer("ray::HostActor", 5), Killer("ray::HostActor", 25))
+    killers = SeveralKillers(Killer("ray::WorkerActor", 5), Killer("ray::WorkerActor", 25))
     devices = 1 if method == "centralized" else 3
     result = raygan.train(tiny("engine.executor=ray", *words), tmp_path / "run", watchers=[killers])
     told = " ".join(killers.said)
@@ -172,7 +172,7 @@ def test_leaving_out_changes_nothing_where_nobody_is_lost(tmp_path, cluster):
 def test_what_dies_three_times_at_the_same_place_ends_the_run(tmp_path, cluster):
     config = tiny("engine.executor=ray", "devices=1", "rounds=500", "checkpoint.every=500", "eval.every=500")
     with pytest.raises(raygan.RunError, match=r"device 0: the process died.*third time after round 1"):
-        raygan.train(config, tmp_path / "run", watchers=[Killer("ray::HostActor", 1, times=99)])
+        raygan.train(config, tmp_path / "run", watchers=[Killer("ray::WorkerActor", 1, times=99)])
     assert len(raygan.record.folder.RunFolder(tmp_path / "run").rows()) >= 1, "what was done is kept"
     assert "ProcessLostError" in (tmp_path / "run" / "error.txt").read_text()
 

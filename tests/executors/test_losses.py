@@ -129,16 +129,16 @@ def test_a_damaged_environment_is_named(tmp_path):
 
 
 def test_a_failed_round_leaves_no_later_checkpoint_and_all_earlier_rows(tmp_path, monkeypatch):
-    from raygan.round.worker import Host
+    from raygan.round.worker import Worker
 
-    original = Host.update
+    original = Worker.update
 
     def update(self, device, round, down):
         if round == 3 and device == 1:
             raise RuntimeError("on purpose")
         return original(self, device, round, down)
 
-    monkeypatch.setattr(Host, "update", update)
+    monkeypatch.setattr(Worker, "update", update)
     with pytest.raises(raygan.RunError, match=r"RuntimeError: on purpose \(the state is kept up to round_000002"):
         raygan.train(tiny("checkpoint.every=1"), tmp_path / "run")
     assert "on purpose" in (tmp_path / "run" / "error.txt").read_text()

@@ -13,9 +13,9 @@ from raygan.data import load_data, split
 from raygan.plan.sizes import make_plan
 from raygan.record.checkpoint import load_newest
 from raygan.round.server import Server
-from raygan.round.shards import HostShards
+from raygan.round.shards import WorkerShards
 from raygan.round.simulation import try_out
-from raygan.round.worker import Host, host_role
+from raygan.round.worker import Worker, worker_role
 from tests.helpers import same_generator, tiny
 from tests.methods.parties import CPU, SHAPE, parties, problem_of
 
@@ -23,19 +23,19 @@ LARGE = 1_000_000
 NO_NORMS = ["gan.generator_norm=none", "gan.discriminator_norm=none"]  # shards may be of one sample
 
 
-def test_a_host_of_a_million_remembers_those_that_took_part():
+def test_a_worker_of_a_million_remembers_those_that_took_part():
     config = tiny("averaged.optimizer_state=keep")
     images = np.broadcast_to(np.zeros(SHAPE, np.uint8), (LARGE, *SHAPE))
     problem = problem_of(config, LARGE)
     tracemalloc.start()
-    host = Host(config, problem, HostShards(range(LARGE, 2 * LARGE), images, np.arange(LARGE + 1)), CPU)
+    worker = Worker(config, problem, WorkerShards(range(LARGE, 2 * LARGE), images, np.arange(LARGE + 1)), CPU)
     server = Server(config, problem, CPU)
     chosen = range(LARGE, 2 * LARGE, LARGE // 100)
-    contribution, report = host.round(1, server.down(1), chosen)
+    contribution, report = worker.round(1, server.down(1), chosen)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert list(report.devices) == list(host.states()) == list(chosen)
-    states = sum(array.nbytes for state in host.states().values() for array in state.values())
+    assert list(report.devices) == list(worker.states()) == list(chosen)
+    states = sum(array.nbytes for state in worker.states().values() for array in state.values())
     assert used < 8 * LARGE + 1.2 * states + 5e6, "the offsets, the states, the networks"
     server.round(1, [contribution])
 
@@ -43,12 +43,12 @@ def test_a_host_of_a_million_remembers_those_that_took_part():
 def test_a_state_in_hand_is_the_flat_vectors_and_not_much_more():
     """What the limit of 1 MB for each of a thousand packed devices of 43,000 parameters rests on."""
     config = tiny("averaged.optimizer_state=keep", "gan.discriminator_width=16", "gan.discriminator_norm=none")
-    host, server = parties(config, [1] * 50)
+    worker, server = parties(config, [1] * 50)
     down = server.down(1)
     parameters = server.side.networks.discriminator.num_parameters
-    host.round(1, down, [0])
+    worker.round(1, down, [0])
     tracemalloc.start()
-    host.round(1, down, range(1, 50))
+    worker.round(1, down, range(1, 50))
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used / 49 < 1.1 * 2 * 4 * parameters, "two moments of Adam"
@@ -57,15 +57,15 @@ def test_a_state_in_hand_is_the_flat_vectors_and_not_much_more():
 @pytest.mark.parametrize("method", METHODS)
 def test_states_move_with_those_that_have_none(method):
     config = tiny(f"method={method}")
-    host, server = parties(config, [20, 20, 20])
-    host.round(1, server.down(1), [1])
-    states = host.states()
+    worker, server = parties(config, [20, 20, 20])
+    worker.round(1, server.down(1), [1])
+    states = worker.states()
     assert set(states) <= {1}
-    assert host.hand_over([0, 1]) == {0: {}, 1: states.get(1, {})}
-    host.restore({})
-    assert host.states() == {}
-    host.restore(states)
-    assert host.states() == states
+    assert worker.hand_over([0, 1]) == {0: {}, 1: states.get(1, {})}
+    worker.restore({})
+    assert worker.states() == {}
+    worker.restore(states)
+    assert worker.states() == states
 
 
 def test_a_large_population_resumes_from_those_that_took_part(tmp_path):
@@ -116,8 +116,8 @@ def test_classes_per_device_are_counted(tmp_path):
     assert plan.classes_per_device == (2, 2, 2)
 
 
-def test_hosts_are_named_by_their_devices():
-    assert [host_role(range(3, 4)), host_role(range(0, 2)), host_role(range(500_000, LARGE))] == [
+def test_workers_are_named_by_their_devices():
+    assert [worker_role(range(3, 4)), worker_role(range(0, 2)), worker_role(range(500_000, LARGE))] == [
         "device 3",
         "devices 0-1",
         "devices 500000-999999",

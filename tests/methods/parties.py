@@ -5,9 +5,9 @@ import torch
 
 from raygan.round.checks import method_of
 from raygan.round.server import Server
-from raygan.round.shards import HostShards
+from raygan.round.shards import WorkerShards
 from raygan.round.updates import Problem
-from raygan.round.worker import Host
+from raygan.round.worker import Worker
 
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)
@@ -15,11 +15,11 @@ IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint
 
 
 def parties(config, sizes):
-    """A host and a server over shards of the given sizes, cut one after the other from IMAGES."""
+    """A worker and a server over shards of the given sizes, cut one after the other from IMAGES."""
     offsets = np.cumsum([0, *sizes])
     problem = problem_of(config, int(offsets[-1]))
-    shards = HostShards(range(len(sizes)), IMAGES, offsets)
-    return Host(config, problem, shards, CPU), Server(config, problem, CPU)
+    shards = WorkerShards(range(len(sizes)), IMAGES, offsets)
+    return Worker(config, problem, shards, CPU), Server(config, problem, CPU)
 
 
 def problem_of(config, samples):
@@ -30,9 +30,9 @@ def problem_of(config, samples):
 
 def play(config, sizes, rounds):
     """The server's side after so many rounds of all devices, without exchanges."""
-    host, server = parties(config, sizes)
+    worker, server = parties(config, sizes)
     for round in range(1, rounds + 1):
-        contribution, _ = host.round(round, server.down(round), host.devices)
+        contribution, _ = worker.round(round, server.down(round), worker.devices)
         server.round(round, [contribution])
     return server.side
 

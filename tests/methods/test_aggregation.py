@@ -233,10 +233,10 @@ def play_equal(config):
     from raygan.round.updates import Single
     from tests.methods.parties import parties
 
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
         down = server.down(round)
-        update = host.update(0, round, down)
+        update = worker.update(0, round, down)
         copies = [Single(device, update.vector, update.weight, update.slot) for device in range(3)]
         server.round(round, [copies])
     return server.side.state()

@@ -15,9 +15,9 @@ from raygan.gan.losses import non_saturating
 from raygan.methods.averaged import Averaged
 from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
-from raygan.round.shards import HostShards
+from raygan.round.shards import WorkerShards
 from raygan.round.updates import Partial, Single
-from raygan.round.worker import Host
+from raygan.round.worker import Worker
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE, judged, parties, play, problem_of, values
 
@@ -107,14 +107,14 @@ def test_equal_shards_with_sgd_are_one_large_batch_step(loss):
 )
 def test_averaging_is_the_formula(weights, expected):
     config = tiny(f"averaged.weights={weights}")
-    host, server = parties(config, [3, 20, 37])
+    worker, server = parties(config, [3, 20, 37])
     down = server.side.down(1)
-    contribution, _ = host.round(1, down, host.devices)
+    contribution, _ = worker.round(1, down, worker.devices)
     updates = []
     for device, times in enumerate(expected):
         side = Averaged.device(config, SHAPE, CPU)
         with threads(1):
-            update, _ = side.update(host.shards[device], 1, down, {})
+            update, _ = side.update(worker.shards[device], 1, down, {})
         assert update.weight == times
         updates.append(update.vector)
     server.round(1, [contribution])
@@ -134,8 +134,8 @@ def test_single_updates_and_a_packed_partial_sum_agree_bit_for_bit():
     singles = []
     for device in (2, 0, 1):
         samples = packed.shards[device].samples
-        shards = HostShards(range(device, device + 1), samples, np.array([0, len(samples)]))
-        lone = Host(config, problem_of(config, 60), shards, CPU)
+        shards = WorkerShards(range(device, device + 1), samples, np.array([0, len(samples)]))
+        lone = Worker(config, problem_of(config, 60), shards, CPU)
         single, _ = lone.round(1, down, lone.devices)
         assert [type(one) for one in single] == [Single]
         singles.append(single)
@@ -155,40 +155,40 @@ def test_deltas_average_to_the_same_as_weights():
 
 def test_a_device_step_leaves_the_broadcast_unchanged():
     config = tiny("averaged.upload=delta", "averaged.optimizer_state=average")
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     down = server.side.down(1)
     down.flags.writeable = False  # as it comes out of the object store
     before = down.copy()
-    host.round(1, down, host.devices)
+    worker.round(1, down, worker.devices)
     assert np.array_equal(down, before)
 
 
 def states_after(*switches):
     config = tiny("gan.discriminator_norm=batch", *switches)
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, _ = host.round(round, server.side.down(round), host.devices)
+        contribution, _ = worker.round(round, server.side.down(round), worker.devices)
         server.round(round, [contribution])
-    return host, server
+    return worker, server
 
 
 def test_kept_moments_stay_on_their_device():
-    host, _ = states_after("averaged.optimizer_state=keep")
-    first, second = host.states()[0]["optimizer"], host.states()[1]["optimizer"]
+    worker, _ = states_after("averaged.optimizer_state=keep")
+    first, second = worker.states()[0]["optimizer"], worker.states()[1]["optimizer"]
     assert first[-1] == second[-1] == 2, "steps counted over both rounds"
     assert not np.array_equal(first, second)
 
 
 def test_reset_moments_are_fresh_every_round():
-    host, _ = states_after("averaged.optimizer_state=reset")
-    assert host.states() == {}
+    worker, _ = states_after("averaged.optimizer_state=reset")
+    assert worker.states() == {}
 
 
 def test_averaged_moments_travel_with_the_discriminator():
     config = tiny("averaged.optimizer_state=average")
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     size = server.side.networks.discriminator.num_averaged
-    contribution, _ = host.round(1, server.side.down(1), host.devices)
+    contribution, _ = worker.round(1, server.side.down(1), worker.devices)
     server.round(1, [contribution])
     moments = server.side.down(1)[-(server.side.update_size - size) :]
     assert moments[-1] == 1, "one step"
@@ -197,7 +197,7 @@ def test_averaged_moments_travel_with_the_discriminator():
         side = Averaged.device(config, SHAPE, CPU)
         start = Averaged.server(config, SHAPE, CPU).down(1)
         with threads(1):
-            update, _ = side.update(host.shards[device], 1, start, {})
+            update, _ = side.update(worker.shards[device], 1, start, {})
         own.append(update.vector[size:])
     assert np.allclose(moments, np.mean(own, axis=0), atol=1e-9)
 
@@ -220,14 +220,14 @@ def test_buffers_averaged_local_or_reset():
 def test_generator_steps_move_the_global_discriminators_buffers(schedule, buffers):
     """Those of the new average in serial, of the old one in parallel; the server's own where none are sent."""
     config = tiny(f"schedule={schedule}", f"averaged.buffers={buffers}", "gan.discriminator_norm=batch")
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     discriminator = server.side.networks.discriminator
     initial, down = discriminator.buffers.clone(), server.side.down(1)
-    contribution, _ = host.round(1, down, host.devices)
+    contribution, _ = worker.round(1, down, worker.devices)
     sent = []
     for device in range(3):
         with threads(1):
-            update, _ = Averaged.device(config, SHAPE, CPU).update(host.shards[device], 1, down, {})
+            update, _ = Averaged.device(config, SHAPE, CPU).update(worker.shards[device], 1, down, {})
         sent.append(update.vector[discriminator.num_parameters :])
     server.round(1, [contribution])
     moved = discriminator.buffers.numpy()
@@ -251,10 +251,10 @@ def test_traffic_is_both_networks_down_and_the_discriminator_up():
 
 def test_the_moving_average_is_the_formula():
     config = tiny("gan.ema=0.75", "rounds=2")
-    host, server = parties(config, [60])
+    worker, server = parties(config, [60])
     expected = server.side.networks.generator.dump().astype(np.float64)
     for round in (1, 2):
-        contribution, _ = host.round(round, server.side.down(round), host.devices)
+        contribution, _ = worker.round(round, server.side.down(round), worker.devices)
         server.round(round, [contribution])
         expected = 0.75 * expected + 0.25 * server.side.networks.generator.dump()
     assert server.side.generators()["ema"] == pytest.approx(expected, abs=1e-6)

@@ -13,10 +13,10 @@ from tests.methods.parties import CPU, SHAPE, parties, play
 @pytest.mark.parametrize("name", METHODS)
 def test_only_a_vector_and_scalars_go_up(name):
     config = tiny(f"method={name}")
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     method = method_of(config)
-    for number in host.devices:
-        shard = host.shards[number]
+    for number in worker.devices:
+        shard = worker.shards[number]
         update, state = method.device(config, SHAPE, CPU).update(shard, 1, server.down(1), {})
         assert set(vars(update)) == {"device", "vector", "weight", "metrics", "slot"}
         assert update.device == number
@@ -54,14 +54,14 @@ STATES = {name: [f"method={name}"] for name in METHODS} | {
 @pytest.mark.parametrize("words", STATES.values(), ids=STATES)
 def test_a_state_restores_bit_for_bit(words):
     config = tiny("mdgan.swap_epochs=null", *words)
-    host, server = parties(config, [20, 40])
+    worker, server = parties(config, [20, 40])
     for round in range(1, 6):
         if round == 3:
-            states, state = host.states(), server.side.state()
-            host, server = parties(config, [20, 40])
-            host.restore(states)
+            states, state = worker.states(), server.side.state()
+            worker, server = parties(config, [20, 40])
+            worker.restore(states)
             server.side.restore(state)
-        contribution, _ = host.round(round, server.down(round), host.devices)
+        contribution, _ = worker.round(round, server.down(round), worker.devices)
         server.round(round, [contribution])
     straight = play(config, [20, 40], 5)
     assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
@@ -78,14 +78,14 @@ def test_every_step_of_a_round_is_at_its_rate(words):
 
     def go_on(device, generator, rounds, before=None):
         rates = [f"device_optimizer.{device}", f"generator_optimizer.{generator}"]
-        host, server = parties(tiny(*words, *rates), [20, 40])
+        worker, server = parties(tiny(*words, *rates), [20, 40])
         if before is not None:
-            host.restore(before[0])
+            worker.restore(before[0])
             server.side.restore(before[1])
         for round in rounds:
-            contribution, _ = host.round(round, server.down(round), host.devices)
+            contribution, _ = worker.round(round, server.down(round), worker.devices)
             server.round(round, [contribution])
-        return host.states(), server.side.state()
+        return worker.states(), server.side.state()
 
     before = go_on("lr=0.002", "lr=0.002", [1, 2])
     stepped = go_on("lr_steps=[{round: 3, lr: 0.01}]", "lr_steps=[{round: 3, lr: 0.05}]", [1, 2, 3])

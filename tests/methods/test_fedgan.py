@@ -89,14 +89,14 @@ def test_averaging_after_every_step_with_sgd_is_synchronous_training():
 @pytest.mark.parametrize(("weights", "expected"), [("shard", [3, 20, 37]), ("uniform", [1, 1, 1])])
 def test_both_networks_are_averaged_by_the_formula(weights, expected):
     config = tiny("method=fedgan", f"fedgan.weights={weights}")
-    host, server = parties(config, [3, 20, 37])
+    worker, server = parties(config, [3, 20, 37])
     down = server.down(1)
-    contribution, _ = host.round(1, down, host.devices)
+    contribution, _ = worker.round(1, down, worker.devices)
     vectors = []
     for device, times in enumerate(expected):
         side = FedGAN.device(config, SHAPE, CPU)
         with threads(1):
-            update, _ = side.update(host.shards[device], 1, down, {})
+            update, _ = side.update(worker.shards[device], 1, down, {})
         assert update.weight == times
         assert update.vector.shape == (server.side.update_size,)
         vectors.append(update.vector)
@@ -110,11 +110,11 @@ def test_both_networks_are_averaged_by_the_formula(weights, expected):
 def test_moments_are_kept_on_the_device_or_fresh():
     for switch, steps in (("keep", 2), ("reset", None)):
         config = tiny("method=fedgan", f"fedgan.optimizer_state={switch}")
-        host, server = parties(config, [30, 30])
+        worker, server = parties(config, [30, 30])
         for round in (1, 2):
-            contribution, _ = host.round(round, server.down(round), host.devices)
+            contribution, _ = worker.round(round, server.down(round), worker.devices)
             server.round(round, [contribution])
-        state = host.states().get(0, {})
+        state = worker.states().get(0, {})
         assert set(state) == ({"discriminator_optimizer", "generator_optimizer"} if steps else set())
         assert all(moments[-1] == steps for moments in state.values())
 
@@ -127,9 +127,9 @@ def test_traffic_is_both_networks_both_ways():
 
 def test_the_moving_average_counts_local_steps():
     config = tiny("method=fedgan", "device_steps=3", "gan.ema=0.9")
-    host, server = parties(config, [30, 30])
+    worker, server = parties(config, [30, 30])
     start = server.side.networks.generator.dump()
-    contribution, _ = host.round(1, server.down(1), host.devices)
+    contribution, _ = worker.round(1, server.down(1), worker.devices)
     server.round(1, [contribution])
     expected = 0.9**3 * start + (1 - 0.9**3) * server.side.networks.generator.dump()
     assert server.side.generators()["ema"] == pytest.approx(expected, abs=1e-6)

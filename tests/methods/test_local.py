@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from raygan.methods.base import Shard
 from raygan.methods.local import _batches, mean
 from raygan.round.checks import method_of
-from raygan.round.shards import HostShards
+from raygan.round.shards import WorkerShards
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE
 
@@ -39,12 +39,12 @@ def test_each_batch_lies_at_the_start_of_memory_of_its_own():
 
 
 def test_a_device_has_its_own_part_of_what_lies_on_a_gpu():
-    shards = HostShards(range(3, 5), IMAGES, np.array([0, 20, 60]), torch.from_numpy(IMAGES))
+    shards = WorkerShards(range(3, 5), IMAGES, np.array([0, 20, 60]), torch.from_numpy(IMAGES))
     for device, rows in ((3, slice(0, 20)), (4, slice(20, 60))):
         shard = shards[device]
         assert np.array_equal(shard.samples, IMAGES[rows])
         assert np.array_equal(shard.held.numpy(), IMAGES[rows])
-    on_cpu = HostShards(range(1), IMAGES, np.array([0, 60]))
+    on_cpu = WorkerShards(range(1), IMAGES, np.array([0, 60]))
     assert on_cpu.held_on(CPU)[0].held is None
 
 

@@ -20,10 +20,10 @@ from tests.methods.parties import CPU, SHAPE, parties, play, values
 NO_SWAP = "mdgan.swap_epochs=null"
 
 
-def discriminators(host, config):
+def discriminators(worker, config):
     """Every device's discriminator as it remembers it, as a network."""
     networks = []
-    for _, state in sorted(host.states().items()):
+    for _, state in sorted(worker.states().items()):
         network = MDGAN.device(config, SHAPE, CPU).networks.discriminator
         network.load(state["discriminator"])
         networks.append(network)
@@ -43,9 +43,9 @@ def test_the_feedback_is_autograds_gradient_of_the_mean_loss_over_all_batches(ba
         "gan.discriminator_norm=group",
         "gan.generator_norm=batch",
     )
-    host, server = parties(config, [10] * 6)
+    worker, server = parties(config, [10] * 6)
     start = server.side.networks.generator.parameters.detach().clone()
-    contribution, _ = host.round(1, server.down(1), host.devices)
+    contribution, _ = worker.round(1, server.down(1), worker.devices)
     server.round(1, [contribution])
     step = start - server.side.networks.generator.parameters.detach()
 
@@ -54,7 +54,7 @@ def test_the_feedback_is_autograds_gradient_of_the_mean_loss_over_all_batches(ba
     latents = [noise(random, config.batch_size, config.gan.latent, CPU) for _ in range(batches)]
     losses = [
         fresh.loss.generator(network.module(fresh.generator.module(latents[device % batches])))
-        for device, network in enumerate(discriminators(host, config))
+        for device, network in enumerate(discriminators(worker, config))
     ]
     slopes = torch.autograd.grad(sum(losses) / 6, list(fresh.generator.module.parameters()))
     expected = values(fresh.generator.module, slopes)
@@ -64,7 +64,7 @@ def test_the_feedback_is_autograds_gradient_of_the_mean_loss_over_all_batches(ba
 
 def test_the_discriminator_learns_from_the_next_batch_not_the_judged_one():
     config = tiny("method=mdgan", "devices=2", "mdgan.batches=2", NO_SWAP)
-    host, server = parties(config, [30, 30])
+    worker, server = parties(config, [30, 30])
     down = server.down(1)
     halves = down.reshape(2, -1)
     for device, learned in ((0, 1), (1, 0)):
@@ -74,7 +74,7 @@ def test_the_discriminator_learns_from_the_next_batch_not_the_judged_one():
         for sent in (halves, other):
             side = MDGAN.device(config, SHAPE, CPU)
             with threads(1):
-                update, state = side.update(host.shards[device], 1, sent.ravel(), {})
+                update, state = side.update(worker.shards[device], 1, sent.ravel(), {})
             states.append(state["optimizer"])
             assert update.slot == device % 2
         assert np.array_equal(*states)
@@ -94,9 +94,9 @@ def test_the_l_steps_of_a_round_see_the_same_samples(size, monkeypatch):
 
     monkeypatch.setattr("raygan.methods.mdgan.discriminator_step", note)
     config = tiny("method=mdgan", "devices=1", "device_steps=3", "gan.loss=wgan_gp", NO_SWAP)
-    host, server = parties(config, [size])
+    worker, server = parties(config, [size])
     down = server.down(1)
-    host.round(1, down, [0])
+    worker.round(1, down, [0])
     assert len(seen) == 3
     assert all(torch.equal(seen[0][part], later[part]) for later in seen[1:] for part in range(3))
     count = min(config.batch_size, size)
@@ -120,11 +120,11 @@ def test_feedback_is_applied_to_the_very_images_that_were_judged():
 
 def test_each_device_keeps_its_own_discriminator():
     config = tiny("method=mdgan", NO_SWAP)
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, report = host.round(round, server.down(round), host.devices)
+        contribution, report = worker.round(round, server.down(round), worker.devices)
         server.round(round, [contribution])
-    first, second = (host.states()[device] for device in (0, 1))
+    first, second = (worker.states()[device] for device in (0, 1))
     assert not np.array_equal(first["discriminator"], second["discriminator"])
     assert first["optimizer"][-1] == 2
     assert set(report.devices[0]) == {"d_loss", "g_loss"}
@@ -193,12 +193,12 @@ def test_what_becomes_of_the_moments_at_a_swap(switch, moments):
 
 def test_swapped_discriminators_change_places():
     config = tiny("method=mdgan", "devices=2")
-    host, server = parties(config, [30, 30])
-    host.round(1, server.down(1), host.devices)
-    before = {number: state["discriminator"] for number, state in host.states().items()}
-    host.take_over({0: 1, 1: 0}, host.hand_over([0, 1]))
-    assert host.states()[0]["discriminator"] is before[1]
-    assert host.states()[1]["discriminator"] is before[0]
+    worker, server = parties(config, [30, 30])
+    worker.round(1, server.down(1), worker.devices)
+    before = {number: state["discriminator"] for number, state in worker.states().items()}
+    worker.take_over({0: 1, 1: 0}, worker.hand_over([0, 1]))
+    assert worker.states()[0]["discriminator"] is before[1]
+    assert worker.states()[1]["discriminator"] is before[0]
 
 
 def test_traffic_is_two_batches_down_and_one_of_gradients_up():

@@ -72,9 +72,9 @@ def test_after_sixty_rounds_every_layer_of_every_network_has_norm_1(words, ema):
 
 def test_measuring_a_generator_leaves_training_as_it_is():
     config = tiny(*SPECTRAL)
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, _ = host.round(round, server.down(round), host.devices)
+        contribution, _ = worker.round(round, server.down(round), worker.devices)
         server.round(round, [contribution])
         server.side.generators()
     assert np.array_equal(server.side.down(3), play(config, [20, 20, 20], 2).down(3))
@@ -104,10 +104,10 @@ def test_devices_judge_real_and_generated_samples_by_the_same_function_from_the_
 
 def test_vectors_are_not_averaged_but_go_down_with_the_weights_that_they_follow_from():
     config = tiny(*SPECTRAL, "method=fedgan")
-    host, server = parties(config, [20, 20, 20])
+    worker, server = parties(config, [20, 20, 20])
     networks = server.side.networks
     assert server.side.update_size == networks.generator.num_averaged + networks.discriminator.num_averaged
-    contribution, _ = host.round(1, server.down(1), host.devices)
+    contribution, _ = worker.round(1, server.down(1), worker.devices)
     server.round(1, [contribution])
     for network in (networks.generator, networks.discriminator):
         expected = build_networks(config, SHAPE, CPU).generator if network is networks.generator else None

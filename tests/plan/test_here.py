@@ -27,8 +27,8 @@ from raygan.plan.found import site_of
 
 config = load_config(None, sys.argv[1:])
 places = place(make_plan(config), site_of(find(config)))
-server, hosts = places.layout.server.id, [node.id for node in places.layout.hosts]
-print(json.dumps([places.site.home, server, hosts]))
+server, workers = places.layout.server.id, [node.id for node in places.layout.workers]
+print(json.dumps([places.site.home, server, workers]))
 """
 
 
@@ -55,13 +55,13 @@ def played(command, *words):
 @pytest.mark.parametrize(("placement", "each"), [("spread", [4, 1]), ("pack", [5])])
 def test_actors_are_where_they_were_planned(placement, each, cluster, tmp_path):
     words = [*WORDS, f"engine.address={cluster.address}", f"engine.placement={placement}"]
-    home, server, hosts = json.loads(played([sys.executable, "-c", PLANNED], *words))
-    assert sorted(Counter(hosts).values(), reverse=True) == each
+    home, server, workers = json.loads(played([sys.executable, "-c", PLANNED], *words))
+    assert sorted(Counter(workers).values(), reverse=True) == each
     played([*RAYGAN, "train"], *words, "--out", str(tmp_path / "run"))
     processes = json.loads((tmp_path / "run" / "environment.json").read_text())["processes"]
     where = {process["role"]: process["node"] for process in processes}
     assert where["server"] == server == home
-    assert [where[f"device {number}"] for number in range(5)] == hosts
+    assert [where[f"device {number}"] for number in range(5)] == workers
 
 
 def test_the_plan_for_a_cluster_says_so_and_leaves_it_alone(cluster):

@@ -24,7 +24,7 @@ from raygan.plan.sizes import make_plan
 from raygan.round.server import Server
 from raygan.round.simulation import try_out
 from raygan.round.updates import added_up
-from raygan.round.worker import Host
+from raygan.round.worker import Worker
 from tests.helpers import tiny
 
 
@@ -37,8 +37,8 @@ def places(specs, *words):
     return place(planned(*words), described_site(specs.split()))
 
 
-def hosts(placed):
-    return [node.hosts for node in placed.nodes]
+def workers(placed):
+    return [node.workers for node in placed.nodes]
 
 
 LAYOUTS = [
@@ -58,7 +58,7 @@ def test_closed_forms(specs, words, expected):
         assert "hold 8" in placed.shortage
         assert (placed.nodes, problems(planned(*words), placed)) == ([], [placed.shortage])
     else:
-        assert hosts(placed) == expected
+        assert workers(placed) == expected
         assert problems(planned(*words), placed) == []
 
 
@@ -71,9 +71,9 @@ def test_what_a_gpu_holds():
     words = ("devices=24", "engine.gpus_per_device=0.25")
     (use,) = places("8xA10G", *words).nodes[0].gpus
     sizes = planned(*words).footprint
-    assert (use.hosts, use.free) == (3, 0.25)
+    assert (use.workers, use.free) == (3, 0.25)
     assert use.memory(sizes) == 3 * (CUDA_CONTEXT + sizes.device_on_gpu)
-    shards = planned(*words).host_samples
+    shards = planned(*words).worker_samples
     assert sizes.device_on_gpu == sizes.device.kept + 2 * sizes.device.passing + shards.max()
     without = planned(*words, "engine.cuda_graphs=false").footprint
     assert without.device_on_gpu == sizes.device_on_gpu - sizes.device.passing
@@ -101,8 +101,8 @@ def test_what_a_node_holds():
     sizes, images = plan.footprint, plan.image_bytes
     tried = sizes.device.most + sizes.server.most
     assert here.private == RAY + RECORDER + DRIVER + tried + images + 16 * plan.samples
-    host = PROCESS + sizes.update + sizes.state
-    assert there.private == RAY + 3 * host + PROCESS + sizes.down + 2 * sizes.part
+    worker = PROCESS + sizes.update + sizes.state
+    assert there.private == RAY + 3 * worker + PROCESS + sizes.down + 2 * sizes.part
     assert here.stored == 2 * images + 3 * sizes.state + sizes.server_state
     assert there.stored == images + 2 * sizes.down + 2 * 3 * sizes.update + 3 * sizes.state + sizes.server_state
 
@@ -110,7 +110,7 @@ def test_what_a_node_holds():
 def test_what_goes_from_node_to_node():
     cluster, words = "3x4cpu", ("devices=9",)
     sizes, placed = planned(*words).footprint, places(cluster, *words)
-    assert hosts(placed) == [3, 3, 3]
+    assert workers(placed) == [3, 3, 3]
     assert placed.network.down == 2 * sizes.down
     assert placed.network.up == 2 * sizes.far_part
     one_by_one = places(cluster, *words, "engine.pre_average=false")
@@ -128,7 +128,7 @@ def test_only_the_chosen_send_and_few_send_each_their_own():
 def test_swaps_go_from_node_to_node():
     words = ("method=mdgan", "devices=2", "mdgan.swap_epochs=0.01", "mdgan.batches=1")
     placed = places("2x2cpu", *words)
-    assert hosts(placed) == [1, 1]
+    assert workers(placed) == [1, 1]
     assert placed.network.swap == 2 * planned(*words).footprint.state
 
 
@@ -140,7 +140,7 @@ def test_the_sum_that_a_node_sends_is_about_as_large_as_planned(words):
     problem, _ = try_out(config, images, shards)
     setup = Setup(config, {}, Path(), images, shards, problem)
     server = Server(config, problem, torch.device("cpu"))
-    parties = [Host(config, problem, setup.shards_of(range(k, k + 1)), torch.device("cpu")) for k in range(6)]
+    parties = [Worker(config, problem, setup.shards_of(range(k, k + 1)), torch.device("cpu")) for k in range(6)]
     for round in range(1, 11):  # the first sums can be narrower than all others
         down = server.down(round)
         updates = [party.round(round, down, party.devices)[0] for party in parties]
@@ -150,16 +150,16 @@ def test_the_sum_that_a_node_sends_is_about_as_large_as_planned(words):
     assert planned("devices=6", *words).footprint.far_part == pytest.approx(sent, rel=0.05)
 
 
-def needs(hosts_gpu, server_gpu=0.0, eval_gpu=0.0):
-    return Needs(9, {"CPU": 1, "GPU": hosts_gpu}, {"CPU": 1, "GPU": server_gpu}, {"CPU": 0, "GPU": eval_gpu})
+def needs(workers_gpu, server_gpu=0.0, eval_gpu=0.0):
+    return Needs(9, {"CPU": 1, "GPU": workers_gpu}, {"CPU": 1, "GPU": server_gpu}, {"CPU": 0, "GPU": eval_gpu})
 
 
 def test_gpus_are_filled_one_after_the_other():
-    gpus = gpus_of(needs(0.4, 0.5), 3, hosts=5, server=True, recorder=True)
-    assert [(gpu.server, gpu.hosts) for gpu in gpus] == [(1, 1), (0, 2), (0, 2)]
+    gpus = gpus_of(needs(0.4, 0.5), 3, workers=5, server=True, recorder=True)
+    assert [(gpu.server, gpu.workers) for gpu in gpus] == [(1, 1), (0, 2), (0, 2)]
     assert gpus[0].free == 0.1
-    assert gpus_of(needs(1.0), 2, hosts=2, server=True, recorder=False) == [GpuUse(0.0, hosts=1)] * 2
-    assert gpus_of(needs(0.0), 2, hosts=2, server=True, recorder=True) == [GpuUse()] * 2
+    assert gpus_of(needs(1.0), 2, workers=2, server=True, recorder=False) == [GpuUse(0.0, workers=1)] * 2
+    assert gpus_of(needs(0.0), 2, workers=2, server=True, recorder=True) == [GpuUse()] * 2
 
 
 def test_shares_that_fit_in_sum_but_on_no_gpu_are_refused():
@@ -173,7 +173,7 @@ def test_shares_of_others_are_waited_for_and_said():
     held = [Node(node.id, node.name, {"CPU": 1.0}) for node in site.nodes]
     placed = place(planned("devices=5"), type(site)(site.name, site.machines, site.home, True, held))
     assert placed.waits
-    assert sum(hosts(placed)) == 5
+    assert sum(workers(placed)) == 5
 
 
 def test_a_node_as_ray_has_it():

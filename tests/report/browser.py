@@ -29,10 +29,10 @@ def ask(page: Path, script: str, width: int) -> dict:
 
     Everything that the browser complains of is in `said`.
     """
-    asked, host = page.with_suffix(".asked.html"), page.with_suffix(".host.html")
+    asked, worker = page.with_suffix(".asked.html"), page.with_suffix(".worker.html")
     asked.write_text(page.read_text() + _ASK.format(script=script))
-    host.write_text(_HOST.format(page=asked.name, width=width))
-    dom, said = dump(host)
+    worker.write_text(_HOST.format(page=asked.name, width=width))
+    dom, said = dump(worker)
     found = re.search(r'<pre id="answer">(.*?)</pre>', dom, flags=re.DOTALL)
     return json.loads(unescape(found[1])) | {"said": said}
 

@@ -7,7 +7,7 @@ import raygan
 from raygan.errors import RunError
 from raygan.round import compute
 from raygan.round.compute import as_chosen_before, cap_memory, gpu_facts, torch_device
-from raygan.round.worker import Host
+from raygan.round.worker import Worker
 from tests.helpers import tiny
 from tests.methods.parties import CPU, parties
 
@@ -38,13 +38,13 @@ def test_what_torch_chooses_is_as_before_afterwards(monkeypatch):
 
 
 def test_a_device_whose_share_of_memory_is_used_up_says_so_in_a_line(monkeypatch):
-    host, server = parties(tiny("devices=2"), [30, 30])
+    worker, server = parties(tiny("devices=2"), [30, 30])
     down = server.down(1)
 
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of")
 
-    monkeypatch.setattr(host._side, "update", full)
+    monkeypatch.setattr(worker._side, "update", full)
     with pytest.raises(RunError, match=r"^round 1, device 1: the memory of the GPU .* \(CUDA out of memory\)$"):
-        host.update(1, 1, down)
-    assert isinstance(host, Host)
+        worker.update(1, 1, down)
+    assert isinstance(worker, Worker)

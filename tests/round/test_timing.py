@@ -2,13 +2,13 @@
 
 import pytest
 
-from raygan.round.timing import HostTimes, ServerTimes, spent
+from raygan.round.timing import ServerTimes, WorkerTimes, spent
 
 SERVER = ServerTimes(sent=10.0, received=17.5, averaged=17.75, ended=20.0)
 
 
-def test_the_host_that_ended_last_is_the_one_that_was_waited_for():
-    early, late = HostTimes(10.5, 5.0, 16.0), HostTimes(11.0, 4.0, 17.0)
+def test_the_worker_that_ended_last_is_the_one_that_was_waited_for():
+    early, late = WorkerTimes(10.5, 5.0, 16.0), WorkerTimes(11.0, 4.0, 17.0)
     phases = spent([late, early], SERVER)
     assert phases == {"down": 1.0, "devices": 4.0, "host": 2.0, "up": 0.5, "average": 0.25, "server": 2.25}
     assert sum(phases.values()) == SERVER.ended - SERVER.sent

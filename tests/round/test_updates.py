@@ -35,10 +35,10 @@ def test_grouping_by_node_changes_no_bit(cut, aggregation):
     assert sorted(device for node in nodes for one in node for device in one.devices) == list(range(8))
 
 
-def test_a_packed_host_sends_what_a_node_of_such_hosts_can_add_to():
+def test_a_packed_worker_sends_what_a_node_of_such_workers_can_add_to():
     sent = singles()
-    hosts = [added_up([sent[:5]], CONFIG, PROBLEM), added_up([sent[5:]], CONFIG, PROBLEM)]
-    assert means(added_up(hosts, CONFIG, PROBLEM)) == means(sent)
+    workers = [added_up([sent[:5]], CONFIG, PROBLEM), added_up([sent[5:]], CONFIG, PROBLEM)]
+    assert means(added_up(workers, CONFIG, PROBLEM)) == means(sent)
 
 
 def test_the_sum_of_eight_takes_a_third_of_their_bytes():

@@ -15,12 +15,12 @@ from raygan.evaluation.recorder import Recorder
 from raygan.record import checkpoint, generator_file
 from raygan.record.folder import RunFolder
 from raygan.round.server import Server
-from raygan.round.worker import Host
+from raygan.round.worker import Worker
 from raygan.run import loop as rounds
 
 OPERATIONS = [
-    (Host, "update"),
-    (Host, "take_over"),
+    (Worker, "update"),
+    (Worker, "take_over"),
     (Server, "round"),
     (Recorder, "evaluate"),
     (Recorder, "save"),

@@ -60,18 +60,18 @@ def test_a_trials_group_holds_all_its_actors(devices, together, gpus, cpus, serv
     for name, amount in needs.total.items():
         assert factory.required_resources.get(name, 0) == pytest.approx(amount)
     assert all(amount > 0 for bundle in needs.bundles for amount in bundle.values())
-    centre, *hosts = needs.bundles
+    centre, *workers = needs.bundles
     if executor == "inline":
-        assert (centre, hosts) == ({"CPU": 1}, [])
+        assert (centre, workers) == ({"CPU": 1}, [])
         return
-    assert needs.hosts * together >= devices > (needs.hosts - 1) * together
+    assert needs.workers * together >= devices > (needs.workers - 1) * together
     assert centre.get("GPU", 0) == pytest.approx(server + evaluation)
-    assert len(hosts) == (needs.hosts if gpus or cpus else 0)
-    assert all(bundle == {name: n for name, n in (("CPU", cpus), ("GPU", gpus)) if n} for bundle in hosts)
+    assert len(workers) == (needs.workers if gpus or cpus else 0)
+    assert all(bundle == {name: n for name, n in (("CPU", cpus), ("GPU", gpus)) if n} for bundle in workers)
 
 
-def needs(hosts=0, host=None, server=None, recorder=None):
-    return Needs(hosts, host or {"CPU": 1.0}, server or {"CPU": 1.0}, recorder or {"CPU": 0.0})
+def needs(workers=0, worker=None, server=None, recorder=None):
+    return Needs(workers, worker or {"CPU": 1.0}, server or {"CPU": 1.0}, recorder or {"CPU": 0.0})
 
 
 def nodes(*sizes):
@@ -115,10 +115,10 @@ WHOLE_GPUS = [
 
 @pytest.mark.parametrize(("gpus", "share", "fit"), WHOLE_GPUS)
 def test_a_share_is_of_one_gpu(gpus, share, fit):
-    host = {"CPU": 1.0, "GPU": share}
+    worker = {"CPU": 1.0, "GPU": share}
     for short_of in (alone, shortage_in_group):
-        assert short_of(needs(fit, host), nodes((100, gpus))) is None
-        assert f"holds {fit}" in short_of(needs(fit + 1, host), nodes((100, gpus)))
+        assert short_of(needs(fit, worker), nodes((100, gpus))) is None
+        assert f"holds {fit}" in short_of(needs(fit + 1, worker), nodes((100, gpus)))
 
 
 def test_a_group_asks_for_whole_gpus_or_for_a_share_of_one():
@@ -153,9 +153,9 @@ def placeable(sizes, needs):
     st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]),
     st.sampled_from([0.0, 0.25, 0.5, 1.0]),
 )
-def test_a_group_is_short_of_something_if_and_only_if_no_placement_exists(sizes, hosts, cpus, share, centre):
-    assume(sum(gpus or 1 for _, gpus in sizes) ** (hosts + 1) < 300)
-    asked = needs(hosts, {"CPU": cpus, "GPU": share}, {"CPU": 1.0, "GPU": centre})
+def test_a_group_is_short_of_something_if_and_only_if_no_placement_exists(sizes, workers, cpus, share, centre):
+    assume(sum(gpus or 1 for _, gpus in sizes) ** (workers + 1) < 300)
+    asked = needs(workers, {"CPU": cpus, "GPU": share}, {"CPU": 1.0, "GPU": centre})
     problem = shortage_in_group(asked, nodes(*sizes))
     assert (problem is None) == placeable(sizes, asked), problem
 

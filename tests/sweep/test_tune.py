@@ -137,7 +137,7 @@ def test_time_that_is_not_up_ends_nothing():
     assert wish.signal is None
 
 
-OURS = ("ray::ImplicitFunc", "ray::HostActor", "ray::ServerActor", "ray::RecorderActor")
+OURS = ("ray::ImplicitFunc", "ray::WorkerActor", "ray::ServerActor", "ray::RecorderActor")
 
 
 def name_of(process):
@@ -398,7 +398,7 @@ def test_a_trial_whose_device_dies_comes_to_the_same_bytes(tmp_path):
     config |= {"engine": {"executor": "ray", "devices_per_actor": 3}}
     playing = Playing(written(tmp_path, config=config), "concurrent=1", "--out", out)
     playing.until(lambda lines: playing.told("round 10,"))
-    (victim,) = [process for process in playing.ours if name_of(process).startswith("ray::HostActor")]
+    (victim,) = [process for process in playing.ours if name_of(process).startswith("ray::WorkerActor")]
     victim.kill()
     assert (playing.end(), playing.errors) == (0, "")
     assert set(table_of(out)["status"]) == {"finished"}
