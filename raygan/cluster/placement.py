@@ -49,8 +49,10 @@ class Placing(ABC):
 
 
 class InGroup(Placing):
-    """In the placement group that the run lives in. Workers that ask for nothing have no bundle: they go to the server's
-    node."""
+    """In the placement group that the run lives in.
+
+    Workers that ask for nothing have no bundle, and go to the server's node.
+    """
 
     def __init__(self, group: PlacementGroup) -> None:
         self._group = group
