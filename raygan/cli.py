@@ -18,7 +18,7 @@ from raygan.record.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # what is read of a run at a URI
-_CURVES = ("config.yaml", "metrics.jsonl", "samples", "data.json")
+_CURVES = ("config.yaml", "rounds.jsonl", "evaluations.jsonl", "samples", "data.json")
 _LAST = ("evaluation.json", "error.txt", "generator.safetensors")
 _REPORTED = (*_CURVES, "environment.json", "events.jsonl", *_LAST)
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143

@@ -1,4 +1,4 @@
-"""What is measured of a generator: the names in metrics.jsonl, and whether lower or higher is better.
+"""What is measured of a generator: the names in evaluations.jsonl, and whether lower or higher is better.
 
 A user's own metric gives names that are not here: runs record them, but do not rank by them.
 """
@@ -26,7 +26,7 @@ ON_SAMPLES: dict[str, dict[str, Better]] = {"sliced": {"sliced_wasserstein": "mi
 OF_MIXTURES: dict[str, Better] = {"reverse_kl": "min", "modes_found": "max", "high_quality": "max"}
 """What is counted of samples of a 2-D mixture."""
 YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images", "inception")
-"""What else is in a line of metrics.jsonl: values compare only where it is the same. `--resume` may change it."""
+"""What else is in a line of evaluations.jsonl: values compare only where it is the same. `--resume` may change it."""
 RAW = "_raw"
 """Behind a name: of the generator as it is, without the moving average."""
 

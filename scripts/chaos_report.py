@@ -27,7 +27,7 @@ class Outcome:
     other_generator: bool = False
     """Whether generator.safetensors differs from the undisturbed run's."""
     other_metrics: bool = False
-    """Whether metrics.jsonl does, wall-clock time apart."""
+    """Whether the log does, wall-clock time apart."""
     left: tuple[str, ...] = ()
     """Processes and half-written files left behind."""
 
@@ -61,7 +61,7 @@ def judge(kind: str, run: Run, undisturbed: RunFolder) -> Outcome:
 
 
 def _lines(folder: RunFolder) -> list[str]:
-    return [json.dumps(row | {"wall_s": None, "spent_s": None}) for row in folder.rows()]
+    return [json.dumps(row | {"wall_s": None, "spent_s": None}) for row in folder.log.rows()]
 
 
 def passed(outcomes: Iterable[Outcome], kinds: Iterable[str], each: int) -> bool:

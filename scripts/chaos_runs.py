@@ -81,11 +81,11 @@ class Run:
         return self.err.read_text(encoding="utf-8").splitlines()
 
     def recorded(self) -> int:
-        """The last round in metrics.jsonl, -1 before the first."""
-        return self.folder.last_round()
+        """The last round in rounds.jsonl, -1 before the first."""
+        return self.folder.log.last_round()
 
     def wait_for_round(self, round: int) -> None:
-        """Wait until metrics.jsonl reaches a round.
+        """Wait until rounds.jsonl reaches a round.
 
         Raises:
             MissedError: the run was over before.

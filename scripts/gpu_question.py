@@ -79,7 +79,7 @@ def _data(path: Path) -> list[str]:
 
 def _seen(folder: RunFolder) -> Found:
     """What a run has measured: (round, simulated seconds, FD-clf), and its pace."""
-    rows = folder.rows() if folder.metrics.exists() else []
+    rows = folder.log.rows()
     curve = [(row["round"], row.get("sim_s", 0.0), row["fd_clf"]) for row in rows if "fd_clf" in row]
     played = [row for row in rows if row["round"] > 0]
     pace = played[-1]["wall_s"] - played[len(played) // 2]["wall_s"] if len(played) > 2 else None

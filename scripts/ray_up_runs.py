@@ -53,8 +53,8 @@ class Runs:
         Raises:
             ShellError: it ended before, or the round did not come.
         """
-        running.wait_until(lambda: folder.last_round() >= round, f"round {round}", PATIENCE_S)
-        return folder.last_round()
+        running.wait_until(lambda: folder.log.last_round() >= round, f"round {round}", PATIENCE_S)
+        return folder.log.last_round()
 
     def _command(self, name: str, config: list[str]) -> tuple[str, RunFolder]:
         folder = RunFolder(self._work / name)
@@ -121,7 +121,7 @@ class Runs:
             victim.kill()
             if running.is_over:
                 raise ShellError("the run was over before the node was lost")
-            say(f"{victim.name} is gone after round {folder.last_round()}")
+            say(f"{victim.name} is gone after round {folder.log.last_round()}")
             running.finish()
         finally:
             running.kill()

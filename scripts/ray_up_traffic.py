@@ -88,7 +88,7 @@ def _line(name: str, host: Host, idle: tuple[Counters, Counters], counted: tuple
 
 
 def _print(cluster: Cluster, run: RunFolder, lines: list[str]) -> None:
-    row = json.loads(run.metrics.read_text(encoding="utf-8").splitlines()[-1])
+    row = json.loads(run.log.rounds.read_text(encoding="utf-8").splitlines()[-1])
     say(
         f"\n{DEVICES} devices on {len(cluster.workers)} nodes, the server on the head. An update is "
         f"{row['bytes_up'] / DEVICES / 1000:,.1f} KB, what goes down {row['bytes_down'] / DEVICES / 1000:,.1f} KB. "

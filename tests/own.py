@@ -17,6 +17,7 @@ from raygan.methods.aggregation import Gathering
 from raygan.methods.averaged import AveragedDevice, AveragedServer
 from raygan.methods.base import Method
 from raygan.methods.mdgan import MDGAN, MDGANDevice, MDGANServer
+from raygan.metrics.base import Metric
 
 
 def halves(labels, devices, partition, random):
@@ -213,3 +214,14 @@ sends_far_off = Method(SendsFarOff, AveragedServer)
 sleeps = Method(Sleeps, AveragedServer)
 dies = Method(Dies, AveragedServer)
 raises = Method(Raises, AveragedServer)
+
+
+class Patient(Metric):
+    """Measures for a minute in a process of the lowest priority, such as a recorder on Ray, and at once elsewhere."""
+
+    of = "samples"
+
+    def measure(self, generated):
+        if os.nice(0) == 19:
+            time.sleep(60)
+        return {"patience": float(len(generated))}

@@ -27,7 +27,7 @@ def runs(scripts, tmp_path):
     for wall_s, one in enumerate((run, undisturbed)):
         one.folder.root.mkdir()
         one.folder.generator.write_bytes(b"weights")
-        one.folder.metrics.write_text(json.dumps({"round": 0, "wall_s": wall_s, "sim_s": 0, "d_loss": 0.5}) + "\n")
+        one.folder.log.rounds.write_text(json.dumps({"round": 0, "wall_s": wall_s, "sim_s": 0, "d_loss": 0.5}) + "\n")
     run.injected = 1
     return report, run, undisturbed.folder
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from raygan.cli import run
+from raygan.record.folder import RunFolder
 from tests.helpers import TINY
 
 
@@ -37,7 +38,7 @@ def test_train_takes_a_file_and_overrides(tmp_path):
     out = tmp_path / "run"
     assert run(["train", str(path), *[word for word in TINY if not word.startswith(("rounds", "devices"))],
                 "--out", str(out)]) == 0  # fmt: skip
-    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
+    assert len((out / "rounds.jsonl").read_text().splitlines()) == 2
 
 
 def test_plan_starts_nothing_and_counts(capsys):
@@ -79,7 +80,7 @@ def test_a_picture_is_a_png_and_named_so(finished, tmp_path, capsys):
 def test_evaluate_measures_again(finished, capsys):
     assert run(["evaluate", str(finished)]) == 0
     measured = json.loads(capsys.readouterr().out)
-    last = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
+    last = RunFolder(finished).log.rows()[-1]
     assert measured["ema"]["fd_clf"] == last["fd_clf"]
     assert measured["raw"]["fd_clf"] == last["fd_clf_raw"]
     assert run(["evaluate", str(finished), "eval.samples=70"]) == 0
@@ -293,7 +294,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
         text=True,
         start_new_session=True,
     )
-    metrics = out / "metrics.jsonl"
+    metrics = out / "rounds.jsonl"
     deadline = time.monotonic() + 300
     while not (metrics.exists() and metrics.read_text().count("\n") > 3):
         assert time.monotonic() < deadline

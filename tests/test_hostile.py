@@ -98,12 +98,12 @@ def command_on(folder, name, runs):
 
 COMMANDS = ["resume", "resume", "evaluate", "sample", "compare", "report"]
 READ = {
-    "resume": {"config.yaml", "environment.json", "metrics.jsonl", "classifier.safetensors"},
+    "resume": {"config.yaml", "environment.json", "rounds.jsonl", "classifier.safetensors"},
     "evaluate": {"config.yaml", "data.json", "generator.safetensors", "classifier.safetensors"},
     "sample": {"config.yaml", "generator.safetensors"},
-    "compare": {"config.yaml", "metrics.jsonl", "samples/round_*.png"},
+    "compare": {"config.yaml", "rounds.jsonl", "samples/round_*.png"},
     "report": {
-        *("config.yaml", "environment.json", "data.json", "evaluation.json", "metrics.jsonl", "events.jsonl"),
+        *("config.yaml", "environment.json", "data.json", "evaluation.json", "rounds.jsonl", "events.jsonl"),
         "samples/*.png",
     },
 }

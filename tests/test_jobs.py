@@ -73,4 +73,4 @@ def test_a_job_whose_input_is_wrong_has_failed(job):
 
 
 def rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]

@@ -52,10 +52,10 @@ def test_a_run_can_be_opened_again(result, tmp_path):
     shutil.rmtree(tmp_path / "bare" / "samples")
     assert raygan.open_run(tmp_path / "bare").evaluations == result.evaluations != []
     shutil.copytree(result.out, tmp_path / "damaged")
-    (tmp_path / "damaged" / "metrics.jsonl").write_text("{}\n")
-    with pytest.raises(raygan.InputError, match=r"metrics\.jsonl: its last line is not one that raygan wrote"):
+    (tmp_path / "damaged" / "rounds.jsonl").write_text("{}\n")
+    with pytest.raises(raygan.InputError, match=r"rounds\.jsonl: its last line is not one that raygan wrote"):
         raygan.open_run(tmp_path / "damaged")
-    (tmp_path / "damaged" / "metrics.jsonl").unlink()
+    (tmp_path / "damaged" / "rounds.jsonl").unlink()
     assert raygan.open_run(tmp_path / "damaged").metrics.empty
 
 

@@ -16,7 +16,7 @@ def said(folder, *evaluations, stopped_by=None, complete=True):
         {"round": place, "wall_s": 0, "sim_s": 0, "eval_samples": samples, "fd_clf": distance}
         for place, (samples, distance) in enumerate(evaluations)
     ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = StringIO()
     summarise(Result(folder, 2, stopped_by, complete=complete), Console(file=text, width=200))
     return [line.strip() for line in text.getvalue().splitlines()]

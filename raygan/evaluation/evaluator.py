@@ -137,7 +137,7 @@ class Evaluator:
 
 
 def as_row(averaged: Mapping[str, object], raw: Mapping[str, object]) -> dict[str, object]:
-    """What a line of metrics.jsonl has of both generators: lists of the averaged one only."""
+    """What a line of evaluations.jsonl has of both generators: lists of the averaged one only."""
     return {**averaged, **{f"{name}{RAW}": value for name, value in raw.items() if not isinstance(value, list)}}
 
 

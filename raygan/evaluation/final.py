@@ -19,8 +19,9 @@ from raygan.evaluation.evaluator import Evaluator, as_row, real_batches, sample_
 from raygan.gan.batches import to_bytes
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.nearest import nearest_images
-from raygan.record.folder import Row, RunFolder
+from raygan.record.folder import RunFolder
 from raygan.record.generator_file import load_generator
+from raygan.record.log import Row
 from raygan.report.grid import image_grid
 from raygan.rng import Role
 from raygan.round.compute import threads

@@ -1,24 +1,31 @@
 """The recorder: measures, draws and saves, on the machine the run was started on, beside the training."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
+from raygan.errors import RunError
 from raygan.evaluation.drawing import draw
 from raygan.evaluation.evaluator import Evaluator, as_row, sample_batches
 from raygan.evaluation.final import by_device, memorised
+from raygan.files import save_arrays, write_whole
 from raygan.gan.flat import FlatModule
 from raygan.gan.networks import build_generator
 from raygan.methods.base import State
 from raygan.metrics.classifier import save_yardstick
 from raygan.record.checkpoint import Snapshot, load_newest, remove_old, save_snapshot
-from raygan.record.folder import FlatConfig, RunFolder
+from raygan.record.folder import RunFolder
 from raygan.record.generator_file import save_generator
+from raygan.record.lock import share
+from raygan.record.settings import FlatConfig
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
@@ -37,19 +44,48 @@ class Recorder:
         self._settings = settings
         self._images = images
         self._saved = max(first_round - 1, 0)
+        self._lock = share(root)
         self._measured: tuple[int, dict[str, dict[str, object]]] = (-1, {})  # the last time: the round, and what
-        self._tensorboard = TensorBoardMirror(root, first_round)
+        self._first_round = first_round
+        self._mirror: TensorBoardMirror | None = None
+        self._mirror_begins = threading.Lock()  # files are written in a thread of their own
 
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
         """Metrics of the averaged generator, those of the raw one with `_raw` behind, and the sample grid."""
+        self._follow_log()
         with threads(1):
             measured = self._measure(generators)
             self._measured = round, measured
             network = self._network()
             network.load(generators["ema"])
             self._draw(round, network)
-        self._tensorboard.update()
         return as_row(measured["ema"], measured["raw"]) | self._evaluator.about
+
+    def keep(self, round: int, generators: State) -> None:
+        """Keep what is to be measured in the run folder, so that a run that is broken off can come to it later."""
+        self._folder.pending.mkdir(exist_ok=True)
+        write_whole(self._folder.generators_of(round), lambda aside: save_arrays(generators, aside))
+
+    def evaluate_kept(self, round: int) -> dict[str, object]:
+        """As `evaluate`, of what is kept of a round.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        path = self._folder.generators_of(round)
+        try:
+            generators = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"{path}: damaged; remove it, and the evaluation of round {round} is left out") from error
+        return self.evaluate(round, generators)
+
+    def _follow_log(self) -> TensorBoardMirror:
+        """From the first work on: by then nothing is in the log that a run which goes on has not played."""
+        with self._mirror_begins:
+            if self._mirror is None:
+                late = self._folder.pending_rounds()
+                self._mirror = TensorBoardMirror(self._folder.root, self._first_round, late)
+        return self._mirror
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -74,6 +110,7 @@ class Recorder:
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a checkpoint."""
+        self._follow_log()
         save_snapshot(self._folder.checkpoints, replace(snapshot, settings=self._settings))
         self._saved = snapshot.round
         self._remove_old()
@@ -91,8 +128,7 @@ class Recorder:
 
         Who presses Ctrl-C between two evaluations does not want to wait for one.
         """
-        self._tensorboard.update()
-        self._tensorboard.close()  # this process may be killed as soon as the last file is there
+        self._follow_log().close()  # this process may be killed as soon as the last file is there
         self._remove_old()
         if self._config.is_measured(round):
             self._conclude(round, generators)
@@ -100,7 +136,9 @@ class Recorder:
 
     def close(self) -> None:
         """End what goes on beside this one."""
-        self._tensorboard.close()
+        if self._mirror is not None:
+            self._mirror.close()
+        self._lock.release()
 
     def _conclude(self, round: int, generators: State) -> None:
         """Write evaluation.json, and the picture of the nearest training images."""
@@ -115,7 +153,7 @@ class Recorder:
         self._folder.write_evaluation({"round": round, **measured, **devices, **nearest, **self._evaluator.about})
 
     def _remove_old(self) -> None:
-        remove_old(self._folder.checkpoints, self._config.checkpoint.keep, self._folder.last_round())
+        remove_old(self._folder.checkpoints, self._config.checkpoint.keep, self._folder.log.last_round())
 
     def _draw(self, round: int, network: FlatModule) -> None:
         config, rows = self._config, self._config.eval.grid

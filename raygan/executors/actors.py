@@ -17,7 +17,7 @@ from raygan.config.tree import Config
 from raygan.executors.results import LOST
 from raygan.methods.base import State
 from raygan.record.checkpoint import Snapshot
-from raygan.record.folder import FlatConfig
+from raygan.record.settings import FlatConfig
 from raygan.round.compute import cap_memory, gpu_facts, keep_freed_memory, torch_device
 from raygan.round.likeness import device_steps, server_steps
 from raygan.round.server import Server
@@ -178,7 +178,7 @@ class ServerActor:
 class RecorderActor:
     """The `Recorder`, on the node of the run folder, at the lowest priority.
 
-    Checkpoints are written in a thread of their own: they do not queue behind evaluations.
+    Files are written in a thread of their own: they do not queue behind evaluations.
     """
 
     def __init__(
@@ -204,6 +204,15 @@ class RecorderActor:
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
         """Measure and draw."""
         return self._recorder.evaluate(round, generators)
+
+    def evaluate_kept(self, round: int) -> dict[str, object]:
+        """Measure and draw what is kept of a round."""
+        return self._recorder.evaluate_kept(round)
+
+    @ray.method(concurrency_group="files")
+    def keep(self, round: int, generators: State) -> None:
+        """Keep what is to be measured, before any later checkpoint is written."""
+        self._recorder.keep(round, generators)
 
     @ray.method(concurrency_group="files")
     def save(self, round: int, server: State, workers: ByWorker) -> None:

@@ -51,6 +51,10 @@ class InlineExecutor(Executor):
         """Measure and draw."""
         return Done(self._recorder.evaluate(self._round, self._server.generators()))
 
+    def evaluate_kept(self, round: int) -> Done[dict[str, object]]:
+        """Measure and draw."""
+        return Done(self._recorder.evaluate_kept(round))
+
     def save(self) -> Done[None]:
         """Write a checkpoint."""
         self._recorder.save(Snapshot(self._round, self._server.side.state(), self._worker.states()))

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.methods.base import Metrics
-from raygan.record.folder import FlatConfig
+from raygan.record.settings import FlatConfig
 from raygan.round.shards import WorkerShards
 from raygan.round.timing import spent
 from raygan.round.updates import Problem, ServerReport, WorkerReport
@@ -107,6 +107,10 @@ class Executor(ABC):
     @abstractmethod
     def evaluate(self) -> Pending[dict[str, object]]:
         """Start measuring the generator as the last round started will leave it, and draw its samples."""
+
+    @abstractmethod
+    def evaluate_kept(self, round: int) -> Pending[dict[str, object]]:
+        """Start measuring the generator of an earlier round, which the run folder keeps as nobody has come to it."""
 
     @abstractmethod
     def save(self) -> Pending[None]:

@@ -260,7 +260,13 @@ class RayExecutor(Executor):
     def evaluate(self) -> RayPending[dict[str, object]]:
         """Submit a measurement."""
         generators = self._server.generators.remote(*self._played)
-        return self._pending(self._recorder.evaluate.remote(self._round, generators), generators)
+        kept = self._recorder.keep.remote(self._round, generators)
+        measured = self._recorder.evaluate.remote(self._round, generators)
+        return RayPending([measured], lambda: self._fetch([measured, kept], [[generators]] * 2)[0])
+
+    def evaluate_kept(self, round: int) -> RayPending[dict[str, object]]:
+        """Submit a measurement of what is kept."""
+        return self._pending(self._recorder.evaluate_kept.remote(round))
 
     def save(self) -> RayPending[None]:
         """Submit a checkpoint: the states go from the actors to the recorder."""

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from raygan.files import load_json, save_arrays
 from raygan.methods.base import State
-from raygan.record.folder import FlatConfig
+from raygan.record.settings import FlatConfig
 
 _FORMAT = 3
 
@@ -69,8 +69,8 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
 def remove_old(folder: Path, keep: int, recorded: int) -> None:
     """Keep the newest `keep` checkpoints not ahead of round `recorded`, and all that are ahead of it.
 
-    `recorded` is the last round that metrics.jsonl has a line of, which may wait for an evaluation: a run can go on
-    without a gap only from a checkpoint that is not ahead of it.
+    `recorded` is the last round that rounds.jsonl has a line of: a run can go on without a gap only from a checkpoint
+    that is not ahead of it.
     """
     behind = [path for path in _newest_first(folder) if _round_of(path) <= recorded]
     for path in behind[keep:]:
@@ -97,7 +97,7 @@ def load_newest(folder: Path, recorded: int) -> tuple[Snapshot | None, list[str]
     passed_over: list[str] = []
     for path in _newest_first(folder):
         if _round_of(path) > recorded:
-            passed_over.append(f"{path}: passed over, as metrics.jsonl ends before it (round {recorded})")
+            passed_over.append(f"{path}: passed over, as rounds.jsonl ends before it (round {recorded})")
             continue
         try:
             return _load(path), passed_over

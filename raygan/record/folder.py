@@ -6,36 +6,22 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from raygan.config import Config, dump_config, load_config
 from raygan.config.paths import absolute, relative_paths
 from raygan.errors import InputError
 from raygan.files import claim, load_json, make_folder, unmake_folder, write_whole
-
-Row = dict[str, object]
-"""One line of metrics.jsonl."""
-
-FlatConfig = Mapping[str, Any]
-"""Keys of a config by their whole dotted paths, with plain values."""
+from raygan.record.log import MetricsLog
+from raygan.record.settings import flatten
 
 CLASSIFIER = "classifier.safetensors"
 """The file in a run folder that holds the classifier which has measured the run."""
 _VERSIONS = ("raygan", "torch", "numpy", "ray", "torchmetrics", "safetensors")
-_TAIL = 2**20  # bytes; far longer than a line
-_FREE = ("rounds", "checkpoint", "eval", "engine")  # may differ when a run is resumed ...
-_BOUND = {  # ... but these change numbers (what a policy leaves out ends a run under another, so they may differ)
-    "engine.threads_per_device",
-    "engine.server_threads",
-    "engine.gpus_per_device",
-    "engine.server_gpus",
-}
-_MOVABLE = {"data.root"}  # where the data lies; what it is, its digest tells
 _GIVEN = ": given as "
-_STEPS = ("device_optimizer.lr_steps", "generator_optimizer.lr_steps")
 
 
 class RunFolder:
@@ -45,9 +31,10 @@ class RunFolder:
         self.root = root
         self.config = root / "config.yaml"
         self.environment = root / "environment.json"
-        self.metrics = root / "metrics.jsonl"
+        self.log = MetricsLog(root)
         self.samples = root / "samples"
         self.checkpoints = root / "checkpoints"
+        self.pending = root / "pending"
         self.generator = root / "generator.safetensors"
         self.tensorboard = root / "tensorboard"
         self.error = root / "error.txt"
@@ -157,7 +144,7 @@ class RunFolder:
     def note(self, what: str) -> None:
         """Add a line to events.jsonl: what happened, when, and after which round."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        line = json.dumps({"time": now, "round": max(self.last_round(), 0), "what": what})
+        line = json.dumps({"time": now, "round": max(self.log.last_round(), 0), "what": what})
         with self.events.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -204,74 +191,36 @@ class RunFolder:
                 "put the data back or start a new run"
             )
 
-    def append(self, row: Row) -> None:
-        """Add a line to metrics.jsonl, whole or not at all: a full disk would take part of one."""
-        line = (json.dumps(row) + "\n").encode()
-        with self.metrics.open("ab", buffering=0) as file:
-            end = file.tell()
-            try:
-                while line:
-                    line = line[file.write(line) :]
-            except OSError:
-                file.truncate(end)
-                raise
+    def pending_rounds(self) -> list[int]:
+        """Rounds whose generators are kept in `pending`, as they have not been evaluated yet."""
+        return sorted(int(path.stem.removeprefix("round_")) for path in self.pending.glob("round_*.safetensors"))
 
-    def rows(self) -> list[Row]:
-        """The whole lines of metrics.jsonl, one per round from 0; what follows the last line end is left out.
+    def generators_of(self, round: int) -> Path:
+        """The file in `pending` that keeps the generators of a round until they are evaluated."""
+        return self.pending / f"round_{round:06d}.safetensors"
 
-        Raises:
-            InputError: a line that is not what `append` wrote.
-        """
-        if not self.metrics.exists():
-            return []
-        try:
-            lines = self.metrics.read_bytes().split(b"\n")[:-1]
-        except OSError as error:
-            raise InputError(f"{self.metrics}: cannot be read: {error.strerror or error}") from error
-        return [self._row(round, line) for round, line in enumerate(lines)]
-
-    def _row(self, round: int, line: bytes) -> Row:
-        where = f"{self.metrics}, line {round + 1}"
-        try:
-            row = load_json(line)
-        except ValueError as error:
-            raise InputError(f"{where}: not JSON ({error})") from error
-        if not (
-            isinstance(row, dict)
-            and row.get("round") == round
-            and all(isinstance(row.get(key), float | int) for key in ("wall_s", "sim_s"))
-        ):
-            raise InputError(f"{where}: not the line of round {round}, with wall_s and sim_s, that raygan wrote")
-        return row
-
-    def last_round(self) -> int:
-        """The round of the last whole line of metrics.jsonl; -1 if there is none.
-
-        Raises:
-            InputError: it is not a line that `append` wrote.
-        """
-        if not self.metrics.exists():
-            return -1
-        with self.metrics.open("rb") as file:
-            file.seek(max(0, self.metrics.stat().st_size - _TAIL))
-            lines = file.read().split(b"\n")[:-1]  # what follows the last line end is still being written
-        try:
-            return int(json.loads(lines[-1])["round"]) if lines else -1
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.metrics}: its last line is not one that raygan wrote") from error
+    def drop_pending(self, round: int) -> None:
+        """Remove the generators that were kept of a round, which has been evaluated."""
+        self.generators_of(round).unlink(missing_ok=True)
+        with suppress(OSError):  # there are others, or there never was one
+            self.pending.rmdir()
 
     def trim(self, last_round: int) -> None:
-        """Drop the lines of metrics.jsonl and the pictures behind `last_round`, and files that were half written."""
-        for whole in (
-            *(self.config, self.environment, self.metrics, self.generator, self.data, self.evaluation, self.classifier),
-        ):
+        """Drop what is there of rounds behind `last_round`, and files that were half written."""
+        log = self.log.rounds, self.log.evaluations
+        for whole in (self.config, self.environment, *log, self.generator, self.data, self.evaluation, self.classifier):
             for half in self.root.glob(f".{whole.name}.*"):
                 half.unlink()
+        for half in self.pending.glob(".round_*"):
+            half.unlink()
         for round, path in self.pictures().items():
             if round > last_round:
                 path.unlink()
-        text = "".join(json.dumps(row) + "\n" for row in self.rows()[: last_round + 1])
-        write_whole(self.metrics, lambda aside: aside.write_text(text, encoding="utf-8"))
+        self.log.trim(last_round)
+        evaluated = self.log.last_evaluation()
+        for round in self.pending_rounds():
+            if not evaluated < round <= last_round:
+                self.drop_pending(round)
 
 
 def new_folder(source: str | Path | None, config: Config) -> Path:
@@ -283,49 +232,6 @@ def new_folder(source: str | Path | None, config: Config) -> Path:
 def unmet(name: str) -> str:
     """A name with the time and 24 random bits behind it: of what begins in the same second, none is called alike."""
     return f"{name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def lasting(config: Config) -> FlatConfig:
-    """The keys that a run's numbers depend on, which stay as they are when it is resumed."""
-    flat = flatten(config.model_dump(mode="json"))
-    bound = {key: value for key, value in flat.items() if key in _BOUND or key.split(".")[0] not in _FREE}
-    return {key: value for key, value in bound.items() if key not in _MOVABLE}
-
-
-def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
-    """Refuse to resume with a config that would change the numbers; `before` are the `lasting` keys of the run.
-
-    What learning rates are to be behind the round `played`, the last one that is kept, may differ.
-
-    Raises:
-        InputError: names the keys that differ.
-    """
-    then, now = _in_force(before, played), _in_force(lasting(config), played)
-    differ = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
-    if differ:
-        changes = ", ".join(f"{key} ({then.get(key)} before, {now.get(key)} now)" for key in differ)
-        raise InputError(
-            f"--resume: the run was started with other values of {changes}; put them back, in config.yaml too, or "
-            "start a new run for them"
-        )
-
-
-def _in_force(settings: FlatConfig, played: int) -> FlatConfig:
-    """What has counted up to a round. Checkpoints that are older than `lr_steps` lack it, and are as without any."""
-    settings = {key: value for key, value in settings.items() if key not in _MOVABLE}  # older checkpoints have them
-    begun = {key: [step for step in settings.get(key, []) if step["round"] <= played] for key in _STEPS}
-    return {**settings, **begun}
-
-
-def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested sections by their whole dotted paths."""
-    flat: dict[str, object] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _write_json(path: Path, facts: Mapping[str, object]) -> None:

@@ -1,17 +1,23 @@
 """Where a run folder is kept: on this machine, or at a URI that Ray's storage takes, with a copy on this machine."""
 
+import atexit
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from raygan.errors import InputError, StorageError
 from raygan.files import cache_folder
+from raygan.record.folder import RunFolder
+from raygan.record.lease import Lease
+from raygan.record.lock import DRIVER, Lock, hold
+from raygan.record.log import EVALUATIONS, ROUNDS, MetricsLog
+from raygan.record.settings import lasting
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -21,7 +27,6 @@ Stamp = tuple[int, int]
 
 _BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec has the others
 _PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # a file is there when all of it is
-_METRICS = "metrics.jsonl"
 _UNSENT = ".unsent"  # says that the local copy is ahead of what is at the URI
 
 
@@ -47,9 +52,25 @@ class Store:
     def __init__(self, local: Path) -> None:
         self.local = local
         """The folder that a run reads and writes."""
+        self._lock: Lock | None = None
 
-    def pull(self) -> None:
-        """Make the local folder what is kept."""
+    def hold(self, said: Callable[[str], None] = lambda text: None) -> None:
+        """Be the one who writes, until `release` or the end of this process; does nothing if it is already.
+
+        Raises:
+            InputError: another process is; names it.
+        """
+        if self._lock is None and self.local.is_dir():
+            self._lock = hold(self.local / DRIVER, str(self.local))
+
+    def release(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def pull(self, said: Callable[[str], None] = lambda text: None) -> None:
+        """Make the local folder what is kept, to go on writing; says what is to be known of it."""
 
     def clear(self) -> None:
         """Make the local folder ready for a new run."""
@@ -82,8 +103,8 @@ class Remote(Store):
     """A run folder at a URI; the local one is a copy in the cache.
 
     Stores of objects cannot rename a folder. So that what is there can be resumed at every moment, a checkpoint's
-    manifest goes up behind its files, metrics.jsonl behind everything that its lines speak of, and only then does
-    anything go away. (HDFS replaces a file in two steps; between them it is missing.)
+    manifest goes up behind its files, the log behind everything that its lines speak of, its rounds last, and only then
+    does anything go away. (HDFS replaces a file in two steps; between them it is missing.)
     """
 
     def __init__(self, uri: str) -> None:
@@ -92,24 +113,52 @@ class Remote(Store):
         super().__init__(cache_folder("runs") / f"{_words(self.uri)[-1]}-{digest}")
         with _reaching(self.uri, "reached", InputError):
             self._files, self._root = _resolve(self.uri)
+        self._lease = Lease(self._files, self._root, self.uri)
         self._there: dict[str, Stamp | None] = {}
 
-    def pull(self) -> None:
-        """Replace the local copy by what is there; one that was not sent to the end is put aside.
+    def hold(self, said: Callable[[str], None] = lambda text: None) -> None:
+        """Be the one who writes: on this machine by a lock beside the copy, towards others by a lease at the URI."""
+        if self._lock is None:
+            self._lock = hold(self.local.with_name(f"{self.local.name}{DRIVER}"), self.uri)
+            try:
+                self._lease.take(said)
+            except BaseException:
+                super().release()
+                raise
+
+    def release(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            self._lease.give_up()
+        super().release()
+
+    def pull(self, said: Callable[[str], None] = lambda text: None) -> None:
+        """Replace the local copy by what is there; or keep the copy, if it is the same run and was sent only in part.
 
         Raises:
             InputError: it cannot be read.
         """
         fresh = Path(tempfile.mkdtemp(prefix=".", dir=self.local.parent))
         try:
-            self.fetch(self._names(), fresh)
-            if (self.local / _UNSENT).exists():
-                self.local.rename(tempfile.mkdtemp(prefix=f"{self.local.name}-unsent-", dir=self.local.parent))
+            self.fetch(self.names(), fresh)
+            here, there = MetricsLog(self.local), MetricsLog(fresh)
+            unsent = (self.local / _UNSENT).exists()
+            if unsent and _same_run(self.local, fresh) and goes_on_from(here, there):
+                said(
+                    f"{self.uri}: it ends at round {there.last_round()}, as the rest could not be sent; going on from "
+                    f"the copy on this machine, which ends at round {here.last_round()} ({self.local})"
+                )
+                self._there = dict.fromkeys(_files_in(fresh))  # sent again, as nobody knows what is whole
+                return
+            if unsent and not goes_on_from(there, here):
+                aside = tempfile.mkdtemp(prefix=f"{self.local.name}-unsent-", dir=self.local.parent)
+                self.local.rename(aside)
+                said(f"{self.uri}: a copy on this machine that was not sent went on otherwise; it is now in {aside}")
             shutil.rmtree(self.local, ignore_errors=True)
             fresh.rename(self.local)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        self._there = self._here()
+        self._there = _files_in(self.local)
 
     def fetch(self, names: Iterable[str], to: Path) -> None:
         """Copy these files and folders, those of them that are there, into the folder `to`.
@@ -130,15 +179,16 @@ class Remote(Store):
                     copy_files(source, str(to / name), self._files, LocalFileSystem())
 
     def clear(self) -> None:
-        """Drop the local copy of an earlier run at this URI.
+        """Hold the URI, and drop the local copy of an earlier run there.
 
         Raises:
-            InputError: there is something at the URI, or it cannot be read.
+            InputError: there is something at the URI, or it cannot be read; or another process holds it.
         """
-        if names := self._names():
+        self.hold()
+        if names := self.names():
             hint = "add --resume to go on with it (in Python resume=True), or " if "config.yaml" in names else ""
             raise InputError(f"--out: {self.uri} exists and is not empty; {hint}name another folder")
-        shutil.rmtree(self.local, ignore_errors=True)
+        shutil.rmtree(self.local, ignore_errors=True)  # what it held was of a run that is no longer there
 
     def push(self) -> None:
         """Send what has changed, and remove there what is gone here.
@@ -147,16 +197,16 @@ class Remote(Store):
             StorageError: it cannot be written; what is there can be resumed nevertheless.
         """
         unsent = self.local / _UNSENT
+        self._lease.check()
         with _reaching(self.uri, "written", StorageError):
             if self.local.exists():
                 unsent.touch()
-            frozen = self._freeze_metrics()  # before the rest is listed: no line without the picture that goes with it
-            here = self._here()
-            if _METRICS in here:
-                here[_METRICS] = _stamp(frozen)
+            frozen = self._freeze_log()  # before the rest is listed: no line without the picture that goes with it
+            here = _files_in(self.local)
+            here |= {name: _stamp(copy) for name, copy in frozen.items() if name in here}
             for name in sorted(here, key=_turn):
                 if self._there.get(name) != here[name]:
-                    self._send(frozen if name == _METRICS else self.local / name, name)
+                    self._send(frozen.get(name, self.local / name), name)
                     self._there[name] = here[name]
             self._remove(self._there.keys() - here.keys(), _folders(here))
         unsent.unlink(missing_ok=True)
@@ -164,30 +214,23 @@ class Remote(Store):
     @contextmanager
     def named(self) -> Iterator[None]:
         """Inside, what is wrong with the local folder is said of the URI."""
-        with _naming(self.local, self.uri):
+        with naming(self.local, self.uri):
             yield
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
         """What is in the folder at the URI."""
         from pyarrow.fs import FileSelector
 
         with _reaching(self.uri, "read", InputError):
             found = self._files.get_file_info(FileSelector(self._root, allow_not_found=True))
-        return [info.base_name for info in found]
+        return [info.base_name for info in found if not info.base_name.startswith(".")]
 
-    def _here(self) -> dict[str, Stamp | None]:
-        """The files of the local folder, without hidden ones: those are being written."""
-        found: dict[str, Stamp | None] = {}
-        for folder, folders, files in os.walk(self.local):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for path in (Path(folder, name) for name in files if not name.startswith(".")):
-                found[path.relative_to(self.local).as_posix()] = _stamp(path)
-        return found
-
-    def _freeze_metrics(self) -> Path:
-        frozen = self.local / f".{_METRICS}"
-        with suppress(FileNotFoundError):
-            shutil.copy2(self.local / _METRICS, frozen)
+    def _freeze_log(self) -> dict[str, Path]:
+        """Copies of the log's files as they are now: of the evaluations first, as they are of rounds that are there."""
+        frozen = {}
+        for name in (EVALUATIONS, ROUNDS):
+            with suppress(FileNotFoundError):
+                frozen[name] = Path(shutil.copy2(self.local / name, self.local / f".{name}"))
         return frozen
 
     def _send(self, source: Path, name: str) -> None:
@@ -220,6 +263,20 @@ class Remote(Store):
                 del self._there[name]
 
 
+def copied(uri: str) -> Path:
+    """A copy of the run folder at a URI to read, dropped when this process ends.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    remote = Remote(uri)
+    scratch = Path(tempfile.mkdtemp(prefix="raygan-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    local = scratch / _words(remote.uri)[-1]
+    remote.fetch(remote.names(), local)
+    return local
+
+
 @contextmanager
 def opened(where: str | Path, *names: str) -> Iterator[Path]:
     """A run folder to read: itself, or for a URI a copy of these files and folders, dropped in the end.
@@ -234,15 +291,18 @@ def opened(where: str | Path, *names: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="raygan-") as scratch:
         local = Path(scratch).resolve().joinpath(*_words(remote.uri))  # named as the URI, for comparisons
         remote.fetch(names, local)
-        with _naming(local, remote.uri):
+        with naming(local, remote.uri):
             yield local
 
 
 @contextmanager
-def _naming(local: Path, uri: str) -> Iterator[None]:
+def naming(local: Path, uri: str | None) -> Iterator[None]:
+    """Inside, what is wrong with a copy is said of the URI that it is of; of none, nothing is changed."""
     try:
         yield
     except InputError as error:
+        if uri is None:
+            raise
         raise InputError(str(error).replace(str(local), uri)) from error
 
 
@@ -283,6 +343,31 @@ def _words(uri: str) -> list[str]:
     return re.split("[:/]+", uri.partition("?")[0])
 
 
+def _files_in(root: Path) -> dict[str, Stamp | None]:
+    """The files of a folder, without hidden ones: those are being written."""
+    found: dict[str, Stamp | None] = {}
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(folder, name) for name in files if not name.startswith(".")):
+            with suppress(FileNotFoundError):  # removed a moment ago
+                found[path.relative_to(root).as_posix()] = _stamp(path)
+    return found
+
+
+def _same_run(one: Path, other: Path) -> bool:
+    try:
+        settings = [lasting(RunFolder(root).read_config()) for root in (one, other)]
+    except InputError:
+        return False
+    return settings[0] == settings[1]
+
+
+def goes_on_from(one: MetricsLog, other: MetricsLog) -> bool:
+    """Whether one log begins with all of the other, or has as much: it is of the same run, played at least as far."""
+    mine, theirs = (log.rounds.read_bytes() if log.rounds.exists() else b"" for log in (one, other))
+    return mine.startswith(theirs)
+
+
 def _stamp(path: Path) -> Stamp:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
@@ -293,6 +378,7 @@ def _folders(names: Iterable[str]) -> set[str]:
     return {str(parent) for name in names for parent in PurePosixPath(name).parents}
 
 
-def _turn(name: str) -> tuple[bool, bool, bool, str]:
+def _turn(name: str) -> tuple[bool, bool, bool, bool, str]:
     """Sorts files as they are to be sent: see `Remote`."""
-    return name == _METRICS, not name.startswith("checkpoints/"), name.endswith("/manifest.json"), name
+    is_checkpoint, is_manifest = name.startswith("checkpoints/"), name.endswith("/manifest.json")
+    return name == ROUNDS, name == EVALUATIONS, not is_checkpoint, is_manifest, name

@@ -11,7 +11,9 @@ from raygan.config import Config
 from raygan.config.data import Gaussians, OwnData
 from raygan.errors import InputError
 from raygan.measures import LOWER, MEASURES
-from raygan.record.folder import Row, RunFolder, flatten
+from raygan.record.folder import RunFolder
+from raygan.record.log import Row
+from raygan.record.settings import flatten
 
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
@@ -54,7 +56,7 @@ def read_runs(folders: list[Path], anew: Sequence[Row] | None = None) -> list[Ru
 
 def _last_point(run: Run, measured: Row) -> pd.DataFrame:
     """The costs of a run's last round, and what was measured after it."""
-    rows = [{key: row.get(key) for key in ("round", "sim_s", *_SENT)} for row in run.folder.rows()]
+    rows = [{key: row.get(key) for key in ("round", "sim_s", *_SENT)} for row in run.folder.log.rows()]
     return curve_of([*rows[:-1], rows[-1] | measured])
 
 
@@ -133,7 +135,7 @@ def _read(root: Path, name: str) -> Run:
     config = folder.read_config()
     curve = read_curve(folder)
     if curve.empty:
-        raise InputError(f"{root}: has no evaluation yet (metrics.jsonl)")
+        raise InputError(f"{root}: has no evaluation yet (evaluations.jsonl)")
     return Run(name, folder, config, curve)
 
 
@@ -141,9 +143,9 @@ def read_curve(folder: RunFolder) -> pd.DataFrame:
     """The evaluations in a run folder, as `curve_of` has them.
 
     Raises:
-        InputError: a line of metrics.jsonl is damaged.
+        InputError: a line of evaluations.jsonl is damaged.
     """
-    return checked_curve(folder.rows(), folder)
+    return checked_curve(folder.log.rows(), folder)
 
 
 def checked_curve(rows: list[Row], folder: RunFolder) -> pd.DataFrame:
@@ -155,7 +157,7 @@ def checked_curve(rows: list[Row], folder: RunFolder) -> pd.DataFrame:
     try:
         return curve_of(rows)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{folder.metrics}: holds something other than numbers: {error}") from error
+        raise InputError(f"{folder.log.evaluations}: holds something other than numbers: {error}") from error
 
 
 def curve_of(rows: list[Row]) -> pd.DataFrame:

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from raygan.config import Config
 from raygan.errors import InputError
 from raygan.files import load_json
-from raygan.record.folder import Row, RunFolder
+from raygan.record.folder import RunFolder
+from raygan.record.log import Row
 from raygan.report.curves import checked_curve
 
 NotNegative = Annotated[int, Field(ge=0)]
@@ -24,7 +25,7 @@ class Record(BaseModel):
 
 
 class RoundLine(Record):
-    """What charts draw of a line of metrics.jsonl, beside the measurements."""
+    """What charts draw of a line of rounds.jsonl, beside the measurements."""
 
     bytes_down: NotNegative = 0
     bytes_up: NotNegative = 0
@@ -112,7 +113,7 @@ class RunRecord:
     folder: RunFolder
     config: Config
     rounds: pd.DataFrame
-    """A row per line of metrics.jsonl, with the fields of `RoundLine`; round 0 is before training."""
+    """A row per line of rounds.jsonl, with the fields of `RoundLine`; round 0 is before training."""
     curve: pd.DataFrame
     """A row per evaluation, as `curves.curve_of` has them; no columns if there was none."""
     data: DataFacts | None
@@ -125,7 +126,7 @@ class RunRecord:
 
     @property
     def last_round(self) -> int:
-        """The last round that metrics.jsonl has; 0 if it has none."""
+        """The last round that rounds.jsonl has; 0 if it has none."""
         return int(self.rounds["round"].iloc[-1]) if len(self.rounds) else 0
 
 
@@ -139,7 +140,7 @@ def read_record(root: Path) -> RunRecord:
     config = folder.read_config()
     ended = _round_of(folder.generator)  # before the rows, as evaluation.json: they are written behind them
     closing = _whole(folder.evaluation, Closing)
-    rows = folder.rows()  # once: a run that goes on adds to them
+    rows = folder.log.rows()  # once: a run that goes on adds to them
     record = RunRecord(
         folder=folder,
         config=config,
@@ -154,7 +155,7 @@ def read_record(root: Path) -> RunRecord:
     )
     if closing is not None and closing.round >= len(rows):
         raise InputError(
-            f"{folder.metrics}: lines are missing: it has {len(rows)}, but {folder.evaluation.name} is of round "
+            f"{folder.log.rounds}: lines are missing: it has {len(rows)}, but {folder.evaluation.name} is of round "
             f"{closing.round}"
         )
     return record
@@ -166,7 +167,7 @@ Kind = TypeVar("Kind", bound=Record)
 def _rounds(folder: RunFolder, rows: list[Row]) -> pd.DataFrame:
     lines = [
         {"round": row["round"], "wall_s": row["wall_s"], "sim_s": row["sim_s"]}
-        | dict(_checked(row, RoundLine, f"{folder.metrics}, line {number}"))
+        | dict(_checked(row, RoundLine, f"{folder.log.rounds}, line {number}"))
         for number, row in enumerate(rows, 1)
     ]
     return pd.DataFrame(lines, columns=["round", "wall_s", "sim_s", *RoundLine.model_fields])

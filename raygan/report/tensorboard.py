@@ -1,50 +1,92 @@
-"""TensorBoard files out of a run folder's metrics and pictures."""
+"""TensorBoard files out of a run folder's log and pictures."""
 
 import json
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
+from raygan.record.log import EVALUATIONS, ROUNDS
+
+INTERVAL_S = 5.0
+"""How often it looks for lines."""
+
 
 class TensorBoardMirror:
-    """Writes the lines that metrics.jsonl has gained since the last `update`, and their pictures.
+    """Writes the lines that the log gains, and the pictures of evaluations, in a thread until it is closed.
 
-    `first_round` is the first that is not there yet: 0, or where a resumed run goes on. Its writer has a file, a pipe
-    and a thread until it is closed.
+    `first_round` is the first that is not there yet: 0, or where a resumed run goes on. What an earlier try had written
+    of it and of later rounds is marked as replaced. `late` are earlier rounds that are still to be evaluated.
     """
 
-    def __init__(self, root: Path, first_round: int) -> None:
+    def __init__(self, root: Path, first_round: int, late: Collection[int] = ()) -> None:
         self._root = root
-        self._writer = SummaryWriter(str(root / "tensorboard"))
-        self._written = first_round - 1
-        self._read = 0  # bytes of metrics.jsonl
+        self._writer = SummaryWriter(
+            str(root / "tensorboard"), purge_step=first_round, filename_suffix=f".{first_round:09d}"
+        )  # files of one second would else be one
+        self._first = first_round
+        self._late = set(late)
+        self._read = dict.fromkeys((ROUNDS, EVALUATIONS), 0)  # bytes
+        self._over = Event()
+        self._failure: OSError | None = None
+        self._thread = Thread(target=self._follow, name="tensorboard", daemon=True)
+        self._thread.start()
 
-    def update(self) -> None:
-        """Take in what is new."""
-        path = self._root / "metrics.jsonl"
+    def close(self) -> None:
+        """Write what is left, and end the writer.
+
+        Raises:
+            OSError: something could not be written.
+        """
+        if self._over.is_set():
+            return
+        self._over.set()
+        self._thread.join()
+        self._writer.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _follow(self) -> None:
+        try:
+            while not self._over.wait(INTERVAL_S):
+                self._update()
+            self._update()
+        except OSError as error:
+            self._failure = error
+
+    def _update(self) -> None:
+        for row in self._new(ROUNDS):
+            self._write(row)
+        for row in self._new(EVALUATIONS, self._late):
+            self._write(row)
+            self._draw(int(str(row["round"])))
+        self._writer.flush()
+
+    def _new(self, name: str, late: Collection[int] = ()) -> Iterator[dict[str, object]]:
+        """Whole lines that have not been read yet, of rounds that are not there yet."""
+        path = self._root / name
         if not path.exists():
             return
         with path.open("rb") as file:
-            file.seek(self._read)
+            file.seek(self._read[name])
             for line in file:
                 if not line.endswith(b"\n"):
-                    break  # it is still being written
-                self._read += len(line)
-                if (row := json.loads(line))["round"] > self._written:
-                    self._write(row)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Write what is still in the pipe, and end the writer."""
-        self._writer.close()
+                    return  # it is still being written
+                self._read[name] += len(line)
+                row = json.loads(line)
+                if row["round"] >= self._first or row["round"] in late:
+                    yield row
 
     def _write(self, row: dict[str, object]) -> None:
-        round = self._written = int(str(row.pop("round")))
+        round = int(str(row["round"]))
         for name, value in row.items():
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and name != "round":
                 self._writer.add_scalar(name, value, round)
+
+    def _draw(self, round: int) -> None:
         picture = self._root / "samples" / f"round_{round:06d}.png"
         if picture.exists():
             with Image.open(picture) as image:

@@ -1,14 +1,17 @@
-"""The rows of metrics.jsonl on their way from the executor to the run folder and to whoever watches."""
+"""Rounds and evaluations on their way from the executor to the log and to whoever watches."""
 
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
 from raygan.errors import InputError, RunError
 from raygan.executors.interface import Pending, Played
-from raygan.record.folder import Row, RunFolder
+from raygan.record.folder import RunFolder
+from raygan.record.log import Row
 
 IN_FLIGHT = 2
 """Rounds started ahead of the one whose result is awaited, so that no process waits for the driver."""
@@ -16,6 +19,8 @@ ALONE = 10
 """Rounds in a row in which nobody's update counts, before a run ends."""
 BEHIND = 8
 """Evaluations that may be unfinished before training waits for the oldest."""
+NAMED = 3
+"""Devices that one line names."""
 
 
 class Watcher(Protocol):
@@ -28,10 +33,10 @@ class Watcher(Protocol):
         """Something happened that one should know of afterwards, such as the loss of a process."""
 
     def on_round(self, row: Row) -> None:
-        """A round is over. On evaluation rounds the measurements follow later."""
+        """A round is over, and its row is written. On evaluation rounds the measurements follow later."""
 
     def on_evaluation(self, round: int, metrics: Row) -> None:
-        """The generator of a round has been measured, and the round's row is written."""
+        """The generator of a round has been measured, and that is written."""
 
     def on_checkpoint(self, round: int) -> None:
         """The state after a round has been written to the run folder."""
@@ -41,23 +46,22 @@ class Watcher(Protocol):
 class _Entry:
     round: int
     playing: Pending[Played] | None
-    evaluation: Pending[Row] | None
-    simulated: Row
-    row: Row | None = None
+    row: Row
 
 
 class Ledger:
-    """Keeps rounds in order: each row is written once its round and its evaluation are done.
+    """Keeps rounds and evaluations in order: each is written when it is done.
 
     It goes on behind the rows that the run folder has, the `last` round among them.
     """
 
     def __init__(self, folder: RunFolder, watchers: list[Watcher], last: int) -> None:
-        rows = folder.rows()
+        rows = folder.log.rows()
         self._folder = folder
         self._watchers = watchers
         self._start = perf_counter() - (float(str(rows[-1]["wall_s"])) if rows else 0.0)
-        self._entries: deque[_Entry] = deque()
+        self._rounds: deque[_Entry] = deque()
+        self._evaluations: deque[tuple[int, Pending[Row]]] = deque()
         self._missing: set[int] = set()
         self._alone = 0
         self._told_of_yardstick = False
@@ -66,53 +70,57 @@ class Ledger:
 
     def add(self, round: int, playing: Pending[Played] | None, evaluation: Pending[Row] | None, simulated: Row) -> None:
         """Note a round that was started, and wait until no more than `IN_FLIGHT` rounds are under way."""
-        self._entries.append(_Entry(round, playing, evaluation, simulated))
-        self._settle(IN_FLIGHT, BEHIND)
+        self._rounds.append(_Entry(round, playing, simulated))
+        if evaluation is not None:
+            self._evaluations.append((round, evaluation))
+        self._complete_rounds(IN_FLIGHT)
+        self._write_evaluations(BEHIND)
+
+    def add_late(self, round: int, evaluation: Pending[Row]) -> None:
+        """Note the evaluation of a round that an earlier try had played."""
+        self._evaluations.append((round, evaluation))
 
     def finish(self) -> None:
         """Wait for everything and write it."""
-        self._settle(0, 0)
+        self._complete_rounds(0)
+        self._write_evaluations(0)
 
     def rescue(self) -> None:
-        """After a failure: write the rows of the rounds that were finished before it."""
+        """After a failure: write the rounds and evaluations that were finished before it."""
         with suppress(RunError, InputError, OSError):
-            self._complete_rounds(len(self._entries))
+            self._complete_rounds(len(self._rounds))
         with suppress(RunError, InputError, OSError):
-            self._write_rows(0)
-
-    def _settle(self, in_flight: int, behind: int) -> None:
-        self._complete_rounds(in_flight)
-        self._write_rows(behind)
+            self._write_evaluations(0)
 
     def _complete_rounds(self, in_flight: int) -> None:
-        """Take the results of rounds that are done, and wait until no more than `in_flight` are not."""
-        playing = [entry for entry in self._entries if entry.row is None]
-        for index, entry in enumerate(playing):
-            if index >= len(playing) - in_flight and not (entry.playing is None or entry.playing.done()):
+        """Write the rounds that are done, and wait until no more than `in_flight` are not."""
+        while self._rounds:
+            entry = self._rounds[0]
+            if len(self._rounds) <= in_flight and not (entry.playing is None or entry.playing.done()):
                 return
             self._complete(entry)
 
-    def _write_rows(self, behind: int) -> None:
-        """Write the rows that are complete, and wait until no more than `behind` evaluations are unfinished."""
-        while self._entries and (row := self._entries[0].row) is not None:
-            entry = self._entries[0]
-            measured: Row = {}
-            if entry.evaluation is not None:
-                late = sum(other.evaluation is not None for other in self._entries) > behind
-                if not (late or entry.evaluation.done()):
-                    return
-                measured = entry.evaluation.result()
-                row |= measured
-            try:
-                self._folder.append(row)
-            except BaseException:
-                self._entries.clear()  # the line may be there, or half of it: none may follow
-                raise
-            self._entries.popleft()
-            if entry.evaluation is not None:
-                self._tell_of_yardstick(measured)
-                for watcher in self._watchers:
-                    watcher.on_evaluation(entry.round, measured)
+    def _write_evaluations(self, behind: int) -> None:
+        """Write the evaluations that are done, and wait until no more than `behind` are not."""
+        while self._evaluations and self._evaluations[0][0] <= self.completed:
+            round, evaluation = self._evaluations[0]
+            if len(self._evaluations) <= behind and not evaluation.done():
+                return
+            measured = evaluation.result()
+            self._write(partial(self._folder.log.append_evaluation, round, measured))
+            self._evaluations.popleft()
+            self._folder.drop_pending(round)
+            self._tell_of_yardstick(measured)
+            for watcher in self._watchers:
+                watcher.on_evaluation(round, measured)
+
+    def _write(self, append: Callable[[], None]) -> None:
+        try:
+            append()
+        except BaseException:
+            self._rounds.clear()  # the line may be there, or half of it: none may follow
+            self._evaluations.clear()
+            raise
 
     def _tell_of_yardstick(self, measured: Row) -> None:
         """Once, if distances tell little."""
@@ -123,21 +131,25 @@ class Ledger:
 
     def _complete(self, entry: _Entry) -> None:
         outcome = entry.playing.result() if entry.playing is not None else None
-        entry.row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3), **entry.simulated}
+        row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3), **entry.row}
         if outcome is not None:
-            entry.row["dropped"] = {str(number): reason for number, reason in outcome.dropped.items()}
-            entry.row["spent_s"] = {phase: round(seconds, 6) for phase, seconds in outcome.spent_s.items()}
-            entry.row |= outcome.metrics
+            row["dropped"] = {str(number): reason for number, reason in outcome.dropped.items()}
+            row["spent_s"] = {phase: round(seconds, 6) for phase, seconds in outcome.spent_s.items()}
+            row |= outcome.metrics
             self._tell_of_dropped(entry.round, outcome.dropped)
             self._check_that_someone_counts(entry, outcome)
         self.completed = entry.round
+        self._write(partial(self._folder.log.append_round, row))
+        self._rounds.popleft()
         for watcher in self._watchers:
-            watcher.on_round(entry.row)
+            watcher.on_round(row)
 
     def _tell_of_dropped(self, round: int, dropped: dict[int, str]) -> None:
-        """Of devices that were not missing in the round before."""
-        for number in sorted(dropped.keys() - self._missing):
-            text = f"round {round} goes on without device {number} ({dropped[number]})"
+        """Of devices that were not missing in the round before, all in one line."""
+        if new := sorted(dropped.keys() - self._missing):
+            reasons = [f"device {number} ({dropped[number]})" for number in new[:NAMED]]
+            more = [f"{len(new) - NAMED:,} more devices"] if len(new) > NAMED else []
+            text = f"round {round} goes on without {', '.join(reasons + more)}"
             for watcher in self._watchers:
                 watcher.on_event(text)
             with suppress(OSError, InputError):  # a full disk, or damage, has worse to say
@@ -145,7 +157,7 @@ class Ledger:
         self._missing = set(dropped)
 
     def _check_that_someone_counts(self, entry: _Entry, outcome: Played) -> None:
-        devices = int(str(entry.simulated["devices"]))
+        devices = int(str(entry.row["devices"]))
         self._alone = self._alone + 1 if 0 < devices <= len(outcome.dropped) else 0
         if self._alone == ALONE:
             reason = next(iter(outcome.dropped.values()))

@@ -6,7 +6,8 @@ from raygan.channel.clock import Clock, SimulatedRound
 from raygan.config.tree import Config
 from raygan.executors.interface import Executor
 from raygan.record.checkpoint import remove_later
-from raygan.record.folder import Row, RunFolder
+from raygan.record.folder import RunFolder
+from raygan.record.log import Row
 from raygan.run.ledger import Ledger, Watcher
 from raygan.run.saving import Saving
 from raygan.signals import StopWish
@@ -36,6 +37,8 @@ class Rounds:
         remove_later(folder.checkpoints, start)
         folder.trim(start if start else -1)
         self._ledger = Ledger(folder, watchers, start)
+        for round in folder.pending_rounds():  # of an earlier try that had no time left for them
+            self._ledger.add_late(round, executor.evaluate_kept(round))
         for round in range(1, start + 1):
             self._simulate(round)
 

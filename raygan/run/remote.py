@@ -19,7 +19,8 @@ from raygan.cluster.client import check_versions, connected, is_afar, is_client,
 from raygan.config.tree import Config
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.executors.results import Fetcher
-from raygan.record.folder import Row, RunFolder
+from raygan.record.folder import RunFolder
+from raygan.record.log import Row
 from raygan.record.storage import is_uri, opened, store_at
 from raygan.run.result import Result
 from raygan.signals import StopWish, stop_wish

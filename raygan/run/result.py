@@ -5,8 +5,9 @@ from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
-from raygan.record.folder import Row, RunFolder
-from raygan.record.storage import store_at
+from raygan.record.folder import RunFolder
+from raygan.record.log import Row
+from raygan.record.storage import copied, is_uri, naming
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,12 +39,12 @@ class Result:
 
     @property
     def rows(self) -> list[Row]:
-        """The lines of metrics.jsonl."""
-        return RunFolder(self.out).rows()
+        """The rows of the log."""
+        return RunFolder(self.out).log.rows()
 
     @property
     def metrics(self) -> "pd.DataFrame":
-        """The lines of metrics.jsonl as a table, a row per round; what was not measured in a round is NaN."""
+        """The rows of the log as a table, a row per round; what was not measured in a round is NaN."""
         import pandas as pd
 
         rows = self.rows
@@ -101,14 +102,14 @@ class Result:
 
 
 def reopened(out: str | Path) -> Result:
-    """The result of a run that was played before, in a folder or at a URI (of which a copy is made on this machine).
+    """The result of a run that was played before, in a folder or at a URI (of which a copy is made, for this process).
 
     Raises:
         InputError: it is not a run folder, or cannot be reached.
     """
-    store = store_at(out)
-    store.pull()
-    with store.named():
-        folder = RunFolder(store.local)
-        rounds, played = folder.read_config().rounds, max(folder.last_round(), 0)
-        return Result(store.local, played, None, store.uri, played >= rounds)
+    uri = str(out).rstrip("/") if is_uri(out) else None
+    local = copied(uri) if uri is not None else Path(out).resolve()
+    with naming(local, uri):
+        folder = RunFolder(local)
+        rounds, played = folder.read_config().rounds, max(folder.log.last_round(), 0)
+        return Result(local, played, None, uri, played >= rounds)

@@ -19,7 +19,9 @@ from raygan.executors.vigil import Vigil
 from raygan.files import cache_problem
 from raygan.gan.networks import check_networks
 from raygan.record.checkpoint import Snapshot, load_newest
-from raygan.record.folder import RunFolder, check_same_run, lasting
+from raygan.record.folder import RunFolder
+from raygan.record.lock import wait_for_recorder
+from raygan.record.settings import check_same_run, lasting
 from raygan.record.storage import Store
 from raygan.round.likeness import unlike_before, unlike_each_other
 from raygan.round.simulation import as_played, try_out
@@ -69,8 +71,8 @@ class Run:
             watcher.on_checkpoint(round)
 
     def newest_checkpoint(self) -> Snapshot | None:
-        """The newest whole one that metrics.jsonl reaches; says which it is, and which were passed over."""
-        start, passed_over = load_newest(self.folder.checkpoints, len(self.folder.rows()) - 1)
+        """The newest whole one that the log reaches; says which it is, and which were passed over."""
+        start, passed_over = load_newest(self.folder.checkpoints, self.folder.log.last_round())
         for line in passed_over:
             self.report(line)
         self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
@@ -80,6 +82,7 @@ class Run:
 
     def open(self, start: Snapshot | None, connection: Connection | None = None) -> Executor:
         """Start the processes, in the state of a checkpoint or as new, on a connection to Ray that is there already."""
+        wait_for_recorder(self.folder.root)
         if self.config.engine.executor == "inline":
             from raygan.executors.inline import InlineExecutor
 

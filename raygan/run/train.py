@@ -15,7 +15,8 @@ from raygan.cluster.connection import connect
 from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole
-from raygan.record.folder import RunFolder, check_same_run, lasting
+from raygan.record.folder import RunFolder
+from raygan.record.settings import check_same_run, lasting
 from raygan.record.storage import Store, store_at
 from raygan.run.remote import plays_there, train_there
 from raygan.run.result import Result
@@ -52,13 +53,14 @@ def train_here(
 ) -> Result:
     """As `train`, with this process for a driver; while it plays, `listening` says who may wish for the end."""
     store = store_at(out)
-    with store.named(), ending_at_once():
-        run, executor, after = begin(config, store, watchers, resume, wish)
-    with _kept(store), listening(wish):
-        from raygan.run.session import play
+    with _releasing(store):
+        with store.named(), ending_at_once():
+            run, executor, after = begin(config, store, watchers, resume, wish)
+        with _kept(store), listening(wish):
+            from raygan.run.session import play
 
-        played = play(run, executor, after)
-        store.push()
+            played = play(run, executor, after)
+            store.push()
     return Result(store.local, played, wish.signal, store.uri, played >= config.rounds)
 
 
@@ -71,13 +73,15 @@ def begin(
     """
     folder = RunFolder(store.local)
     if resume:
-        store.pull()
+        store.hold(_to_all(watchers))
+        store.pull(_to_all(watchers))
         check_same_run(lasting(folder.read_config()), config, played=0)  # the checkpoint says how far it was played
     else:
         store.clear()
         folder.create(config)
     connection = None
     try:
+        store.hold()
         store.claim()
         with ThreadPoolExecutor(1) as beside:
             preparing = beside.submit(_prepare, config, store, watchers, resume)
@@ -100,10 +104,27 @@ def begin(
         raise
 
 
+def _to_all(watchers: "list[Watcher]") -> Callable[[str], None]:
+    def say(text: str) -> None:
+        for watcher in watchers:
+            watcher.on_event(text)
+
+    return say
+
+
 def _prepare(config: Config, store: Store, watchers: "list[Watcher]", resume: bool) -> "Run":
     from raygan.run.session import prepare
 
     return prepare(config, store, watchers, resume)
+
+
+@contextmanager
+def _releasing(store: Store) -> Iterator[None]:
+    """Let others write in the end."""
+    try:
+        yield
+    finally:
+        store.release()
 
 
 @contextmanager
@@ -117,7 +138,7 @@ def _kept(store: Store) -> Iterator[None]:
         from raygan.record.checkpoint import newest
 
         folder = RunFolder(store.local)
-        saved = newest(folder.checkpoints, folder.last_round())
+        saved = newest(folder.checkpoints, folder.log.last_round())
         kept = f"the state is kept up to {saved.name}; go on with --resume" if saved else "no checkpoint had been saved"
         what = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
         where = f"the traceback is in {f'error.txt at {store.uri}' if store.uri else folder.error}"
@@ -129,6 +150,6 @@ def _kept(store: Store) -> Iterator[None]:
             store.push()
         except StorageError as unsent:
             what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
-            kept = f"all is kept in {folder.root}; --resume goes on from what had been sent, and puts this aside"
+            kept = f"all is kept in {folder.root}; --resume goes on from it here, elsewhere from what had been sent"
             where = f"the traceback is in {folder.error}"
         raise RunError(f"{what} ({kept}; {where})") from error

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 
 from raygan.measures import MEASURES
-from raygan.record.folder import Row
+from raygan.record.log import Row
 from raygan.report.curves import cost_of, curve_of
 
 COSTS = {"rounds_to_target": "round", "megabytes_to_target": "megabytes", "sim_s_to_target": "sim_s"}

@@ -112,7 +112,7 @@ class RememberingAsha(InTurn, ASHAScheduler):
         """Also play back what a restored trial had reported."""
         super().on_trial_add(tune_controller, trial)
         reported = (trial.last_result or {}).get("round", 0)
-        rows = RunFolder(self.runs / str(trial)).rows()[: reported + 1]
+        rows = RunFolder(self.runs / str(trial)).log.rows()[: reported + 1]
         for round in evaluated(rows):
             if round:
                 self.on_trial_result(tune_controller, trial, scores(rows[: round + 1], self._sweep.metric, None))

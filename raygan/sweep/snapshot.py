@@ -13,7 +13,10 @@ def take(folder: RunFolder, round: int, to: Path) -> None:
     """Copy what a run that has been saved and measured after `round` had come to; `to` is a run folder then."""
     for part in (folder.samples, folder.checkpoints / f"round_{round:06d}"):
         shutil.copytree(part, to / part.relative_to(folder.root))
-    begun_with, so_far = (folder.config, folder.environment, folder.data), (folder.metrics, folder.events)
+    begun_with, so_far = (
+        (folder.config, folder.environment, folder.data),
+        (folder.log.rounds, folder.log.evaluations, folder.events),
+    )
     for file in (*begun_with, *so_far, folder.classifier, folder.generator, folder.evaluation):
         if file.exists():  # the last two only of a run that is over
             shutil.copy2(file, to)
@@ -24,7 +27,7 @@ def put_back(kept: Path, folder: RunFolder) -> int:
     """Make a run folder what it was when it, or another, was taken; returns the round."""
     clear(folder)
     shutil.copytree(kept, folder.root, ignore=shutil.ignore_patterns(_PRIVATE), dirs_exist_ok=True)
-    return folder.last_round()
+    return folder.log.last_round()
 
 
 def clear(folder: RunFolder) -> None:

@@ -14,7 +14,8 @@ from raygan.config.gan import CHANGING
 from raygan.config.load import check_config, merge
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.record.folder import Row, RunFolder
+from raygan.record.folder import RunFolder
+from raygan.record.log import Row
 from raygan.run.train import train
 from raygan.sweep.metrics import scores
 from raygan.sweep.ranges import Settings
@@ -85,7 +86,7 @@ class _Reporter:
         self._sweep = sweep
         self._folder = folder
         self._rounds = rounds
-        self._reported = folder.last_round()
+        self._reported = folder.log.last_round()
 
     def on_phase(self, text: str) -> None:
         """Nothing that Tune asks for."""
@@ -106,14 +107,14 @@ class _Reporter:
 
     def _report_if_whole(self, round: int) -> None:
         saved = (self._folder.checkpoints / f"round_{round:06d}").is_dir()
-        measured = self._folder.last_round() >= round
+        measured = self._folder.log.last_evaluation() >= round
         if saved and measured and self._reported < round < self._rounds:  # a run may replay what it had reported
             _report(self._sweep, self._folder, round, last=False)
             self._reported = round
 
 
 def _report(sweep: Sweep, folder: RunFolder, round: int, last: bool) -> None:
-    measured: Mapping[str, float] = scores(folder.rows()[: round + 1], sweep.metric, sweep.target)
+    measured: Mapping[str, float] = scores(folder.log.rows()[: round + 1], sweep.metric, sweep.target)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder.root.parent) as scratch:
         take(folder, round, Path(scratch))
         checkpoint = tune.Checkpoint.from_directory(scratch)

@@ -115,7 +115,7 @@ def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
     words = ["method=tests.own:sends_nan", "devices=1", "rounds=40", "checkpoint.every=1", "engine.on_bad_update=drop"]
     with pytest.raises(raygan.RunError, match=r"round 11: nobody's update has counted for 10 rounds .*diverged"):
         raygan.train(tiny(*words), tmp_path / "run")
-    assert RunFolder(tmp_path / "run").last_round() >= 11
+    assert RunFolder(tmp_path / "run").log.last_round() >= 11
 
 
 @pytest.mark.parametrize("harm", [{"slot": 1}, {"slot": -1}, {"weight": 0}, {"weight": 61}])

@@ -173,7 +173,7 @@ def test_what_dies_three_times_at_the_same_place_ends_the_run(tmp_path, cluster)
     config = tiny("engine.executor=ray", "devices=1", "rounds=500", "checkpoint.every=500", "eval.every=500")
     with pytest.raises(raygan.RunError, match=r"device 0: the process died.*third time after round 1"):
         raygan.train(config, tmp_path / "run", watchers=[Killer("ray::WorkerActor", 1, times=99)])
-    assert len(raygan.record.folder.RunFolder(tmp_path / "run").rows()) >= 1, "what was done is kept"
+    assert len(raygan.record.folder.RunFolder(tmp_path / "run").log.rows()) >= 1, "what was done is kept"
     assert "ProcessLostError" in (tmp_path / "run" / "error.txt").read_text()
 
 

@@ -14,7 +14,8 @@ from raygan.data import load_data
 from raygan.errors import Terminated
 from raygan.evaluation.recorder import Recorder
 from raygan.record.checkpoint import Snapshot, save_snapshot
-from raygan.record.folder import RunFolder, lasting
+from raygan.record.folder import RunFolder
+from raygan.record.settings import lasting
 from tests.helpers import Watch, same_generator, tiny
 
 
@@ -142,7 +143,7 @@ def test_a_failed_round_leaves_no_later_checkpoint_and_all_earlier_rows(tmp_path
     with pytest.raises(raygan.RunError, match=r"RuntimeError: on purpose \(the state is kept up to round_000002"):
         raygan.train(tiny("checkpoint.every=1"), tmp_path / "run")
     assert "on purpose" in (tmp_path / "run" / "error.txt").read_text()
-    rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = (tmp_path / "run" / "rounds.jsonl").read_text().splitlines()
     assert [json.loads(row)["round"] for row in rows] == [0, 1, 2]
 
 
@@ -227,8 +228,8 @@ except OSError:
     print(round)
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
-    rows = RunFolder(tmp_path).rows()
-    assert (tmp_path / "metrics.jsonl").read_text().endswith("}\n")
+    rows = RunFolder(tmp_path).log.rows()
+    assert (tmp_path / "rounds.jsonl").read_text().endswith("}\n")
     assert len(rows) == int(done.stdout) > 0
 
 

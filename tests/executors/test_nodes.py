@@ -177,7 +177,7 @@ def _devices(process):
 
 
 def _rows(out):
-    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
+    lines = (out / "rounds.jsonl").read_text().splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
@@ -191,7 +191,7 @@ def _processes(out):
 
 
 def _wait_for_round(out, round):
-    _wait_for(lambda: (out / "metrics.jsonl").exists() and len(_rows(out)) > round)
+    _wait_for(lambda: (out / "rounds.jsonl").exists() and len(_rows(out)) > round)
 
 
 def _wait_for(happened):

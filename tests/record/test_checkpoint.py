@@ -65,7 +65,7 @@ def test_a_run_goes_on_from_where_its_rows_reach(tmp_path):
     assert names(tmp_path) == [f"round_{round:06d}" for round in (2, 3, 4, 5, 6)]
     loaded, passed_over = load_newest(tmp_path, recorded=3)
     assert loaded.round == 3
-    assert ["metrics.jsonl ends before it" in line for line in passed_over] == [True] * 3
+    assert ["rounds.jsonl ends before it" in line for line in passed_over] == [True] * 3
     assert newest(tmp_path, recorded=3).name == "round_000003"
     assert load_newest(tmp_path, recorded=-1)[0] is None
     remove_old(tmp_path, keep=2, recorded=6)

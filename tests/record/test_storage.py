@@ -89,7 +89,7 @@ def test_a_run_at_a_uri_is_there_as_it_would_be_here(finished, tmp_path):
     assert result.uri == uri
     assert names(tmp_path / "deep" / "run") == names(finished.out) == names(result.out)
     assert (tmp_path / "deep" / "run" / "generator.safetensors").read_bytes() == finished.generator.read_bytes()
-    assert (tmp_path / "deep" / "run" / "metrics.jsonl").read_bytes() == (result.out / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "deep" / "run" / "rounds.jsonl").read_bytes() == (result.out / "rounds.jsonl").read_bytes()
     assert not [path for path in (tmp_path / "deep" / "run").rglob("*") if path.is_dir() and not any(path.iterdir())]
     assert result.picture.exists()
     assert finished.uri is None
@@ -112,7 +112,7 @@ def test_the_uri_counts_and_not_an_old_copy(finished, tmp_path):
     uri = f"memory://{tmp_path}/run"
     copy = raygan.train(tiny("rounds=2"), uri).out
     shutil.rmtree(copy / "checkpoints")
-    (copy / "metrics.jsonl").write_text("")
+    (copy / "rounds.jsonl").write_text("")
     watch = Watch()
     assert same_generator(raygan.train(tiny(), uri, resume=True, watchers=[watch]), finished)
     assert "going on after round 2" in watch.phases
@@ -134,15 +134,15 @@ def test_what_is_there_can_be_resumed_at_every_moment(finished, cache, tmp_path,
     for number, moment in enumerate([*moments, seen.contents()]):
         folder = RunFolder(tmp_path / str(number))
         lay_out(moment, folder.root)
-        start, _ = load_newest(folder.checkpoints, folder.last_round())
+        start, _ = load_newest(folder.checkpoints, folder.log.last_round())
         assert (start.round if start else 0) >= reached, "what had been reached is not lost again"
         reached = start.round if start else 0
-        for row in folder.rows():
+        for row in folder.log.rows():
             assert row["round"] > reached or "fd_clf" not in row or folder.picture(row["round"]).exists()
         for manifest in folder.checkpoints.glob("*/manifest.json"):
             assert len(list(manifest.parent.iterdir())) > 1, "it comes last"
         if folder.config.exists():
-            states.setdefault((reached, folder.last_round(), folder.generator.exists()), folder.root)
+            states.setdefault((reached, folder.log.last_round(), folder.generator.exists()), folder.root)
     assert {start for start, *_ in states} == {0, 1, 2, 3, 4}
     monkeypatch.setattr(seen, "before", staticmethod(lambda path: None))
     for (start, *_, whole), folder in states.items():
@@ -195,7 +195,7 @@ def test_a_short_failure_is_said_and_made_up_for(finished, cache, seen, monkeypa
     assert not [path for path in seen.store if "/." in path or "round_000001/" in path]
 
 
-def test_a_lasting_failure_ends_the_run_and_loses_nothing(finished, cache, seen, monkeypatch):
+def test_a_lasting_failure_ends_the_run_and_loses_nothing(cache, seen, tmp_path, monkeypatch):
     def act(round):
         monkeypatch.setattr(seen, "before", failing(0)) if round == 2 else None
 
@@ -206,14 +206,48 @@ def test_a_lasting_failure_ends_the_run_and_loses_nothing(finished, cache, seen,
     text = str(failure.value)
     assert text.count("the net is down") == 1
     kept = RunFolder(Path(text.partition("all is kept in ")[2].partition(";")[0]))
-    assert 0 < kept.last_round() < 20, "the third failure in a row, not the last of all"
+    assert 0 < kept.log.last_round() < 20, "the third failure in a row, not the last of all"
     assert "the net is down" in kept.error.read_text()
     monkeypatch.setattr(seen, "before", staticmethod(lambda path: None))
-    done = kept.last_round()
-    resumed = raygan.train(tiny("checkpoint.every=1", "eval.every=40"), "seen://run", resume=True)
-    (aside,) = kept.root.parent.glob(f"{kept.root.name}-unsent-*")
-    assert RunFolder(aside).last_round() == done, "what could not be sent is put aside, not dropped"
-    assert same_generator(resumed, finished)
+    done, watch = kept.log.last_round(), Watch()
+    resumed = raygan.train(config, "seen://run", resume=True, watchers=[watch])
+    assert any(f"going on from the copy on this machine, which ends at round {done} (" in one for one in watch.phases)
+    (going_on,) = [text for text in watch.phases if text.startswith("going on after round ")]
+    assert int(going_on.split()[-1]) >= done - 2 > 0, "little is played again"
+    assert same_generator(resumed, raygan.train(config, tmp_path / "undisturbed"))
+    assert [path.name for path in kept.root.parent.iterdir()] == [kept.root.name]
+
+
+def test_a_copy_that_went_on_otherwise_is_put_aside(cache, seen, tmp_path, monkeypatch):
+    """Its machine could not send, and the run went on from what had been sent on another one."""
+
+    def act(round):
+        monkeypatch.setattr(seen, "before", failing(0)) if round == 2 else None
+
+    config = tiny("checkpoint.every=1", "rounds=12", "eval.every=12")
+    with pytest.raises(raygan.RunError):
+        raygan.train(config, "seen://run", watchers=[Watch(act)])
+    monkeypatch.setattr(seen, "before", staticmethod(lambda path: None))
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path / "elsewhere"))
+    raygan.train(config, "seen://run", resume=True)
+    monkeypatch.setenv("RAYGAN_CACHE", str(cache))
+    watch = Watch()
+    raygan.train(tiny("checkpoint.every=1", "rounds=13", "eval.every=12"), "seen://run", resume=True, watchers=[watch])
+    (said,) = [text for text in watch.phases if "went on otherwise" in text]
+    assert RunFolder(Path(said.partition("it is now in ")[2])).log.last_round() > 0
+
+
+def test_who_reads_a_run_leaves_the_writers_copy_alone(cache, seen):
+    seen_rows = []
+
+    def read(round):
+        if round == 3:
+            seen_rows.append(len(raygan.open_run("seen://run").rows))
+
+    result = raygan.train(tiny("checkpoint.every=1"), "seen://run", watchers=[Watch(read)])
+    assert seen_rows[0] >= 1
+    assert [row["round"] for row in result.rows] == [0, 1, 2, 3, 4]
+    assert len(raygan.open_run("seen://run").rows) == 5
 
 
 def test_a_failed_run_leaves_its_traceback_at_the_uri(tmp_path, monkeypatch):

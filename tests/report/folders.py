@@ -19,7 +19,7 @@ def write_lines(path: Path, rows: list[dict]) -> None:
 
 def rewrite(folder: Path, rows: list[dict]) -> None:
     """Make these the lines of a run that is not over."""
-    write_lines(folder / "metrics.jsonl", rows)
+    write_lines(folder / "rounds.jsonl", rows)
     for name in ("evaluation.json", "generator.safetensors"):
         (folder / name).unlink(missing_ok=True)
 
@@ -89,7 +89,7 @@ def made_run(
         if 5 * number < len(rows):
             rows[5 * number] |= measured_row(value, 1.0 - 0.2 * number)
             draw(folder, 5 * number)
-    write_lines(folder / "metrics.jsonl", rows)
+    write_lines(folder / "rounds.jsonl", rows)
     environment = {
         "versions": {"raygan": "0.1.0", "torch": "2.15.0"},
         "python": "3.11.7",

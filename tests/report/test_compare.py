@@ -26,7 +26,7 @@ def made(folder, values, *words, seconds=1.0, **evaluated):
         if round % 10 == 0:
             row |= {"fd_clf": values[round // 10], "eval_samples": 50, "classifier": "abc"} | evaluated
         rows.append(row)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
 
@@ -160,8 +160,8 @@ def test_what_does_not_compare_is_refused_in_one_line(tmp_path):
     classifier = made(tmp_path / "c", [3.0, 2.0], classifier="def")
     assert "c: measured with classifier def, but a with abc" in refused([a, classifier], out)
     mixed = made(tmp_path / "mixed", [3.0, 2.0], "rounds=7")
-    lines = (mixed / "metrics.jsonl").read_text().replace('"eval_samples": 50', '"eval_samples": 51', 1)
-    (mixed / "metrics.jsonl").write_text(lines)
+    lines = (mixed / "rounds.jsonl").read_text().replace('"eval_samples": 50', '"eval_samples": 51', 1)
+    (mixed / "rounds.jsonl").write_text(lines)
     assert "mixed: measured with eval_samples 51, and since it was resumed with 50:" in refused([mixed], out)
     assert "--metric: not every run has measured classifier (lower is better); all have" in refused(
         [a], out, metric="classifier"
@@ -188,8 +188,8 @@ def test_runs_without_a_classifier_compare_only_on_the_same_data(tmp_path):
     runs = {}
     for name, words in {"a": [], "b": ["data.std=0.5"], "c": ["data.partition.name=dirichlet"]}.items():
         runs[name] = made(tmp_path / name, [3.0, 2.0], *mixture, *words)
-        lines = (runs[name] / "metrics.jsonl").read_text().replace(', "classifier": "abc"', "")
-        (runs[name] / "metrics.jsonl").write_text(lines)
+        lines = (runs[name] / "rounds.jsonl").read_text().replace(', "classifier": "abc"', "")
+        (runs[name] / "rounds.jsonl").write_text(lines)
     said = refused([runs["a"], runs["b"]], out)
     assert said == "b: has data.std=0.5, but a data.std=0.02: on different data, their distances do not compare"
     assert compare([runs["a"], runs["c"]], out).page == out, "who holds what may differ"
@@ -198,8 +198,8 @@ def test_runs_without_a_classifier_compare_only_on_the_same_data(tmp_path):
 def without_classifier(folder, digest, *words):
     """A run on data with one class, which no classifier is trained on."""
     made(folder, [3.0, 2.0], *words, sliced_wasserstein=1.0)
-    lines = (folder / "metrics.jsonl").read_text().replace(', "classifier": "abc"', "")
-    (folder / "metrics.jsonl").write_text(lines)
+    lines = (folder / "rounds.jsonl").read_text().replace(', "classifier": "abc"', "")
+    (folder / "rounds.jsonl").write_text(lines)
     (folder / "data.json").write_text(json.dumps({"digest": digest}))
     return folder
 

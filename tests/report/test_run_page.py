@@ -10,7 +10,7 @@ from PIL import Image
 
 from raygan import InputError
 from raygan.cli import run
-from raygan.record.folder import RunFolder
+from raygan.record.log import MetricsLog
 from raygan.report.class_chart import class_chart
 from raygan.report.grid import save_picture
 from raygan.report.record import read_record
@@ -128,15 +128,15 @@ def test_a_run_that_has_only_begun_says_so(tmp_path):
 
 def test_a_run_may_go_on_while_it_is_read(tmp_path, monkeypatch):
     folder = made_run(tmp_path / "run", values=(200.0,), played=4)
-    rows = RunFolder.rows
+    rows = MetricsLog.rows
 
     def play_on(self):
         found = rows(self)
-        write_lines(folder / "metrics.jsonl", [*found, played_row(5) | measured_row(50.0, 0.5)])
+        write_lines(folder / "rounds.jsonl", [*found, played_row(5) | measured_row(50.0, 0.5)])
         draw(folder, 5)
         return found
 
-    monkeypatch.setattr(RunFolder, "rows", play_on)
+    monkeypatch.setattr(MetricsLog, "rows", play_on)
     assert "Round 4 of 10 is the last recorded" in words_of(page_of(folder))
 
 
@@ -182,7 +182,7 @@ def test_who_took_part_is_drawn_where_it_changes_and_what_happened_is_listed(tmp
     rows = [played_row(round) for round in range(11)]
     rows[3] |= {"devices": 1, "late": 1, "dropped": {"2": "its process died"}}
     rows[0] |= measured_row(200.0, 1.0)
-    write_lines(folder / "metrics.jsonl", rows)
+    write_lines(folder / "rounds.jsonl", rows)
     events = [{"time": "2026-11-23T06:10:00Z", "round": 3, "what": f"device 2: {SCRIPT}"}]
     write_lines(folder / "events.jsonl", events)
     with (folder / "events.jsonl").open("a") as file:
@@ -233,7 +233,7 @@ def test_what_never_came_to_a_value_is_left_out(tmp_path, value):
 def test_a_mixture_has_modes_and_no_classes(tmp_path):
     folder = made_run(tmp_path / "run", "data.name=gaussians", "gan.generator=mlp", "gan.discriminator=mlp")
     modes = {"modes_found": 8, "high_quality": 0.5, "reverse_kl": 0.25, "eval_samples": 50}
-    write_lines(folder / "metrics.jsonl", [played_row(0) | modes])
+    write_lines(folder / "rounds.jsonl", [played_row(0) | modes])
     for name in ("data.json", "evaluation.json"):
         (folder / name).unlink()
     page = page_of(folder)
@@ -252,7 +252,7 @@ def test_a_long_run_is_thinned_and_says_so(tmp_path):
     for round in range(0, 3001, 30):
         rows[round] |= measured_row(100.0, 0.5)
         save_picture(Image.new("L", (4, 4)), folder / "samples" / f"round_{round:06d}.png")
-    write_lines(folder / "metrics.jsonl", rows)
+    write_lines(folder / "rounds.jsonl", rows)
     page = page_of(folder)
     assert "Of 3,000 rounds the curves draw the lowest and the highest value of each stretch of 7.5" in words_of(page)
     rounds = moments_of(page)["rounds"]
@@ -265,12 +265,12 @@ def test_a_long_run_is_thinned_and_says_so(tmp_path):
     ("name", "content", "said"),
     [
         (
-            "metrics.jsonl",
+            "rounds.jsonl",
             '{"round": 0, "wall_s": 1, "sim_s": 0, "d_loss": "x"}\n',
-            "metrics.jsonl, line 1: not what raygan",
+            "rounds.jsonl, line 1: not what raygan",
         ),
         (
-            "metrics.jsonl",
+            "rounds.jsonl",
             '{"round": 0, "wall_s": 1, "sim_s": 0, "late": -1}\n',
             "line 1: not what raygan wrote: late: ",
         ),
@@ -350,7 +350,7 @@ def resumed(folder, **changes):
     for round, value in ((0, 200.0), (5, 10.0), (10, 60.0), (15, 80.0)):
         rows[round] |= measured_row(value, 0.5) | {"precision_clf": 1.0 - round / 100}
         rows[round] |= changes if round > 5 else {}
-    write_lines(folder / "metrics.jsonl", rows)
+    write_lines(folder / "rounds.jsonl", rows)
     return folder
 
 
@@ -443,13 +443,13 @@ def test_classes_whose_long_names_begin_alike_have_their_numbers(tmp_path):
 
 def test_lines_that_are_missing_are_said_and_no_page_is_made(tmp_path):
     folder = made_run(tmp_path / "run")
-    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (folder / "metrics.jsonl").write_text("".join(lines[:4]))
+    lines = (folder / "rounds.jsonl").read_text().splitlines(keepends=True)
+    (folder / "rounds.jsonl").write_text("".join(lines[:4]))
     with pytest.raises(
-        InputError, match=r"metrics\.jsonl: lines are missing: it has 4, but evaluation\.json is of round"
+        InputError, match=r"rounds\.jsonl: lines are missing: it has 4, but evaluation\.json is of round"
     ):
         write_report(folder, tmp_path / "page.html")
-    (folder / "metrics.jsonl").unlink()
+    (folder / "rounds.jsonl").unlink()
     with pytest.raises(InputError, match="it has 0, but"):
         write_report(folder, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()

@@ -27,7 +27,7 @@ def made(folder, values, seconds=1.0, picture=True):
             row |= {"fd_clf": values[round // 10], "eval_samples": 50}
         rows.append(row)
     folder.mkdir(parents=True)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if picture:
         save_picture(image_grid(np.zeros((4, 1, 8, 8), np.uint8), 2), folder / "samples" / "round_000010.png")
 
@@ -212,9 +212,9 @@ def test_a_sweep_that_failed_makes_a_page_with_its_errors(tmp_path):
 
 def test_a_damaged_trial_is_named_and_left_out_of_the_charts(tmp_path):
     rows = [trial(tmp_path, f"t{n}", [9.0, 3.0 + n], n, **{LR: n}) for n in (0, 1)]
-    (tmp_path / "runs" / "t1" / "metrics.jsonl").write_text("{\n")
+    (tmp_path / "runs" / "t1" / "rounds.jsonl").write_text("{\n")
     page = page_of(results(rows, [LR]), tmp_path)
-    assert re.search(r"Left out of the charts: .*t1.*metrics.jsonl, line 1: not JSON", page)
+    assert re.search(r"Left out of the charts: .*t1.*rounds.jsonl, line 1: not JSON", page)
     assert len(redraw_of(page)["axes"]["round"]["x"]) == 1
 
 
@@ -315,10 +315,10 @@ def test_the_floor_of_real_images_is_drawn(tmp_path):
     sweep = seeds_of(tmp_path, (10.0, 30.0), (12.0, 32.0))
     page = page_of(sweep, tmp_path)
     assert "real against real" not in page
-    for metrics in tmp_path.rglob("metrics.jsonl"):
+    for metrics in tmp_path.rglob("rounds.jsonl"):
         lines = metrics.read_text().replace('"eval_samples": 50', '"eval_samples": 50, "fd_clf_floor": 6.5')
         metrics.write_text(lines)
     assert "real against real" in page_of(sweep, tmp_path)
-    one = next(tmp_path.rglob("metrics.jsonl"))
+    one = next(tmp_path.rglob("rounds.jsonl"))
     one.write_text(one.read_text().replace("6.5", "9.5"))
     assert "real against real" not in page_of(sweep, tmp_path), "trials differ in it"

@@ -14,6 +14,7 @@ from raygan.evaluation import recorder
 from raygan.evaluation.recorder import Recorder
 from raygan.record import checkpoint, generator_file
 from raygan.record.folder import RunFolder
+from raygan.record.log import MetricsLog
 from raygan.round.server import Server
 from raygan.round.worker import Worker
 from raygan.run import loop as rounds
@@ -25,7 +26,9 @@ OPERATIONS = [
     (Recorder, "evaluate"),
     (Recorder, "save"),
     (Recorder, "export"),
-    (RunFolder, "append"),
+    (MetricsLog, "append_round"),
+    (MetricsLog, "append_evaluation"),
+    (Recorder, "keep"),
     (RunFolder, "trim"),
     (RunFolder, "write_config"),
     (RunFolder, "write_environment"),
@@ -81,8 +84,8 @@ class Points:
         @wraps(original)
         def watched(*arguments, **named):
             self.reach(f"before {label}")
-            if name == "append":
-                self.reach("within a line", lambda: _half_a_line(*arguments))
+            if name.startswith("append_"):
+                self.reach(f"within a line ({name})", lambda: _half_a_line(*arguments))
             if name == "save_arrays":
                 self.reach(f"within {label}", lambda: arguments[1].write_bytes(b"half a file"))
             result = original(*arguments, **named)
@@ -92,10 +95,11 @@ class Points:
         return watched
 
 
-def _half_a_line(folder: RunFolder, row: dict) -> None:
-    with folder.metrics.open("a") as file:
-        line = json.dumps(row)
-        file.write(line[: len(line) // 2])
+def _half_a_line(log: MetricsLog, *line: object) -> None:
+    path = log.rounds if len(line) == 1 else log.evaluations
+    with path.open("a") as file:
+        text = json.dumps(line[-1])
+        file.write(text[: len(text) // 2])
 
 
 def _left_by(out: Path) -> Path:

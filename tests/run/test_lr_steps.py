@@ -7,7 +7,8 @@ import pytest
 import raygan
 from raygan.components import METHODS
 from raygan.record import checkpoint
-from raygan.record.folder import RunFolder, check_same_run, lasting
+from raygan.record.folder import RunFolder
+from raygan.record.settings import check_same_run, lasting
 from tests.helpers import same_generator, tiny
 
 QUICK = ["data.name=tests.own:stripes", "data.options.width=3", "eval.every=9", "eval.samples=8", "eval.grid=1"]
@@ -82,8 +83,8 @@ def test_a_checkpoint_has_the_rates_it_was_made_with(tmp_path):
 def test_no_run_goes_on_from_what_an_earlier_try_left_of_later_rounds(tmp_path):
     """As after a kill: the checkpoint of round 4 was written, but its line was not."""
     result = raygan.train(quick(), tmp_path / "run")
-    rows = RunFolder(result.out).rows()[:4]
-    (result.out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = RunFolder(result.out).log.rows()[:4]
+    (result.out / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     raygan.train(quick(*STEPS, "rounds=3"), tmp_path / "run", resume=True)
     assert not (result.out / "checkpoints" / "round_000004").exists()
     resumed = raygan.train(quick(*STEPS), tmp_path / "run", resume=True)

@@ -9,7 +9,8 @@ from PIL import Image
 import raygan
 from raygan import InputError, load_config
 from raygan.cli import run
-from raygan.record.folder import RunFolder, check_same_run, lasting
+from raygan.record.folder import RunFolder
+from raygan.record.settings import check_same_run, lasting
 from tests.helpers import TINY
 
 

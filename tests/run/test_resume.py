@@ -1,6 +1,5 @@
 """A run that is killed anywhere and resumed is the undisturbed one, byte for byte."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -92,7 +91,7 @@ def go_on(config: Config, out: Path) -> None:
 def outcome(out: Path) -> tuple[bytes, list[dict], list[str], str]:
     """What a run comes to."""
     folder = RunFolder(out)
-    rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    rows = folder.log.rows()
     for row in rows:
         del row["wall_s"]
         row.pop("spent_s", None)

@@ -41,7 +41,7 @@ def test_the_run_folder_is_as_designed(finished):
     assert {
         "config.yaml",
         "environment.json",
-        "metrics.jsonl",
+        "rounds.jsonl",
         "samples/round_000000.png",
         "samples/round_000002.png",
         "samples/round_000004.png",
@@ -80,16 +80,26 @@ def test_tensorboard_has_the_curves(finished):
 
 
 def test_tensorboard_reads_each_line_once_and_whole(tmp_path):
-    metrics = tmp_path / "metrics.jsonl"
-    mirror = TensorBoardMirror(tmp_path, first_round=1)
-    metrics.write_text('{"round": 0, "d_loss": 0.0}\n{"round": 1, "d_loss": 1.0}\n{"round": 2, ')
-    mirror.update()
-    with metrics.open("a") as file:
-        file.write('"d_loss": 2.0}\n')
-    mirror.update()
-    mirror.update()
+    rounds, evaluations = tmp_path / "rounds.jsonl", tmp_path / "evaluations.jsonl"
+    mirror = TensorBoardMirror(tmp_path, first_round=2, late=[1])
+    rounds.write_text('{"round": 1, "d_loss": 1.0}\n{"round": 2, "d_loss": 2.0}\n{"round": 3, ')
+    evaluations.write_text('{"round": 0, "fd_clf": 9.0}\n{"round": 1, "fd_clf": 8.0}\n')
+    mirror._update()
+    with rounds.open("a") as file:
+        file.write('"d_loss": 3.0}\n')
+    mirror._update()
+    mirror._update()
     mirror.close()
-    assert curve(tmp_path, "d_loss") == {1: 1.0, 2: 2.0}
+    assert curve(tmp_path, "d_loss") == {2: 2.0, 3: 3.0}
+    assert curve(tmp_path, "fd_clf") == {1: 8.0}, "it was late"
+
+
+def test_rounds_that_are_played_again_are_drawn_once(tmp_path):
+    for first, loss in ((0, 1.0), (2, 5.0)):
+        lines = [{"round": round, "d_loss": loss + round} for round in range(first, 4)]
+        (tmp_path / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        TensorBoardMirror(tmp_path, first).close()
+    assert curve(tmp_path, "d_loss") == {0: 1.0, 1: 2.0, 2: 7.0, 3: 8.0}
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -30,7 +30,7 @@ def trial(folder, number, settings, values, *, done=True, last=True, error=None,
         if round and round % 2 == 0:
             row |= {"fd_clf": values[round // 2 - 1], "eval_samples": 50}
         rows.append(row)
-    (root / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if config is not None:
         (root / "config.yaml").write_text(dump_config(config))
     metrics = {}

@@ -59,7 +59,7 @@ class Played:
         rows[1]["fd_clf"] = values[round // EVERY - 1]
         folder = self.runs / str(trial)
         folder.mkdir(exist_ok=True)
-        with (folder / "metrics.jsonl").open("a") as file:
+        with (folder / "rounds.jsonl").open("a") as file:
             if round == EVERY:
                 first = {"round": 0, "wall_s": 0.0, "sim_s": 0.0, "fd_clf": 9e9, "eval_samples": 9}
                 file.write(json.dumps(first) + "\n")
@@ -103,7 +103,7 @@ def test_a_resumed_one_decides_as_the_one_that_lived(tmp_path_factory, values, o
         if trial.last_result.get("round", 0):
             (folder := resumed.runs / str(trial)).mkdir(exist_ok=True)
             next_round = trial.last_result["round"] + 1
-            with (folder / "metrics.jsonl").open("a") as file:
+            with (folder / "rounds.jsonl").open("a") as file:
                 row = {"round": next_round, "wall_s": 1.0, "sim_s": 99.0, "fd_clf": -1.0, "eval_samples": 9}
                 file.write(json.dumps(row) + "\n")
     after = asha(resumed.runs, mode, **keys)
@@ -111,7 +111,7 @@ def test_a_resumed_one_decides_as_the_one_that_lived(tmp_path_factory, values, o
     rungs = [sorted(recorded.items()) for _, recorded in after._brackets[0]._rungs]
     assert rungs == [sorted(recorded.items()) for _, recorded in scheduler._brackets[0]._rungs]
     for trial in resumed.trials:  # which goes on from its last report
-        path = resumed.runs / str(trial) / "metrics.jsonl"
+        path = resumed.runs / str(trial) / "rounds.jsonl"
         if path.exists():
             lines = path.read_text().splitlines()[: trial.last_result["round"] + 1]
             path.write_text("".join(line + "\n" for line in lines))

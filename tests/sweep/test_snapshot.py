@@ -32,11 +32,12 @@ def test_it_holds_nothing_of_later_rounds(finished, tmp_path):
             f"checkpoints/round_000002/{name}"
             for name in ("devices.safetensors", "manifest.json", "server.safetensors")
         ),
-        *("classifier.safetensors", "config.yaml", "data.json", "environment.json", "metrics.jsonl"),
+        *("classifier.safetensors", "config.yaml", "data.json", "environment.json", "evaluations.jsonl"),
+        "rounds.jsonl",
         *("samples/round_000000.png", "samples/round_000002.png"),
     ]
-    assert [row["round"] for row in RunFolder(kept).rows()] == [0, 1, 2]
-    assert RunFolder(kept).rows() == RunFolder(finished.out).rows()[:3]
+    assert [row["round"] for row in RunFolder(kept).log.rows()] == [0, 1, 2]
+    assert RunFolder(kept).log.rows() == RunFolder(finished.out).log.rows()[:3]
 
 
 def test_a_run_that_goes_on_from_one_comes_to_the_same_bytes(finished, tmp_path):
@@ -53,7 +54,7 @@ def test_a_run_that_goes_on_from_one_comes_to_the_same_bytes(finished, tmp_path)
 
 def test_one_of_the_last_round_is_the_run(finished, tmp_path):
     kept = RunFolder(taken(finished, 4, tmp_path))
-    assert kept.rows() == finished.rows
+    assert kept.log.rows() == finished.rows
     assert kept.generator.read_bytes() == finished.generator.read_bytes()
     assert kept.picture(4).read_bytes() == finished.picture.read_bytes()
 

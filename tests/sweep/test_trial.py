@@ -113,11 +113,11 @@ def test_a_trial_reports_each_of_its_evaluations_with_its_state_and_is_the_run_o
     settings = {"schedule": "parallel"}
     tune = run(sweep(), settings)
     assert [(report["round"], report["last"]) for report in tune.reports] == [(2, False), (4, True)]
-    rows = RunFolder(tmp_path / "runs" / "00000").rows()
+    rows = RunFolder(tmp_path / "runs" / "00000").log.rows()
     assert [report["fd_clf"] for report in tune.reports] == [rows[2]["fd_clf"], rows[4]["fd_clf"]]
     alone = raygan.train(sweep().config_of(settings), tmp_path / "alone")
     assert result(tmp_path / "runs" / "00000") == alone.generator.read_bytes()
-    assert RunFolder(tmp_path / "kept" / "00000-2").last_round() == 2
+    assert RunFolder(tmp_path / "kept" / "00000-2").log.last_round() == 2
     assert not (tmp_path / "kept" / "00000-2" / "generator.safetensors").exists()
     assert not list((tmp_path / "runs").glob(".*")), "no scratch is left"
 
@@ -138,7 +138,7 @@ def test_a_trial_that_died_goes_on_from_its_last_report_to_the_same_bytes(config
 
 
 def test_a_trial_that_died_before_its_first_report_begins_anew(run, tmp_path):
-    (tmp_path / "runs" / "00000" / "metrics.jsonl").write_text("half a li")
+    (tmp_path / "runs" / "00000" / "rounds.jsonl").write_text("half a li")
     assert [report["round"] for report in run(sweep(), {"schedule": "serial"}).reports] == [2, 4]
 
 

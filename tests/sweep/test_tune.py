@@ -217,7 +217,7 @@ def table_of(folder):
 
 def check_it_trains_to_the_same(config, run, out):
     """A trial's config, trained anew, gives what the trial had come to: all of it, or its first rounds."""
-    alone, rows = raygan.train(config, out), RunFolder(run).rows()
+    alone, rows = raygan.train(config, out), RunFolder(run).log.rows()
     if (generator := RunFolder(run).generator).exists():
         assert generator.read_bytes() == alone.generator.read_bytes()
     times = ("wall_s", "spent_s")
@@ -346,7 +346,7 @@ def test_a_member_of_a_population_that_went_on_from_another_is_the_run_of_its_co
     assert cloned
     for run in cloned[:2]:
         check_it_trains_to_the_same(run.read_config(), run.root, tmp_path / "alone" / run.root.name)
-        assert [row["round"] for row in run.rows()] == list(range(25))
+        assert [row["round"] for row in run.log.rows()] == list(range(25))
 
 
 @pytest.mark.slow

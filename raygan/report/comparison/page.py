@@ -11,7 +11,7 @@ import pandas as pd
 from raygan.config.data import Gaussians
 from raygan.errors import InputError
 from raygan.measures import RAW
-from raygan.record.folder import Row
+from raygan.record.log import Row
 from raygan.report.comparison.settings import differing
 from raygan.report.curves import Run, common_metric, cost_of, hardest_common_target, read_runs
 from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider

@@ -13,7 +13,7 @@ from raygan.config import Config
 from raygan.config.data import FileDataSet
 from raygan.config.section import Section
 from raygan.config.source import parse
-from raygan.record.folder import flatten
+from raygan.record.settings import flatten
 
 _AGAIN = "runs/again"
 NO_VALUE = "-"

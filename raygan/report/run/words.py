@@ -72,8 +72,8 @@ def _spent(record: RunRecord) -> str:
 
 def _failure(record: RunRecord) -> str | None:
     """The last line of error.txt, if nothing was recorded after it."""
-    error, metrics = record.folder.error, record.folder.metrics
-    if not error.is_file() or (metrics.exists() and metrics.stat().st_mtime > error.stat().st_mtime):
+    error, rounds = record.folder.error, record.folder.log.rounds
+    if not error.is_file() or (rounds.exists() and rounds.stat().st_mtime > error.stat().st_mtime):
         return None
     lines = error.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return f"error.txt: {lines[-1].strip()}" if lines else "error.txt"

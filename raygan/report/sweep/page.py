@@ -30,7 +30,7 @@ _UNITS = {"sim_s": "simulated s", "megabytes": "MB", "wall_s": "wall s"}
 def write_sweep_page(results: SweepResults, folder: Path, out: Path) -> None:
     """Write the page `out` of the sweep in `folder`.
 
-    A trial whose metrics.jsonl is damaged is in the tables, not in the charts of what it says; the page says so.
+    A trial whose log is damaged is in the tables, not in the charts of what it says; the page says so.
 
     Raises:
         InputError: `out` cannot be written.

@@ -1,0 +1,150 @@
+"""Who writes a run at a URI holds it by a lease there, which ends a while after it is no longer renewed.
+
+A store of objects has no locks, and creates a file whether or not it is there. So a lease is written, and read again a
+moment later: of two that begin at once, the one that finds the other's name gives way. Whether a lease is renewed is
+seen by waiting, without comparing the clocks of two machines.
+"""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from raygan.errors import InputError, StorageError
+from raygan.record.lock import signature
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+NAME = ".lease.json"
+RENEWED_S = 10.0
+"""A lease is renewed so often."""
+OVER_S = 35.0
+"""One that has not changed for so long is over."""
+SETTLED_S = 0.5
+"""Between writing a lease and reading it again."""
+
+
+class Lease:
+    """A hidden file in a run folder at a URI."""
+
+    def __init__(self, files: "FileSystem", root: str, uri: str) -> None:
+        self._files = files
+        self._path = f"{root.rstrip('/')}/{NAME}"
+        self._uri = uri
+        self._name = secrets.token_hex(8)
+        self._over = Event()
+        self._thread: Thread | None = None
+        self._lost = ""
+
+    def take(self, said: Callable[[str], None]) -> None:
+        """Hold it, and renew it until it is given up; says if another one is waited for.
+
+        Raises:
+            InputError: another process holds it, or it cannot be written.
+        """
+        try:
+            self._wait_for_the_end_of_another(said)
+            self._write(0)
+            time.sleep(SETTLED_S)
+            if (found := self._read()) is not None and found.get("name") != self._name:
+                raise InputError(_held(self._uri, found))
+        except InputError:
+            raise
+        except Exception as error:  # each library has its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"--out: {self._uri}: cannot be written: {reason}") from error
+        self._thread = Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise StorageError if another process has taken the run over meanwhile."""
+        if self._lost:
+            raise StorageError(self._lost)
+
+    def give_up(self) -> None:
+        """Let others take it."""
+        if self._thread is None:
+            return
+        self._over.set()
+        self._thread.join()
+        self._thread = None
+        if not self._lost:
+            try:
+                self._files.delete_file(self._path)
+            except Exception:
+                return  # it ends by itself
+
+    def _wait_for_the_end_of_another(self, said: Callable[[str], None]) -> None:
+        found, until = self._read(), time.monotonic() + OVER_S
+        if found is not None and not _is_dead(found):
+            said(f"{self._uri}: waiting up to {OVER_S:g} s to see whether {_who(found)} still writes there")
+        while found is not None and not _is_dead(found):
+            if time.monotonic() > until:
+                return
+            time.sleep(min(1.0, OVER_S / 10))
+            now = self._read()
+            if now is not None and now != found:
+                raise InputError(_held(self._uri, now))
+            found = now
+
+    def _renew(self) -> None:
+        times = 0
+        while not self._over.wait(RENEWED_S):
+            times += 1
+            try:
+                found = self._read()
+                if found is not None and found.get("name") != self._name:
+                    self._lost = _held(self._uri, found)
+                    return
+                self._write(times)
+            except Exception:
+                continue  # the network may be back the next time
+
+    def _write(self, times: int) -> None:
+        signed = {"name": self._name, "renewed": times, **signature()}
+        self._files.create_dir(self._path.rpartition("/")[0], recursive=True)
+        with self._files.open_output_stream(self._path) as file:
+            file.write(json.dumps(signed).encode())
+
+    def _read(self) -> dict[str, object] | None:
+        """What is there; {} if it is being written."""
+        from pyarrow.fs import FileType
+
+        if self._files.get_file_info(self._path).type == FileType.NotFound:
+            return None
+        try:
+            with self._files.open_input_stream(self._path) as file:
+                found = json.loads(file.read())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def _is_dead(found: dict[str, object]) -> bool:
+    """Whether who signed it was a process of this machine that is no longer there."""
+    if found.get("kernel") != signature()["kernel"] or not isinstance(pid := found.get("pid"), int):
+        return False
+    if pid == os.getpid():
+        return True  # an earlier run of this process, which did not come to giving it up
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _who(found: dict[str, object]) -> str:
+    return f"process {found.get('pid')} on {found.get('machine')}"
+
+
+def _held(uri: str, found: dict[str, object]) -> str:
+    since = found.get("since")
+    return f"--out: {uri} is being written by {_who(found)} since {since}; wait until that run is over, or end it"

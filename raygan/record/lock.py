@@ -1,0 +1,145 @@
+"""Who writes a run folder holds it, as long as the process lives.
+
+A lock of the operating system on a file in the folder: it is released when its process dies, however it does.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from raygan.errors import InputError, RunError
+
+DRIVER, RECORDER = ".lock", ".recorder.lock"
+PATIENCE_S = 5.0
+"""How long a run that goes on waits for the one before, which may just be ending."""
+RECORDER_PATIENCE_S = 120.0
+"""How long a recorder may write on after its run was broken off (a checkpoint that it had begun)."""
+_STEP_S = 0.05
+
+
+class Lock:
+    """A file that one process holds, or several that `share` it."""
+
+    def __init__(self, path: Path, share: bool = False) -> None:
+        self._path = path
+        self._how = fcntl.LOCK_SH if share else fcntl.LOCK_EX
+        self._file: IO[str] | None = None
+
+    def take(self) -> bool:
+        """Hold it, if nobody does who does not share; whether it is held now.
+
+        Raises:
+            OSError: the file system has no locks, or the file cannot be written.
+        """
+        while self._file is None:
+            file = self._path.open("a+", encoding="utf-8")
+            try:
+                fcntl.flock(file, self._how | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                return False
+            except OSError:
+                file.close()
+                raise
+            if _is_at(file, self._path):
+                self._file = file
+                self._sign(file)
+            else:
+                file.close()  # who held it has just removed it
+        return True
+
+    def release(self) -> None:
+        """Let it go, and remove the file."""
+        if self._file is not None:
+            with self._file as file, suppress(BlockingIOError):  # who shares it still needs it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(file, self._path):
+                    self._path.unlink()
+            self._file = None
+
+    def holder(self) -> str:
+        """Who has signed the file, in words."""
+        try:
+            signed = json.loads(self._path.read_text(encoding="utf-8"))
+            return f"process {signed['pid']} on {signed['machine']} since {signed['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
+
+    def _sign(self, file: IO[str]) -> None:
+        if self._how == fcntl.LOCK_EX:
+            file.truncate(0)
+            json.dump(signature(), file)
+            file.flush()
+
+
+def signature() -> dict[str, object]:
+    """This process, for people; `kernel` is where its number means something: one start of one machine or container."""
+    return {
+        "pid": os.getpid(),
+        "machine": socket.gethostname(),
+        "kernel": _kernel(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _kernel() -> str:
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
+def hold(path: Path, of: str, patience_s: float = PATIENCE_S) -> Lock:
+    """Hold a run by the lock at `path`.
+
+    Raises:
+        InputError: another process holds it; names that one, and the run `of` which it is.
+    """
+    lock, deadline = Lock(path), time.monotonic() + patience_s
+    while not _taken(lock, of):
+        if time.monotonic() > deadline:
+            raise InputError(f"--out: {of} is being written by {lock.holder()}; wait until that run is over, or end it")
+        time.sleep(_STEP_S)
+    return lock
+
+
+def share(root: Path) -> Lock:
+    """Be a recorder of the run folder `root`."""
+    lock = Lock(root / RECORDER, share=True)
+    while not lock.take():  # somebody is just looking whether there is one
+        time.sleep(_STEP_S)
+    return lock
+
+
+def wait_for_recorder(root: Path) -> None:
+    """Wait until no recorder of an earlier try writes in the run folder `root` any more.
+
+    Raises:
+        RunError: one does for too long.
+    """
+    lock, deadline = Lock(root / RECORDER), time.monotonic() + RECORDER_PATIENCE_S
+    while not lock.take():
+        if time.monotonic() > deadline:
+            raise RunError(f"{root}: the recorder of an earlier try still writes there; end its process")
+        time.sleep(_STEP_S)
+    lock.release()
+
+
+def _taken(lock: Lock, of: str) -> bool:
+    try:
+        return lock.take()
+    except OSError as error:
+        raise InputError(f"--out: {of} cannot be locked: {error.strerror or error}") from error
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
