@@ -63,6 +63,11 @@ class Lock:
                     self._path.unlink()
             self._file = None
 
+    def __del__(self) -> None:
+        """Who forgets a lock lets it go."""
+        if self._file is not None:
+            self._file.close()
+
     def holder(self) -> str:
         """Who has signed the file, in words."""
         try:

@@ -217,13 +217,13 @@ def test_a_full_disk_cuts_no_line_off(tmp_path):
     script = """
 import resource, signal, sys
 from pathlib import Path
-from raygan.record.folder import RunFolder
+from raygan.record.log import MetricsLog
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-folder = RunFolder(Path(sys.argv[1]))
+log = MetricsLog(Path(sys.argv[1]))
 try:
     for round in range(100):
-        folder.append({"round": round, "wall_s": 0.0, "sim_s": 0.0})
+        log.append_round({"round": round, "wall_s": 0.0, "sim_s": 0.0})
 except OSError:
     print(round)
 """
