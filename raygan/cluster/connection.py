@@ -47,6 +47,7 @@ class Connection:
         """Whether it is a Ray that was started here, which nothing can be added to."""
         self.may_grow = True
         """Whether nodes may come later: it is no Ray that this process started, which has one."""
+        refuse_ray_client(address)
         key = "engine.address" if address else "$RAY_ADDRESS"
         self._room: Any = None
         self._left = False
@@ -222,6 +223,28 @@ _ROOM_BYTES = 2 * 10**9
 _SEEN_TRIES = 300
 
 
+def refuse_ray_client(address: str | None) -> None:
+    """Refuse to be a client of a cluster (Ray Client), with this `engine.address`, or already.
+
+    Raises:
+        InputError: the address, or $RAY_ADDRESS where that counts, is of ray://; or this process is a client.
+    """
+    key, meant = "engine.address", address or ""
+    if ray.is_initialized():  # $RAY_ADDRESS no longer counts
+        if ray.util.client.ray.is_connected():
+            key, meant = "ray.init", _CLIENT
+    elif address in (None, "auto"):  # which Ray itself takes for $RAY_ADDRESS
+        key, meant = "$RAY_ADDRESS", os.environ.get("RAY_ADDRESS", "")
+    if meant.startswith(_CLIENT):
+        raise InputError(
+            f"{key}: {meant}: Ray Client is not supported; run raygan on a node of the cluster with "
+            "engine.address=auto, or as a job with `ray job submit` (docs/running_on_clusters.md)"
+        )
+
+
+_CLIENT = "ray://"
+
+
 def connect(config: Config) -> Connection:
     """A connection to the Ray of a run.
 
@@ -262,8 +285,7 @@ def _started_here() -> bool:
 
 def _check_own(address: str | None) -> None:
     here = ray.get_runtime_context().gcs_address
-    # A run that was started by a client has a ray:// address: its driver is in the cluster meant by that.
-    if address not in (None, "auto", here) and not str(address).startswith("ray://"):
+    if address not in (None, "auto", here):
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
 
 
