@@ -13,11 +13,11 @@ from time import sleep
 from typing import Any, TypeVar
 
 import ray
-from ray._private.state import available_resources_per_node  # Ray's public calls have only the cluster's sums
 from ray.util.placement_group import PlacementGroup
 
 from raygan.cluster.ending import is_whole, processes_of, shut_down
 from raygan.cluster.layout import Node
+from raygan.cluster.ray_private import RayNode, RayParams, available_resources_per_node, own_node
 from raygan.cluster.resources import Needs, needs_of
 from raygan.config.tree import Config
 from raygan.errors import InputError, ProcessLostError, RunError
@@ -152,7 +152,7 @@ class Head:
 
     def __init__(self) -> None:
         self.address = str(ray.get_runtime_context().gcs_address)
-        node: Any = ray._private.worker._global_node
+        node: Any = own_node()
         started: list[Any] = node.all_processes.get("gcs_server", [])
         self._process: Any = started[0].process if started else None
         self._gone = False
@@ -181,13 +181,13 @@ _PAUSE_S = 1.0
 
 def _is_whole() -> bool:
     """Whether the Ray that this process started, if it did, runs."""
-    node: Any = ray._private.worker._global_node
+    node: Any = own_node()
     return node is None or not node.head or is_whole(node)
 
 
 def _kill_all() -> None:
     """Kill the Ray that this process started, if it did."""
-    node: Any = ray._private.worker._global_node
+    node: Any = own_node()
     if node is not None and node.head:
         for pid in processes_of(node):
             with suppress(OSError):
@@ -196,10 +196,7 @@ def _kill_all() -> None:
 
 def _more_room(cpus: float) -> Any:
     """A node more on this machine, for another run of this process: what Ray's own `cluster_utils` does for tests."""
-    from ray._private.node import Node as RayNode
-    from ray._private.parameter import RayParams
-
-    head: Any = ray._private.worker._global_node
+    head: Any = own_node()
     params = RayParams(
         gcs_address=head.gcs_address,
         num_cpus=math.ceil(cpus),
@@ -279,7 +276,7 @@ def group_of(needs: Needs) -> PlacementGroup | None:
 
 def _started_here() -> bool:
     """Whether this process started the Ray that it uses."""
-    node: Any = ray._private.worker._global_node
+    node: Any = own_node()
     return bool(node.head)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import ray
 import torch
-from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # what `ray.init` itself works a node out with
 
 from raygan.cluster.connection import Connection, all_nodes, cpus_to_start, free_nodes
 from raygan.cluster.layout import Node
+from raygan.cluster.ray_private import ResourceAndLabelSpec
 from raygan.config.tree import Config
 
 
