@@ -18,8 +18,7 @@ MODULES = {
     (RAY, "ray._private.worker.shutdown"),
     (DERIVED, "torch.nn.utils.parametrizations._SpectralNorm"),
     ("gan/statistics.py", "torch.nn.modules.batchnorm._BatchNorm"),
-    ("plan/meter.py", "torch.utils._python_dispatch.TorchDispatchMode"),
-    ("round/flops.py", "torch.utils._python_dispatch.TorchDispatchMode"),
+    ("gan/torch_private.py", "torch.utils._python_dispatch.TorchDispatchMode"),
 }
 ATTRIBUTES = {(RAY, name) for name in ("_private", "_global_node", "_actor_id")}
 ATTRIBUTES |= {(DERIVED, name) for name in ("_forward_pre_hooks", "_u", "_v", "_reshape_weight_to_matrix")}
