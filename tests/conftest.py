@@ -47,8 +47,7 @@ def cluster(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(scope="session")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    """A cluster that takes clients and jobs; nothing of it is in this process."""
-    for needed in ("grpc", "aiohttp"):
-        pytest.importorskip(needed, reason="needs ray[client,default]")
+    """A cluster that takes jobs; nothing of it is in this process."""
+    pytest.importorskip("aiohttp", reason="needs ray[default]")
     with running_head(tmp_path_factory.mktemp("cache-of-head")) as running:
         yield running

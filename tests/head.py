@@ -22,7 +22,6 @@ PATIENCE = 300  # seconds
 class Head:
     """Where it is to be found, and what its users must have in their environment."""
 
-    client: str
     jobs: str
     environment: dict[str, str]
 
@@ -42,7 +41,7 @@ class Head:
 
 @contextmanager
 def running_head(cache: Path) -> Iterator[Head]:
-    """With 8 logical CPUs, the dashboard (which takes jobs) and a server of clients."""
+    """With 8 logical CPUs, and the dashboard, which takes jobs."""
     folder = Path(tempfile.mkdtemp(prefix="rg-", dir="/tmp"))  # a socket's path may not be long
     token = folder / "token"
     token.touch(mode=0o600)
@@ -63,8 +62,8 @@ def running_head(cache: Path) -> Iterator[Head]:
     with log.open("w") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
     try:
-        wait_for(lambda: "block forever" in log.read_text() and listens(clients) and listens(dashboard), process)
-        yield Head(f"ray://127.0.0.1:{clients}", f"http://127.0.0.1:{dashboard}", environment)
+        wait_for(lambda: "block forever" in log.read_text() and listens(dashboard), process)
+        yield Head(f"http://127.0.0.1:{dashboard}", environment)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

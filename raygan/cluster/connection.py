@@ -13,11 +13,11 @@ from time import sleep
 from typing import Any, TypeVar
 
 import ray
-from ray._private.state import available_resources_per_node  # Ray's public calls have only the cluster's sums
 from ray.util.placement_group import PlacementGroup
 
 from raygan.cluster.ending import is_whole, processes_of, shut_down
 from raygan.cluster.layout import Node
+from raygan.cluster.ray_private import RayNode, RayParams, available_resources_per_node, own_node
 from raygan.cluster.resources import Needs, needs_of
 from raygan.config.tree import Config
 from raygan.errors import InputError, ProcessLostError, RunError
@@ -47,6 +47,7 @@ class Connection:
         """Whether it is a Ray that was started here, which nothing can be added to."""
         self.may_grow = True
         """Whether nodes may come later: it is no Ray that this process started, which has one."""
+        refuse_ray_client(address)
         key = "engine.address" if address else "$RAY_ADDRESS"
         self._room: Any = None
         self._left = False
@@ -151,7 +152,7 @@ class Head:
 
     def __init__(self) -> None:
         self.address = str(ray.get_runtime_context().gcs_address)
-        node: Any = ray._private.worker._global_node
+        node: Any = own_node()
         started: list[Any] = node.all_processes.get("gcs_server", [])
         self._process: Any = started[0].process if started else None
         self._gone = False
@@ -180,13 +181,13 @@ _PAUSE_S = 1.0
 
 def _is_whole() -> bool:
     """Whether the Ray that this process started, if it did, runs."""
-    node: Any = ray._private.worker._global_node
+    node: Any = own_node()
     return node is None or not node.head or is_whole(node)
 
 
 def _kill_all() -> None:
     """Kill the Ray that this process started, if it did."""
-    node: Any = ray._private.worker._global_node
+    node: Any = own_node()
     if node is not None and node.head:
         for pid in processes_of(node):
             with suppress(OSError):
@@ -195,10 +196,7 @@ def _kill_all() -> None:
 
 def _more_room(cpus: float) -> Any:
     """A node more on this machine, for another run of this process: what Ray's own `cluster_utils` does for tests."""
-    from ray._private.node import Node as RayNode
-    from ray._private.parameter import RayParams
-
-    head: Any = ray._private.worker._global_node
+    head: Any = own_node()
     params = RayParams(
         gcs_address=head.gcs_address,
         num_cpus=math.ceil(cpus),
@@ -220,6 +218,28 @@ def _more_room(cpus: float) -> Any:
 _ROOM_BYTES = 2 * 10**9
 """Of the store of a node for another run: its processes pass on weights, which are forgotten soon."""
 _SEEN_TRIES = 300
+
+
+def refuse_ray_client(address: str | None) -> None:
+    """Refuse to be a client of a cluster (Ray Client), with this `engine.address`, or already.
+
+    Raises:
+        InputError: the address, or $RAY_ADDRESS where that counts, is of ray://; or this process is a client.
+    """
+    key, meant = "engine.address", address or ""
+    if ray.is_initialized():  # $RAY_ADDRESS no longer counts
+        if ray.util.client.ray.is_connected():
+            key, meant = "ray.init", _CLIENT
+    elif address in (None, "auto"):  # which Ray itself takes for $RAY_ADDRESS
+        key, meant = "$RAY_ADDRESS", os.environ.get("RAY_ADDRESS", "")
+    if meant.startswith(_CLIENT):
+        raise InputError(
+            f"{key}: {meant}: Ray Client is not supported; run raygan on a node of the cluster with "
+            "engine.address=auto, or as a job with `ray job submit` (docs/running_on_clusters.md)"
+        )
+
+
+_CLIENT = "ray://"
 
 
 def connect(config: Config) -> Connection:
@@ -256,14 +276,13 @@ def group_of(needs: Needs) -> PlacementGroup | None:
 
 def _started_here() -> bool:
     """Whether this process started the Ray that it uses."""
-    node: Any = ray._private.worker._global_node
+    node: Any = own_node()
     return bool(node.head)
 
 
 def _check_own(address: str | None) -> None:
     here = ray.get_runtime_context().gcs_address
-    # A run that was started by a client has a ray:// address: its driver is in the cluster meant by that.
-    if address not in (None, "auto", here) and not str(address).startswith("ray://"):
+    if address not in (None, "auto", here):
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
 
 

@@ -9,8 +9,9 @@ from threading import Thread
 from typing import Any
 
 import ray
-from ray._private.worker import shutdown as _at_exit  # what Ray itself does when the interpreter ends
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raygan.cluster.ray_private import at_exit
 
 ANSWER_S = 10.0
 """How long a process, or a node, may take to answer a question."""
@@ -89,7 +90,7 @@ def shut_down(kill_all: Callable[[], None]) -> None:
                 ending.join(CLOSE_S)
     finally:
         if ending.is_alive():  # somebody else's Ray, which hangs: the interpreter is not to wait for it
-            atexit.unregister(_at_exit)
+            atexit.unregister(at_exit)
             _left_open = True
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import ray
 import torch
-from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # what `ray.init` itself works a node out with
 
-from raygan.cluster.client import check_versions, connected, is_afar, there
 from raygan.cluster.connection import Connection, all_nodes, cpus_to_start, free_nodes
 from raygan.cluster.layout import Node
+from raygan.cluster.ray_private import ResourceAndLabelSpec
 from raygan.config.tree import Config
 
 
@@ -41,11 +40,6 @@ def find(config: Config) -> Found:
         InputError: there is no cluster at `engine.address` (or $RAY_ADDRESS).
     """
     address = config.engine.address
-    if is_afar(address):
-        with connected(address):
-            check_versions()
-            ask = there(ray.remote(_nodes_of_cluster))
-            return _running(True, *ray.get(ask.remote()))
     if ray.is_initialized() or address or os.environ.get("RAY_ADDRESS"):
         with closing(Connection(address, cpus_to_start(config))) as connection:
             return _running(connection.may_grow, *_nodes_of_cluster())

@@ -39,8 +39,7 @@ class Engine(Section):
     server_threads: Count = 1
     """Threads of the server's computation (part of the numbers)."""
     address: str | None = None
-    """Ray cluster to join: `auto`, host:port, or from afar ray://host:port (null: the process's own, $RAY_ADDRESS, or
-    one started for the run)."""
+    """Ray cluster to join: `auto` or host:port (null: the process's own, $RAY_ADDRESS, or one started for the run)."""
     placement: Literal["spread", "pack"] = "spread"
     """Of the device actors. `spread`: every node is filled to the same part; `pack`: one node after the other, the
     server's first. In a Tune trial Ray decides."""

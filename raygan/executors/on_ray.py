@@ -18,6 +18,7 @@ import ray
 from raygan.cluster.connection import Connection
 from raygan.cluster.ending import ANSWER_S, end_process
 from raygan.cluster.placement import Strategy, placing_of
+from raygan.cluster.ray_private import id_of
 from raygan.cluster.resources import Resources, needs_of
 from raygan.cluster.routing import by_worker, senders
 from raygan.cluster.waiting import Patience
@@ -117,7 +118,7 @@ class RayExecutor(Executor):
 
     def _own(self, actor: Any, role: str) -> Any:
         self._actors.append(actor)
-        self._fetch.roles[_id(actor)] = role
+        self._fetch.roles[id_of(actor)] = role
         return actor
 
     def _devices_of(self, worker: int) -> range:
@@ -147,7 +148,7 @@ class RayExecutor(Executor):
         """Raise if one of them would be waited for in vain, on a node that is gone: Ray itself would wait for ever."""
         for worker in self._placing.in_vain():
             if (actor := self._workers[worker]) in actors:
-                raise ProcessLostError(f"{self._fetch.roles[_id(actor)]}: its node is gone", _id(actor))
+                raise ProcessLostError(f"{self._fetch.roles[id_of(actor)]}: its node is gone", id_of(actor))
 
     def _restore(self, start: Snapshot) -> None:
         workers = [
@@ -202,7 +203,7 @@ class RayExecutor(Executor):
         try:
             report: WorkerReport = self._fetch([call.report])[0]
         except ProcessLostError as error:
-            if error.actor not in (_id(call.actor), None):  # not every kind of loss says whose it is
+            if error.actor not in (id_of(call.actor), None):  # not every kind of loss says whose it is
                 raise
             self._connection.check()  # nothing can be started without a head
             if self._workers[call.worker] is call.actor:  # not yet replaced, for a round before this one
@@ -223,7 +224,7 @@ class RayExecutor(Executor):
             except InputError as no_room:
                 raise RunError(f"{error}; it could not be started again: {no_room}") from no_room
             except ProcessLostError as lost:  # on a node that is gone, as is known now
-                if last_try or lost.actor not in (_id(self._workers[worker]), None):
+                if last_try or lost.actor not in (id_of(self._workers[worker]), None):
                     raise
 
     def _start_again(self, worker: int) -> None:
@@ -313,7 +314,7 @@ class RayExecutor(Executor):
         """Whether it is still starting, or is the recorder and answers: measuring may take as long as it likes."""
         if someone.actor not in self._places:
             return monotonic() - self._began < self._config.engine.ready_timeout_s
-        if someone.actor != _id(self._recorder):
+        if someone.actor != id_of(self._recorder):
             return False
         return bool(ray.wait([self._recorder.is_there.remote()], timeout=ANSWER_S)[0])
 
@@ -330,11 +331,6 @@ class RayExecutor(Executor):
 def _actor(plain: type, **options: Any) -> Any:
     with_options: Any = ray.remote
     return with_options(**options)(plain) if options else with_options(plain)
-
-
-def _id(actor: Any) -> str:
-    """As Ray's errors name it."""
-    return str(actor._actor_id.hex())
 
 
 def _asks(resources: Resources) -> dict[str, float]:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from raygan.gan.torch_private import DispatchMode
 
 
-class MemoryMeter(TorchDispatchMode):
+class MemoryMeter(DispatchMode):
     """Adds up the tensors made inside: those that are alive, and the most there were at once (bytes).
 
     Every storage counts once, until it is freed: activations kept for a backward pass, gradients, what is in passing.
@@ -16,15 +17,10 @@ class MemoryMeter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.alive = 0
         self.most = 0
         self._storages: dict[int, weakref.ref[Any]] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """torch asks; True would import its compiler, which takes two seconds, to keep it away from what is below."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and note what it made."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from raygan.cluster.connection import refuse_ray_client
 from raygan.cluster.site import find
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -21,6 +22,8 @@ def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[Line], str | Non
     """
     if specs and config.engine.executor == "inline":
         raise InputError("--nodes: engine.executor=inline plays a run in one process; leave --nodes out, or that")
+    if config.engine.executor == "ray":
+        refuse_ray_client(config.engine.address)
     described = described_site(specs) if specs else None
     plan = make_plan(config)
     if not plan.on_ray:

@@ -7,29 +7,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet
+from raygan.gan.torch_private import DispatchMode
 from raygan.methods.base import DeviceSide, Shard
 from raygan.round.checks import checked_answer, method_of
 
 
-class FlopCounter(TorchDispatchMode):
+class FlopCounter(DispatchMode):
     """Adds up the FLOPs of what runs inside, by torch's formulas, but for the backward pass of convolutions.
 
     torch 2.15 counts that of a grouped convolution (1 + groups) / 2 times (findings/). torch's FlopCounterMode also
     tracks modules, which fails on gradients with respect to a module's input.
     """
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """torch asks; True would import its compiler, which takes two seconds, to keep it away from what is below."""
-        return False
-
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -4,21 +4,20 @@ What imports torch is imported where it is needed: that takes as long as Ray tak
 """
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raygan.cluster.connection import connect
+from raygan.cluster.connection import connect, refuse_ray_client
 from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole
 from raygan.record.folder import RunFolder
 from raygan.record.settings import check_same_run, lasting
 from raygan.record.storage import Store, store_at
-from raygan.run.remote import plays_there, train_there
 from raygan.run.result import Result
 from raygan.signals import StopWish, ending_at_once, noting
 
@@ -32,31 +31,20 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
     """Train as `config` says, into the run folder `out`: a path, or a URI such as s3://bucket/runs/x.
 
     Ctrl-C or SIGTERM ends the run after the round, its state saved; `resume` goes on from the newest whole
-    checkpoint in `out`. With an `engine.address` of Ray Client the driver is on the cluster, and `out` must be a URI.
+    checkpoint in `out`.
 
     Raises:
         InputError: config, data or folder are wrong; nothing has been changed.
         RunError: the run failed; what was done is kept.
     """
-    if plays_there(config):
-        return train_there(config, out, resume, list(watchers))
-    return train_here(config, out, resume, list(watchers), StopWish(), noting)
-
-
-def train_here(
-    config: Config,
-    out: str | Path,
-    resume: bool,
-    watchers: "list[Watcher]",
-    wish: StopWish,
-    listening: Callable[[StopWish], AbstractContextManager[object]],
-) -> Result:
-    """As `train`, with this process for a driver; while it plays, `listening` says who may wish for the end."""
+    if config.engine.executor == "ray":
+        refuse_ray_client(config.engine.address)
+    wish = StopWish()
     store = store_at(out)
     with _releasing(store):
         with store.named(), ending_at_once():
-            run, executor, after = begin(config, store, watchers, resume, wish)
-        with _kept(store), listening(wish):
+            run, executor, after = begin(config, store, list(watchers), resume, wish)
+        with _kept(store), noting(wish):
             from raygan.run.session import play
 
             played = play(run, executor, after)

@@ -13,8 +13,7 @@ from pathlib import Path
 from ray.tune import ResultGrid, Tuner
 from rich.console import Console
 
-from raygan.cluster.client import is_afar
-from raygan.cluster.connection import Connection
+from raygan.cluster.connection import Connection, refuse_ray_client
 from raygan.config.load import checked
 from raygan.errors import InputError, RunError
 from raygan.files import make_folder, unmake_folder, write_whole
@@ -84,8 +83,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
         raise InputError("stop.hours: Tune can be told that time is up in a program's main thread only")
     sweep = checked(sweep.model_dump(mode="json"), Sweep).on_its_own()  # it may have been changed since it was loaded
-    if is_afar(sweep.address):
-        raise InputError("engine.address: a sweep cannot be led over ray://; run it as a job (ray job submit)")
+    refuse_ray_client(sweep.address)
     check_sweep(sweep)
     folder = Path(out).resolve()
     _check_folder(sweep, folder, resume)

@@ -1,4 +1,4 @@
-"""Whether Ray's head is there, and who shares a Ray; no Ray here."""
+"""Which addresses are taken, whether Ray's head is there, and who shares a Ray; no Ray here."""
 
 import socket
 from threading import Event, Thread
@@ -6,9 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from raygan import RunError
+from raygan import InputError, RunError
+from raygan.cli import run
 from raygan.cluster import connection as cluster
-from raygan.cluster.connection import Connection, Head
+from raygan.cluster.connection import Connection, Head, refuse_ray_client
+from raygan.cluster.site import find
+from tests.helpers import TINY, tiny
 
 
 class MadeUp:
@@ -123,3 +126,60 @@ def test_who_starts_ray_again_waits_until_others_have_left_the_one_that_is_lost(
     second.close()
     again.join(10.0)
     assert ray.done == ["start 1", "room 2", "room ends", "end", "start 3"]
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """As in a process of its own, whatever Ray the tests have."""
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.mark.parametrize("command", ["train", "plan", "tune"])
+@pytest.mark.parametrize(
+    ("key", "environment", "words"),
+    [
+        ("engine.address", None, ["engine.address=ray://10.0.0.1:10001"]),
+        ("engine.address", "10.0.0.1:6379", ["engine.address=ray://10.0.0.1:10001"]),
+        ("$RAY_ADDRESS", "ray://10.0.0.1:10001", []),
+        ("$RAY_ADDRESS", "ray://10.0.0.1:10001", ["engine.address=auto"]),
+    ],
+)
+def test_ray_client_is_refused_in_a_line(command, key, environment, words, no_ray, monkeypatch, tmp_path, capsys):
+    if environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    sweep, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    sweep.write_text("space: {device_steps: {grid_search: [1, 2]}}\n")
+    words = [str(sweep), *words] if command == "tune" else [*TINY, "engine.executor=ray", *words]
+    assert run([command, *words, *([] if command == "plan" else ["--out", str(out)])]) == 2
+    assert capsys.readouterr().err == (
+        f"raygan: {key}: ray://10.0.0.1:10001: Ray Client is not supported; run raygan on a node of the cluster with "
+        "engine.address=auto, or as a job with `ray job submit` (docs/running_on_clusters.md)\n"
+    )
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("address", [None, "auto", "10.0.0.2:6379"])
+@pytest.mark.parametrize("environment", [None, "10.0.0.1:6379"])
+def test_other_addresses_are_not_of_ray_client(address, environment, no_ray, monkeypatch):
+    if environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    refuse_ray_client(address)
+
+
+def test_an_address_counts_before_the_environment(no_ray, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.1:10001")
+    refuse_ray_client("10.0.0.2:6379")
+
+
+def test_a_process_that_is_a_client_already_is_refused(monkeypatch):
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(cluster.ray.util.client.ray, "is_connected", lambda: True)
+    with pytest.raises(InputError, match=r"^ray\.init: ray://: Ray Client is not supported"):
+        Connection(None, 1)
+
+
+@pytest.mark.parametrize("address", ["foo", "10.0.0.5:", "10.0.0.5:99999", ":6379"])
+def test_an_address_without_a_host_and_a_port_is_named(address, no_ray):
+    with pytest.raises(InputError, match=rf"^engine\.address: .*'{address}' \(.*\): it is no host and port$"):
+        find(tiny("engine.executor=ray", f"engine.address={address!r}"))

@@ -79,10 +79,3 @@ def test_a_cluster_that_is_still_small_is_refused_with_the_hope_it_has(cluster):
     assert "hold 8; lower devices" in done.stderr
     assert "(the run would wait 600 s for more nodes, engine.nodes_timeout_s)" in done.stderr
     assert "3 x GPU, 4 CPU: room for 6 device actors, no more" in done.stdout
-
-
-def test_a_cluster_is_planned_for_from_afar(head):
-    done = head.run("raygan", "plan", *TINY, "engine.executor=ray", f"engine.address={head.client}")
-    assert done.returncode == 0, done.stderr
-    assert "where       1 node of the Ray at " in done.stdout
-    assert "(8 CPU): driver, recorder, server, 3 device actors\n" in done.stdout
