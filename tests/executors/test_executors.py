@@ -114,7 +114,7 @@ class Killer:
             victims[0].kill()
 
 
-@pytest.mark.parametrize("actor", by_cost(ROLES, default=["WorkerActor"], slow=ROLES))
+@pytest.mark.parametrize("actor", by_cost(ROLES, slow=ROLES))
 def test_a_dead_process_is_replaced_and_the_numbers_stay(actor, tmp_path, cluster):
     words = ["devices=2", "rounds=12", "checkpoint.every=2", "eval.every=2", "selection.name=round_robin"]
     words += ["selection.count=1", "averaged.buffers=local", "gan.discriminator_norm=batch"]
