@@ -1,9 +1,10 @@
-"""One cache folder and one Ray cluster for the whole session, both private to it."""
+"""One cache folder and one Ray cluster for the whole session, both private to it; and who plays what, if several do."""
 
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,10 +13,46 @@ from tests.head import Head, running_head
 
 os.environ["RAY_AUTH_MODE"] = "disabled"  # no token is written to the home folder
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ |= {"RAY_worker_niceness": "0"}  # Ray's 15 starves actors beside another process that plays tests
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait take the cores from that process
 
 # A busy machine is no reason for a test to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+TOGETHER = {  # files that use a Ray of the session, by the fixture that starts it
+    "tests/executors/test_executors.py": "cluster",
+    "tests/sweep/test_tune.py": "cluster",
+    "tests/record/test_storage.py": "cluster",
+    "tests/test_docs_code.py": "cluster",
+    "tests/test_jobs.py": "head",
+    "tests/plan/test_here.py": "head",
+}
+FIRST = ("tests/executors/test_executors.py", "tests/executors/test_nodes.py", *TOGETHER)  # what takes longest
+
+
+def file_of(nodeid: str) -> str:
+    """Where a test is."""
+    return nodeid.split("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several processes (`-n 2 --dist loadfile`), one plays all files that share a Ray of the session."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TOGETHER.get(file_of(nodeid), file_of(nodeid))
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes begin with what takes longest, so that none waits at the end. In one the order stays."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        rank = {file: number for number, file in enumerate(reversed(FIRST), 1)}
+        items.sort(key=lambda item: -rank.get(file_of(item.nodeid), 0))
 
 
 @pytest.fixture(scope="session", autouse=True)

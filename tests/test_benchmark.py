@@ -187,7 +187,7 @@ def test_an_engine_that_ends_on_its_own_is_told_with_its_last_words(scripts, tmp
     assert "no such thing" in str(lost.value)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_whole_benchmark_of_a_tiny_case(tmp_path):
     words = ["--devices", "2", "--steps", "0", "1", "--pairs", "1", "--block", "1"]
     words += ["--engines", "inline", "packed", "naive"]

@@ -67,7 +67,7 @@ def test_faults_that_did_not_hit_are_a_failure(runs):
     assert "| full-disk | skipped: no mount |" in report.table([], ["full-disk"], {"full-disk": "no mount"})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.ray
 def test_an_interrupted_run_ends_as_undisturbed(tmp_path):
     page = tmp_path / "robustness.md"

@@ -377,7 +377,7 @@ def test_module_and_command_agree(module):
     assert "raygan" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_ray_that_cannot_be_started_is_one_line(tmp_path):
     """Sockets have paths of 107 bytes at most, and Ray puts them below its folder."""
     deep = tmp_path / ("x" * 90)

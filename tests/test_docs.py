@@ -50,7 +50,7 @@ def test_the_config_reference_is_current():
     assert module.PAGE.read_text() == module.page(), "run python scripts/config_reference.py"
 
 
-@pytest.mark.parametrize("script", ["demo.sh", "test.sh", "check.sh", "setup.sh"])
+@pytest.mark.parametrize("script", ["demo.sh", "test.sh", "nightly.sh", "check.sh", "setup.sh"])
 def test_scripts_can_be_run(script):
     assert (ROOT / "scripts" / script).stat().st_mode & 0o100
 

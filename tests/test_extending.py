@@ -65,8 +65,14 @@ def test_a_change_is_one_line_one_file_and_one_test_as_counted(section, tmp_path
 
 
 @needs_git
-@pytest.mark.slow
-@pytest.mark.parametrize("section", SECTIONS, ids=NAMES)
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(section, marks=pytest.mark.nightly if number else pytest.mark.slow)
+        for number, section in enumerate(SECTIONS)
+    ],
+    ids=NAMES,
+)
 def test_a_change_passes_what_it_must_pass(section, tmp_path):
     for part in ("raygan", "tests"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))

@@ -45,7 +45,7 @@ def test_other_maths_and_lost_engines_do_not_hold(part):
     assert question.passed({"serial": {"curve": [(0, 0.0, 3.0)]}})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_of_it_on_a_cpu(tmp_path):
     command = [sys.executable, str(SCRIPTS / "gpu_check.py"), "--tiny", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)

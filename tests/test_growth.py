@@ -140,7 +140,7 @@ def test_a_point_is_what_was_played(tmp_path):
     json.dumps(asdict(idle))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_growth_from_end_to_end(tmp_path):
     words = ["--devices", "1", "3", "--widths", "4", "--selected", "2", "--population", "5", "--seconds", "0.1"]
     command = [sys.executable, str(SCRIPTS / "growth.py"), "--out", str(tmp_path), *words]

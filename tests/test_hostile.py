@@ -36,7 +36,7 @@ def everything_in(folder):
 
 
 def seeds(count, by_default):
-    return [pytest.param(seed, marks=[] if seed < by_default else pytest.mark.slow) for seed in range(count)]
+    return [pytest.param(seed, marks=[] if seed < by_default else pytest.mark.nightly) for seed in range(count)]
 
 
 @pytest.mark.parametrize("seed", seeds(500, by_default=120))

@@ -86,7 +86,7 @@ def test_nothing_is_left_is_not_said_of_what_is_there(scripts, tmp_path, monkeyp
         before.check(netns_left.namespaces_of(os.getpid()), [])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.ray
 def test_a_cluster_comes_up_trains_and_goes(able):
     words = ["--workers", "2", "--devices", "4", "--cpus", "3", "--rounds", "100"]
@@ -99,7 +99,7 @@ def test_a_cluster_comes_up_trains_and_goes(able):
     assert "processes left: none" in lines
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_hosts_end_with_the_script(able, number):
     from netns_left import namespaces_of, processes_in, remove, wait_until_gone

@@ -76,7 +76,7 @@ def test_a_run_costs_what_it_recorded_when_the_price_is_its_own(scripts, tmp_pat
         assert (narrow.curve["sim_s"].iloc[-1] > run.curve["sim_s"].iloc[-1]) == (words[0] != "method=centralized")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_small_grid_runs_resumes_and_is_written_up(tmp_path):
     settings = {
         "seeds": [0, 1],

@@ -99,7 +99,7 @@ def test_links_and_speeds_decide_nothing_in_the_training(tmp_path):
     assert slow > 100 * fast
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_small_study_runs_and_is_written(tmp_path):
     small = SETTINGS | {
         "seeds": [0, 1],

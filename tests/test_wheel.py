@@ -14,7 +14,7 @@ from PIL import Image
 from tests.helpers import TINY
 
 pytest.importorskip("hatchling", reason="builds the wheel (dev extra)")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 ROOT = Path(__file__).parents[1]
 ON_RAY = [word for word in TINY if word != "engine.executor=inline"]

@@ -44,12 +44,13 @@ RUNS = {name: [f"method={name}"] for name in METHODS} | {
 }
 
 
-def slow_but_for(names, *kept):
-    """Parameters of which all but a few run only with -m slow: every Ray run starts several processes."""
-    return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def by_cost(names, default=(), slow=()):
+    """Parameters, of which most run only at night: every Ray run starts several processes."""
+    marks = dict.fromkeys(slow, pytest.mark.slow) | dict.fromkeys(default, ())
+    return [pytest.param(name, marks=marks.get(name, pytest.mark.nightly)) for name in names]
 
 
-@pytest.mark.parametrize("run", slow_but_for(RUNS, "averaged"))
+@pytest.mark.parametrize("run", by_cost(RUNS, default=["averaged"], slow=["mdgan"]))
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 
@@ -64,7 +65,7 @@ def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
         assert ray.is_initialized(), "a Ray that the run did not start is not ended by it"
 
 
-@pytest.mark.parametrize("run", slow_but_for(RUNS, "mdgan"))
+@pytest.mark.parametrize("run", by_cost(RUNS, default=["mdgan"]))
 def test_a_run_goes_on_under_another_executor(run, tmp_path, cluster):
     undisturbed = raygan.train(tiny(*RUNS[run]), tmp_path / "undisturbed")
     raygan.train(tiny(*RUNS[run], "rounds=2"), tmp_path / "run")
@@ -82,6 +83,9 @@ def test_swaps_happen_in_the_mdgan_run(tmp_path):
 def test_another_address_than_the_process_uses_is_refused(tmp_path, cluster):
     with pytest.raises(raygan.InputError, match=r"127\.0\.0\.1:1, but this process already uses the Ray at"):
         ray_run(tmp_path / "run", "engine.address=127.0.0.1:1")
+
+
+ROLES = {"WorkerActor": "device ", "ServerActor": "server", "RecorderActor": "the recorder"}
 
 
 class Killer:
@@ -110,14 +114,13 @@ class Killer:
             victims[0].kill()
 
 
-@pytest.mark.parametrize("actor", slow_but_for(["WorkerActor", "ServerActor", "RecorderActor"], "WorkerActor"))
+@pytest.mark.parametrize("actor", by_cost(ROLES, slow=ROLES))
 def test_a_dead_process_is_replaced_and_the_numbers_stay(actor, tmp_path, cluster):
     words = ["devices=2", "rounds=12", "checkpoint.every=2", "eval.every=2", "selection.name=round_robin"]
     words += ["selection.count=1", "averaged.buffers=local", "gan.discriminator_norm=batch"]
     killer = Killer(f"ray::{actor}", 5)
     result = raygan.train(tiny("engine.executor=ray", *words), tmp_path / "run", watchers=[killer])
-    role = {"WorkerActor": "device ", "ServerActor": "server", "RecorderActor": "the recorder"}[actor]
-    assert any(line.startswith(role) and "the process died" in line for line in killer.said), "and it is named"
+    assert any(line.startswith(ROLES[actor]) and "the process died" in line for line in killer.said), "and it is named"
     assert killer.said[-1] == "training", "for the second time"
     undisturbed = raygan.train(tiny(*words), tmp_path / "undisturbed")
     assert result.generator.read_bytes() == undisturbed.generator.read_bytes()
@@ -136,8 +139,7 @@ class SeveralKillers(Killer):
             killer.on_round(row)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", RUNS)
+@pytest.mark.parametrize("method", by_cost(RUNS, slow=["averaged"]))
 def test_a_lost_device_may_be_left_out_until_it_is_back(method, tmp_path, cluster):
     words = ["engine.on_device_failure=drop", "rounds=40", "checkpoint.every=2", "eval.every=20", *RUNS[method]]
     words.append("engine.cpus_per_device=5")  # with the server's, three of them hold all CPUs there are
@@ -183,7 +185,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("word", slow_but_for(FAILURES))
+@pytest.mark.parametrize("word", by_cost(FAILURES, slow=FAILURES))
 def test_what_is_raised_in_a_process_is_one_line_and_its_traceback_is_kept(word, tmp_path, cluster):
     line, traced = FAILURES[word]
     with pytest.raises(raygan.RunError, match=line):
@@ -191,8 +193,7 @@ def test_what_is_raised_in_a_process_is_one_line_and_its_traceback_is_kept(word,
     assert traced in (tmp_path / "run" / "error.txt").read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("policy", ["replay", "drop"])
+@pytest.mark.parametrize("policy", by_cost(["replay", "drop"], slow=["drop"]))
 def test_a_device_that_always_dies_ends_the_run_under_either_policy(policy, tmp_path, cluster):
     words = ["method=tests.own:dies", "devices=2", "rounds=50", "checkpoint.every=2"]
     with pytest.raises(raygan.RunError, match=r"device 0: the process died.*third time.*state is kept up to round_"):

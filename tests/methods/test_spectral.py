@@ -53,7 +53,7 @@ QUICK = {
     ("centralized", 0.9),
 }
 CASES = [
-    pytest.param(words, ema, id=f"{name}, {ema}", marks=[] if (name, ema) in QUICK else pytest.mark.slow)
+    pytest.param(words, ema, id=f"{name}, {ema}", marks=[] if (name, ema) in QUICK else pytest.mark.nightly)
     for name, words in METHODS.items()
     for ema in (0.9, 0.98, 0.999)
 ]

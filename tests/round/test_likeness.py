@@ -100,6 +100,7 @@ def test_it_is_recorded_and_said_when_a_run_goes_on_elsewhere(tmp_path, monkeypa
     assert told in [event["what"] for event in events]
 
 
+@pytest.mark.slow
 def test_the_step_tells_what_the_run_shows(tmp_path):
     """Unlike steps where the generators are unlike, and only there."""
     found = {}

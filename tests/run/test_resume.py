@@ -128,7 +128,7 @@ def test_killed_and_resumed_is_undisturbed(data):
     killed_and_resumed_is_undisturbed(data)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(CASES, max_examples=200)
 @given(st.data())
 def test_killed_anywhere_and_resumed_is_undisturbed(data):
