@@ -123,7 +123,7 @@ OF_TEXT = [other_json, change_a_value, change_a_value, change_a_value]
 
 def damage(root: Path, random: Random) -> tuple[str, str]:
     """Damage one file below `root`; returns which, and how."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
     text = [path for path in files if path.suffix in (".json", ".jsonl", ".yaml")]
     if random.random() < 0.4:
         path, how = text[random.integers(len(text))], OF_TEXT[random.integers(len(OF_TEXT))]

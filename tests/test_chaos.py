@@ -19,6 +19,9 @@ def scripts(monkeypatch):
     return chaos_report, chaos_runs
 
 
+LATER = {"round": 1, "wall_s": 2, "sim_s": 0}
+
+
 @pytest.fixture
 def runs(scripts, tmp_path):
     """A run that suffered one fault, and the undisturbed one: the same but for wall-clock time."""
@@ -45,7 +48,10 @@ def test_a_run_that_ends_as_undisturbed_passes(runs):
     [
         (lambda folder: folder.generator.write_bytes(b"weightz"), "| device | 1 | 1 | 0 | 1 | 0 | 0 |"),
         (lambda folder: folder.generator.unlink(), "| device | 1 | 1 | 0 | 1 | 0 | 0 |"),
-        (lambda folder: folder.append({"round": 1, "wall_s": 2, "sim_s": 0}), "| device | 1 | 1 | 0 | 0 | 1 | 0 |"),
+        (
+            lambda folder: folder.log.append_round(LATER),
+            "| device | 1 | 1 | 0 | 0 | 1 | 0 |",
+        ),
         (lambda folder: (folder.root / ".half").touch(), "| device | 1 | 1 | 0 | 0 | 0 | 1 |"),
     ],
     ids=["another generator", "no generator", "other metrics", "a half-written file"],

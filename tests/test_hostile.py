@@ -79,7 +79,7 @@ def runs(tmp_path_factory, cache):
     root = tmp_path_factory.mktemp("hostile")
     for name, words in {"finished": ["rounds=2"], "longer": [LONGER]}.items():
         assert run(["train", *RUN, *words, "--out", str(root / name)]) == 0
-    with points(root / "killed", Death("before RunFolder.append", nth=4, hard=True)):
+    with points(root / "killed", Death("before MetricsLog.append_round", nth=4, hard=True)):
         run(["train", *RUN, LONGER, "--out", str(root / "killed")])
     assert not (root / "killed" / "generator.safetensors").exists()
     return root
@@ -98,12 +98,13 @@ def command_on(folder, name, runs):
 
 COMMANDS = ["resume", "resume", "evaluate", "sample", "compare", "report"]
 READ = {
-    "resume": {"config.yaml", "environment.json", "rounds.jsonl", "classifier.safetensors"},
+    "resume": {"config.yaml", "environment.json", "rounds.jsonl", "evaluations.jsonl", "classifier.safetensors"},
     "evaluate": {"config.yaml", "data.json", "generator.safetensors", "classifier.safetensors"},
     "sample": {"config.yaml", "generator.safetensors"},
-    "compare": {"config.yaml", "rounds.jsonl", "samples/round_*.png"},
+    "compare": {"config.yaml", "rounds.jsonl", "evaluations.jsonl", "samples/round_*.png"},
     "report": {
         *("config.yaml", "environment.json", "data.json", "evaluation.json", "rounds.jsonl", "events.jsonl"),
+        "evaluations.jsonl",
         "samples/*.png",
     },
 }

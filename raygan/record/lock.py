@@ -136,6 +136,16 @@ def wait_for_recorder(root: Path) -> None:
     lock.release()
 
 
+def remove_recorders(root: Path, patience_s: float = PATIENCE_S) -> None:
+    """Remove the lock of recorders in the run folder `root`, which were ended, once the last of them is gone."""
+    lock, deadline = Lock(root / RECORDER), time.monotonic() + patience_s
+    while (root / RECORDER).exists() and time.monotonic() < deadline:
+        if lock.take():
+            lock.release()
+        else:
+            time.sleep(_STEP_S)
+
+
 def _taken(lock: Lock, of: str) -> bool:
     try:
         return lock.take()

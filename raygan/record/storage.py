@@ -15,7 +15,7 @@ from raygan.errors import InputError, StorageError
 from raygan.files import cache_folder
 from raygan.record.folder import RunFolder
 from raygan.record.lease import Lease
-from raygan.record.lock import DRIVER, Lock, hold
+from raygan.record.lock import DRIVER, Lock, hold, remove_recorders
 from raygan.record.log import EVALUATIONS, ROUNDS, MetricsLog
 from raygan.record.settings import lasting
 
@@ -66,6 +66,7 @@ class Store:
     def release(self) -> None:
         """Let others write."""
         if self._lock is not None:
+            remove_recorders(self.local)
             self._lock.release()
             self._lock = None
 

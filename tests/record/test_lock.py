@@ -15,7 +15,7 @@ from raygan import InputError
 from raygan.errors import StorageError
 from raygan.record import lease, lock
 from raygan.record.lease import Lease
-from raygan.record.lock import DRIVER, Lock, hold, share, wait_for_recorder
+from raygan.record.lock import DRIVER, Lock, hold, remove_recorders, share, wait_for_recorder
 from raygan.record.storage import Store
 from tests.helpers import Watch, tiny
 
@@ -173,3 +173,17 @@ def test_who_has_lost_a_lease_writes_no_more(leases, tmp_path):
         one.check()
     one.give_up()
     assert (tmp_path / "run" / ".lease.json").exists(), "it is not ours"
+
+
+def test_a_recorder_that_was_ended_leaves_no_lock(tmp_path):
+    """As Ray ends actors: without a word."""
+    shares = HOLDER.replace("import hold", "import share")
+    script = shares.replace('hold(Path(sys.argv[1]), "run")', "share(Path(sys.argv[1]))")
+    recorder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    recorder.stdout.readline()
+    remove_recorders(tmp_path, patience_s=0.1)
+    assert (tmp_path / lock.RECORDER).exists(), "it still writes"
+    recorder.kill()
+    recorder.communicate()
+    remove_recorders(tmp_path)
+    assert not list(tmp_path.iterdir())

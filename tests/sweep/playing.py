@@ -117,7 +117,7 @@ def check_it_trains_to_the_same(config, folder, out, beyond=None):
 
     They are to be more than `beyond`; without it, more than half.
     """
-    alone, rows = raygan.train(config, out), RunFolder(folder).rows()
+    alone, rows = raygan.train(config, out), RunFolder(folder).log.rows()
     if (generator := RunFolder(folder).generator).exists():
         assert generator.read_bytes() == alone.generator.read_bytes()
     times = ("wall_s", "spent_s")
