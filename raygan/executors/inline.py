@@ -27,17 +27,19 @@ class InlineExecutor(Executor):
         """Raises InputError: a share of a GPU is asked for, and there is none."""
         config, images, problem = setup.config, setup.images, setup.problem
         self._round = start.round if start is not None else 0
-        self._afterwards = ExitStack()
-        self._afterwards.enter_context(as_chosen_before())
-        self._devices_on, self._server_on = _computes_on(config)
-        self._steps = all_steps(config, problem.shape, self._devices_on, self._server_on)
-        self._worker = Worker(config, problem, setup.shards_of(range(config.devices)), self._devices_on)
-        self._server = Server(config, problem, self._server_on)
-        first_round = self._round + 1 if self._round else 0
-        self._recorder = Recorder(config, setup.settings, setup.root, images, first_round)
-        if start is not None:
-            self._server.side.restore(start.server)
-            self._worker.restore(start.devices)
+        with ExitStack() as undone_if_it_fails:
+            undone_if_it_fails.enter_context(as_chosen_before())
+            self._devices_on, self._server_on = _computes_on(config)
+            self._steps = all_steps(config, problem.shape, self._devices_on, self._server_on)
+            self._worker = Worker(config, problem, setup.shards_of(range(config.devices)), self._devices_on)
+            self._server = Server(config, problem, self._server_on)
+            first_round = self._round + 1 if self._round else 0
+            self._recorder = Recorder(config, setup.settings, setup.root, images, first_round)
+            undone_if_it_fails.callback(self._recorder.close)
+            if start is not None:
+                self._server.side.restore(start.server)
+                self._worker.restore(start.devices)
+            self._afterwards = undone_if_it_fails.pop_all()
 
     def play(self, round: int, devices: Sequence[int], partners: Mapping[int, int]) -> Done[Played]:
         """Play a round."""
@@ -72,8 +74,7 @@ class InlineExecutor(Executor):
         return {"processes": [{"role": "all", **here, **computes_with(), "steps": self._steps}]}
 
     def close(self) -> None:
-        """End the recorder."""
-        self._recorder.close()
+        """End the recorder, and let torch choose as before."""
         self._afterwards.close()
 
 

@@ -5,7 +5,7 @@ Readers join the two.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from raygan.errors import InputError
@@ -60,8 +60,8 @@ class MetricsLog:
 
     def trim(self, last_round: int) -> None:
         """Drop the lines of rounds behind `last_round`, and a half one."""
-        _keep(self.rounds, lambda round: round <= last_round)
-        _keep(self.evaluations, lambda round: round <= last_round)
+        _keep(self.rounds, last_round)
+        _keep(self.evaluations, last_round)
 
 
 def _append(path: Path, row: Row) -> None:
@@ -127,7 +127,7 @@ def _last(path: Path) -> int:
         raise InputError(f"{path}: its last line is not one that raygan wrote") from error
 
 
-def _keep(path: Path, wanted: Callable[[int], bool]) -> None:
-    kept = [row for number, row in enumerate(_lines(path)) if wanted(_round_of(row, path, number))]
+def _keep(path: Path, last_round: int) -> None:
+    kept = [row for number, row in enumerate(_lines(path)) if _round_of(row, path, number) <= last_round]
     text = "".join(json.dumps(row) + "\n" for row in kept)
     write_whole(path, lambda aside: aside.write_text(text, encoding="utf-8"))
