@@ -9,7 +9,7 @@ import ray
 
 from raygan.cluster.connection import Connection
 from raygan.cluster.ending import ANSWER_S, end_process
-from raygan.cluster.placement import Strategy, placing_of
+from raygan.cluster.placement import Where, placing_of
 from raygan.cluster.ray_private import id_of
 from raygan.cluster.resources import Resources, needs_of
 from raygan.cluster.waiting import Patience
@@ -69,11 +69,11 @@ class RayTransport(Transport):
         )
 
     def _start(
-        self, role: Role, kind: Any, asks: Resources, where: Strategy, make: Callable[..., Any], *arguments: Any
+        self, role: Role, kind: Any, asks: Resources, where: Where, make: Callable[..., Any], *arguments: Any
     ) -> Any:
         plain: Any = kind if hasattr(kind, "remote") else ray.remote(kind)
         gpus = asks.get("GPU", 0.0)
-        options = plain.options(num_cpus=asks["CPU"], num_gpus=gpus, scheduling_strategy=where)
+        options = plain.options(num_cpus=asks["CPU"], num_gpus=gpus, **where)
         actor = options.remote(here(role.name, gpus), make, *arguments)
         name = id_of(actor)
         self._actors[name] = actor
