@@ -28,7 +28,7 @@ LAST = "last"
 """Says in a report that the run is over."""
 
 
-def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
+def run_trial(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
     """Play a trial in the run folder `runs`/NAME, seen from the folder `home` that the sweep was started in.
 
     A trial that is started again goes on from its last report, and one that exploits another from that one's: either
