@@ -21,7 +21,7 @@ from raygan.round.problem import Problem
 
 
 def as_run(config: Config) -> Config:
-    """Returns the config as the engine runs it: a pooled method is a run of one device, at the server, without links."""
+    """Returns the config as the engine runs it: a pooled method is one device at the server, without links."""
     if not method_of(config).pooled:
         return config
     server = config.compute.server_flops
