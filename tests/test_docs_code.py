@@ -49,7 +49,7 @@ def commands(page: Path) -> list[str]:
 
 
 COMMANDS = [pytest.param(line, id=f"{page.name}: {line}") for page in PAGES for line in commands(page)]
-SCRIPTS = re.compile(r"(?:python|sudo|^)\s+(?:\S*python )?(scripts/[\w/]+\.\w+)([^#`]*)")
+SCRIPTS = re.compile(r"(?:python|sudo|^)\s+(?:\S*python )?((?:scripts|benchmarks)/[\w/]+\.\w+)([^#`]*)")
 
 
 def test_there_are_commands():

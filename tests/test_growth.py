@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def point(sweep, devices=10, selected=None, width=16, seconds=0.1, private=1e9):
@@ -143,8 +143,8 @@ def test_a_point_is_what_was_played(tmp_path):
 @pytest.mark.nightly
 def test_growth_from_end_to_end(tmp_path):
     words = ["--devices", "1", "3", "--widths", "4", "--selected", "2", "--population", "5", "--seconds", "0.1"]
-    command = [sys.executable, str(SCRIPTS / "growth.py"), "--out", str(tmp_path), *words]
-    paths = os.pathsep.join([str(SCRIPTS.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(BENCHMARKS / "growth.py"), "--out", str(tmp_path), *words]
+    paths = os.pathsep.join([str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr

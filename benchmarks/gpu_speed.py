@@ -1,6 +1,6 @@
-"""How fast devices are played on a GPU, beside a loop written by hand; for scripts/gpu_check.py.
+"""How fast devices are played on a GPU, beside a loop written by hand; for benchmarks/gpu_check.py.
 
-As in scripts/benchmark.py every engine is measured beside the same hand-written one (here `loop`: all devices in one
+As in benchmarks/engines.py every engine is measured beside the same hand-written one (here `loop`: all devices in one
 process), in blocks of rounds that take turns.
 """
 
@@ -18,14 +18,14 @@ from gpu_parts import HERE, Case, Found, Results, environment, utilisation
 os.environ |= environment()  # what engines are started with; and psutil, where Ray's is the only one
 sys.path += [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path not in sys.path]
 
-from benchmark_engine import Engine, EngineLostError
-from benchmark_layout import lay_out
-from benchmark_loop import Loop
-from benchmark_measure import Measured, Plan, measure
-from benchmark_raygan import Raygan
-from benchmark_work import Work, WorkFolder
+from engine import Engine, EngineLostError
+from engine_loop import Loop
+from engine_raygan import Raygan
+from layout import lay_out
+from measure import Measured, Plan, measure
+from work import Work, WorkFolder
 
-LOOP = [sys.executable, str(HERE / "benchmark_loop.py")]
+LOOP = [sys.executable, str(HERE / "engine_loop.py")]
 SMALL = Work(devices=10, steps=5, width=16, batch=32, channels=3, on="cuda", share=0.09)
 LARGE = replace(SMALL, side=64, width=64, batch=64, server_batch=64)
 TINY = replace(SMALL, devices=2, steps=2, width=4, batch=8, server_batch=8, samples=20, latent=8, on="cpu", share=0.0)
@@ -67,8 +67,8 @@ def speed(case: Case, results: Results) -> None:
 
 def _command(engine: str) -> list[str]:
     if engine == "naive":
-        return [sys.executable, str(HERE / "benchmark_naive.py")]
-    return [sys.executable, str(HERE / "benchmark_raygan.py"), engine]
+        return [sys.executable, str(HERE / "engine_naive.py")]
+    return [sys.executable, str(HERE / "engine_raygan.py"), engine]
 
 
 def _told(seen: Measured, work: Work) -> Found:

@@ -1,7 +1,7 @@
 """What raygan costs, beside what people would use instead: the same work, on the same machine, in turns.
 
-    python scripts/benchmark.py [--devices 10 24] [--steps 0 1 5] [--engines inline packed ...] [--json FILE] [--quick]
-    python scripts/benchmark.py --step-only --width 32 --batch 64
+    python benchmarks/engines.py [--devices 10 24] [--steps 0 1 5] [--engines inline packed ...] [--json FILE] [--quick]
+    python benchmarks/engines.py --step-only --width 32 --batch 64
 
 The floor is two plain processes with hand-written torch. Every other engine is measured beside it, in blocks of
 rounds that take turns, so that ratios hold though the machine drifts; what all have trained must agree. Engines:
@@ -14,7 +14,7 @@ Flower and pfl need virtual environments of their own, as they pin other version
 
     python -m venv flower && flower/bin/pip install "flwr[simulation]==1.42.*" torch pydantic ruamel.yaml
     python -m venv pfl && pfl/bin/pip install "pfl==0.6.*" torch pydantic ruamel.yaml
-    python scripts/benchmark.py --flower flower/bin/python --pfl pfl/bin/python
+    python benchmarks/engines.py --flower flower/bin/python --pfl pfl/bin/python
 
 No local steps (`--steps 0`) is a round without device work: what is left is the engine's own cost, and the server's
 generator step. The exit status is 1 if an engine did not train what the floor trained.
@@ -27,32 +27,32 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
-from benchmark_engine import HERE, EngineLostError
-from benchmark_layout import lay_out
-from benchmark_measure import AGREEMENT, CHECKED, Command, Measured, Plan, measure
-from benchmark_report import CAPTION, Case, as_json, step_line
-from benchmark_step import AGREEMENT as STEP_AGREEMENT
-from benchmark_step import StepResult, compare_steps
-from benchmark_work import Work, WorkFolder
+from engine import HERE, EngineLostError
+from layout import lay_out
+from measure import AGREEMENT, CHECKED, Command, Measured, Plan, measure
+from step import AGREEMENT as STEP_AGREEMENT
+from step import StepResult, compare_steps
+from tables import CAPTION, Case, as_json, step_line
+from work import Work, WorkFolder
 
 FULL = {"devices": [10, 24], "steps": [0, 1, 5], "pairs": 8, "block": 10}
 QUICK = {"devices": [10], "steps": [1], "pairs": 3, "block": 3}
 
 
-FLOOR = [sys.executable, str(HERE / "benchmark_floor.py")]
+FLOOR = [sys.executable, str(HERE / "engine_floor.py")]
 ENGINES = ("inline", "packed", "actors", "naive", "flower", "pfl")
 
 
 def commands(flower: Path | None, pfl: Path | None) -> dict[str, Command]:
     """How each engine beside the floor is started; those without a Python are not here."""
-    raygan = [sys.executable, str(HERE / "benchmark_raygan.py")]
+    raygan = [sys.executable, str(HERE / "engine_raygan.py")]
     found = {layout: [*raygan, layout] for layout in ("inline", "packed", "actors")}
-    found["naive"] = [sys.executable, str(HERE / "benchmark_naive.py")]
+    found["naive"] = [sys.executable, str(HERE / "engine_naive.py")]
     if flower is not None:
-        found["flower"] = [str(flower), str(HERE / "benchmark_flower.py")]
+        found["flower"] = [str(flower), str(HERE / "engine_flower.py")]
     if pfl is not None:
         two_processes = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        found["pfl"] = [str(pfl), *two_processes, str(HERE / "benchmark_pfl.py")]
+        found["pfl"] = [str(pfl), *two_processes, str(HERE / "engine_pfl.py")]
     return found
 
 

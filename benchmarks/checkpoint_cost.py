@@ -1,6 +1,6 @@
 """What checkpoints cost: the rounds of one run in turns with and without, on the same processes.
 
-    python scripts/checkpoint_cost.py [CONFIG] [--every 10] [--block 50] [--pairs 12] [key=value ...]
+    python benchmarks/checkpoint_cost.py [CONFIG] [--every 10] [--block 50] [--pairs 12] [key=value ...]
 
 Each pair is a block of rounds with a checkpoint every so many, and one without; who comes first changes from pair to
 pair. A block ends when its rounds are played and its last checkpoint lies on the disk, which the next rounds of a real

@@ -1,6 +1,6 @@
 """FD-clf with batch normalisation's statistics as averaged, and recomputed, of the same runs.
 
-    python scripts/batch_statistics.py [--seeds 5] [key=value ...]
+    python benchmarks/batch_statistics.py [--seeds 5] [key=value ...]
 
 Trains inline once per seed, two classes on each device unless the words say otherwise, and measures the finished
 generators both ways: what `gan.statistics` changes, since no step depends on it.

@@ -1,9 +1,9 @@
-"""Lays out the work of scripts/benchmark.py: images of noise, dealt by raygan, and raygan's initial weights."""
+"""Lays out the work of benchmarks/engines.py: images of noise, dealt by raygan, and raygan's initial weights."""
 
 import numpy as np
 import torch
-from benchmark_raygan import config_of
-from benchmark_work import State, Work, WorkFolder
+from engine_raygan import config_of
+from work import State, Work, WorkFolder
 
 from raygan.data import load_data, split
 from raygan.gan.flat import FlatModule

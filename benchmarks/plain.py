@@ -1,4 +1,4 @@
-"""The hand-written GAN of scripts/benchmark.py: networks, local steps and generator step in the obvious torch.
+"""The hand-written GAN of benchmarks/engines.py: networks, local steps and generator step in the obvious torch.
 
 What is drawn comes from raygan's keyed streams, so that every engine trains on the same samples and noise.
 """
@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmark_work import State, Work, WorkFolder
 from torch import Tensor, nn
+from work import State, Work, WorkFolder
 
 from raygan.rng import Role, noise, stream
 

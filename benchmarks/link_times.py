@@ -1,6 +1,6 @@
 """How far a few rounds decide the time that links take, over cells: with and without outage.
 
-python scripts/link_times.py    # half a minute; nothing is trained
+python benchmarks/link_times.py    # half a minute; nothing is trained
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""A hand-written loop over all devices in one process, as a person with a GPU writes it, for scripts/gpu_check.py.
+"""A hand-written loop over all devices in one process, as a person with a GPU writes it, for benchmarks/gpu_check.py.
 
-    python scripts/benchmark_loop.py FOLDER
+    python benchmarks/engine_loop.py FOLDER
 
 Images lie where the networks are; a device's discriminator is one copy of a flat vector; no loss is read.
 """
@@ -10,10 +10,10 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from benchmark_engine import Block, Desk, Engine
-from benchmark_floor import flat
-from benchmark_plain import PlainGan, compute_alone, dump, generator_step, local_steps
-from benchmark_work import State, WorkFolder
+from engine import Block, Desk, Engine
+from engine_floor import flat
+from plain import PlainGan, compute_alone, dump, generator_step, local_steps
+from work import State, WorkFolder
 
 
 class Loop(Engine):

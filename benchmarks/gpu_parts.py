@@ -1,4 +1,4 @@
-"""What the parts of scripts/gpu_check.py share: what they are given, where their results go, the GPU from outside."""
+"""What the parts of gpu_check.py share: what they are given, where their results go, the GPU from outside."""
 
 import json
 import os

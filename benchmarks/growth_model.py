@@ -1,4 +1,4 @@
-"""What scripts/growth.py measures, and the model that should explain it: everything is a fixed part and a linear one.
+"""What growth.py measures, and the model that should explain it: everything is a fixed part and a linear one.
 
 Devices take turns in the actors that share them, and a round waits for the actor that has most of its devices. So a
 round's seconds should be linear in that number and, for networks of different sizes, in the FLOPs that come one after

@@ -1,4 +1,4 @@
-"""The method of rounds without device work, for scripts/benchmark.py."""
+"""The method of rounds without device work, for benchmarks/engines.py."""
 
 from raygan.methods.averaged import AveragedDevice, AveragedServer
 from raygan.methods.base import Method, Shard

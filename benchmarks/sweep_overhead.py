@@ -1,6 +1,6 @@
 """What a sweep costs beside its trials: eight short ones by `raygan tune`, and the same one by one in one process.
 
-    python scripts/sweep_overhead.py [--executor inline|ray] [--repeat 2] [key=value ...]
+    python benchmarks/sweep_overhead.py [--executor inline|ray] [--repeat 2] [key=value ...]
 
 Both ways in turns, each in a process of its own that is timed from its start to its end, imports and Ray's start
 included. Played one by one, each trial has all cores to itself, but uses what it uses: inline that is one. By default

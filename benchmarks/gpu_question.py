@@ -1,4 +1,4 @@
-"""The paper's question at the size of its field: which schedule or method is there soonest? For scripts/gpu_check.py.
+"""The paper's question at the size of its field: which schedule or method is there soonest? For gpu_check.py.
 
 CIFAR-10 at 32 pixels, DCGAN of the width of PyTorch's tutorial, ten devices; all runs beside each other on the GPU, as
 many rounds as the time gives, then stopped as by Ctrl-C.

@@ -1,7 +1,7 @@
 """What devices cost: memory of many packed ones, and seconds of a round in a population of a million.
 
-    python scripts/scale.py packed [--devices 1000] [--actors 2] [--rounds 2]
-    python scripts/scale.py population [--devices 1000000] [--selected 100] [--actors 4] [--rounds 3] [--pairs 5]
+    python benchmarks/scale.py packed [--devices 1000] [--actors 2] [--rounds 2]
+    python benchmarks/scale.py population [--devices 1000000] [--selected 100] [--actors 4] [--rounds 3] [--pairs 5]
 
 `packed` trains DCGANs of width 16 on 1x32x32 images, each device keeping its Adam state, and compares the private
 memory of all processes with that of a run of one device per actor. It ends with a checkpoint, and prints the peak while

@@ -1,4 +1,4 @@
-"""The two ends of the line to an engine of scripts/benchmark.py.
+"""The two ends of the line to an engine of benchmarks/engines.py.
 
 Every engine is a program of its own, told line by line in JSON what to do. So each starts from nothing, imports
 included, its memory is its process tree's, and one that needs other packages runs in another Python.
@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmark_work import State, read_state, write_state
+from work import State, read_state, write_state
 
 HERE = Path(__file__).resolve().parent
 

@@ -1,4 +1,4 @@
-"""The tables and the figure of scripts/growth.py, from points that were measured before."""
+"""The tables and the figure of benchmarks/growth.py, from points that were measured before."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-from benchmark_layout import state_of
-from benchmark_plain import CPU, PlainGan, discriminator_step, draw_real, dump
-from benchmark_raygan import config_of
-from benchmark_work import State, WorkFolder, largest_difference
+from engine_raygan import config_of
+from layout import state_of
+from plain import CPU, PlainGan, discriminator_step, draw_real, dump
+from work import State, WorkFolder, largest_difference
 
 from raygan.gan import batches, steps
 from raygan.gan.networks import build_networks

@@ -1,7 +1,7 @@
 """What raygan does on a real GPU: shares of it, bits, speed, and the paper's question at size, in one go.
 
-    python scripts/gpu_check.py --out DIR [--minutes 8] [--cifar10 PLACE] [--parts placement bits ...]
-    python scripts/gpu_check.py --out DIR --tiny        # the same on a CPU, with GPUs that are only declared
+    python benchmarks/gpu_check.py --out DIR [--minutes 8] [--cifar10 PLACE] [--parts placement bits ...]
+    python benchmarks/gpu_check.py --out DIR --tiny        # the same on a CPU, with GPUs that are only declared
 
 Parts, in order of worth, each ended when its time is over; what it has found by then counts:
 

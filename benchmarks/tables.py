@@ -1,4 +1,4 @@
-"""What scripts/benchmark.py leaves behind: tables in Markdown, and JSON."""
+"""What benchmarks/engines.py leaves behind: tables in Markdown, and JSON."""
 
 import os
 import platform
@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
-from benchmark_measure import Measured
-from benchmark_step import StepResult
-from benchmark_work import Work
+from measure import Measured
+from step import StepResult
+from work import Work
 
 HEADLINE = (10, 1)
 """Devices and local steps of the case whose engines stand at the top of the JSON, if it was played."""

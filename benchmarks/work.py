@@ -1,4 +1,4 @@
-"""The work that every engine of scripts/benchmark.py does, as a folder that any Python with numpy can read."""
+"""The work that every engine of benchmarks/engines.py does, as a folder that any Python with numpy can read."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,6 +1,6 @@
-"""raygan itself as an engine of scripts/benchmark.py, through the same doors as `raygan train`.
+"""raygan itself as an engine of benchmarks/engines.py, through the same doors as `raygan train`.
 
-    python scripts/benchmark_raygan.py LAYOUT FOLDER
+    python benchmarks/engine_raygan.py LAYOUT FOLDER
 
 LAYOUT is `inline`; `packed`, an actor for each half of the devices, or `packed:N`, for each Nth; `actors`, one for each
 device. `:eager` behind it plays without CUDA graphs. As there, what imports torch is imported while Ray starts.
@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from benchmark_engine import Block, Desk, Engine
-from benchmark_work import State, Work, WorkFolder
+from engine import Block, Desk, Engine
+from work import State, Work, WorkFolder
 
 from raygan.config import Config, load_config
 from raygan.record.storage import store_at
@@ -33,7 +33,7 @@ def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
     together = -(-work.devices // packs) if name == "packed" else 1
     optimizer = f"{{name: adam, lr: {work.learning_rate}, beta1: {work.betas[0]}, beta2: {work.betas[1]}}}"
     words = [
-        f"method={'averaged' if work.steps else 'benchmark_idle:Idle'}",
+        f"method={'averaged' if work.steps else 'idle:Idle'}",
         "schedule=serial",
         f"devices={work.devices}",
         f"device_steps={max(work.steps, 1)}",
@@ -88,14 +88,14 @@ class Raygan(Engine):
     def _created_bytes(self) -> int:
         if not self._on_ray:
             return 0
-        from benchmark_store import created_bytes
+        from store import created_bytes
 
         return created_bytes()
 
     def discriminator(self) -> State:
         """From a checkpoint."""
         import torch
-        from benchmark_layout import state_of
+        from layout import state_of
 
         from raygan.gan.networks import build_networks
         from raygan.record.checkpoint import load_newest

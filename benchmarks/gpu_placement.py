@@ -1,4 +1,4 @@
-"""An actor per device on shares of one GPU: what each sees, what it may take, what it takes; for scripts/gpu_check.py.
+"""An actor per device on shares of one GPU: what each sees, what it may take, what it takes; for gpu_check.py.
 
 The actors are raygan's own, with a few questions more, and are asked one by one.
 """

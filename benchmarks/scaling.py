@@ -1,6 +1,6 @@
 """How a round's seconds and bytes grow with the nodes of a cluster, with the actors on each, and with their devices.
 
-    python scripts/scaling.py [--nodes 1 2 3 4] [--seconds 5] [--out scaling.json]
+    python benchmarks/scaling.py [--nodes 1 2 3 4] [--seconds 5] [--out scaling.json]
 
 Starts a head without room for actors and one to four nodes, as processes on this machine, and plays rounds on them in
 which no device steps: what is left is what the cluster costs, but for the server's one generator step. All nodes share
@@ -24,10 +24,10 @@ from statistics import median
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
-from benchmark_report import machine
-from benchmark_store import created_bytes
 from ray.cluster_utils import Cluster
 from scale_run import NORMS, Player, images, networks, prepared
+from store import created_bytes
+from tables import machine
 
 from raygan.config import load_config
 
@@ -54,7 +54,7 @@ class Case:
 
     def words(self) -> list[str]:
         """Of its config."""
-        work = ["method=benchmark_idle:Idle", "generator_steps=1", "batch_size=32", *networks(16), *NORMS]
+        work = ["method=idle:Idle", "generator_steps=1", "batch_size=32", *networks(16), *NORMS]
         packing = [f"devices={self.total}", f"engine.devices_per_actor={self.devices}"]
         return [*work, *packing, f"engine.pre_average={str(self.pre_average).lower()}"]
 

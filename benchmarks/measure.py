@@ -1,13 +1,13 @@
-"""How scripts/benchmark.py measures an engine: beside the floor, in blocks of rounds that take turns."""
+"""How benchmarks/engines.py measures an engine: beside the floor, in blocks of rounds that take turns."""
 
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from statistics import median
 
-from benchmark_engine import Block, EngineProcess
-from benchmark_memory import PeakMemory
-from benchmark_work import State, Work, WorkFolder, largest_difference
+from engine import Block, EngineProcess
+from memory import PeakMemory
+from work import State, Work, WorkFolder, largest_difference
 
 CHECKED = 3
 """Rounds after which all engines must have the same global discriminator."""

@@ -1,6 +1,6 @@
-"""The floor of scripts/benchmark.py: two plain processes, as a careful person writes them by hand.
+"""The floor of benchmarks/engines.py: two plain processes, as a careful person writes them by hand.
 
-    python scripts/benchmark_floor.py FOLDER
+    python benchmarks/engine_floor.py FOLDER
 
 The devices are split between the processes, which add up their discriminators in shared memory; this process
 averages and does the generator step. A network is one flat vector, copied in one piece.
@@ -17,11 +17,11 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from benchmark_engine import Block, Desk, Engine
-from benchmark_plain import PlainGan, compute_alone, dump, generator_step, local_steps
-from benchmark_work import State, WorkFolder
+from engine import Block, Desk, Engine
+from plain import PlainGan, compute_alone, dump, generator_step, local_steps
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from work import State, WorkFolder
 
 PROCESSES = 2
 

@@ -1,6 +1,6 @@
-"""pfl's simulated backend as an engine of scripts/benchmark.py, in two processes that reduce over gloo.
+"""pfl's simulated backend as an engine of benchmarks/engines.py, in two processes that reduce over gloo.
 
-    PYTHON_WITH_PFL -m torch.distributed.run --standalone --nproc-per-node 2 scripts/benchmark_pfl.py FOLDER
+    PYTHON_WITH_PFL -m torch.distributed.run --standalone --nproc-per-node 2 benchmarks/engine_pfl.py FOLDER
 
 As always with pfl, every process keeps the whole model and does the server's step for itself.
 """
@@ -12,9 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from benchmark_engine import Block, Desk, Engine
-from benchmark_plain import PlainGan, compute_alone, dump, generator_step, local_steps
-from benchmark_work import State, Work, WorkFolder
+from engine import Block, Desk, Engine
 from pfl.aggregate.simulate import SimulatedBackend
 from pfl.algorithm.base import FederatedAlgorithm
 from pfl.common_types import Population
@@ -27,6 +25,8 @@ from pfl.internal.ops.selector import set_framework_module
 from pfl.metrics import Metrics
 from pfl.model.base import Model
 from pfl.stats import MappedVectorStatistics
+from plain import PlainGan, compute_alone, dump, generator_step, local_steps
+from work import State, Work, WorkFolder
 
 set_framework_module(pytorch_ops)
 distributed = pytorch_ops.distributed

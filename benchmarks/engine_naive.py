@@ -1,6 +1,6 @@
-"""The obvious Ray script as an engine of scripts/benchmark.py: an actor per device, state_dicts, the rest here.
+"""The obvious Ray script as an engine of benchmarks/engines.py: an actor per device, state_dicts, the rest here.
 
-python scripts/benchmark_naive.py FOLDER
+python benchmarks/engine_naive.py FOLDER
 """
 
 import logging
@@ -12,11 +12,11 @@ from typing import Any
 
 import ray
 import torch
-from benchmark_engine import Block, Desk, Engine
-from benchmark_plain import PlainGan, compute_alone, dump, generator_step, local_steps
-from benchmark_store import created_bytes
-from benchmark_work import State, WorkFolder
+from engine import Block, Desk, Engine
+from plain import PlainGan, compute_alone, dump, generator_step, local_steps
+from store import created_bytes
 from torch import Tensor, nn
+from work import State, WorkFolder
 
 Weights = dict[str, Tensor]
 

@@ -1,6 +1,6 @@
-"""Flower's simulation as an engine of scripts/benchmark.py: FedAvg, two workers of one CPU each.
+"""Flower's simulation as an engine of benchmarks/engines.py: FedAvg, two workers of one CPU each.
 
-    PYTHON_WITH_FLOWER scripts/benchmark_flower.py FOLDER
+    PYTHON_WITH_FLOWER benchmarks/engine_flower.py FOLDER
 
 The generator travels beside the discriminator, steps where the strategy has averaged, and is kept by it.
 """
@@ -12,16 +12,16 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from benchmark_engine import Block, Desk, Engine
-from benchmark_plain import PlainGan, compute_alone, dump, generator_step, local_steps
-from benchmark_store import created_bytes
-from benchmark_work import State, WorkFolder
+from engine import Block, Desk, Engine
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
+from plain import PlainGan, compute_alone, dump, generator_step, local_steps
+from store import created_bytes
 from torch import Tensor, nn
+from work import State, WorkFolder
 
 WORKERS = 2
 

@@ -1,4 +1,4 @@
-"""The same generator, byte for byte, wherever on a GPU it is made; for scripts/gpu_check.py."""
+"""The same generator, byte for byte, wherever on a GPU it is made; for benchmarks/gpu_check.py."""
 
 import hashlib
 import os

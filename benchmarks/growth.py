@@ -1,7 +1,7 @@
 """How a round's seconds and memory grow: with the devices, the networks' size, and the devices of a round.
 
-    python scripts/growth.py [--out FOLDER] [--quick]
-    python scripts/growth.py --draw FOLDER/growth.json
+    python benchmarks/growth.py [--out FOLDER] [--quick]
+    python benchmarks/growth.py --draw FOLDER/growth.json
 
 Plays short runs of DCGANs on 1x32x32 images of noise, devices packed in two actors, one local step of a batch of 32
 and one generator step a round, each device keeping its Adam state: more and more devices (with local steps, and without
@@ -26,12 +26,12 @@ from statistics import fmean, median
 from time import perf_counter
 
 import ray
-from benchmark_report import machine
-from benchmark_store import held_bytes
 from growth_model import ACTORS, MODELS, Point
 from growth_report import write_report
 from scale_memory import Memory
 from scale_run import KEPT, NORMS, Block, Player, images, networks, prepared
+from store import held_bytes
+from tables import machine
 
 from raygan.config import load_config
 
@@ -64,7 +64,7 @@ class Case:
 
     def words(self) -> list[str]:
         """Of its config."""
-        method = "benchmark_idle:Idle" if self.sweep == "idle" else "averaged"
+        method = "idle:Idle" if self.sweep == "idle" else "averaged"
         work = [f"method={method}", "schedule=serial", "device_steps=1", "generator_steps=1", "batch_size=32"]
         some = [] if self.selected is None else ["selection.name=uniform", f"selection.count={self.selected}"]
         return [*work, *some, *networks(self.width), *NORMS, *KEPT, *COUNTED, f"devices={self.devices}"]
