@@ -8,63 +8,27 @@ run would not wait for: what is printed is an upper bound. CONFIG is the preset 
 """
 
 import argparse
-import shutil
 import sys
 import tempfile
-from collections import deque
-from contextlib import closing
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+
+from rounds import Player, playing
 
 from raygan.config import load_config
-from raygan.executors.interface import Done, Executor, Pending
 from raygan.record.checkpoint import newest
-from raygan.record.folder import RunFolder
-from raygan.record.storage import store_at
-from raygan.run.ledger import IN_FLIGHT
-from raygan.run.session import Run, prepare
 
 
-class Player:
-    """Plays blocks of rounds, as many ahead as a run does."""
-
-    def __init__(self, run: Run, executor: Executor) -> None:
-        self._clock = run.clock
-        self._executor = executor
-        self._round = 0
-
-    def block(self, rounds: int, save_every: int | None) -> float:
-        """Seconds a block takes."""
-        start = perf_counter()
-        playing: deque[Pending[object]] = deque()
-        saving: Pending[None] = Done(None)
-        for played in range(1, rounds + 1):
-            self._round += 1
-            simulated = self._clock.round(self._round)
-            playing.append(self._executor.play(self._round, simulated.devices, simulated.partners))
-            if save_every is not None and played % save_every == 0:
-                saving.result()
-                saving = self._executor.save()
-            if len(playing) > IN_FLIGHT:
-                playing.popleft().result()
-        for pending in [*playing, saving]:
-            pending.result()
-        return perf_counter() - start
-
-
-def measure(run: Run, every: int, rounds: int, pairs: int) -> list[tuple[float, float]]:
+def measure(player: Player, every: int, rounds: int, pairs: int) -> list[tuple[float, float]]:
     """Seconds of the blocks of each pair: with checkpoints, without."""
-    with closing(run.open(None)) as executor:
-        player = Player(run, executor)
-        player.block(rounds, every)  # whatever is slow only once
-        taken = []
-        for pair in range(pairs):
-            order = [every, None] if pair % 2 == 0 else [None, every]
-            seconds = {saves: player.block(rounds, saves) for saves in order}
-            taken.append((seconds[every], seconds[None]))
-            print(f"pair {pair + 1}: {seconds[every]:.2f} s with, {seconds[None]:.2f} s without", flush=True)
-        return taken
+    player.block(rounds, every)  # whatever is slow only once
+    taken = []
+    for pair in range(pairs):
+        order = [every, None] if pair % 2 == 0 else [None, every]
+        seconds = {saves: player.block(rounds, saves).seconds for saves in order}
+        taken.append((seconds[every], seconds[None]))
+        print(f"pair {pair + 1}: {seconds[every]:.2f} s with, {seconds[None]:.2f} s without", flush=True)
+    return taken
 
 
 def main() -> None:
@@ -74,18 +38,14 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=10, help="rounds from checkpoint to checkpoint")
     parser.add_argument("--block", type=int, default=50, help="rounds per block")
     parser.add_argument("--pairs", type=int, default=12, help="pairs of blocks")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     sources = [word for word in asked.words if "=" not in word] or ["fashion_mnist"]
     config = load_config(sources[0], [word for word in asked.words if "=" in word])
-    root = Path(tempfile.mkdtemp(prefix="raygan-checkpoint-cost-"))
-    try:
-        store = store_at(root)
-        RunFolder(store.local).create(config)
-        run = prepare(config, store, [], resume=False)
-        taken = measure(run, asked.every, asked.block, asked.pairs)
-        size = sum(path.stat().st_size for path in newest(run.folder.checkpoints, sys.maxsize).iterdir())
-    finally:
-        shutil.rmtree(root)
+    with tempfile.TemporaryDirectory(prefix="raygan-checkpoint-cost-") as root:
+        with playing(config, Path(root) / "run") as player:
+            taken = measure(player, asked.every, asked.block, asked.pairs)
+            checkpoints = player.run.folder.checkpoints
+        size = sum(path.stat().st_size for path in newest(checkpoints, sys.maxsize).iterdir())
     with_them, without = (sum(seconds) for seconds in zip(*taken, strict=True))
     one_round = without / asked.pairs / asked.block
     middle = median(saving / plain for saving, plain in taken)

@@ -21,7 +21,7 @@ from raygan.run.train import begin
 from raygan.signals import StopWish
 
 if TYPE_CHECKING:
-    from raygan.executors.interface import Played
+    pass
 
 ENDLESS = 10**9  # rounds; more than any benchmark plays, so that nothing is evaluated or saved on the way
 
@@ -70,12 +70,10 @@ class Raygan(Engine):
 
     def __init__(self, folder: WorkFolder, layout: str) -> None:
         config = config_of(folder.work(), folder, layout)
-        self._run, self._executor, _ = begin(
-            config, store_at(folder.root / layout.replace(":", "-")), [], False, StopWish()
-        )
-        from scale_run import Player  # torch is there by now
+        run, executor, _ = begin(config, store_at(folder.root / layout.replace(":", "-")), [], False, StopWish())
+        from rounds import Player  # torch is there by now
 
-        self._player = Player(self._run, self._executor)
+        self._player = Player(run, executor)
         self._on_ray = config.engine.executor == "ray"
 
     def play(self, rounds: int) -> Block:
@@ -83,7 +81,7 @@ class Raygan(Engine):
         before = self._created_bytes()
         block = self._player.block(rounds)
         stored = self._created_bytes() - before if self._on_ray else None
-        return Block(block.seconds, stored, breakdown(block.played))
+        return Block(block.seconds, stored, means(block.spent_s))
 
     def _created_bytes(self) -> int:
         if not self._on_ray:
@@ -100,21 +98,21 @@ class Raygan(Engine):
         from raygan.gan.networks import build_networks
         from raygan.record.checkpoint import load_newest
 
-        self._executor.save().result()
-        snapshot, _ = load_newest(self._run.folder.checkpoints, self._player.round)
+        self._player.save()
+        run = self._player.run
+        snapshot, _ = load_newest(run.folder.checkpoints, self._player.round)
         assert snapshot is not None  # it has just been written
-        images = self._run.setup.images
-        network = build_networks(self._run.config, images.shape, torch.device("cpu")).discriminator
+        images = run.setup.images
+        network = build_networks(run.config, images.shape, torch.device("cpu")).discriminator
         return state_of(network, torch.from_numpy(snapshot.server["discriminator"]))
 
     def close(self) -> None:
         """End the processes."""
-        self._executor.close()
+        self._player.close()
 
 
-def breakdown(played: "list[Played]") -> dict[str, float]:
-    """Means over rounds of where the time went, in seconds; the first round of a block waited for the block."""
-    rounds = [one.spent_s for one in played[1:] or played]
+def means(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """Over rounds, of where the time went."""
     return {phase: fmean(spent[phase] for spent in rounds) for phase in rounds[0]}
 
 

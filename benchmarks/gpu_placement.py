@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import torch
 from gpu_parts import Case, Found, Results, environment, raygan, used_mb
-from scale_run import images, networks, prepared
+from rounds import images, networks, prepared
 
 from raygan.config import load_config
 from raygan.executors.actors import ServerActor, WorkerActor

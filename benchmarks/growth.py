@@ -18,18 +18,17 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from time import perf_counter
 
 import ray
 from growth_model import ACTORS, MODELS, Point
 from growth_report import write_report
-from scale_memory import Memory
-from scale_run import KEPT, NORMS, Block, Player, images, networks, prepared
+from memory import Memory, peak
+from rounds import BLOCKS, KEPT, NORMS, Block, Player, images, median_spent, networks, playing
 from store import held_bytes
 from tables import machine
 
@@ -37,9 +36,8 @@ from raygan.config import load_config
 
 SAMPLES = 32
 """Images on each device: a batch."""
-BLOCKS = 5
-LONGEST = 100
-"""Rounds of a block, at most."""
+SAVED = 1000
+"""Devices, at most, of the runs that end with a checkpoint: one of more takes minutes."""
 FULL = {
     "devices": [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000],
     "widths": [4, 8, 16, 32, 64],
@@ -83,21 +81,20 @@ def measured(case: Case, folder: Path, seconds: float, layout: list[str]) -> Poi
     gc.collect()  # what the last run held
     start = perf_counter()
     words = [*case.words(), *images(folder, case.devices * SAMPLES, 32), *layout]
-    run = prepared(load_config(None, words), folder / "run")
-    with closing(run.open(None)) as executor:
-        executor.export().result()  # once the recorder is ready, nothing else uses the cores
+    with playing(load_config(None, words), folder / "run") as player:
+        player.wait_until_quiet()
         opened = perf_counter() - start
-        before, blocks = play(Player(run, executor), seconds)
+        before, blocks = play(player, seconds)
         memory, stored = Memory(), held_bytes() if ray.is_initialized() else 0
+        saving = saved(player) if case.sweep == "steps" and case.devices <= SAVED else None
     rounds = [one for block in blocks for one in block.simulated]
-    spent = [one.spent_s for block in blocks for one in block.played[1:] or block.played]  # the first waited for it
-    together = run.config.engine.devices_per_actor
+    together = player.run.config.engine.devices_per_actor
     return Point(
         sweep=case.sweep,
         devices=case.devices,
         selected=len(rounds[0].devices),
         width=case.width,
-        parameters=run.setup.problem.update_size,
+        parameters=player.run.setup.problem.update_size,
         update_bytes=rounds[0].bytes_up // len(rounds[0].devices),
         device_flops=rounds[0].phases.device,
         server_flops=rounds[0].phases.server,
@@ -105,18 +102,25 @@ def measured(case: Case, folder: Path, seconds: float, layout: list[str]) -> Poi
         took_part=len({device for block in [*before, *blocks] for one in block.simulated for device in one.devices}),
         open_s=opened,
         blocks_s=[block.s_per_round for block in blocks],
-        spent_s={phase: median(one[phase] for one in spent) for phase in spent[0]},
+        spent_s=median_spent(blocks),
         private=dict(memory.private),
         store_bytes=stored,
+        saving=saving,
     )
+
+
+def saved(player: Player) -> dict[str, int]:
+    """A checkpoint's size, and memory at the most while it is written (bytes)."""
+    with peak() as most:
+        player.save()
+    (checkpoint,) = player.run.folder.checkpoints.iterdir()
+    size = sum(path.stat().st_size for path in checkpoint.iterdir())
+    return {"checkpoint": size, "private": most.private, "stored": most.stored}
 
 
 def play(player: Player, seconds: float) -> tuple[list[Block], list[Block]]:
     """Blocks that take so long in all, or one round if that takes longer; before them, what is slow only once."""
-    before = [player.block(1)]
-    if before[0].seconds < seconds / BLOCKS:
-        before.append(player.block(3))
-    rounds = min(LONGEST, max(1, int(seconds / BLOCKS / before[-1].s_per_round)))
+    before, rounds = player.warm_up(seconds)
     blocks: list[Block] = []
     while len(blocks) < BLOCKS and sum(block.seconds for block in blocks) < seconds:
         blocks.append(player.block(rounds))

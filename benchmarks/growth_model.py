@@ -50,6 +50,8 @@ class Point:
     """By kind of process, what nobody else maps (bytes)."""
     store_bytes: int
     """Of the objects in Ray's object store."""
+    saving: dict[str, int] | None = None
+    """A checkpoint's size, and memory at the most while it was written, all private and all stored (bytes)."""
 
     @property
     def seconds(self) -> float:

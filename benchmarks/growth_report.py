@@ -51,12 +51,21 @@ MEMORY_COLUMNS: list[Column] = [
     ("Ray's own, MB", lambda point: f"{point.rays_memory / 1e6:,.0f}"),
     ("store, MB", lambda point: f"{point.store_bytes / 1e6:,.1f}"),
 ]
+SAVING_COLUMNS: list[Column] = [
+    (title, lambda point, key=key: f"{point.saving[key] / 1e6:,.1f}" if point.saving else "-")
+    for title, key in (
+        ("checkpoint, MB", "checkpoint"),
+        ("private meanwhile, MB", "private"),
+        ("store meanwhile, MB", "stored"),
+    )
+]
 CAPTION = """\
 Seconds a round: median over blocks of rounds. Miss: how much more it is than the fit says. Then where the round's time
 went (medians over rounds): until the actor that ended last began, in its devices' updates, adding these up there, until
 the server had the sum, averaging, the server's step. GFLOP/s: counted operations of the busiest actor and the server,
 over the round. Private: what only one process maps, of the driver, the server, the recorder and the actors of the
-devices; Ray's own processes apart. Store: the objects in Ray's object store: the images twice, dealt and in order."""
+devices; Ray's own processes apart. Store: the objects in Ray's object store: the images twice, dealt and in order.
+Meanwhile: the most of all processes, Ray's own too, while a checkpoint was written (of the store, pages in use)."""
 FITS = """\
 Least squares of relative errors. With two actors, K and n stand for twice the devices of the busier one: with one
 device, or three, an actor waits. Most of it grows from where the fixed part and the growing one are the same."""
@@ -86,6 +95,7 @@ def point_tables(points: Points) -> Iterator[str]:
         if not mine:
             continue
         phases = list(mine[0].spent_s)
+        memory = MEMORY_COLUMNS + (SAVING_COLUMNS if any(point.saving for point in mine) else [])
         names = [*(name for name, _ in VARIED[model]), "s a round", "miss", *(f"{phase}, ms" for phase in phases)]
         yield from [f"### {title}", ""]
         rows = [
@@ -94,11 +104,11 @@ def point_tables(points: Points) -> Iterator[str]:
                 f"{point.seconds:.4g}",
                 _percent(model.miss(fit, point)) if fit else "-",
                 *(f"{1000 * point.spent_s[phase]:,.1f}" for phase in phases),
-                *(show(point) for _, show in MEMORY_COLUMNS),
+                *(show(point) for _, show in memory),
             ]
             for point in mine
         ]
-        yield from _table([*names, *(name for name, _ in MEMORY_COLUMNS)], rows)
+        yield from _table([*names, *(name for name, _ in memory)], rows)
 
 
 def fit_table(points: Points) -> Iterator[str]:

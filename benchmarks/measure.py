@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from engine import Block, EngineProcess
-from memory import PeakMemory
+from memory import Peak, peak
 from work import State, Work, WorkFolder, largest_difference
 
 CHECKED = 3
@@ -61,7 +61,7 @@ class _Ready:
     process: EngineProcess
     discriminator: State
     """After the checked rounds."""
-    memory: PeakMemory
+    memory: Peak
 
 
 def measure(
@@ -83,7 +83,7 @@ def measure(
 def _get_ready(process: EngineProcess, plan: Plan) -> _Ready:
     process.play(CHECKED - 1)  # it has played one when it was started
     discriminator = process.discriminator()
-    with PeakMemory(process.pid) as memory:
+    with peak(process.pid) as memory:
         process.play(plan.block)
     return _Ready(process, discriminator, memory)
 
@@ -107,8 +107,8 @@ def _summary(work: Work, plan: Plan, engine: _Ready, floor: _Ready, pairs: list[
         overhead_over_floor=median(seconds / floor_s for floor_s, seconds in blocks_s),
         ms_over_floor_per_device=median(seconds - floor_s for floor_s, seconds in blocks_s) * 1000 / work.devices,
         device_updates_per_s=work.devices / median(engine_s),
-        peak_private_mb=engine.memory.private_mb,
-        shared_mb=engine.memory.shared_mb,
+        peak_private_mb=engine.memory.private / 1e6,
+        shared_mb=(engine.memory.stored + engine.memory.mapped) / 1e6,
         store_bytes_per_round=median(stored) if stored else None,
         difference=largest_difference(engine.discriminator, floor.discriminator),
         spent_s=_median_of_each([other.spent_s for _, other in pairs if other.spent_s is not None]),

@@ -15,7 +15,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -25,13 +25,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
 from ray.cluster_utils import Cluster
-from scale_run import NORMS, Player, images, networks, prepared
+from rounds import BLOCKS, NORMS, images, median_spent, networks, playing
 from store import created_bytes
 from tables import machine
 
 from raygan.config import load_config
 
-BLOCKS = 5
 CPUS = 16
 STORE = 200 * 2**20
 
@@ -107,18 +106,13 @@ def measured(case: Case, seconds: float) -> Point:
     """Play a case for about so long."""
     with tempfile.TemporaryDirectory(prefix="raygan-scaling-") as folder:
         words = [*case.words(), *images(Path(folder), 32 * case.total, 32)]
-        run = prepared(load_config(None, words), Path(folder) / "run")
-        with closing(run.open(None)) as executor:
-            executor.export().result()  # once the recorder is ready, nothing else uses the cores
-            player = Player(run, executor)
-            player.block(3)
-            rounds = max(2, int(seconds / BLOCKS / player.block(3).s_per_round))
+        with playing(load_config(None, words), Path(folder) / "run") as player:
+            player.wait_until_quiet()
+            _, rounds = player.warm_up(seconds)
             before = created_bytes()
             blocks = [player.block(rounds) for _ in range(BLOCKS)]
             stored = (created_bytes() - before) / (BLOCKS * rounds)
-    spent = [one.spent_s for block in blocks for one in block.played]
-    phases = {phase: median(one[phase] for one in spent) for phase in spent[0]}
-    return Point(case, [block.s_per_round for block in blocks], phases, stored)
+    return Point(case, [block.s_per_round for block in blocks], median_spent(blocks), stored)
 
 
 def cases(nodes: int, asked: argparse.Namespace) -> Iterator[Case]:
