@@ -6,7 +6,7 @@ Starts a head without room for actors and one to four nodes, as processes on thi
 which no device steps: what is left is what the cluster costs, but for the server's one generator step. All nodes share
 this machine's cores and memory, so the hops between them are seen, and neither a real network nor more cores. `up` and
 `down` of a round are as in docs/performance.md; the bytes are those that the nodes' object stores took in, copies made
-on the way from node to node included. Bytes on a network: scripts/ray_up_here.py --traffic.
+on the way from node to node included. Bytes on a network: tests/namespaces --traffic.
 """
 
 import argparse

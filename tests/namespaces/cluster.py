@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import yaml
-from netns import Host, Network
-from netns_shell import ShellError
+
+from tests.namespaces.hosts import Host, Network
+from tests.namespaces.shell import ShellError
 
 RAY = Path(sys.executable).parent / "ray"
 PORT = 6379

@@ -11,22 +11,20 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
-SCRIPT = SCRIPTS / "ray_up_here.py"
+from raygan.errors import InputError
+from tests.namespaces import left
+from tests.namespaces.__main__ import main
+from tests.namespaces.cluster import active_nodes
+from tests.namespaces.hosts import ROOT, check_machine
+from tests.namespaces.left import namespaces_of, processes_in, remove, wait_until_gone
+from tests.namespaces.shell import ShellError
+
+COMMAND = [sys.executable, "-m", "tests.namespaces"]
 
 
 @pytest.fixture
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-
-
-@pytest.fixture
-def able(scripts):
+def able():
     """Skips where hosts cannot be made."""
-    from netns import check_machine
-
-    from raygan.errors import InputError
-
     try:
         check_machine()
     except InputError as error:
@@ -47,9 +45,7 @@ Recent failures:
 
 
 @pytest.mark.parametrize(("status", "nodes"), [(STATUS, 4), ("No cluster status.", 0), ("Active:\n (none)\n", 0)])
-def test_only_active_nodes_count(scripts, status, nodes):
-    from ray_up_cluster import active_nodes
-
+def test_only_active_nodes_count(status, nodes):
     assert active_nodes(status) == nodes
 
 
@@ -62,35 +58,30 @@ def test_only_active_nodes_count(scripts, status, nodes):
         (["--workers", "5", "--traffic"], "--workers 5: --traffic deals 24 devices evenly"),
     ],
 )
-def test_options_that_do_not_go_together_are_a_line(scripts, words, complaint):
-    import ray_up_here
-
-    done = CliRunner().invoke(ray_up_here.main, words)
+def test_options_that_do_not_go_together_are_a_line(words, complaint):
+    done = CliRunner().invoke(main, words)
     assert done.exit_code == 2
-    assert done.stderr.startswith(f"ray_up_here.py: {complaint}")
+    assert done.stderr.startswith(f"tests.namespaces: {complaint}")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_nothing_is_left_is_not_said_of_what_is_there(scripts, tmp_path, monkeypatch):
-    import netns_left
-    from netns_shell import ShellError
-
-    before = netns_left.Footprint(tmp_path / "work")
+def test_nothing_is_left_is_not_said_of_what_is_there(tmp_path, monkeypatch):
+    before = left.Footprint(tmp_path / "work")
     (tmp_path / "work").mkdir()
     with pytest.raises(ShellError, match="something is left"):
         before.check(set(), [])
     (tmp_path / "work").rmdir()
     before.check(set(), [])
-    monkeypatch.setattr(netns_left, "GONE_S", 0)
+    monkeypatch.setattr(left, "GONE_S", 0)
     with pytest.raises(ShellError, match="something is left"):
-        before.check(netns_left.namespaces_of(os.getpid()), [])
+        before.check(left.namespaces_of(os.getpid()), [])
 
 
 @pytest.mark.nightly
 @pytest.mark.ray
 def test_a_cluster_comes_up_trains_and_goes(able):
     words = ["--workers", "2", "--devices", "4", "--cpus", "3", "--rounds", "100"]
-    done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=900)
+    done = subprocess.run([*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     lines = done.stdout.splitlines()
     assert lines.count("equal") == 1
@@ -102,9 +93,7 @@ def test_a_cluster_comes_up_trains_and_goes(able):
 @pytest.mark.nightly
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_hosts_end_with_the_script(able, number):
-    from netns_left import namespaces_of, processes_in, remove, wait_until_gone
-
-    with subprocess.Popen([sys.executable, str(SCRIPT)], stdout=subprocess.PIPE, text=True) as script:
+    with subprocess.Popen(COMMAND, cwd=ROOT, stdout=subprocess.PIPE, text=True) as script:
         for line in script.stdout:
             if line.startswith("desk$") and "ray up" in line:
                 break

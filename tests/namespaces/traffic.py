@@ -5,12 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netns import Host
-from netns_shell import ShellError, say
-from ray_up_cluster import Cluster
-from ray_up_runs import Runs, check_equal
-
 from raygan.record.folder import RunFolder
+from tests.namespaces.cluster import Cluster
+from tests.namespaces.hosts import Host
+from tests.namespaces.runs import Runs, check_equal
+from tests.namespaces.shell import ShellError, say
 
 DEVICES = 24
 FIRST, LAST = 20, 80

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The first process of a host that scripts/netns.py makes: gives it files of its own, then is its SSH server.
+# The first process of a host that tests/namespaces/hosts.py makes: gives it files of its own, then is its SSH server.
 # It already has its own process numbers, mounts and network. All of it ends when this process ends.
 #
-#     netns_boot.sh FOLDER HOME SHARED...
+#     boot.sh FOLDER HOME SHARED...
 #
 # FOLDER is the host's own; SHARED are folders of the machine that it sees although they lie in /tmp or HOME.
 set -eu

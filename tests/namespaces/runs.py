@@ -5,11 +5,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from netns import Host
-from netns_shell import Running, ShellError, run, say
-from ray_up_cluster import TOKEN, Cluster
-
 from raygan.record.folder import RunFolder
+from tests.namespaces.cluster import TOKEN, Cluster
+from tests.namespaces.hosts import Host
+from tests.namespaces.shell import Running, ShellError, run, say
 
 RAYGAN = Path(sys.executable).parent / "raygan"
 PATIENCE_S = 600.0

@@ -1,6 +1,6 @@
 """Brings a Ray cluster up on this machine with `ray up`, trains on it, and takes it down again.
 
-    sudo .venv/bin/python scripts/ray_up_here.py [--workers 3] [--cpus 3] [--kill] [--traffic]
+    sudo .venv/bin/python -m tests.namespaces [--workers 3] [--cpus 3] [--kill] [--traffic]
 
 Nothing is simulated but the machines: a head, workers and an operator's desk are namespaces of this one, with networks,
 processes, home folders and SSH servers of their own, and a switch between them. At the desk `ray up` brings up the
@@ -23,14 +23,14 @@ from pathlib import Path
 from types import FrameType
 
 import click
-import ray_up_traffic
-from netns import BRIDGE, HERE, Network, check_machine
-from netns_left import Footprint, remove
-from netns_shell import ShellError, chapter, say
-from ray_up_cluster import Cluster
-from ray_up_runs import Runs, check_equal, words
 
 from raygan.errors import InputError
+from tests.namespaces.cluster import Cluster
+from tests.namespaces.hosts import BRIDGE, ROOT, Network, check_machine
+from tests.namespaces.left import Footprint, remove
+from tests.namespaces.runs import Runs, check_equal, words
+from tests.namespaces.shell import ShellError, chapter, say
+from tests.namespaces.traffic import DEVICES, measure
 
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -52,10 +52,10 @@ def main(workers: int, cpus: int | None, devices: int, rounds: int, kill: bool, 
         with hosts(["desk", "head", *[f"worker{number + 1}" for number in range(workers)]]) as network:
             show(network, cpus, words(devices, rounds), kill, traffic)
     except InputError as error:
-        print(f"ray_up_here.py: {error}", file=sys.stderr)
+        print(f"tests.namespaces: {error}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
     except ShellError as error:
-        print(f"ray_up_here.py: {error}", file=sys.stderr)
+        print(f"tests.namespaces: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -73,8 +73,8 @@ def check_options(workers: int, cpus: int, devices: int, kill: bool, traffic: bo
         raise InputError(f"--cpus {cpus}: {workers} workers have no room for {devices} devices, one CPU each")
     if kill and (workers - 1) * cpus < devices:
         raise InputError(f"--kill: {workers - 1} workers of {cpus} CPUs have no room for {devices} devices")
-    if traffic and ray_up_traffic.DEVICES % workers:
-        raise InputError(f"--workers {workers}: --traffic deals {ray_up_traffic.DEVICES} devices evenly")
+    if traffic and DEVICES % workers:
+        raise InputError(f"--workers {workers}: --traffic deals {DEVICES} devices evenly")
 
 
 def show(network: Network, cpus: int, config: list[str], kill: bool, traffic: bool) -> None:
@@ -92,7 +92,7 @@ def show(network: Network, cpus: int, config: list[str], kill: bool, traffic: bo
     runs.check_refusals(config)
     if traffic:
         chapter("Bytes of a round")
-        ray_up_traffic.measure(cluster, runs, cpus)
+        measure(cluster, runs, cpus)
     if kill:
         chapter("A node is lost in the middle of a run")
         check_equal(runs.lose_a_node("node-lost", config), inline)
@@ -109,7 +109,7 @@ def hosts(names: list[str]) -> Iterator[Network]:
     network = None
     try:
         chapter("Hosts")
-        network = Network(work, [Path(sys.prefix), Path(sys.base_prefix), HERE.parent])
+        network = Network(work, [Path(sys.prefix), Path(sys.base_prefix), ROOT])
         for name in names:
             network.add(name)
         yield network

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
-from netns_shell import ShellError, say
+
+from tests.namespaces.shell import ShellError, say
 
 MOUNTS = Path("/proc/self/mountinfo")
 GONE_S = 15.0

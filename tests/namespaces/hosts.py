@@ -16,13 +16,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
-from netns_left import namespaces_of, processes_in, wait_until_gone
-from netns_shell import Running, ShellError, run, say
 
 from raygan.errors import InputError
+from tests.namespaces.left import namespaces_of, processes_in, wait_until_gone
+from tests.namespaces.shell import Running, ShellError, run, say
 
-HERE = Path(__file__).resolve().parent
-BOOT = HERE / "netns_boot.sh"
+ROOT = Path(__file__).resolve().parents[2]
+BOOT = Path(__file__).resolve().parent / "boot.sh"
 NETWORK = "10.77.0"
 BRIDGE = "switch"
 UNSHARE = ["unshare", "--fork", "--kill-child", "--mount", "--mount-proc", "--pid", "--net"]
@@ -92,7 +92,7 @@ class Host:
         return [*enter, "env", "-i", f"--chdir={self._home}", *self._environment, "bash", "-c", command]
 
     def run(self, command: str, check: bool = True) -> tuple[int, str]:
-        """Run a command line here and show it; see `netns_shell.run`."""
+        """Run a command line here and show it; see `shell.run`."""
         return run(command, self.name, self.inside(command), check)
 
     def begin(self, command: str, log: Path) -> Running:
@@ -185,7 +185,7 @@ def _kill(process: psutil.Process) -> None:
 
 
 def _environment() -> list[str]:
-    return [f"PYTHONPATH={HERE.parent}", "PYTHONUNBUFFERED=1", "RAY_USAGE_STATS_ENABLED=0", "LANG=C.UTF-8"]
+    return [f"PYTHONPATH={ROOT}", "PYTHONUNBUFFERED=1", "RAY_USAGE_STATS_ENABLED=0", "LANG=C.UTF-8"]
 
 
 def _sshd_config(folder: Path) -> str:
