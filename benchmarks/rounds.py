@@ -1,4 +1,5 @@
-"""Rounds of a run, played block by block for whoever measures them. Nothing else here talks to an executor."""
+"""Rounds of a run, played block by block for whoever measures them. Nothing else here talks to an executor;
+gpu_placement.py asks actors themselves."""
 
 from collections import deque
 from collections.abc import Iterator
