@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from raygan.completion import config_words, evaluation_words, network_words, run_folders, sweep_words
+from raygan.completion import config_words, evaluation_words, network_words, price_words, run_folders, sweep_words
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
 from raygan.plan.described import SPEC
@@ -187,8 +187,20 @@ def report(where: str, out: Path | None) -> int:
     type=click.Path(path_type=Path),
     help="A run folder, or the classifier.safetensors in it: measure the last generators anew with this one.",
 )
+@click.option(
+    "--price",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=price_words,
+    help="Another channel.* or compute.* key for all runs: their rounds are timed anew. Can be repeated.",
+)
 def compare(
-    places: tuple[str, ...], out: Path, metric: str | None, target: float | None, classifier: Path | None
+    places: tuple[str, ...],
+    out: Path,
+    metric: str | None,
+    target: float | None,
+    classifier: Path | None,
+    price: tuple[str, ...],
 ) -> int:
     """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""
     from raygan.report.comparison.page import compare as write_comparison
@@ -201,7 +213,12 @@ def compare(
             from raygan.evaluation.final import measured_with
 
             anew = measured_with(classifier, folders)
-        done = write_comparison(folders, out, metric, target, anew)
+        prices = None
+        if price:
+            from raygan.evaluation.pricing import priced
+
+            prices = [priced(folder, price) for folder in folders]
+        done = write_comparison(folders, out, metric, target, anew, prices)
     click.echo(done.text)
     click.echo(f"{done.page} (open it in a browser), {done.table}, {done.curves}")
     return DONE

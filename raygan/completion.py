@@ -53,6 +53,11 @@ def evaluation_words(context: click.Context, parameter: click.Parameter, begun: 
     return _offered(context.params["overrides"], begun, [Config], only=("eval.", "data.root", _NETWORK))
 
 
+def price_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What may have another price: the links and the computing speeds."""
+    return _offered(context.params.get("price") or (), begun, [Config], only=("channel.", "compute."))
+
+
 def network_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """A network of one's own."""
     return _offered(context.params["overrides"], begun, [Config], only=(_NETWORK,))

@@ -25,6 +25,9 @@ from pathlib import Path
 from random import Random
 
 import psutil
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # where tests.damage is, before all others of the name
+
 from chaos_faults import KINDS, PLAIN, Fault, full_disk, lost_node
 from chaos_report import Outcome, circumstances, judge, passed, table
 from chaos_runs import LostError, MissedError, Run, kill_all, marked

@@ -1,6 +1,7 @@
 """The faults of scripts/chaos.py. Each strikes a run in its middle and returns once the run is known to go on.
 
-A fault makes sure that it hit: that what it killed was there, and that the run says what happened to it.
+What is done to a file is in tests/damage.py, for tests that strike a run folder at rest, too. A fault makes sure that
+it hit: that what it killed was there, and that the run says what happened to it.
 """
 
 import json
@@ -8,13 +9,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
+import numpy as np
 from chaos_runs import AGENTS_GONE_S, PATIENCE_S, LostError, MissedError, Run, title_of, wait_until_gone
 from chaos_sites import LocalCluster, SmallDisk
 
 from raygan.record.checkpoint import newest
+from tests.damage import Damage, flip_a_bit, truncate
 
 Fault = Callable[[Run, Random], None]
 
@@ -70,7 +72,7 @@ def interrupted(run: Run, random: Random) -> None:
     _resume(run)
 
 
-def damaged(change: Callable[[Path, Random], None]) -> Fault:
+def damaged(change: Damage) -> Fault:
     """The newest checkpoint that --resume would take is not what was written; it takes the one before."""
 
     def strike(run: Run, random: Random) -> None:
@@ -78,24 +80,12 @@ def damaged(change: Callable[[Path, Random], None]) -> Fault:
         checkpoint = newest(run.folder.checkpoints, run.recorded())
         if checkpoint is None:
             raise LostError(f"no checkpoint at round {run.recorded()}")
-        change(random.choice(sorted(checkpoint.iterdir())), random)
+        change(random.choice(sorted(checkpoint.iterdir())), np.random.default_rng(random.getrandbits(32)))
         behind = len(run.said())
         _resume(run)
         run.wait_for_line(str(checkpoint), "damaged, passed over", behind=behind)
 
     return strike
-
-
-def truncate(path: Path, random: Random) -> None:
-    """Cut a file off at a random place."""
-    os.truncate(path, random.randrange(path.stat().st_size))
-
-
-def flip_bit(path: Path, random: Random) -> None:
-    """Flip one random bit of a file."""
-    content = bytearray(path.read_bytes())
-    content[random.randrange(len(content))] ^= 1 << random.randrange(8)
-    path.write_bytes(content)
 
 
 def full_disk(disk: SmallDisk) -> Fault:
@@ -166,7 +156,7 @@ PLAIN: dict[str, Fault] = {
     "head": lost_head,
     "driver": lost_driver,
     "truncated": damaged(truncate),
-    "flipped": damaged(flip_bit),
+    "flipped": damaged(flip_a_bit),
     "interrupt": interrupted,
 }
 """The kinds of fault that need nothing but a run."""

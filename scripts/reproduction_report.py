@@ -14,9 +14,10 @@ from scipy.stats import t as student_t
 
 from raygan.config import Config, load_config
 from raygan.data import ImageSet, Shards, load_data, split
+from raygan.evaluation.pricing import timed
 from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
 from raygan.round.checks import method_of
-from raygan.round.simulation import as_run, try_out
+from raygan.round.simulation import as_run
 
 UNITS = {"round": "rounds", "megabytes": "MB", "sim_s": "simulated s"}
 Group = tuple[str, str, str]
@@ -185,8 +186,8 @@ def repriced(run: Run, words: list[str]) -> Run:
     config = as_run(load_config(run.folder.config, words))
     assert config.selection.name == "all"
     assert config.selection.deadline_s is None
-    _, clock = try_out(config, *dealt(config.model_dump_json(include={"data", "devices", "seed"})))
-    lengths = [clock.round(round).phases.seconds for round in range(1, int(run.curve["round"].max()) + 1)]
+    data = dealt(config.model_dump_json(include={"data", "devices", "seed"}))
+    lengths = [one.phases.seconds for one in timed(config, int(run.curve["round"].max()), *data)]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     curve = run.curve.assign(sim_s=ends[run.curve["round"].to_numpy(int)])
     return Run(run.name, run.folder, run.config, curve)

@@ -9,7 +9,6 @@ its markers, the figure to docs/study.png.
 """
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from reproduce import play
 from reproduction_cells import Tree, cells, is_finished, read
-from reproduction_report import costs, finished, interval, repriced, shown, table
+from reproduction_report import costs, finished, interval, repriced, shown, shown_ratio, table
 
 from raygan.report.curves import Run
 
@@ -103,15 +102,7 @@ def rows_of_rounds(settings: Tree, studies: Studies) -> Iterator[list[str]]:
                 columns.append(values + (missing if len(reached[name]) < len(runs[name]) else ""))
             seeds = sorted(reached["serial"].keys() & reached["parallel"].keys())
             ratios = [reached["parallel"][seed]["round"] / reached["serial"][seed]["round"] for seed in seeds]
-            yield [study, f"{share:.0%} of the untrained", *columns, shown_interval(ratios)]
-
-
-def shown_interval(ratios: list[float]) -> str:
-    """Geometric mean and 95 % interval, or a dash."""
-    if not ratios:
-        return "-"
-    centre, low, high = interval(ratios, log=True)
-    return f"{centre:.2f}" if math.isnan(low) else f"{centre:.2f} [{low:.2f}, {high:.2f}]"
+            yield [study, f"{share:.0%} of the untrained", *columns, shown_ratio(ratios)]
 
 
 def price_table(prices: dict[tuple[str, float, float], Price]) -> list[str]:
@@ -120,7 +111,7 @@ def price_table(prices: dict[tuple[str, float, float], Price]) -> list[str]:
     for (study, server, uplink), price in prices.items():
         rounds = [f"{price.round_s[name]:.3g}" for name in SCHEDULES]
         rates = [f"{server / 1e9:g}", f"{uplink / 1e6:g}"]
-        rows.append([study, *rates, *rounds, f"{price.saved:.1%}", shown_interval(price.ratios), price.verdict])
+        rows.append([study, *rates, *rounds, f"{price.saved:.1%}", shown_ratio(price.ratios), price.verdict])
     head = ["local steps", "server, GFLOP/s", "uplink, Mbit/s", "a round, serial (s)", "a round, parallel (s)"]
     return table([*head, "saved", "seconds to the target, parallel / serial", "parallel sooner?"], rows)
 

@@ -8,6 +8,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 Random = np.random.Generator
+Damage = Callable[[Path, Random], None]
 OTHER_JSON = [
     "[]",
     "[1, 2]",
@@ -25,11 +26,13 @@ OTHER_JSON = [
 
 
 def truncate(path: Path, random: Random) -> None:
+    """At a random place."""
     content = path.read_bytes()
     path.write_bytes(content[: random.integers(len(content))])
 
 
 def flip_a_bit(path: Path, random: Random) -> None:
+    """One, at random."""
     content = bytearray(path.read_bytes())
     content[random.integers(len(content))] ^= 1 << random.integers(8)
     path.write_bytes(content)
@@ -107,7 +110,7 @@ def change_a_value(path: Path, random: Random) -> None:
         path.write_text(json.dumps(changed(YAML(typ="safe", pure=True).load(path.read_text()))))
 
 
-ANY: list[Callable[[Path, Random], None]] = [
+ANY: list[Damage] = [
     truncate,
     flip_a_bit,
     noise,

@@ -15,19 +15,19 @@ import torch
 
 from raygan.round.compute import threads
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 @pytest.fixture
-def lay(scripts, tmp_path):
+def lay(benchmarks, tmp_path):
     """Lays down a tiny work."""
-    from benchmark_layout import lay_out
-    from benchmark_work import Work, WorkFolder
+    from layout import lay_out
+    from work import Work, WorkFolder
 
     def lay(steps, devices=3):
         folder = WorkFolder(tmp_path)
@@ -38,9 +38,9 @@ def lay(scripts, tmp_path):
 
 
 def test_the_floor_and_raygan_do_the_same_work(lay):
-    from benchmark_floor import Floor
-    from benchmark_raygan import Raygan
-    from benchmark_work import largest_difference
+    from engine_floor import Floor
+    from engine_raygan import Raygan
+    from work import largest_difference
 
     folder = lay(steps=2)
     with threads(1), closing(Floor(folder)) as floor, closing(Raygan(folder, "inline")) as raygan:
@@ -51,8 +51,8 @@ def test_the_floor_and_raygan_do_the_same_work(lay):
 
 
 def test_without_work_a_device_sends_up_what_came_down(lay):
-    from benchmark_raygan import Raygan
-    from benchmark_work import largest_difference
+    from engine_raygan import Raygan
+    from work import largest_difference
 
     folder = lay(steps=0)
     with closing(Raygan(folder, "inline")) as raygan:
@@ -61,7 +61,7 @@ def test_without_work_a_device_sends_up_what_came_down(lay):
 
 
 def test_the_steps_agree(lay):
-    from benchmark_step import AGREEMENT, compare_steps
+    from step import AGREEMENT, compare_steps
 
     step = compare_steps(lay(steps=1, devices=1), pairs=2)
     assert step.difference <= AGREEMENT
@@ -69,11 +69,11 @@ def test_the_steps_agree(lay):
 
 
 @pytest.mark.parametrize(("side", "channels"), [(32, 1), (32, 3), (64, 3)])
-def test_a_loop_in_one_process_does_the_same_work(scripts, tmp_path, side, channels):
-    from benchmark_layout import lay_out
-    from benchmark_loop import Loop
-    from benchmark_raygan import Raygan
-    from benchmark_work import Work, WorkFolder, largest_difference
+def test_a_loop_in_one_process_does_the_same_work(benchmarks, tmp_path, side, channels):
+    from engine_loop import Loop
+    from engine_raygan import Raygan
+    from layout import lay_out
+    from work import Work, WorkFolder, largest_difference
 
     folder = WorkFolder(tmp_path)
     sizes = {"width": 4, "latent": 8, "batch": 8, "server_batch": 8, "samples": 20}
@@ -86,7 +86,7 @@ def test_a_loop_in_one_process_does_the_same_work(scripts, tmp_path, side, chann
 
 
 def test_the_networks_written_out_are_raygans(lay):
-    from benchmark_plain import PlainGan, dump
+    from plain import PlainGan, dump
 
     folder = lay(steps=1, devices=1)
     gan = PlainGan(folder)
@@ -108,7 +108,7 @@ class Canned:
         self.name, self.s_per_round, self.value = name, command[0], command[1]
 
     def play(self, rounds):
-        from benchmark_engine import Block
+        from engine import Block
 
         self.played.append((self.name, rounds))
         return Block(self.s_per_round * rounds, store_bytes=100 * rounds)
@@ -121,17 +121,17 @@ class Canned:
 
 
 @pytest.fixture
-def case(scripts, monkeypatch):
+def case(benchmarks, monkeypatch):
     """Of a floor of 1 s a round, and an engine of 1.5 s that went astray, for ten devices."""
-    import benchmark_measure
-    from benchmark_report import Case
-    from benchmark_work import Work, WorkFolder
+    import measure
+    from tables import Case
+    from work import Work, WorkFolder
 
-    monkeypatch.setattr(benchmark_measure, "EngineProcess", Canned)
+    monkeypatch.setattr(measure, "EngineProcess", Canned)
     monkeypatch.setattr(Canned, "played", [])
-    work, plan = Work(devices=10, steps=1), benchmark_measure.Plan(pairs=3, block=7)
+    work, plan = Work(devices=10, steps=1), measure.Plan(pairs=3, block=7)
     engines = {"mine": [1.5, 0.25]}
-    return Case(work, dict(benchmark_measure.measure(work, WorkFolder(Path()), [1.0, 0.0], engines, plan)))
+    return Case(work, dict(measure.measure(work, WorkFolder(Path()), [1.0, 0.0], engines, plan)))
 
 
 def test_blocks_take_turns(case):
@@ -150,17 +150,17 @@ def test_an_engine_is_compared_with_the_floor_pair_by_pair(case):
 
 
 def test_other_maths_is_told(case):
-    from benchmark import disagreements
-    from benchmark_step import StepResult
+    from engines import disagreements
+    from step import StepResult
 
     found = disagreements([case], StepResult(0.5, 10.0, 20.0, difference=float("nan")))
     assert [line.partition(" differs")[0] for line in found] == ["10 devices, 1 local step: mine", "raygan's step"]
 
 
 def test_the_json_has_the_headline_on_top(case):
-    from benchmark_report import as_json
-    from benchmark_step import StepResult
-    from benchmark_work import Work
+    from step import StepResult
+    from tables import as_json
+    from work import Work
 
     other = dataclasses.replace(case, work=Work(devices=10, steps=0), engines={})
     written = json.loads(json.dumps(as_json([other, case], StepResult(0.5, 10.0, 20.0, 0.0))))
@@ -179,8 +179,8 @@ def test_the_table_has_a_line_for_each_engine(case):
     assert any(line.startswith("| mine | 4.0 | 1.500 (1.500-1.500) | 1.50x | +50.00 |") for line in lines)
 
 
-def test_an_engine_that_ends_on_its_own_is_told_with_its_last_words(scripts, tmp_path):
-    from benchmark_engine import EngineLostError, EngineProcess
+def test_an_engine_that_ends_on_its_own_is_told_with_its_last_words(benchmarks, tmp_path):
+    from engine import EngineLostError, EngineProcess
 
     with pytest.raises(EngineLostError, match="broken ended with 1") as lost:
         EngineProcess("broken", [sys.executable, "-c", "raise ValueError('no such thing')"], tmp_path)
@@ -191,7 +191,7 @@ def test_an_engine_that_ends_on_its_own_is_told_with_its_last_words(scripts, tmp
 def test_the_whole_benchmark_of_a_tiny_case(tmp_path):
     words = ["--devices", "2", "--steps", "0", "1", "--pairs", "1", "--block", "1"]
     words += ["--engines", "inline", "packed", "naive"]
-    command = [sys.executable, str(SCRIPTS / "benchmark.py"), *words, "--json", str(tmp_path / "out.json")]
+    command = [sys.executable, str(BENCHMARKS / "engines.py"), *words, "--json", str(tmp_path / "out.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "### 2 devices, no work" in done.stdout

@@ -117,6 +117,9 @@ def test_files_and_run_folders(tmp_path, monkeypatch):
     assert offered("evaluate runs/") == ["runs/first", "runs/second/"]
     assert offered(f"evaluate {tmp_path}/runs/f") == [f"{tmp_path}/runs/first"]
     assert offered("compare runs/first runs/s") == ["runs/second/checkpoints/"]
+    assert offered("compare runs/first --price channel.name=con") == ["channel.name=constant"]
+    assert offered("compare runs/first --price channel.name=constant --price channel.upl")[0] == "channel.uplink_bps="
+    assert offered("compare runs/first --price se") == []
     assert offered("train --out runs/f") == ["runs/first"]
     assert offered("train data.root=conf") == ["data.root=configs/mine.yaml", "data.root=configs/notes.txt"]
     assert offered("evaluate nowhere/") == []

@@ -38,7 +38,7 @@ def test_links_to_sections_lead_to_one(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_named_files_exist(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    for name in re.findall(r"`((?:raygan|scripts|tests|docs)/[\w./]+\.\w+)`", text):
+    for name in re.findall(r"`((?:raygan|scripts|benchmarks|tests|docs)/[\w./]+\.\w+)`", text):
         assert (ROOT / name).exists(), name
 
 

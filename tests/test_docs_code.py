@@ -49,7 +49,8 @@ def commands(page: Path) -> list[str]:
 
 
 COMMANDS = [pytest.param(line, id=f"{page.name}: {line}") for page in PAGES for line in commands(page)]
-SCRIPTS = re.compile(r"(?:python|sudo|^)\s+(?:\S*python )?(scripts/[\w/]+\.\w+)([^#`]*)")
+SCRIPTS = re.compile(r"(?:python|sudo|^)\s+(?:\S*python )?((?:scripts|benchmarks)/[\w/]+\.\w+)([^#`]*)")
+PACKAGES = re.compile(r"python -m (tests[.\w]*)([^#`]*)")
 
 
 def test_there_are_commands():
@@ -83,6 +84,15 @@ def test_scripts_are_there_and_take_the_options(page):
             assert (ROOT / script).exists(), line
             for option in re.findall(r"--[\w-]+", rest):
                 assert f'"{option}"' in (ROOT / script).read_text(), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_packages_that_are_run_are_there_and_take_the_options(page):
+    for line in shell_lines(page):
+        for package, rest in PACKAGES.findall(line):
+            program = ROOT / package.replace(".", "/") / "__main__.py"
+            for option in re.findall(r"--[\w-]+", rest):
+                assert f'"{option}"' in program.read_text(), line
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
 def part(monkeypatch):
     """A part's module."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     return lambda name: importlib.import_module(f"gpu_{name}")
 
 
@@ -47,7 +47,7 @@ def test_other_maths_and_lost_engines_do_not_hold(part):
 
 @pytest.mark.nightly
 def test_all_of_it_on_a_cpu(tmp_path):
-    command = [sys.executable, str(SCRIPTS / "gpu_check.py"), "--tiny", "--out", str(tmp_path)]
+    command = [sys.executable, str(BENCHMARKS / "gpu_check.py"), "--tiny", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, (done.stdout, (tmp_path / "log.txt").read_text())
     found = json.loads((tmp_path / "results.json").read_text())

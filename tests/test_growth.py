@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def point(sweep, devices=10, selected=None, width=16, seconds=0.1, private=1e9):
@@ -38,6 +38,7 @@ def point(sweep, devices=10, selected=None, width=16, seconds=0.1, private=1e9):
         spent_s={"down": 0.1 * seconds, "devices": 0.8 * seconds, "host": 0.0, "up": 0.0, "server": 0.1 * seconds},
         private={"driver": 3e8, "WorkerActor": private - 3e8, "raylet": 5e7},
         store_bytes=64 * 1024 * devices,
+        saving={"checkpoint": 1_000_000, "private": 2_000_000_000, "stored": 3_000_000} if devices == 20 else None,
     )
 
 
@@ -106,6 +107,7 @@ def test_what_is_measured_before_is_reported_again(points, tmp_path):
     told = write_report(read(tmp_path / "growth.json"), tmp_path)
     assert "| a round of K devices, one local step each | 20 ms + 7 ms x K | K = 2.86 | +0% at " in told
     assert "| 200 | 1.42 | +0% | 142.0 | 1,136.0 |" in told
+    assert "| 1.0 | 2,000.0 | 3.0 |\n" in told
     assert (tmp_path / "growth.md").read_text() == told + "\n"
     assert (tmp_path / "growth.png").stat().st_size > 30_000
 
@@ -133,8 +135,10 @@ def test_a_point_is_what_was_played(tmp_path):
     assert whole.seconds > 0
     assert sum(whole.spent_s.values()) == pytest.approx(whole.seconds, rel=0.5)
     assert 0 < whole.memory == whole.private["driver"]
+    assert whole.saving["checkpoint"] > 3 * 2 * whole.update_bytes, "two moments of each device"
+    assert whole.saving["private"] > 0.5 * whole.memory
     some = played(Case("selected", 4, width=4, selected=1))
-    assert (some.selected, some.busiest) == (1, 1.0)
+    assert (some.selected, some.busiest, some.saving) == (1, 1.0, None)
     idle = played(Case("idle", 1, width=4))
     assert (idle.device_flops, idle.server_flops) == (0, whole.server_flops)
     json.dumps(asdict(idle))
@@ -143,8 +147,8 @@ def test_a_point_is_what_was_played(tmp_path):
 @pytest.mark.nightly
 def test_growth_from_end_to_end(tmp_path):
     words = ["--devices", "1", "3", "--widths", "4", "--selected", "2", "--population", "5", "--seconds", "0.1"]
-    command = [sys.executable, str(SCRIPTS / "growth.py"), "--out", str(tmp_path), *words]
-    paths = os.pathsep.join([str(SCRIPTS.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(BENCHMARKS / "growth.py"), "--out", str(tmp_path), *words]
+    paths = os.pathsep.join([str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr

@@ -78,7 +78,8 @@ def test_the_sources_that_are_shipped_build_the_same_wheel(built, wheel, tmp_pat
     (again,) = (tmp_path / "again").iterdir()
     assert again.name == wheel.name
     assert contents(again) == contents(wheel)
-    for needed in ("README.md", "cluster.yaml", "tune_configs/tiny.yaml", "scripts/demo.sh", "tests/conftest.py"):
+    programs = ("scripts/demo.sh", "benchmarks/growth.py", "tests/conftest.py")
+    for needed in ("README.md", "cluster.yaml", "tune_configs/tiny.yaml", *programs):
         assert (sources / needed).exists()
 
 

@@ -14,6 +14,7 @@ from raygan.measures import LOWER, MEASURES
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
 from raygan.record.settings import flatten
+from raygan.report.priced import Priced
 
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
 """What a curve is drawn against: column and title."""
@@ -38,25 +39,30 @@ class Run:
         return after if len(after) else self.curve[metric]
 
 
-def read_runs(folders: list[Path], anew: Sequence[Row] | None = None) -> list[Run]:
+def read_runs(
+    folders: list[Path], anew: Sequence[Row] | None = None, prices: Sequence[Priced] | None = None
+) -> list[Run]:
     """The runs in `folders`, named by as much of their paths as tells them apart.
 
-    `anew`: what was measured of each one's last generator since; its curve is then that one point.
+    `anew`: what was measured of each one's last generator since; its curve is then that one point. `prices`: what each
+    one's rounds would have cost otherwise; config, seconds and bytes are then of these.
 
     Raises:
         InputError: not a run folder, nothing evaluated yet, or runs measured by different yardsticks.
     """
     roots = [folder.resolve() for folder in folders]
-    runs = [_read(root, name) for root, name in zip(roots, _names(roots), strict=True)]
+    every: Sequence[Priced | None] = prices or [None] * len(roots)
+    runs = [_read(root, name, price) for root, name, price in zip(roots, _names(roots), every, strict=True)]
     if anew is not None:
-        runs = [replace(run, curve=_last_point(run, row)) for run, row in zip(runs, anew, strict=True)]
+        points = zip(runs, every, anew, strict=True)
+        runs = [replace(run, curve=_last_point(run, price, row)) for run, price, row in points]
     check_same_yardstick(runs)
     return runs
 
 
-def _last_point(run: Run, measured: Row) -> pd.DataFrame:
+def _last_point(run: Run, price: Priced | None, measured: Row) -> pd.DataFrame:
     """The costs of a run's last round, and what was measured after it."""
-    rows = [{key: row.get(key) for key in ("round", "sim_s", *_SENT)} for row in run.folder.log.rows()]
+    rows = [{key: row.get(key) for key in ("round", "sim_s", *_SENT)} for row in _rows(run.folder, price)]
     return curve_of([*rows[:-1], rows[-1] | measured])
 
 
@@ -130,13 +136,18 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _read(root: Path, name: str) -> Run:
+def _read(root: Path, name: str, price: Priced | None) -> Run:
     folder = RunFolder(root)
     config = folder.read_config()
-    curve = read_curve(folder)
+    curve = checked_curve(_rows(folder, price), folder)
     if curve.empty:
         raise InputError(f"{root}: has no evaluation yet (evaluations.jsonl)")
-    return Run(name, folder, config, curve)
+    return Run(name, folder, config if price is None else price.config, curve)
+
+
+def _rows(folder: RunFolder, price: Priced | None) -> list[Row]:
+    rows = folder.log.rows()
+    return rows if price is None else price.over(rows)
 
 
 def read_curve(folder: RunFolder) -> pd.DataFrame:

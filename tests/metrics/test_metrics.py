@@ -1,8 +1,3 @@
-import importlib.util
-import re
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +19,6 @@ from raygan.metrics.score import Score
 from raygan.metrics.sliced import Sliced
 
 ROOT = Path(__file__).parents[2]
-CHECK = ROOT / "scripts" / "check_metrics.py"
 
 
 @pytest.fixture(scope="module")
@@ -187,50 +181,6 @@ def test_nearest_images_are_found_with_their_distances():
     assert found.indices.tolist() == [[0, 1], [2, 1]]
     assert found.distances.tolist() == pytest.approx([0.0, 0.1], abs=1e-6)
     assert found.real_median == pytest.approx(0.4)
-
-
-@pytest.fixture
-def script():
-    for needed in ("ot", "prdc", "torch_fidelity"):
-        pytest.importorskip(needed, reason="needs the dev extra")
-    spec = importlib.util.spec_from_file_location("check_metrics", CHECK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_check_sees_what_is_in_another_order(script, monkeypatch):
-    class Turned(Classes):
-        def measure(self, generated):
-            found = super().measure(generated)
-            return found | {"class_shares": found["class_shares"][::-1]}
-
-    def turned(*given):
-        found = nearest_images(*given)
-        return replace(found, indices=found.indices[:, ::-1])
-
-    random = np.random.default_rng(0)
-    real, generated = random.integers(0, 256, (2, 100, 1, 4, 4), dtype=np.uint8)
-    logits = torch.eye(10)[random.integers(0, 10, 100) // 2]
-    monkeypatch.setattr(script, "Classes", Turned)
-    monkeypatch.setattr(script, "nearest_images", turned)
-    wrong = [
-        check for check in (*script.on_logits(logits), *script.on_images(generated, real)) if check.difference > 1e-4
-    ]
-    assert [check.metric.partition(",")[0] for check in wrong] == ["class_shares", "nearest"]
-
-
-@pytest.mark.slow
-def test_every_metric_is_that_of_an_independent_implementation():
-    for needed in ("ot", "prdc", "torch_fidelity"):
-        pytest.importorskip(needed, reason="needs the dev extra")
-    done = subprocess.run([sys.executable, CHECK], capture_output=True, text=True, check=True)
-    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
-    written = re.findall(
-        r"^\| `(.+?)` \|.*e[-+]\d\d \|", (ROOT / "docs" / "metrics.md").read_text(), flags=re.MULTILINE
-    )
-    assert [row[0].strip(" `") for row in rows] == written, "the table in docs/metrics.md"
-    assert {float(row[3]) < 1e-4 for row in rows} == {True}
 
 
 CENTRES = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])

@@ -16,6 +16,7 @@ from raygan.report.comparison.settings import differing
 from raygan.report.curves import Run, common_metric, cost_of, hardest_common_target, read_runs
 from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
+from raygan.report.priced import Priced, notes_on_price
 from raygan.report.quality import BESIDE, meanings, measure_of, measured, said
 from raygan.report.quality_chart import Line, quality_chart
 from raygan.report.sweep.results import shown
@@ -45,13 +46,15 @@ def compare(
     metric: str | None = None,
     target: float | None = None,
     anew: Sequence[Row] | None = None,
+    prices: Sequence[Priced] | None = None,
 ) -> Comparison:
     """Compare the runs in `folders` by `metric` (lower is better) and by what it took them to reach `target`.
 
     Without a target, it is the lowest value that every run has reached by training and none had before; there is
     none if some run only got worse. `out` is the page; a line per run goes to `out` with the ending .csv, the curves
     to -curves.csv. `anew` is what was measured of each run's last generator since, with one classifier: the curves are
-    then these points, and there is no target.
+    then these points, and there is no target. `prices` are what the runs would have cost otherwise: seconds, bytes
+    and settings are then of these.
 
     Raises:
         InputError: a folder is no run or not evaluated, runs that do not compare, or `out` is no page that can be
@@ -61,12 +64,12 @@ def compare(
         raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
     if anew is not None and target is not None:
         raise InputError("--target: with --classifier only last generators are measured; leave one of them out")
-    runs = read_runs(folders, anew)
+    runs = read_runs(folders, anew, prices)
     metric = common_metric(runs, metric)
     _check_target(target, metric)
     chosen = target is None and anew is None
     target = hardest_common_target(runs, metric) if chosen else target
-    notes = _notes(runs, metric, target)
+    notes = notes_on_price(zip([run.name for run in runs], prices or [], strict=False)) + _notes(runs, metric, target)
     aim = _aim(target, chosen) if anew is None else "The last generators were measured anew; earlier ones are not kept."
     table = summary(runs, metric, target)
     alike, differ = _split(table)

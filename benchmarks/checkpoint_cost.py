@@ -1,0 +1,57 @@
+"""What checkpoints cost: the rounds of one run in turns with and without, on the same processes.
+
+    python benchmarks/checkpoint_cost.py [CONFIG] [--every 10] [--block 50] [--pairs 12] [key=value ...]
+
+Each pair is a block of rounds with a checkpoint every so many, and one without; who comes first changes from pair to
+pair. A block ends when its rounds are played and its last checkpoint lies on the disk, which the next rounds of a real
+run would not wait for: what is printed is an upper bound. CONFIG is the preset fashion_mnist if none is named.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from rounds import Player, playing
+
+from raygan.config import load_config
+from raygan.record.checkpoint import newest
+
+
+def measure(player: Player, every: int, rounds: int, pairs: int) -> list[tuple[float, float]]:
+    """Seconds of the blocks of each pair: with checkpoints, without."""
+    player.block(rounds, every)  # whatever is slow only once
+    taken = []
+    for pair in range(pairs):
+        order = [every, None] if pair % 2 == 0 else [None, every]
+        seconds = {saves: player.block(rounds, saves).seconds for saves in order}
+        taken.append((seconds[every], seconds[None]))
+        print(f"pair {pair + 1}: {seconds[every]:.2f} s with, {seconds[None]:.2f} s without", flush=True)
+    return taken
+
+
+def main() -> None:
+    """Measure, and print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("words", nargs="*", help="a config or preset, then key=value")
+    parser.add_argument("--every", type=int, default=10, help="rounds from checkpoint to checkpoint")
+    parser.add_argument("--block", type=int, default=50, help="rounds per block")
+    parser.add_argument("--pairs", type=int, default=12, help="pairs of blocks")
+    asked = parser.parse_intermixed_args()
+    sources = [word for word in asked.words if "=" not in word] or ["fashion_mnist"]
+    config = load_config(sources[0], [word for word in asked.words if "=" in word])
+    with tempfile.TemporaryDirectory(prefix="raygan-checkpoint-cost-") as root:
+        with playing(config, Path(root) / "run") as player:
+            taken = measure(player, asked.every, asked.block, asked.pairs)
+            checkpoints = player.run.folder.checkpoints
+        size = sum(path.stat().st_size for path in newest(checkpoints, sys.maxsize).iterdir())
+    with_them, without = (sum(seconds) for seconds in zip(*taken, strict=True))
+    one_round = without / asked.pairs / asked.block
+    middle = median(saving / plain for saving, plain in taken)
+    print(f"a checkpoint of {size / 1e6:.1f} MB every {asked.every} rounds of {one_round:.3f} s:")
+    print(f"{with_them / without - 1:+.1%} of the wall time in all, {middle - 1:+.1%} in the median pair")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The method of rounds without device work, for benchmarks/engines.py."""
+
+from raygan.methods.averaged import AveragedDevice, AveragedServer
+from raygan.methods.base import Method, Shard
+
+
+class IdleDevice(AveragedDevice):
+    """Takes everything in and sends its discriminator up, as the others do, but never steps."""
+
+    def _train(self, shard: Shard, round: int) -> float:
+        return 0.0
+
+
+Idle = Method(device=IdleDevice, server=AveragedServer, scheduled=True)
+"""`averaged` without the local steps: what is left is the engine's own cost."""
