@@ -1,4 +1,4 @@
-"""What a run asks Ray for. No Ray here."""
+"""Resource requests of a run, without Ray."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Resources = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Needs:
-    """What a run asks Ray for."""
+    """The resources that a run requests from Ray."""
 
     workers: int
     per_worker: Resources
@@ -35,14 +35,14 @@ class Needs:
 
     @property
     def bundles(self) -> list[dict[str, float]]:
-        """The placement group of a run in one: server and recorder in the first bundle, then one for each worker."""
+        """Bundles of a placement group for the whole run: server and recorder in the first, then one per worker."""
         bundles = [self.centre, *[self.per_worker] * self.workers]
         wanted = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
         return [bundle for bundle in wanted if bundle]
 
 
 def needs_of(config: Config) -> Needs:
-    """One actor per `devices_per_actor` devices, and the server; the recorder asks for no CPU."""
+    """Returns the needs of one actor per `devices_per_actor` devices and the server; the recorder requests no CPU."""
     engine = config.engine
     return Needs(
         workers=-(-config.devices // engine.devices_per_actor),
