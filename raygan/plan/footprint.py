@@ -1,4 +1,4 @@
-"""What the processes of a run hold and send: the first round, tried with a meter on its tensors. No Ray here."""
+"""Memory and messages of a run's processes, measured by trying its first round on the CPU, without Ray."""
 
 import pickle
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SUMMED = 8
 
 @dataclass(frozen=True)
 class Tensors:
-    """Of one process, where it computes (bytes)."""
+    """Tensors of one process, on the device it computes on (bytes)."""
 
     kept: int
     """Networks, their gradients and optimisers: always there."""
@@ -41,13 +41,13 @@ class Tensors:
 
     @property
     def most(self) -> int:
-        """Both together."""
+        """The sum of both."""
         return self.kept + self.passing
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Sizes of what a run holds and sends, as float32 has them (bytes)."""
+    """Sizes of a run's tensors and messages, in float32 (bytes)."""
 
     device: Tensors
     """Of a device actor, however many devices take turns in it."""
@@ -75,27 +75,27 @@ class Footprint:
 
     @property
     def device_on_gpu(self) -> int:
-        """What a device actor wants of a GPU for tensors, at most."""
+        """The peak of a device actor's tensors on a GPU."""
         return self.device.most + self.device.passing * self.graphs + self.samples
 
     @property
     def server_on_gpu(self) -> int:
-        """The server, likewise."""
+        """The peak of the server's tensors on a GPU."""
         return self.server.most + self.server.passing * self.graphs
 
     def parts(self, devices: int, part: int) -> int:
-        """What several devices' updates take, put together: `part` is one of the two above."""
+        """Returns the size of several devices' updates combined: `part` is one of the two above."""
         return part * min(devices, self.slots) if self.adds_up else part * devices
 
 
 def footprint_of(
     config: Config, problem: Problem, images: ImageSet, shards: Shards, worker_samples: np.ndarray
 ) -> Footprint:
-    """Try a round of one step, with the largest shard, on the CPU; `config` is as played, and `problem` as tried out.
+    """Try a round of one step, with the largest shard, on the CPU; `config` is the run's, and `problem` the one tried.
 
     `worker_samples`, (workers,), are the bytes of each actor's samples.
 
-    What kernels want on a GPU beside the tensors is not in it.
+    The workspace of GPU kernels is not included.
     """
     config = config.model_copy(update={"device_steps": 1, "generator_steps": 1})
     largest = Shard(0, images.images[: int(shards.sizes.max())])
@@ -132,10 +132,10 @@ def footprint_of(
 
 
 def _part(config: Config, problem: Problem, update: Update, far: bool) -> int:
-    """Bytes of what several updates come to, or of one of them if they are only put side by side.
+    """Returns the bytes of several combined updates, or of one of them if updates are only gathered.
 
-    The others are the same, its values in other places and up to 2**6 times smaller: those of trained networks spread
-    further than initial ones, and sums of them are wider.
+    The other updates are copies with values permuted and up to 2**6 times smaller, because the values of trained
+    networks spread further than initial ones, and their sums are wider.
     """
     aggregator = problem.aggregator(config)
     count = min(SUMMED, config.devices) if aggregator.adds_up else 1

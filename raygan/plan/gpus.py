@@ -1,11 +1,11 @@
-"""GPUs by the names that Ray gives them, with the machine each usually comes in."""
+"""GPUs by their names in Ray, with the usual machine of each."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class GpuKind:
-    """A GPU, and what there is beside one of it in the usual cloud machine."""
+    """A kind of GPU, and the CPUs and memory per GPU of the usual cloud machine."""
 
     memory_gb: float
     """Of the GPU."""
@@ -15,7 +15,7 @@ class GpuKind:
     """Memory of the machine, per GPU."""
 
 
-# From general knowledge of the AWS and GCP machine types named: check them before you rely on them. Machines with
+# From general knowledge of these AWS and GCP machine types: check them before you rely on them. Machines with
 # several GPUs often have more CPUs and memory for each.
 GPUS = {
     "T4": GpuKind(16, 4, 16),  # AWS g4dn.xlarge

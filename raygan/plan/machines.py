@@ -1,4 +1,4 @@
-"""The machines that a run is planned for. No Ray here."""
+"""The machines of a plan, independent of Ray."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ USABLE_SHARE = 0.95
 
 @dataclass(frozen=True)
 class Machine:
-    """A node, with what Ray does not hand out but that can run out all the same."""
+    """A node, with resources that Ray does not schedule but that can run out."""
 
     node: Node
     memory: float
@@ -28,7 +28,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a run would be."""
+    """The machines that a run would use."""
 
     name: str
     """In a few words, for people."""
@@ -42,5 +42,5 @@ class Site:
 
     @property
     def nodes(self) -> list[Node]:
-        """The nodes with all they have."""
+        """The nodes with their total resources."""
         return [machine.node for machine in self.machines]

@@ -1,7 +1,7 @@
-"""What goes where, and what it takes of each node. No Ray here.
+"""The placement of a run, and the resources it takes on each node. Independent of Ray.
 
-What is said of memory is an estimate, of the end of a run or its fullest moment; where each part of it comes from is
-said at `raygan.plan.footprint`, `raygan.plan.memory` and below.
+Memory is an estimate for the end of a run or its peak. `raygan.plan.footprint`, `raygan.plan.memory` and the code below
+say where each part of it comes from.
 """
 
 import math
@@ -22,7 +22,7 @@ STORED_ROUNDS = 2
 
 @dataclass(frozen=True)
 class NodePlan:
-    """What is on a node."""
+    """The plan of one node."""
 
     machine: Machine
     workers: int
@@ -37,13 +37,13 @@ class NodePlan:
 
     @property
     def memory(self) -> float:
-        """All together (bytes, about): the object store is shared memory."""
+        """The total memory (bytes, about), with the object store, which is shared memory."""
         return self.private + self.stored
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where everything goes."""
+    """The placement of every process."""
 
     site: Site
     shortage: str | None
@@ -56,7 +56,7 @@ class Places:
 
 
 def place(plan: Plan, site: Site) -> Places:
-    """Lay a run out, as the engine will."""
+    """Place a run as the engine will."""
     needs, engine = plan.needs, plan.config.engine
     if problem := shortage(needs, site.nodes, site.home):
         if site.may_grow and engine.nodes_timeout_s and not home_problem(needs, site.nodes, site.home):
@@ -64,7 +64,7 @@ def place(plan: Plan, site: Site) -> Places:
         return Places(site, problem, None, False, [], None)
     at_once = choose(needs, site.nodes, site.free, engine.placement, site.home, math.inf)
     layout = at_once or lay_out(needs, site.nodes, engine.placement, site.home)
-    assert layout is not None  # or else there is a shortage
+    assert layout is not None  # otherwise there is a shortage
     network = network_of(plan.config, plan.footprint, plan.rounds, layout, site.home)
     return Places(site, None, layout, at_once is None, _nodes(plan, site, layout), network)
 
@@ -106,11 +106,11 @@ def _private(plan: Plan, workers: list[int], server: bool, home: bool) -> float:
 
 
 def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -> float:
-    """Samples, what goes down and up, and what a checkpoint is made of."""
+    """Returns the content of the object store: samples, messages down and up, and the parts of a checkpoint."""
     footprint = plan.footprint
     samples = float(plan.worker_samples[workers].sum())
     devices = sum(worker_devices(plan.config, worker) for worker in workers)
-    if home:  # all of them are put here first; the recorder has them once more, in their own order
+    if home:  # all samples are put here first; the recorder has a second copy, in the original order
         samples, devices = 2.0 * plan.image_bytes, plan.devices
     down = footprint.down * STORED_ROUNDS if workers or server else 0
     saved = states(plan, devices) + (footprint.server_state if home or server else 0)
@@ -118,7 +118,7 @@ def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -
 
 
 def _messages_stored(plan: Plan, layout: Layout) -> Counter[str]:
-    """What goes up, by the node it lies on (bytes): where it is made, and with the server."""
+    """Returns the messages up by node (bytes): on the sender's node, and on the server's."""
     fullest = max(plan.rounds, key=lambda round: len(round.devices))
     stored: Counter[str] = Counter()
     for message in messages_of(plan.config, plan.footprint, fullest.devices, layout):

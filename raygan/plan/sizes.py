@@ -1,4 +1,4 @@
-"""The sizes of a run, wherever it is: devices, shards, simulated traffic and time, memory. Starts nothing."""
+"""The sizes of a run, independent of its placement: devices, shards, simulated traffic and time, memory."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ SIMULATED_ROUNDS = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of a run."""
+    """The sizes of a run."""
 
     config: Config
     """As played."""
@@ -57,12 +57,12 @@ class Plan:
 
     @property
     def on_ray(self) -> bool:
-        """Whether actors play it."""
+        """Whether the run uses Ray actors."""
         return self.config.engine.executor == "ray"
 
 
 def make_plan(config: Config) -> Plan:
-    """Work a run's sizes out from its config and data; simulated means are over the first rounds."""
+    """Compute a run's sizes from its config and data. Simulated means are over the first rounds."""
     check_weights(config)
     config = as_played(config)
     images = load_data(config.data, config.seed)
@@ -101,7 +101,7 @@ def _worker_samples(config: Config, images: ImageSet, shards: Shards) -> np.ndar
 
 
 def _classes_per_device(images: ImageSet, shards: Shards) -> np.ndarray:
-    """How many classes each device holds samples of, (K,)."""
+    """Returns the number of classes on each device, (K,)."""
     holders, classes = np.repeat(np.arange(len(shards)), shards.sizes), len(images.classes)
     held = np.unique(holders * classes + images.labels[shards.indices])
     return np.bincount(held // classes, minlength=len(shards))
