@@ -1,4 +1,4 @@
-"""The command line: thin."""
+"""The command line of raygan."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
 from raygan.record.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
-_TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # what is read of a run at a URI
+_TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI
 _CURVES = ("config.yaml", "rounds.jsonl", "evaluations.jsonl", "samples", "data.json")
 _LAST = ("evaluation.json", "error.txt", "generator.safetensors")
 _REPORTED = (*_CURVES, "environment.json", "events.jsonl", *_LAST)
@@ -57,7 +57,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         with ProgressDisplay(config.rounds, console) as display:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
-        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # else it had not yet begun
+        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # otherwise the run had not started
             say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
         elif (Path(out) / "config.yaml").is_file():
             console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
@@ -67,7 +67,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     else:
         done = f"Interrupted after round {result.round}; the state is saved."
         say_how_to_go_on(done, "train", result.uri or shown(result.out), console)
-    if result.stopped_by is not None:  # whenever it was: a loop over runs in a shell is to end with it
+    if result.stopped_by is not None:  # at any moment, so that a loop over runs in a shell ends too
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else TERMINATED
     return DONE
 
@@ -208,7 +208,7 @@ def compare(
 
 
 def _own_network(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
-    """The import path after `gan.generator=`, if it is among the words, and the other words."""
+    """Returns the import path after `gan.generator=`, if it is among the words, and the other words."""
     key = "gan.generator="
     named = [word.removeprefix(key) for word in words if word.startswith(key)]
     return (named[-1] if named else None), [word for word in words if not word.startswith(key)]
@@ -217,7 +217,7 @@ def _own_network(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
 def main() -> None:
     """The installed command."""
     status = run(sys.argv[1:])
-    ending = sys.modules.get("raygan.cluster.ending")  # only where there was a Ray
+    ending = sys.modules.get("raygan.cluster.ending")  # only if Ray was used
     if ending is not None and ending.left_open():
         sys.stdout.flush()
         sys.stderr.flush()
@@ -226,7 +226,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit status; what the user did wrong is one line on stderr."""
+    """Run a command line and return its exit status. Wrong input is reported as one line on stderr."""
     try:
         return int(cli.main(arguments, prog_name="raygan", standalone_mode=False) or DONE)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -243,7 +243,7 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error), WRONG_INPUT)
     except RunError as error:
         return _complain(str(error), FAILED)
-    except (KeyboardInterrupt, click.Abort) as error:  # click puts an Abort around it
+    except (KeyboardInterrupt, click.Abort) as error:  # click wraps it in an Abort
         terminated = isinstance(error.__cause__ or error, Terminated)
         return _complain("interrupted", TERMINATED if terminated else INTERRUPTED)
 
@@ -254,7 +254,7 @@ def _complain(message: str, status: int) -> int:
 
 
 def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
-    """The config's name, if the first word is one, and the key=value words."""
+    """Returns the config's name, if the first word is one, and the key=value words."""
     sources = [word for word in words if "=" not in word]
     if len(sources) > 1 or (sources and words[0] != sources[0]):
         stray = sources[-1]

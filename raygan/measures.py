@@ -1,6 +1,6 @@
-"""What is measured of a generator: the names in evaluations.jsonl, and whether lower or higher is better.
+"""Names of measures in evaluations.jsonl, and whether lower or higher is better.
 
-A user's own metric gives names that are not here: runs record them, but do not rank by them.
+A custom metric adds names that are not listed here: runs record them, but sweeps and pages do not rank by them.
 """
 
 from typing import Literal
@@ -32,12 +32,12 @@ RAW = "_raw"
 
 
 def of_classifier(name: str) -> str:
-    """What a measure on the data set's classifier is called."""
+    """Returns the name of a measure on the data set's classifier."""
     return f"{name}_clf"
 
 
 def of_inception(name: str) -> str:
-    """What a measure on Inception's features is called: only these are FID and KID."""
+    """Returns the name of a measure on Inception's features; only these are FID and KID."""
     return {"fd": "fid", "kd": "kid"}.get(name, name)
 
 
@@ -56,7 +56,7 @@ LOWER = tuple(name for name, better in MEASURES.items() if better == "min")
 
 
 def measured(config: Config) -> tuple[str, ...]:
-    """What a run of this config measures, as far as raygan knows; the averaged generator's first."""
+    """Returns the measures of a run of this config, as far as raygan knows them, the averaged generator's first."""
     asked = config.eval.metrics
     names = list(OF_MIXTURES) if isinstance(config.data, Gaussians) else []
     for metric in asked:

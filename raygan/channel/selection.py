@@ -11,7 +11,7 @@ Settings = TypeVar("Settings", bound=Policy)
 
 
 class Selection(ABC, Generic[Settings]):
-    """A selection policy. It is called once per round, in order, so it may keep state; resumed runs call it from round 1."""
+    """A selection policy. It is called once per round, in order, so it may keep state; resumed runs call it from 1."""
 
     def __init__(self, policy: Settings, devices: int) -> None:
         self.policy = policy

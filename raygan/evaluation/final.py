@@ -58,7 +58,7 @@ def _distance(evaluator: Evaluator, shard: np.ndarray, generated: Tensor) -> flo
 
 
 def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[dict[str, object], Image.Image | None]:
-    """Returns how near `eval.nearest` samples are to training images, and a picture: per row a sample and its nearest."""
+    """Returns how near `eval.nearest` samples are to training images, and a picture of both, a sample per row."""
     count = config.eval.nearest
     if len(images.shape) != 3 or len(images) <= _NEIGHBOURS or count == 0:
         return {}, None
