@@ -77,7 +77,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 @click.option("--out", help="Folder of the sweep.  [default: sweeps/NAME-DATE-TIME-RANDOM]")
 @click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
 def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
-    """Play a sweep with Ray Tune. SWEEP is a YAML file; KEY=VALUE sets its keys, or config keys of all trials."""
+    """Run a sweep with Ray Tune. SWEEP is a YAML file; KEY=VALUE sets its keys, or config keys of all trials."""
     source, settings = _config_words(words)
     if resume and out is None:
         raise InputError("--resume: say which sweep with --out DIR")
@@ -107,7 +107,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=config_words)
 @click.option("--nodes", multiple=True, metavar="SPEC", help=SPEC)
 def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
-    """Say what a run would start and where, hold and send, and whether it fits; starts nothing."""
+    """Print the processes, placement, memory and traffic of a run, and whether it fits. Starts nothing."""
     config = load_config(*_config_words(words))
     from raygan.plan.planning import plan_of
 
@@ -125,8 +125,8 @@ def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
 def evaluate(where: str, overrides: tuple[str, ...]) -> int:
     """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys.
 
-    Data that has moved is named again: data.root=PLACE. What must agree is its content.
-    A network of your own is named again: gan.generator=mypackage.nets:Generator.
+    Name data that has moved again with data.root=PLACE; its content must be the same.
+    Name a custom network again with gan.generator=mypackage.nets:Generator.
     """
     own, settings = _own_network(overrides)
     for word in settings:
@@ -147,7 +147,7 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture to write (PNG).")
 @click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
 def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: bool) -> int:
-    """Draw samples of a finished run's generator. A network of your own is named again."""
+    """Draw samples of a finished run's generator. A custom network must be named again."""
     own, settings = _own_network(overrides)
     if settings:
         raise InputError(f"{settings[0]}: only gan.generator can be given")
@@ -164,7 +164,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
 @click.argument("where", metavar="DIR", shell_complete=run_folders)
 @click.option("--out", type=click.Path(path_type=Path), help="The page to write (HTML).  [default: DIR/report.html]")
 def report(where: str, out: Path | None) -> int:
-    """Write one page of a run, over or not: how its samples grew, its curves, its data, its settings."""
+    """Write an HTML page of a finished or running run: its samples by round, curves, data and settings."""
     if out is None and is_uri(where):
         raise InputError(f"--out: say where the page of {where} is to be written, for example --out report.html")
     from raygan.report.run.page import write_report
@@ -190,7 +190,7 @@ def report(where: str, out: Path | None) -> int:
 def compare(
     places: tuple[str, ...], out: Path, metric: str | None, target: float | None, classifier: Path | None
 ) -> int:
-    """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""
+    """Compare runs: quality against rounds, bytes and simulated time, cost of a target, pictures."""
     from raygan.report.comparison.page import compare as write_comparison
 
     with ExitStack() as stack:
