@@ -30,7 +30,7 @@ _TABLES = {
 }
 _NETWORK = "gan.generator="
 Offer = Callable[[str], Iterable[str]]
-"""From what stands there to what may: whole words, each of which begins with it."""
+"""Maps the typed prefix to candidates: whole words that begin with it."""
 
 
 # --- for click -------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ class ProcessLostError(RunError):
     def __init__(self, message: str, actor: str | None = None) -> None:
         super().__init__(message)
         self.actor = actor
-        """Ray's id of the actor, if it was one's."""
+        """Ray's id of the actor, if the process was an actor's."""
 
 
 class BadUpdateError(RunError):

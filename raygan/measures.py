@@ -15,20 +15,20 @@ ON_FEATURES: dict[str, dict[str, Better]] = {
     "kernel": {"kd": "min"},
     "manifold": {"precision": "max", "recall": "max", "density": "max", "coverage": "max"},
 }
-"""What each metric (`eval.metrics`) gives on the features of a network: on the classifier's and on Inception's."""
+"""Values of each metric (`eval.metrics`) on the features of a network: the classifier's or Inception's."""
 ON_LOGITS: dict[str, dict[str, Better]] = {
     "classes": {"classes_found": "max"},
     "score": {"classifier_score": "max"},
 }
-"""Likewise on the classifier's logits."""
+"""Values of each metric on the classifier's logits."""
 ON_SAMPLES: dict[str, dict[str, Better]] = {"sliced": {"sliced_wasserstein": "min"}}
-"""Likewise on the samples themselves."""
+"""Values of each metric on the samples themselves."""
 OF_MIXTURES: dict[str, Better] = {"reverse_kl": "min", "modes_found": "max", "high_quality": "max"}
-"""What is counted of samples of a 2-D mixture."""
+"""Values for samples of a 2-D mixture."""
 YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images", "inception")
-"""What else is in a line of evaluations.jsonl: values compare only where it is the same. `--resume` may change it."""
+"""Fields of evaluations.jsonl that must be equal for values to be comparable. `--resume` may change them."""
 RAW = "_raw"
-"""Behind a name: of the generator as it is, without the moving average."""
+"""Suffix of a name: values of the current generator, without the moving average."""
 
 
 def of_classifier(name: str) -> str:
@@ -51,7 +51,7 @@ def _all() -> dict[str, Better]:
 
 
 MEASURES = _all()
-"""All that raygan's own metrics give, the first the first choice."""
+"""All values of raygan's metrics; the first is the preferred one."""
 LOWER = tuple(name for name, better in MEASURES.items() if better == "min")
 
 

@@ -15,7 +15,7 @@ from raygan.errors import RunError, naming
 from raygan.rng import Role, stream
 
 Partners = Callable[[int, list[int]], Mapping[int, int]]
-"""Who exchanges discriminators after a round in which these devices took part: receiver to giver."""
+"""Maps (round, devices that took part) to the exchange after it: {receiver: giver}."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Work:
     """Counted operations of one round (FLOPs)."""
 
     device: np.ndarray
-    """Of each device's update, (K,)."""
+    """Work of each device's update, (K,)."""
     meanwhile: float
-    """Of the server's work that does not wait for the devices."""
+    """The server's work that does not wait for the devices."""
     finish: float
-    """Of the server's work that does, where one slot of its means got updates."""
+    """The server's work that waits for the devices, if one slot of its means got updates."""
     finish_slot: float = 0.0
-    """What each further slot adds to that."""
+    """Additional work for each further slot."""
     slots: int = 1
-    """Of the server's means; device n's update goes into slot n mod `slots`."""
+    """Number of the server's means; device n's update goes into slot n mod `slots`."""
 
     def finished(self, devices: Sequence[int]) -> float:
         """Returns the server's work on the updates of these devices (FLOPs); 0 if there are none."""
@@ -44,15 +44,15 @@ class Phases:
     """The simulated time of each phase of a round (seconds). `seconds` is their sum without the overlap."""
 
     down: float
-    """Receiving, of the device that is waited for longest (cut off at the deadline, as are the next two)."""
+    """Receiving, on the device that the round waits for (cut off at the deadline, as are the next two)."""
     device: float
-    """Computing, of the same device."""
+    """Computing, on the same device."""
     up: float
-    """Sending, of the same device."""
+    """Sending, from the same device."""
     meanwhile: float
-    """The server's work beside the devices'."""
+    """The server's work at the same time as the devices'."""
     average: float
-    """Averaging what came up."""
+    """Averaging the updates."""
     server: float
     """The server's work on the average."""
     swap: float
@@ -69,19 +69,19 @@ class SimulatedRound:
     """A simulated round, known before any of its work is done."""
 
     devices: list[int]
-    """Who takes part: chosen, within reach, and in time."""
+    """Devices that take part: selected, within reach, and in time."""
     unreached: int
-    """Devices that were chosen but are out of reach (`Links.out_of_reach`)."""
+    """Number of devices that were selected but are out of reach (`Links.out_of_reach`)."""
     late: int
-    """Devices that were chosen but gave up at the deadline."""
+    """Number of devices that were selected but gave up at the deadline."""
     partners: Mapping[int, int]
-    """Who exchanges discriminators afterwards: receiver to giver."""
+    """Exchange of discriminators afterwards: {receiver: giver}."""
     bytes_down: int
-    """To all chosen devices within reach; a broadcast counts once for each of them."""
+    """Bytes to all selected devices within reach; a broadcast counts once for each of them."""
     bytes_up: int
-    """From all devices that take part."""
+    """Bytes from all devices that take part."""
     bytes_swap: int
-    """Between devices."""
+    """Bytes between devices."""
     phases: Phases
 
 

@@ -45,9 +45,9 @@ class Connection:
             InputError: there is no cluster at `address` (`engine.address`), or Ray cannot be started.
         """
         self.started = False
-        """Whether it is a Ray that was started here, which nothing can be added to."""
+        """Whether this Ray was started here, so that no nodes can join it."""
         self.may_grow = True
-        """Whether nodes may come later: it is no Ray that this process started, which has one."""
+        """Whether nodes may join later: not in a Ray that this process started, which has one node."""
         refuse_ray_client(address)
         key = "engine.address" if address else "$RAY_ADDRESS"
         self._room: Any = None
@@ -217,7 +217,7 @@ def _more_room(cpus: float) -> Any:
 
 
 _ROOM_BYTES = 2 * 10**9
-"""Of the store of a node for another run: its processes pass on weights, which are forgotten soon."""
+"""Object store of a node for another run: its processes exchange weights, which are freed soon."""
 _SEEN_TRIES = 300
 
 

@@ -15,9 +15,9 @@ from raygan.cluster.resources import Needs, Resources
 
 Placement = Literal["spread", "pack"]
 _MANY = 10**9
-"""How often nothing at all fits."""
+"""The count of a request for nothing, which always fits."""
 GIVEN_BACK_S = 3.0
-"""Actors that were ended have given back what they held."""
+"""Time after which ended actors have released their resources (seconds)."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Node:
     """A machine of the cluster."""
 
     id: str
-    """Ray's."""
+    """Ray's id of the node."""
     name: str
-    """For people: its address."""
+    """The address, for messages."""
     room: Resources
-    """What it has to give."""
+    """The resources of the node."""
 
 
 @dataclass(frozen=True)

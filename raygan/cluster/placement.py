@@ -193,7 +193,7 @@ def _reserve(seats: list[_Seat]) -> _Reserved | None:
 
 
 _GRANTED_S = 5.0
-"""What is free is granted in a hundredth of that."""
+"""Time to wait for a grant (seconds). Free resources are granted in a hundredth of that."""
 
 
 def placing_of(needs: Needs, engine: Engine, patience: Patience) -> Placing:

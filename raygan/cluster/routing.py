@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 FEW = 3
-"""From so many updates on, their sum takes fewer bytes (8 to 10 a parameter, seen) than they do (4 each)."""
+"""From so many updates on, their sum takes fewer bytes (8 to 10 a parameter, measured) than the updates (4 each)."""
 
 
 def by_worker(devices: Iterable[int], together: int) -> dict[int, list[int]]:

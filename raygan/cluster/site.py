@@ -20,17 +20,17 @@ class Found:
     """The nodes that a run of this process would use."""
 
     name: str
-    """In a few words, for people."""
+    """A short description, for messages."""
     nodes: list[Node]
-    """With all they have."""
+    """The nodes with their total resources."""
     free: list[Node]
-    """The same, with what nobody holds now."""
+    """The nodes with their free resources."""
     home: str
     """The node of the driver (its id)."""
     may_grow: bool
     """Whether more nodes may come."""
     gpu_memory: float | None
-    """Of each GPU (bytes), where it was asked for."""
+    """Memory of each GPU (bytes), if it was queried."""
 
 
 def find(config: Config) -> Found:

@@ -17,7 +17,7 @@ from raygan.errors import InputError, RunError
 Found = TypeVar("Found")
 Answer = TypeVar("Answer")
 Tell = Callable[[str], None]
-"""Says to who watches what goes on."""
+"""Reports progress to the watchers."""
 
 
 class Ask(Protocol):
@@ -147,4 +147,4 @@ class _Wish:
 
 _LOOK_S = 1.0
 _NOTICED_S = 0.3
-"""What was given back is seen to be free after a tenth of that."""
+"""Time to wait after a release (seconds). Released resources appear as free after a tenth of that."""

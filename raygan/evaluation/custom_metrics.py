@@ -21,7 +21,7 @@ _TAKEN = {
     *("classifier_accuracy", "classifier_held_out", "yardstick", "fd_clf_floor", "floor_images"),
     *("compared_images", "classifier", "inception", "class_shares", *MEASURES),
 }
-"""What else stands in a line of evaluations.jsonl, or is computed of it."""
+"""Other fields of a line of evaluations.jsonl, or computed from it."""
 
 
 def check_metrics(config: Config) -> None:

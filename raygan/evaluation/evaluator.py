@@ -26,7 +26,7 @@ from raygan.rng import Role, noise, stream
 from raygan.round.compute import torch_device
 
 REFERENCE_IMAGES = 50_000
-"""At most so many real images are compared with."""
+"""Maximum number of real images to compare with."""
 _BATCH = 250
 
 
@@ -35,9 +35,9 @@ class _View:
     """A view of samples, such as features or pixels, and the metrics on it."""
 
     of: Rows
-    """Metrics of this kind are given it."""
+    """The kind of metrics that measure this view."""
     called: Callable[[str], str]
-    """What is measured there is called."""
+    """Maps a metric's name to the name of its values on this view."""
 
 
 _SAMPLES = _View("samples", str)
@@ -74,7 +74,7 @@ class Evaluator:
             "reference_images": len(reference),
             "compared_images": self._compared,
         }
-        """What a measurement depends on: sample counts, the seed of the latent points, and the hashes of networks."""
+        """The facts that values depend on: sample counts, the seed of the latent points, and the hashes of networks."""
         if self.yardstick is not None:
             self.about |= {
                 "classifier": self.yardstick.digest,

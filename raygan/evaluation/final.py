@@ -27,7 +27,7 @@ from raygan.round.compute import threads
 from raygan.round.simulation import as_played
 
 DEVICES = 100
-"""At most so many devices are measured against."""
+"""Maximum number of devices to measure against."""
 _NEIGHBOURS = 3
 
 

@@ -23,9 +23,9 @@ class TrainedGenerator(nn.Module):
         self.network = network
         self.latent = latent
         self.shape = shape
-        """Of one sample."""
+        """The shape of one sample."""
         self.round = round
-        """After which it was saved."""
+        """The round after which it was saved."""
 
     def forward(self, latents: Tensor) -> Tensor:
         """Returns one sample per latent point. Latent points are standard normal."""

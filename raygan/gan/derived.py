@@ -43,7 +43,7 @@ class Derived:
         ]
         self._own = [module for module in modules if _named(module)]
         self.buffers = [buffer for buffer in self._found() if buffer.is_floating_point()]
-        """The floating-point ones."""
+        """The floating-point derived buffers."""
 
     def _found(self) -> Iterator[Tensor]:
         for chain in self._chains:

@@ -26,7 +26,7 @@ class Networks:
     penalty_weight: float
     precision: Precision
     replay: Replay
-    """What launches their passes."""
+    """Launches the passes of the networks."""
 
     def samples(self, z: Tensor) -> Tensor:
         """Returns the generator's samples, (N, *shape) float32, for latent points (N, latent)."""
@@ -110,7 +110,7 @@ def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ..
     try:
         with torch.no_grad():
             out: object = network.module(given)
-    except Exception as error:  # whatever a user's own network raises
+    except Exception as error:  # whatever a custom network raises
         raise InputError(
             f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error} ({place_of(error)})"
         ) from error

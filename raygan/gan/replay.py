@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 MOST = 8
-"""Graphs that are kept, as each holds memory of its own. Further shapes (devices with few samples have batches of other
-sizes) are launched kernel by kernel."""
+"""Maximum number of graphs, because each has separate memory. Further shapes (devices with few samples have batches of
+other sizes) are launched kernel by kernel."""
 
 Work = Callable[..., tuple[Tensor, ...]]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LARGEST = 2.0**32
-"""Magnitude from which a value is refused: weights that large mean that training has diverged."""
+"""Magnitude from which a value is rejected: weights that large mean that training has diverged."""
 _MANTISSA = 52  # float64's, one bit kept in hand for the carry of rounding to nearest
 
 

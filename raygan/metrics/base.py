@@ -8,7 +8,7 @@ from torch import Tensor
 
 Rows = Literal["samples", "features", "logits"]
 COMPARED = 2000
-"""At most so many rows of either kind where rows are compared with each other: that takes their number squared."""
+"""Maximum number of rows of either kind in pairwise comparisons, whose cost grows with its square."""
 
 
 class Metric(ABC):

@@ -56,14 +56,14 @@ class Yardstick:
     """A trained classifier, and how reliable it is."""
 
     network: Classifier
-    """In evaluation mode."""
+    """The classifier, in evaluation mode."""
     classes: int
     accuracy: float | None
-    """Share of the held-out images that it names right; None: too few of every class to hold any out."""
+    """Accuracy on the held-out images; None: too few images of every class to hold any out."""
     held_out: int
-    """Images that it was not trained on."""
+    """Number of images that it was not trained on."""
     chance: float
-    """Share of the largest class among all images: what naming it always comes to."""
+    """Share of the largest class among all images: the accuracy of always predicting it."""
 
     @property
     def digest(self) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 _AT_ONCE = 2000
 _REAL = 100
-"""Real images whose nearest other one is looked for, for comparison."""
+"""Number of real images whose nearest other image is found for comparison."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Nearest:
     """The nearest images and their distances."""
 
     indices: np.ndarray
-    """Of the nearest real images of each generated one, nearest first, (n, neighbours)."""
+    """Indices of the nearest real images of each generated one, nearest first, (n, neighbours)."""
     distances: np.ndarray
-    """Euclidean, over pixels in [-1, 1], from each generated image to the nearest real one, (n,)."""
+    """Euclidean distance, over pixels in [-1, 1], from each generated image to the nearest real one, (n,)."""
     real_median: float
-    """The median of the same from real images to the nearest other one; 0 where most have an equal."""
+    """Median distance from real images to the nearest other one; 0 if most have a duplicate."""
 
 
 def nearest_images(generated: Tensor, real: np.ndarray, neighbours: int) -> Nearest:

@@ -19,7 +19,7 @@ from raygan.plan.gpus import GPUS, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, G
 from raygan.plan.machines import LARGEST_STORE, STORE_SHARE, USABLE_SHARE, Machine, Site
 
 MOST_NODES, MOST_EACH = 10_000, 100_000
-"""Of one description: nodes, and CPUs, GPUs or GB of a node."""
+"""Limits of a description: nodes, and CPUs, GPUs or GB of a node."""
 GB_PER_CPU = 4.0
 """Memory of a machine without a GPU (general-purpose cloud machines, from general knowledge: check)."""
 
@@ -29,7 +29,7 @@ SPEC = (
     "behind a colon: 8cpu, 32GB (memory), 24GB-gpu (memory of a GPU), 10GB-store (object store), as in "
     "2x4xGPU:48cpu:24GB-gpu.  [default: the cluster at engine.address or $RAY_ADDRESS, or this machine]"
 )
-"""The grammar for those who use it."""
+"""The grammar, for users."""
 
 _NODES = re.compile(
     r"(?P<count>[0-9]{1,9})x(?:(?P<cpus>[0-9]{1,9})cpu|(?:(?P<gpus>[0-9]{1,9})x)?(?P<kind>[a-z][\w-]*))",
@@ -57,7 +57,7 @@ class Described:
     gpus: int = 0
     kind: str = UNKNOWN_KIND
     gpu_gb: float | None = None
-    """None: not known."""
+    """None: unknown."""
     store_gb: float | None = None
     """None: Ray's usual share."""
 

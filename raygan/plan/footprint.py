@@ -18,16 +18,16 @@ PROCESS = 360e6
 """Private memory of a Ray worker that has imported torch (bytes): measured, torch 2.15's CUDA build on a CPU. A process
 that computes on a GPU has more of it; that was not measured."""
 RECORDER = 880e6
-"""The same of the recorder, which imports torchvision, torchmetrics and scipy too (bytes; measured)."""
+"""The same for the recorder, which also imports torchvision, torchmetrics and scipy (bytes; measured)."""
 DRIVER = 470e6
-"""The same of the process that starts a run (bytes; measured)."""
+"""The same for the driver (bytes; measured)."""
 RAY = 330e6
 """Private memory of Ray's own processes on a head node, fewer on others (bytes): measured, Ray 2.60, no dashboard."""
 CUDA_CONTEXT = 290e6
 """Memory of a GPU that a process takes before any tensor (bytes). An estimate: pytorch#86509 reports 287 MB with lazily
 loaded kernels, torch's default; it depends on GPU and driver, and was not measured for raygan."""
 SUMMED = 8
-"""Updates that are added up to see how large sums are. Twice as many take a bit more for each value."""
+"""Number of updates that are added up to measure the size of sums. Twice as many need one more bit per value."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Tensors:
     """Tensors of one process, on the device it computes on (bytes)."""
 
     kept: int
-    """Networks, their gradients and optimisers: always there."""
+    """Networks, their gradients and optimisers, which always exist."""
     passing: int
-    """The most there is besides during a round: activations, batches, gradients in passing."""
+    """Peak of the other tensors during a round: activations, batches, temporary gradients."""
 
     @property
     def most(self) -> int:
@@ -50,28 +50,28 @@ class Footprint:
     """Sizes of a run's tensors and messages, in float32 (bytes)."""
 
     device: Tensors
-    """Of a device actor, however many devices take turns in it."""
+    """Tensors of a device actor, for any number of devices in it."""
     server: Tensors
     samples: int
-    """Of the fullest device actor, which are on the GPU that it computes on."""
+    """Samples of the largest device actor, which are on the GPU that it computes on."""
     graphs: bool
-    """Whether steps on a GPU are replayed, in memory of their own."""
+    """Whether steps on a GPU are replayed, in separate memory."""
     down: int
-    """What goes down in a round."""
+    """The message down in a round."""
     update: int
     """One device's update."""
     part: int
-    """What an actor of several devices sends to its own node's server, for one slot; if the updates are not added up,
-    for each device."""
+    """The message from an actor of several devices to a server on its node, for one slot; if the updates are not added
+    up, for each device."""
     far_part: int
-    """The same to another node, as several actors send it together."""
+    """The combined message of several actors to another node."""
     adds_up: bool
-    """Whether updates are added up on their way."""
+    """Whether updates are added up before they reach the server."""
     slots: int
     state: int
-    """What a device remembers between rounds."""
+    """The state of a device between rounds."""
     server_state: int
-    """What a checkpoint has of the server."""
+    """The server's part of a checkpoint."""
 
     @property
     def device_on_gpu(self) -> int:

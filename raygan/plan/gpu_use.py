@@ -11,7 +11,7 @@ class GpuUse:
     """The actors on one GPU of a node."""
 
     free: float = 1.0
-    """What nobody was granted."""
+    """The share that has not been granted."""
     server: int = 0
     workers: int = 0
     recorder: int = 0

@@ -8,7 +8,7 @@ class GpuKind:
     """A kind of GPU, and the CPUs and memory per GPU of the usual cloud machine."""
 
     memory_gb: float
-    """Of the GPU."""
+    """Memory of the GPU."""
     cpus: int
     """vCPUs of the machine, per GPU."""
     ram_gb: float
@@ -30,12 +30,12 @@ GPUS = {
     "H200": GpuKind(141, 24, 256),  # an eighth of AWS p5e.48xlarge
     "B200": GpuKind(180, 24, 256),  # an eighth of AWS p6-b200.48xlarge
 }
-"""What is known of each kind."""
+"""The known kinds."""
 
 SEVERAL_SIZES = {"V100", "A100"}
-"""Ray 2.60 finds a GPU's name in NVML's, without its memory: those of 16 and 32 GB are V100, of 40 and 80 GB A100."""
+"""Kinds of several sizes. Ray 2.60 takes names from NVML, without memory: 16 and 32 GB are V100, 40 and 80 GB A100."""
 
 UNKNOWN_KIND = "GPU"
-"""Stands for a GPU of no known kind in a description; its machine is taken to be as small as the smallest above."""
+"""A GPU of unknown kind in a description; its machine is assumed to be as small as the smallest above."""
 UNKNOWN_CPUS, UNKNOWN_RAM_GB = 4, 16.0
-"""What that has per GPU."""
+"""CPUs and memory of that machine, per GPU."""

@@ -19,7 +19,7 @@ class Network:
     up: float
     swap: float
     checkpoint: int
-    """Of a checkpoint, to the driver's node, once all devices have taken part."""
+    """Bytes of a checkpoint to the driver's node, once all devices have taken part."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Message:
     """A message to the server from one worker, or from several workers of one node."""
 
     node: str
-    """Where it comes from."""
+    """The node that sends it."""
     size: int
-    """Bytes."""
+    """Size of the message (bytes)."""
     summands: int
-    """Bytes of what is put there to be added up, if several do."""
+    """Bytes that are stored there to be added up, if several workers send together."""
 
 
 def worker_devices(config: Config, worker: int) -> int:

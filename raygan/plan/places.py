@@ -17,7 +17,7 @@ from raygan.plan.network import Network, messages_of, network_of, worker_devices
 from raygan.plan.sizes import Plan
 
 STORED_ROUNDS = 2
-"""Rounds of which a store may hold what goes down and up: the one under way, and the one before, not yet freed."""
+"""Rounds whose messages a store may hold: the current one, and the one before, which is not freed yet."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class NodePlan:
     home: bool
     """Whether the driver and the recorder are here."""
     private: float
-    """Memory of its processes, Ray's own among them (bytes, about)."""
+    """Memory of its processes, including Ray's own (bytes, about)."""
     stored: float
-    """The most that lies in its object store (bytes, about)."""
+    """Peak of its object store (bytes, about)."""
     gpus: tuple[GpuUse, ...]
 
     @property
@@ -47,10 +47,10 @@ class Places:
 
     site: Site
     shortage: str | None
-    """Why there is no layout; then there is nothing else here."""
+    """Why there is no layout; the other fields are then empty."""
     layout: Layout | None
     waits: bool
-    """Whether it fits, but others hold too much of it now."""
+    """Whether it fits, but other runs hold too many resources now."""
     nodes: list[NodePlan]
     network: Network | None
 

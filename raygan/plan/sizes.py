@@ -17,7 +17,7 @@ from raygan.plan.footprint import Footprint, footprint_of
 from raygan.round.simulation import as_played, try_out
 
 SIMULATED_ROUNDS = 100
-"""Simulated means are over at most so many rounds."""
+"""Maximum number of rounds for simulated means."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Plan:
     """The sizes of a run."""
 
     config: Config
-    """As played."""
+    """The config as the run uses it."""
     devices: int
     samples: int
     shape: tuple[int, ...]
@@ -36,7 +36,7 @@ class Plan:
     generator_parameters: int
     discriminator_parameters: int
     needs: Needs
-    """What the run asks Ray for, played by actors."""
+    """The resources that the run requests from Ray, with actors."""
     bytes_down: float
     """Per round, all devices (bytes, simulated)."""
     bytes_up: float
@@ -44,14 +44,14 @@ class Plan:
     bytes_swap: float
     """Per round, between devices (bytes, simulated)."""
     round_s: float
-    """Length of a round (simulated seconds)."""
+    """Duration of a round (simulated seconds)."""
     phases_s: dict[str, float]
-    """Where it goes (simulated seconds)."""
+    """Duration of each phase (simulated seconds)."""
     rounds: Sequence[SimulatedRound]
-    """Those that the means are over."""
+    """The rounds that the means are over."""
     footprint: Footprint
     image_bytes: int
-    """Of all samples."""
+    """Bytes of all samples."""
     worker_samples: np.ndarray
     """Bytes of each worker's samples, (workers,)."""
 

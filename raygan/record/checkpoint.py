@@ -27,7 +27,7 @@ class Snapshot:
     server: State
     devices: dict[int, State]
     settings: FlatConfig = field(default_factory=dict)
-    """What of the config the numbers depend on."""
+    """The config keys that the numbers depend on."""
 
     def of(self, devices: Iterable[int]) -> dict[int, State]:
         """Returns the states of these devices, of those that have one."""

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 NAME = ".lease.json"
 RENEWED_S = 10.0
-"""A lease is renewed so often."""
+"""Interval of renewals."""
 OVER_S = 35.0
-"""One that has not changed for so long is over."""
+"""A lease that has not changed for so long has expired."""
 SETTLED_S = 0.5
-"""Between writing a lease and reading it again."""
+"""Time between writing a lease and reading it again."""
 
 
 class Lease:

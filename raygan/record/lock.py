@@ -17,9 +17,9 @@ from raygan.errors import InputError, RunError
 
 DRIVER, RECORDER = ".lock", ".recorder.lock"
 PATIENCE_S = 5.0
-"""How long a run that goes on waits for the one before, which may just be ending."""
+"""How long a resumed run waits for the previous process, which may just be ending."""
 RECORDER_PATIENCE_S = 120.0
-"""How long a recorder may write on after its run was broken off (a checkpoint that it had begun)."""
+"""How long a recorder may continue to write after its run was interrupted (a checkpoint that it has begun)."""
 _STEP_S = 0.05
 
 

@@ -12,7 +12,7 @@ from raygan.errors import InputError
 from raygan.files import load_json, write_whole
 
 Row = dict[str, object]
-"""One line: a round's, with its evaluation where it has one."""
+"""One line: that of a round, with its evaluation if it has one."""
 
 ROUNDS, EVALUATIONS = "rounds.jsonl", "evaluations.jsonl"
 _BLOCK = 2**16  # bytes read at a time from a file's end

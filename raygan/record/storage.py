@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 Stamp = tuple[int, int]
-"""Size and time of change: a file whose stamp is another has changed."""
+"""Size and modification time: a file with another stamp has changed."""
 
 _BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec handles the others
 _PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # stores where a file appears only when it is complete
@@ -51,7 +51,7 @@ class Store:
 
     def __init__(self, local: Path) -> None:
         self.local = local
-        """The folder that a run reads and writes."""
+        """The local folder that a run reads and writes."""
         self._lock: Lock | None = None
 
     def hold(self, said: Callable[[str], None] = lambda text: None) -> None:

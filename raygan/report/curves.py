@@ -16,7 +16,7 @@ from raygan.record.log import Row
 from raygan.record.settings import flatten
 
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
-"""What a curve is drawn against: column and title."""
+"""The horizontal axes of curves: column and title."""
 _SENT = ["bytes_up", "bytes_down", "bytes_swap"]
 _SAME_YARDSTICK = ("eval_samples", "classifier", "reference_images")
 _NUMBERS = ("round", "sim_s", *_SENT, "eval_samples", "reference_images", *MEASURES)
@@ -30,7 +30,7 @@ class Run:
     folder: RunFolder
     config: Config
     curve: pd.DataFrame
-    """A row per evaluation: round, megabytes and sim_s so far, and what was measured."""
+    """A row per evaluation: round, megabytes and sim_s so far, and the measurements."""
 
     def trained(self, metric: str) -> pd.Series:
         """Returns the values of a metric after round 0, the untrained generator; with round 0 if there is no other."""

@@ -28,11 +28,11 @@ class Picture:
     """A picture inside a page."""
 
     source: str
-    """Its address: a PNG inside a data URI."""
+    """The source: a PNG as a data URL."""
     width: int
-    """How wide it is to be drawn, if there is room (CSS pixels)."""
+    """The width to draw it at, if there is space (CSS pixels)."""
     pixelated: bool
-    """Whether its pixels are to be seen as squares."""
+    """Whether its pixels are drawn as squares."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RunFrames:
 
     name: str
     heads: list[str]
-    """Of the table beside the picture."""
+    """Headers of the table beside the picture."""
     frames: list[Frame]
     width: int
     pixelated: bool

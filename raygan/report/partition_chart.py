@@ -10,7 +10,7 @@ from raygan.report.page import COLOURS, GREY, chart
 from raygan.report.record import DataFacts, OfDevices
 
 MOST_BARS = 60
-"""Devices that have a bar each; more are a heat map."""
+"""Maximum number of devices with a bar each; more are drawn as a heat map."""
 _A_TICK_EACH = 10  # devices
 _CLASS_COLOURS = (*COLOURS, "#ff9da6", "#d6a5c9")
 _NONE = [0, "rgba(128,128,128,0.1)"]

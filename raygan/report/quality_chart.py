@@ -29,7 +29,7 @@ class Line:
     curve: pd.DataFrame
     """A row per evaluation, with `AXES`."""
     columns: dict[str, str]
-    """The column that a measurement is in, where it is not the measurement's name; a curve may lack it."""
+    """The column of a measurement, if it is not the measurement's name; a curve may lack it."""
 
 
 def quality_chart(

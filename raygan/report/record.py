@@ -51,7 +51,7 @@ class DataFacts(Record):
     class_counts: list[NotNegative]
     devices: NotNegative
     device_class_counts: list[list[NotNegative]]
-    """A row per device, of the first ones where there are many."""
+    """A row per device; only the first ones if there are many."""
 
     @model_validator(mode="after")
     def _a_count_per_class(self) -> Self:
@@ -120,7 +120,7 @@ class RunRecord:
     events: list[Event]
     closing: Closing | None
     ended: int | None
-    """The round of generator.safetensors, which is written last, when a run ends, and removed when it goes on."""
+    """The round of generator.safetensors, which is written last at the end of a run, and removed when it is resumed."""
     environment: Environment | None
     nearest_picture: Path | None
 

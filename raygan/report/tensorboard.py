@@ -12,7 +12,7 @@ from tensorboardX import SummaryWriter
 from raygan.record.log import EVALUATIONS, ROUNDS
 
 INTERVAL_S = 5.0
-"""How often it looks for lines."""
+"""Interval between checks for new lines."""
 
 
 class TensorBoardMirror:

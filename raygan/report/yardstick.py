@@ -18,7 +18,7 @@ _SAYS = {
     "inception": "Inception weights {}",
     "eval_seed": "evaluation seed {}",
 }
-"""Fields of evaluations.jsonl, and how a sentence says them."""
+"""Fields of evaluations.jsonl, and their wording in a sentence."""
 
 
 def what_it_depends_on(curves: Sequence[pd.DataFrame], points: bool) -> str:

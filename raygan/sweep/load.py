@@ -16,7 +16,7 @@ from raygan.sweep.space import GridSearch, Options, Space, corners, domains, poi
 from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 
 SWEEP = "sweep.yaml"
-"""What a sweep's folder keeps of it."""
+"""The file in a sweep's folder with the sweep itself."""
 _MOST_CORNERS = 1000
 
 

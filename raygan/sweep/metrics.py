@@ -8,7 +8,7 @@ from raygan.record.log import Row
 from raygan.report.curves import cost_of, curve_of
 
 COSTS = {"rounds_to_target": "round", "megabytes_to_target": "megabytes", "sim_s_to_target": "sim_s"}
-"""What it took to reach a target, and the curve's axis that it is read from."""
+"""Costs of reaching a target, each with the axis of the curve it is read from."""
 
 
 def scores(rows: Sequence[Row], metric: str, target: dict[str, float] | None) -> dict[str, float]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 """Config keys by their dotted paths, with plain values."""
 _FACTORS = (0.8, 1.2)
-"""What a population multiplies a number by when it explores (arXiv 1711.09846, section 4)."""
+"""Factors by which a population perturbs a number (arXiv 1711.09846, section 4)."""
 
 
 class Domain(Section):

@@ -100,7 +100,7 @@ class RememberingAsha(InTurn, ASHAScheduler):
     """
 
     runs: ClassVar[Path]
-    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
+    """The run folders of the current sweep. No object that Tune saves may hold the path, as a sweep may be moved."""
 
     def __init__(self, sweep: Sweep, asked: Asha, plain: Config) -> None:
         first, last = rungs(asked, plain)

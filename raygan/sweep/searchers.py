@@ -70,9 +70,9 @@ class _Limited(Searcher):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._begun: set[str] = set()
-        """Who is under way."""
+        """The running trials."""
         self._failed: set[str] = set()
-        """Who will be tried again if the sweep is resumed."""
+        """The trials that will be retried if the sweep is resumed."""
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """Do nothing: the properties are known already."""
@@ -143,11 +143,11 @@ class Repeated(_Limited):
         self._seeds = seeds_of(sweep)
         self._keys = {key for key, _ in domains(sweep.space)}
         self._points: dict[str, Settings] = {}
-        """What the other searcher gave to whom: the first trial of each point."""
+        """The points of the other searcher, by the first trial of each."""
         self._first_of: dict[str, str] = {}
         """The first trial of every trial's point."""
         self._found: dict[str, dict[str, float]] = {}
-        """What is known of each point so far, by its trials; NaN of one that failed."""
+        """The values of each point so far by trial; NaN for a failed trial."""
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the newest point with its next seed, or a new point."""

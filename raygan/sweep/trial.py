@@ -25,7 +25,7 @@ from raygan.sweep.space import tree_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 
 LAST = "last"
-"""Says in a report that the run is over."""
+"""Key in a report that says that the run is over."""
 
 
 def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:

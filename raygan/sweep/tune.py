@@ -49,7 +49,7 @@ class Outcome:
     grid: ResultGrid
     results: SweepResults
     stopped_by: signal.Signals | None
-    """The signal that ended it early, if one did; SIGALRM when its time was up."""
+    """The signal that ended the sweep early, if any; SIGALRM at the end of its time."""
 
     @property
     def interrupted(self) -> bool:

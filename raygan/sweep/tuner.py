@@ -69,7 +69,7 @@ class Namer:
     """Numbers trials in the order of their creation, by their run folders: Tune copies this object."""
 
     runs: ClassVar[Path]
-    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
+    """The run folders of the current sweep. No object that Tune saves may hold the path, as a sweep may be moved."""
 
     def __call__(self, trial: Any) -> str:
         taken = [int(path.name) for path in self.runs.iterdir() if path.name.isdecimal()]

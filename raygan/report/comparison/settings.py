@@ -17,7 +17,7 @@ from raygan.record.settings import flatten
 
 _AGAIN = "runs/again"
 NO_VALUE = "-"
-"""Stands where a key has no default, or does not apply."""
+"""Shown if a key has no default, or does not apply."""
 
 
 @dataclass(frozen=True)

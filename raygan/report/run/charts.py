@@ -10,7 +10,7 @@ from raygan.report.page import COLOURS, chart
 from raygan.report.thinning import thinned
 
 Style = Mapping[str, object]
-"""How plotly is to draw lines, or bars."""
+"""Plotly's style of lines or bars."""
 _HOVER = "round %{x}: %{y:.4~g}"
 _DOWN, _UP, _SWAP = ({"color": colour} for colour in COLOURS[:3])
 

@@ -26,7 +26,7 @@ class Trials:
     """A trial's evaluations: `AXES` and the quality; no rows if there are none."""
     best_point: int | None
     floor: float | None = None
-    """FD-clf of real images against real ones, where that is the quality and all trials agree on it."""
+    """FD-clf of real images against real ones, if that is the quality and all trials agree on it."""
 
     @property
     def drawn(self) -> list[int]:

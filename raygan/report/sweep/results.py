@@ -8,7 +8,7 @@ from scipy.stats import t as student_t
 from scipy.stats import ttest_ind
 
 STATUSES = {"finished": "finished", "stopped": "stopped early", "failed": "failed", "unfinished": "did not finish"}
-"""How a trial ended, and how a sentence says it."""
+"""States of a trial, and their wording in a sentence."""
 _LISTED = 5
 _LONG = 1e7  # integers below it are written out
 
@@ -24,11 +24,11 @@ class SweepResults:
     varied: list[str]
     """The varied keys' columns, without the seed."""
     metric: str
-    """What trials are ranked by."""
+    """The ranking criterion of trials."""
     mode: str
     """"min" or "max": which values of the metric are better."""
     quality: str
-    """What learning curves show; not the metric where that is the cost of reaching a target."""
+    """The measure in learning curves; it differs from the metric if that is the cost of reaching a target."""
     target: float | None
     """The target of such a metric."""
     title: str
