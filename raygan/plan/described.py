@@ -25,8 +25,8 @@ GB_PER_CPU = 4.0
 
 SPEC = (
     "Plan for these nodes, the driver's first; may be repeated. 8xA10G: 8 nodes, a GPU each; 2x4xA10G: 2 nodes of 4; "
-    "4x16cpu: 4 nodes without. GPU stands for one of no known kind. What is not as usual of a node follows, each "
-    "behind a colon: 8cpu, 32GB (memory), 24GB-gpu (memory of a GPU), 10GB-store (object store), as in "
+    "4x16cpu: 4 nodes without. GPU stands for a GPU of unknown kind. Options override the usual values of a node, each "
+    "after a colon: 8cpu, 32GB (memory), 24GB-gpu (memory of a GPU), 10GB-store (object store), as in "
     "2x4xGPU:48cpu:24GB-gpu.  [default: the cluster at engine.address or $RAY_ADDRESS, or this machine]"
 )
 """The grammar, for users."""

@@ -81,7 +81,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
     if is_uri(out):
         raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
     if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
-        raise InputError("stop.hours: Tune can be told that time is up in a program's main thread only")
+        raise InputError("stop.hours: works only if the sweep runs in the main thread; leave it out")
     sweep = checked(sweep.model_dump(mode="json"), Sweep).on_its_own()  # it may have changed since it was loaded
     refuse_ray_client(sweep.address)
     check_sweep(sweep)
