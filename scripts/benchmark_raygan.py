@@ -21,7 +21,7 @@ from raygan.run.train import begin
 from raygan.signals import StopWish
 
 if TYPE_CHECKING:
-    from raygan.executors.interface import Played
+    from raygan.round.reports import Outcome
 
 ENDLESS = 10**9  # rounds; more than any benchmark plays, so that nothing is evaluated or saved on the way
 
@@ -112,7 +112,7 @@ class Raygan(Engine):
         self._executor.close()
 
 
-def breakdown(played: "list[Played]") -> dict[str, float]:
+def breakdown(played: "list[Outcome]") -> dict[str, float]:
     """Means over rounds of where the time went, in seconds; the first round of a block waited for the block."""
     rounds = [one.spent_s for one in played[1:] or played]
     return {phase: fmean(spent[phase] for spent in rounds) for phase in rounds[0]}

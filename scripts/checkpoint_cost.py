@@ -18,11 +18,13 @@ from statistics import median
 from time import perf_counter
 
 from raygan.config import load_config
-from raygan.executors.interface import Done, Executor, Pending
+from raygan.executors.executor import Executor
+from raygan.executors.transport import Pending
 from raygan.record.checkpoint import newest
 from raygan.record.folder import RunFolder
 from raygan.record.storage import store_at
 from raygan.run.ledger import IN_FLIGHT
+from raygan.run.loop import start_round
 from raygan.run.session import Run, prepare
 
 
@@ -38,17 +40,18 @@ class Player:
         """Seconds a block takes."""
         start = perf_counter()
         playing: deque[Pending[object]] = deque()
-        saving: Pending[None] = Done(None)
+        saving: Pending[None] | None = None
         for played in range(1, rounds + 1):
             self._round += 1
             simulated = self._clock.round(self._round)
-            playing.append(self._executor.play(self._round, simulated.devices, simulated.partners))
+            playing.append(start_round(self._executor, self._round, simulated))
             if save_every is not None and played % save_every == 0:
-                saving.result()
+                if saving is not None:
+                    saving.result()
                 saving = self._executor.save()
             if len(playing) > IN_FLIGHT:
                 playing.popleft().result()
-        for pending in [*playing, saving]:
+        for pending in [*playing, *([saving] if saving is not None else [])]:
             pending.result()
         return perf_counter() - start
 

@@ -16,7 +16,8 @@ from gpu_parts import Case, Found, Results, environment, raygan, used_mb
 from scale_run import images, networks, prepared
 
 from raygan.config import load_config
-from raygan.executors.actors import ServerActor, WorkerActor
+from raygan.executors import parties
+from raygan.executors.ray_actors import RayStream, ServerActor, WorkerActor, here
 from raygan.round.compute import gpu_facts
 from raygan.run.session import Run
 
@@ -38,15 +39,15 @@ FULL, TINY = Shares(10, 0.09), Shares(3, 0.3)
 class _Asked:
     """Questions to an actor about its GPU."""
 
-    _device: torch.device
+    _party: Any
 
     def look(self) -> Found:
         """What it sees and has taken (bytes)."""
-        if self._device.type == "cpu":
+        if self._party.computes_on.type == "cpu":
             return {"torch_device": "cpu"}
         return {
-            "torch_device": str(self._device),
-            **gpu_facts(self._device),
+            "torch_device": str(self._party.computes_on),
+            **gpu_facts(self._party.computes_on),
             "may_take": torch.cuda.get_per_process_memory_fraction(),
             "peak_allocated": torch.cuda.max_memory_allocated(),
             "peak_reserved": torch.cuda.max_memory_reserved(),
@@ -59,11 +60,11 @@ class AskedWorker(_Asked, WorkerActor):
 
     def take(self, share: float) -> str:
         """Ask for a share of the GPU's memory; what comes of it."""
-        if self._device.type == "cpu":
+        if self._party.computes_on.type == "cpu":
             return "not tried: no GPU"
         size = int(share * torch.cuda.get_device_properties(0).total_memory)
         try:
-            torch.empty(size, dtype=torch.uint8, device=self._device)
+            torch.empty(size, dtype=torch.uint8, device=self._party.computes_on)
         except torch.OutOfMemoryError as error:
             return f"refused: {str(error).partition('. ')[0]}"
         finally:
@@ -119,25 +120,35 @@ def _one_more(shares: Shares, address: str) -> Found:
 
 def _started(run: Run, shares: Shares) -> tuple[Any, list[Any]]:
     """The server and the devices, as a run starts them."""
-    config, problem, folder = run.config, run.setup.problem, str(Path.cwd())
+    config, problem = run.config, run.setup.problem
     worker: Any = ray.remote(num_gpus=shares.each, num_cpus=1)(AskedWorker)
     server: Any = ray.remote(num_gpus=shares.server, num_cpus=1)(AskedServer)
-    one = server.remote(config, problem, folder)
+    one = server.remote(here("server", shares.server), parties.server, config, problem)
     return one, [
-        worker.remote(config, problem, ray.put(run.setup.shards_of(range(k, k + 1))), folder)
+        worker.remote(
+            here(f"device {k}", shares.each),
+            parties.worker,
+            config,
+            problem,
+            ray.put(run.setup.shards_of(range(k, k + 1))),
+        )
         for k in range(shares.devices)
     ]
 
 
 def _play(server: Any, workers: list[Any], first: int) -> Found:
     """Some rounds of all; the mean losses of the last."""
-    down = server.down.remote(first)
+    down = server.call.remote("down", 1, first)
     for round in range(first, first + ROUNDS):
-        sent = [worker.round.remote(round, down, [k], False) for k, worker in enumerate(workers)]
-        down, report = server.round.remote(round, {(k,): ref for k, (ref, _) in enumerate(sent)})
+        sent = [_two(worker).remote("update_devices", 3, round, down, [k]) for k, worker in enumerate(workers)]
+        down, report = _two(server).remote("update", 2, round, RayStream([message for message, _ in sent], None))
     reports = ray.get([report for _, report in sent])
     losses = [one.devices[k]["d_loss"] for k, one in enumerate(reports)]
     return {"rounds": ROUNDS, "d_loss": sum(losses) / len(losses), "g_loss": ray.get(report).metrics["g_loss"]}
+
+
+def _two(actor: Any) -> Any:
+    return actor.call.options(num_returns=2)
 
 
 def _context_mb(before: float | None, looks: list[Found]) -> float | None:

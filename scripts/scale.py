@@ -26,7 +26,7 @@ from scale_memory import Memory, peak
 from scale_run import KEPT, NORMS, Player, images, networks, prepared
 
 from raygan.config import load_config
-from raygan.executors.interface import Executor
+from raygan.executors.executor import Executor
 
 
 def packed(asked: argparse.Namespace, folder: Path) -> None:

@@ -9,10 +9,13 @@ import numpy as np
 
 from raygan.channel.clock import SimulatedRound
 from raygan.config import Config
-from raygan.executors.interface import Executor, Pending, Played
+from raygan.executors.executor import Executor
+from raygan.executors.transport import Pending
 from raygan.record.folder import RunFolder
 from raygan.record.storage import store_at
+from raygan.round.reports import Outcome
 from raygan.run.ledger import IN_FLIGHT
+from raygan.run.loop import start_round
 from raygan.run.session import Run, prepare
 
 NORMS = ["gan.generator_norm=none", "gan.discriminator_norm=none"]
@@ -31,7 +34,7 @@ class Block:
     seconds: float
     """From the first one's start to the last one's end."""
     simulated: list[SimulatedRound]
-    played: list[Played]
+    played: list[Outcome]
 
     @property
     def s_per_round(self) -> float:
@@ -51,13 +54,13 @@ class Player:
     def block(self, rounds: int) -> Block:
         """Play some more rounds to their end; a run would go on in the meantime."""
         start = perf_counter()
-        playing: deque[Pending[Played]] = deque()
+        playing: deque[Pending[Outcome]] = deque()
         simulated: list[SimulatedRound] = []
-        done: list[Played] = []
+        done: list[Outcome] = []
         for _ in range(rounds):
             self.round += 1
             simulated.append(self._clock.round(self.round))
-            playing.append(self._executor.play(self.round, simulated[-1].devices, simulated[-1].partners))
+            playing.append(start_round(self._executor, self.round, simulated[-1]))
             if len(playing) > IN_FLIGHT:
                 done.append(playing.popleft().result())
         done += [pending.result() for pending in playing]

@@ -14,11 +14,10 @@ from raygan import InputError
 from raygan.config.data import OwnData, OwnPartition
 from raygan.data import load_data, split
 from raygan.errors import RunError
-from raygan.executors.interface import played
 from raygan.gan.losses import Loss
 from raygan.gan.networks import check_loss
+from raygan.round.reports import ServerReport, WorkerReport, outcome_of
 from raygan.round.timing import ServerTimes
-from raygan.round.updates import ServerReport, WorkerReport
 from tests import contracts
 from tests.helpers import tiny
 
@@ -246,7 +245,7 @@ def test_whatever_a_metric_returns_is_recorded_or_refused(value, tmp_path_factor
 def test_devices_may_measure_different_things():
     worker = WorkerReport({0: {"d_loss": 1.0, "own": 4.0}, 1: {"d_loss": 3.0}, 2: {"other": 5.0}})
     server = ServerReport({"g_loss": 7.0}, {}, ServerTimes(0, 0, 0, 0))
-    assert played([worker], server).metrics == {"d_loss": 2, "own": 4, "other": 5, "g_loss": 7}
+    assert outcome_of([worker], server, asked=0.0).metrics == {"d_loss": 2, "own": 4, "other": 5, "g_loss": 7}
 
 
 # --- modules that cannot be imported ----------------------------------------------------------------

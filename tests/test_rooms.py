@@ -73,5 +73,5 @@ def test_importing_raygan_is_cheap():
 
 
 def test_a_device_process_imports_torch_and_nothing_heavier():
-    loaded = loaded_after("import raygan.executors.actors, raygan.methods.averaged, raygan.gan.dcgan")
+    loaded = loaded_after("import raygan.executors.ray_actors, raygan.methods.averaged, raygan.gan.dcgan")
     assert loaded & HEAVY == {"torch", "ray"}

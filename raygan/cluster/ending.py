@@ -9,9 +9,9 @@ from threading import Thread
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygan.cluster.ray_private import at_exit
+from raygan.cluster.resources import on_node
 
 ANSWER_S = 10.0
 """How long a process, or a node, may take to answer a question."""
@@ -25,8 +25,7 @@ def end_process(node: str, pid: int) -> bool:
     if node == ray.get_runtime_context().get_node_id():
         return _kill(pid)
     kill: Any = ray.remote(_kill)
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    asked = kill.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(pid)
+    asked = kill.options(num_cpus=0, max_retries=0, **on_node(node)).remote(pid)
     if not ray.wait([asked], timeout=ANSWER_S)[0]:
         return False
     try:

@@ -1,38 +1,37 @@
 """Placement of a run's actors on Ray: in its placement group, or on nodes once there is room."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raygan.cluster.connection import all_nodes, group_of
 from raygan.cluster.layout import Layout, Node, choose, lay_out, spread_of
-from raygan.cluster.resources import Needs, Resources
+from raygan.cluster.resources import NODE_LABEL, Needs, Resources, on_node
 from raygan.cluster.waiting import Patience, wait_for_room
 from raygan.config.tree import Engine
 
-Strategy = Any
-"""A scheduling strategy of Ray's."""
-
-_LABEL = "ray.io/node-id"
+Where = Mapping[str, Any]
+"""Ray options that bind an actor to a place."""
 
 
 class Placing(ABC):
     """The placement of each actor."""
 
     @abstractmethod
-    def server(self) -> Strategy:
+    def server(self) -> Where:
         """Returns the placement of the server."""
 
     @abstractmethod
-    def worker(self, worker: int) -> Strategy:
+    def worker(self, worker: int) -> Where:
         """Returns the placement of a worker."""
 
     @abstractmethod
-    def again(self, worker: int) -> Strategy:
+    def again(self, worker: int) -> Where:
         """Returns the new placement of a lost worker."""
 
     @abstractmethod
@@ -40,7 +39,7 @@ class Placing(ABC):
         """Returns workers whose nodes are gone, as far as Ray knows."""
 
     @abstractmethod
-    def recorder(self) -> Strategy:
+    def recorder(self) -> Where:
         """Returns the placement of the recorder, which must be on the driver's node."""
 
     @abstractmethod
@@ -57,15 +56,15 @@ class InGroup(Placing):
     def __init__(self, group: PlacementGroup) -> None:
         self._group = group
 
-    def server(self) -> Strategy:
+    def server(self) -> Where:
         """The first bundle."""
         return _in(self._group, 0)
 
-    def worker(self, worker: int) -> Strategy:
+    def worker(self, worker: int) -> Where:
         """A bundle each."""
         return _in(self._group, 1 + worker if 1 + worker < self._group.bundle_count else 0)
 
-    def again(self, worker: int) -> Strategy:
+    def again(self, worker: int) -> Where:
         """The same one."""
         return self.worker(worker)
 
@@ -73,7 +72,7 @@ class InGroup(Placing):
         """None: Ray moves bundles whose node is gone."""
         return set()
 
-    def recorder(self) -> Strategy:
+    def recorder(self) -> Where:
         """The first bundle."""
         return _in(self._group, 0)
 
@@ -119,19 +118,19 @@ class OnNodes(Placing):
         workers = [_Seat(node.id, self._needs.per_worker) for node in layout.workers]
         return [_Seat(layout.server.id, self._needs.server), _Seat(self._home, self._needs.recorder), *workers]
 
-    def server(self) -> Strategy:
+    def server(self) -> Where:
         """As laid out."""
         return self._reserved.strategy(0)
 
-    def recorder(self) -> Strategy:
+    def recorder(self) -> Where:
         """The driver's node."""
         return self._reserved.strategy(1)
 
-    def worker(self, worker: int) -> Strategy:
+    def worker(self, worker: int) -> Where:
         """As laid out."""
         return self._reserved.strategy(2 + worker)
 
-    def again(self, worker: int) -> Strategy:
+    def again(self, worker: int) -> Where:
         """Returns the old place, which is still reserved, or another with room if the node is gone."""
         self._moved.pop(worker, None)
         if worker not in self.in_vain():
@@ -143,7 +142,7 @@ class OnNodes(Placing):
 
         (node,) = wait_for_room(one, self._engine, self._patience, self._home, look).workers
         self._moved[worker] = node.id
-        return _on(node.id)
+        return on_node(node.id)
 
     def in_vain(self) -> set[int]:
         """Returns them by the layout and its later changes."""
@@ -167,11 +166,11 @@ class _Reserved:
             if any(seat.asks.values()):
                 self._bundles[index] = len(self._bundles)
 
-    def strategy(self, seat: int) -> Strategy:
+    def strategy(self, seat: int) -> Where:
         """Returns the scheduling strategy of an actor."""
         if seat in self._bundles:
             return _in(self._group, self._bundles[seat])
-        return _on(self._seats[seat].node)
+        return on_node(self._seats[seat].node)
 
     def give_back(self) -> None:
         """Remove the group."""
@@ -184,7 +183,7 @@ def _reserve(seats: list[_Seat]) -> _Reserved | None:
     group = placement_group(
         [{name: amount for name, amount in seat.asks.items() if amount} for seat in asking],
         "PACK",
-        bundle_label_selector=[{_LABEL: seat.node} for seat in asking],
+        bundle_label_selector=[{NODE_LABEL: seat.node} for seat in asking],
     )
     if group.wait(_GRANTED_S):
         return _Reserved(group, seats)
@@ -206,9 +205,5 @@ def placing_of(needs: Needs, engine: Engine, patience: Patience) -> Placing:
     return InGroup(group) if group is not None else OnNodes(needs, engine, patience)
 
 
-def _in(group: PlacementGroup, bundle: int) -> Strategy:
-    return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
-
-
-def _on(node: str) -> Strategy:
-    return NodeAffinitySchedulingStrategy(node, soft=False)
+def _in(group: PlacementGroup, bundle: int) -> Where:
+    return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)}

@@ -2,11 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raygan.config.tree import Config
 
 Resources = Mapping[str, float]
 """Amounts by name, as Ray counts them: CPU, GPU."""
+
+
+NODE_LABEL = "ray.io/node-id"
+"""The label with the node's id that Ray sets on each node."""
+
+
+def on_node(node: str) -> dict[str, Any]:
+    """Returns the options of Ray that bind an actor or a task to a node (by Ray's id)."""
+    return {"label_selector": {NODE_LABEL: node}}
 
 
 @dataclass(frozen=True)

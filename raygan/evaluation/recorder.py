@@ -1,8 +1,7 @@
 """The recorder: it measures, draws and saves on the driver's machine, alongside the training."""
 
 import threading
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from raygan.record.settings import FlatConfig
 from raygan.report.grid import save_picture
 from raygan.report.tensorboard import TensorBoardMirror
 from raygan.rng import Role
-from raygan.round.compute import threads
+from raygan.round.compute import threads, torch_device
 
 
 class Recorder:
@@ -40,6 +39,7 @@ class Recorder:
 
     def __init__(self, config: Config, settings: FlatConfig, root: Path, images: ImageSet, first_round: int) -> None:
         self._config = config
+        self.computes_on = torch_device(config.eval.gpus)
         self._folder = RunFolder(root)
         self._settings = settings
         self._images = images
@@ -108,11 +108,17 @@ class Recorder:
             found[weights] = self._evaluator.measure(network.module)
         return found
 
-    def save(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint."""
+    def save(self, round: int, server: State, workers: Iterable[Mapping[int, State] | range]) -> None:
+        """Write a checkpoint. `workers` has the states of each worker's devices.
+
+        For a lost worker it has the range of its devices, which are saved with their states of the last checkpoint.
+        """
         self._follow_log()
-        save_snapshot(self._folder.checkpoints, replace(snapshot, settings=self._settings))
-        self._saved = snapshot.round
+        devices: dict[int, State] = {}
+        for states in workers:
+            devices |= self.saved_states(states) if isinstance(states, range) else states
+        save_snapshot(self._folder.checkpoints, Snapshot(round, server, devices, self._settings))
+        self._saved = round
         self._remove_old()
 
     def saved_states(self, devices: Iterable[int]) -> dict[int, State]:

@@ -12,7 +12,7 @@ from raygan.methods.base import Mean, Shard, State, Update
 from raygan.plan.meter import MemoryMeter
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
-from raygan.round.updates import Problem
+from raygan.round.problem import Problem
 
 PROCESS = 360e6
 """Private memory of a Ray worker that has imported torch (bytes): measured, torch 2.15's CUDA build on a CPU. A process

@@ -41,8 +41,8 @@ def located(where: str) -> Iterator[None]:
         raise RunError(f"{where}: {type(error).__name__}: {error} ({place_of(error)})") from error
 
 
-def checked_answer(answer: object, method: str) -> tuple[Update, State]:
-    """What a device's side returned, if it is an update and a state.
+def checked_answer(answer: object, method: str, device: int) -> tuple[Update, State]:
+    """Returns the answer of a device's side, if it is an update and a state.
 
     Raises:
         RunError: something else; says what is needed.
@@ -51,7 +51,7 @@ def checked_answer(answer: object, method: str) -> tuple[Update, State]:
         made = [type(one).__name__ for one in (answer if isinstance(answer, tuple) else [answer])]
         raise RunError(f"method: {method} answered with {', '.join(made)}; an Update and a State are needed")
     update, state = answer
-    update = replace(update, metrics=check_scalars(update.metrics, method))
+    update = replace(update, device=device, metrics=check_scalars(update.metrics, method))
     if not (isinstance(state, dict) and all(isinstance(array, np.ndarray) for array in state.values())):
         raise RunError(f"method: {method} keeps {state!r:.80}; a State, numpy arrays by name, is needed")
     return update, state

@@ -77,7 +77,7 @@ class DeviceWork:
     def _counted(self, steps: int, size: int) -> int:
         with FlopCounter() as counter:
             answer = self._side(steps).update(Shard(0, self._images.images[:size]), 1, self._down, {})
-        update, _ = checked_answer(answer, self._config.method)
+        update, _ = checked_answer(answer, self._config.method, 0)
         self.vector = update.vector
         return int(counter.flops)
 

@@ -34,16 +34,6 @@ def server_steps(config: Config, shape: tuple[int, ...], device: torch.device) -
     return _step(config, shape, device, *_server_asks(config))
 
 
-def all_steps(
-    config: Config, shape: tuple[int, ...], devices_on: torch.device, server_on: torch.device
-) -> dict[str, str]:
-    """Those of a process that has the devices and the server."""
-    steps = device_steps(config, shape, devices_on)
-    if _server_asks(config) == _devices_ask(config):
-        return steps
-    return steps | server_steps(config, shape, server_on)
-
-
 def _devices_ask(config: Config) -> tuple[int, str]:
     return config.engine.threads_per_device, "GPU" if config.engine.gpus_per_device else "CPU"
 

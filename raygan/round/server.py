@@ -1,6 +1,6 @@
-"""The server of a round. No Ray here."""
+"""The server of a round."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -11,35 +11,41 @@ from raygan.methods.base import Metrics, ServerSide, State
 from raygan.methods.exact_sum import OverweightError
 from raygan.round.checks import check_scalars, located, method_of
 from raygan.round.compute import threads
+from raygan.round.likeness import server_steps
+from raygan.round.messages import Message, Refused, Slots
+from raygan.round.problem import Problem
+from raygan.round.reports import ServerReport
 from raygan.round.timing import ServerTimes, now
-from raygan.round.updates import Contribution, Problem, ServerReport, Slots
+from raygan.round.worker import copied
 
 
 class Server:
-    """Holds the global GAN and plays the server's side of each round."""
+    """Holds the global GAN and does the server's part of each round."""
 
-    def __init__(self, config: Config, problem: Problem, device: torch.device) -> None:
+    def __init__(self, config: Config, problem: Problem, computes_on: torch.device) -> None:
         self._config = config
         self._problem = problem
+        self.computes_on = computes_on
         with threads(config.engine.server_threads), located("server, at the start"):
-            self.side: ServerSide = method_of(config).server(config, problem.shape, device)
+            self.side: ServerSide = method_of(config).server(config, problem.shape, computes_on)
         self._sent = 0.0
 
     def down(self, round: int) -> np.ndarray:
-        """What goes down in `round`."""
+        """Returns the vector that is broadcast in `round`."""
         with threads(self._config.engine.server_threads):
             down = self.side.down(round)
         self._sent = now()
         return down
 
-    def round(self, round: int, contributions: Iterable[Sequence[Contribution]]) -> ServerReport:
-        """One round: the work that waits for nobody, the workers' contributions as they come in, the work that waited.
+    def update(self, round: int, messages: Iterable[Message]) -> tuple[np.ndarray, ServerReport]:
+        """Do one round: the work that waits for nobody, the messages as they arrive, the work on their average.
 
-        If nothing comes in, nothing is averaged and the work that waits for it is left out.
+        Returns the vector that is broadcast in the next round, and scalars. If no update arrives, nothing is averaged
+        and the work on the average is left out.
 
         Raises:
-            BadUpdateError: a contribution is not finite or does not fit.
-            RunError: the generator or its loss is not finite; or what the server's own code raised.
+            BadUpdateError: an update is not finite or does not fit.
+            RunError: the generator or its loss is not finite; or the server's own code raised.
         """
         where = f"round {round}, server"
         metrics, dropped = Metrics(), dict[int, str]()
@@ -48,10 +54,11 @@ class Server:
                 metrics |= check_scalars(self.side.meanwhile(round), self._config.method)
             slots = Slots(self._config, self._problem)
             received = now()
-            for of_worker in contributions:
+            for message in messages:
                 received = now()
-                for contribution in of_worker:
-                    self._take_in(contribution, slots, dropped, where)
+                for refused in slots.take_in(message):
+                    dropped |= self._drop(refused, where)
+                dropped |= message.lost
             with located(where):
                 means = slots.means(lambda: self.side.reference(round))
                 averaged = now()
@@ -62,21 +69,32 @@ class Server:
             raise RunError(
                 f"{where}: the generator has diverged (losses {metrics}); try a smaller generator_optimizer.lr"
             )
-        return ServerReport(metrics, dropped, ServerTimes(self._sent, received, averaged, now()))
+        report = ServerReport(metrics, dropped, ServerTimes(self._sent, received, averaged, now()))
+        return self.down(round + 1), report
 
     def generators(self) -> State:
-        """The generator as it is and its moving average, to be measured and saved."""
+        """Returns the generator as it is and its moving average, to be measured and saved."""
         with threads(self._config.engine.server_threads):
             return self.side.generators()
 
-    def _take_in(self, contribution: Contribution, slots: Slots, dropped: dict[int, str], where: str) -> None:
-        try:
-            contribution.into(slots, self._problem)
-        except OverweightError as error:
-            raise RunError(f"{where}: {error}") from error
-        except (ValueError, FloatingPointError) as error:
-            devices = ", ".join(map(str, contribution.devices))
-            reason = f"{where}: what came up from device {devices} is no good update: {error}"
-            if self._config.engine.on_bad_update == "stop":
-                raise BadUpdateError(reason) from error
-            dropped.update(dict.fromkeys(contribution.devices, reason))
+    def state(self) -> State:
+        """Returns everything that later rounds depend on."""
+        return self.side.state()
+
+    def restore(self, state: State) -> None:
+        """Go back to a `state`, copied."""
+        self.side.restore(copied(state))
+
+    def steps(self) -> dict[str, str]:
+        """Returns the hash of a small fixed step of the server's networks here; see `raygan.round.likeness`."""
+        return server_steps(self._config, self._problem.shape, self.computes_on)
+
+    def _drop(self, refused: Refused, where: str) -> dict[int, str]:
+        """Returns the reasons by device; raises where a bad update ends the run."""
+        if isinstance(refused.error, OverweightError):
+            raise RunError(f"{where}: {refused.error}") from refused.error
+        devices = ", ".join(map(str, refused.devices))
+        reason = f"{where}: what came up from device {devices} is no good update: {refused.error}"
+        if self._config.engine.on_bad_update == "stop":
+            raise BadUpdateError(reason) from refused.error
+        return dict.fromkeys(refused.devices, reason)

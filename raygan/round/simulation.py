@@ -17,7 +17,7 @@ from raygan.methods.base import Mean, ServerSide
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.flops import DeviceWork, FlopCounter
-from raygan.round.updates import Problem
+from raygan.round.problem import Problem
 
 
 def as_played(config: Config) -> Config:

@@ -32,18 +32,21 @@ class ServerTimes:
     ended: float
 
 
-def spent(workers: Sequence[WorkerTimes], server: ServerTimes) -> dict[str, float]:
-    """The round by what was waited for, in seconds that add up to its length.
+def spent(workers: Sequence[WorkerTimes], server: ServerTimes, asked: float) -> dict[str, float]:
+    """Returns a round by what was waited for, in seconds that add up to its length.
+
+    A round begins when the driver has `asked` for it and the server has what goes down.
 
     `down`: until the worker that ended last began; `devices`: its devices' updates; `host`: adding them up there; `up`:
     until the server had them (and was done with its work meanwhile); `average`; `server`: its work on the average.
     """
+    began = max(asked, server.sent)
     after = {"average": server.averaged - server.received, "server": server.ended - server.averaged}
     if not workers:
-        return {"up": server.received - server.sent, **after}
+        return {"up": server.received - began, **after}
     last = max(workers, key=lambda worker: worker.ended)
     return {
-        "down": last.began - server.sent,
+        "down": last.began - began,
         "devices": last.devices_s,
         "host": last.ended - last.began - last.devices_s,
         "up": server.received - last.ended,

@@ -1,4 +1,4 @@
-"""A worker: the devices of one process, which take turns. No Ray here."""
+"""A worker: the devices of one process, which take turns."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,41 +11,48 @@ from raygan.methods.base import DeviceSide, Metrics, State, Update
 from raygan.methods.exact_sum import LARGEST
 from raygan.round.checks import checked_answer, located, method_of
 from raygan.round.compute import threads
+from raygan.round.likeness import device_steps
+from raygan.round.messages import Message, Slots, pre_aggregated
+from raygan.round.problem import Problem
+from raygan.round.reports import WorkerReport
 from raygan.round.shards import WorkerShards
 from raygan.round.timing import WorkerTimes, now
-from raygan.round.updates import Contribution, Partial, Problem, Single, Slots, WorkerReport
 
 
 def worker_role(devices: range) -> str:
-    """What a worker is called."""
+    """Returns a worker's name in messages to the user."""
     return f"devices {devices[0]}-{devices[-1]}" if len(devices) > 1 else f"device {devices[0]}"
 
 
 class Worker:
     """The devices of one process, which take turns on one pair of networks.
 
-    There is no object per device: its samples are a part of `shards`, and what it remembers between rounds, flat
-    float32 vectors, is kept here from its first turn on. A device that never takes part has nothing here.
+    There is no object per device: its samples are a part of `shards`, and its state between rounds, flat float32
+    vectors, is kept here from its first turn on. A device that never takes part has nothing here.
     """
 
-    def __init__(self, config: Config, problem: Problem, shards: WorkerShards, device: torch.device) -> None:
+    def __init__(self, config: Config, problem: Problem, shards: WorkerShards, computes_on: torch.device) -> None:
         self._config = config
         self._problem = problem
+        self.computes_on = computes_on
         method = method_of(config)
         with threads(config.engine.threads_per_device), located(f"{worker_role(shards.devices)}, at the start"):
-            self._side: DeviceSide = method.device(config, problem.shape, device)
-            self.shards = shards.held_on(device)
+            self._side: DeviceSide = method.device(config, problem.shape, computes_on)
+            self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
         self._states: dict[int, State] = {}
         self.devices = shards.devices
 
-    def round(
+    def update_devices(
         self, round: int, down: np.ndarray, chosen: Iterable[int], far: bool = False
-    ) -> tuple[list[Contribution], WorkerReport]:
-        """Let the `chosen` ones of its devices work; returns what goes up, `far` to another node, and their scalars."""
+    ) -> tuple[Message, WorkerReport]:
+        """Let the `chosen` ones of its devices update; returns the message to the server and the devices' scalars.
+
+        `far`: the server is on another node.
+        """
         report, began, devices_s = WorkerReport(), now(), 0.0
-        sent: list[Contribution] = []
-        slots, senders = Slots(self._config, self._problem), dict[int, list[int]]()
+        single: list[Update] = []
+        slots = Slots(self._config, self._problem)
         with threads(self._config.engine.threads_per_device):
             for number in chosen:
                 start = now()
@@ -60,28 +67,27 @@ class Worker:
                     devices_s += now() - start
                 report.devices[number] = update.metrics
                 if len(self.devices) == 1:
-                    sent.append(Single(number, update.vector, update.weight, update.slot))
+                    single.append(update)
                     continue
                 with located(f"round {round}"):
-                    slots.slot(update.slot).add(number, update.vector, update.weight)
-                senders.setdefault(update.slot, []).append(number)
-        sent += [Partial(devices, slots.slot(slot).part(far), slot) for slot, devices in senders.items()]
+                    slots.add(update)
+        message = Message(single, slots.parts(far))
         report.times = WorkerTimes(began, devices_s, now())
-        return sent, report
+        return message, report
 
     def update(self, device: int, round: int, down: np.ndarray) -> Update:
-        """Let one device work.
+        """Returns one device's checked update; its new state is kept.
 
         Raises:
             BadUpdateError: the update is not finite or does not fit; names device and round, the state is as before.
-            RunError: what the device's own code raised, with device and round.
+            RunError: the device's own code raised; names device and round.
         """
         where = f"round {round}, device {device}"
         with located(where):
             answer = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
-            update, state = checked_answer(answer, self._config.method)
+            update, state = checked_answer(answer, self._config.method, device)
         try:
-            self._problem.check(update.vector, update.weight, update.slot)
+            self._problem.check_update(update.vector, update.weight, update.slot)
         except ValueError as error:
             raise BadUpdateError(f"{where}: the update does not fit: {error}") from error
         except FloatingPointError as error:
@@ -91,6 +97,10 @@ class Worker:
         self._keep(device, state)
         return update
 
+    def pre_aggregate(self, messages: Iterable[Message]) -> Message:
+        """Returns one message to the server for those of this node's workers, taken in as they arrive."""
+        return pre_aggregated(messages, self._config, self._problem)
+
     def _keep(self, device: int, state: State) -> None:
         if state:
             self._states[device] = state
@@ -98,27 +108,37 @@ class Worker:
             self._states.pop(device, None)
 
     def hand_over(self, givers: Iterable[int]) -> dict[int, State]:
-        """What these devices remember, for an exchange."""
+        """Returns the states of these devices, for an exchange."""
         return {giver: self._states.get(giver, {}) for giver in givers}
 
     def take_over(self, partners: Mapping[int, int], given: Mapping[int, State]) -> None:
-        """Let each key of `partners`, a device of this worker, take what its value remembered."""
+        """Let each key of `partners`, a device of this worker, take over the state of its value, which is copied."""
         for receiver, giver in partners.items():
             assert self._exchange is not None  # who has partners has an exchange
             with (
                 located(f"device {receiver}, taking over from {giver}"),
                 threads(self._config.engine.threads_per_device),
             ):
-                state = self._exchange.merge(self._config, self._states.get(receiver, {}), given[giver])
+                own, theirs = self._states.get(receiver, {}), copied(given[giver])
+                state = self._exchange.merge(self._config, own, theirs)
             self._keep(receiver, state)
 
     def states(self) -> dict[int, State]:
-        """What the devices that remember something do, not copied."""
+        """Returns the states of the devices that have one, not copied."""
         return dict(self._states)
 
-    def restore(self, states: dict[int, State]) -> None:
-        """Put back what `states` has of its devices; the others remember nothing."""
-        self._states = dict(states)
+    def restore(self, states: Mapping[int, State]) -> None:
+        """Go back to `states`, copied; the devices that are not in it have none."""
+        self._states = {number: copied(state) for number, state in states.items()}
+
+    def steps(self) -> dict[str, str]:
+        """Returns the hash of a small fixed step of the devices' networks here; see `raygan.round.likeness`."""
+        return device_steps(self._config, self._problem.shape, self.computes_on)
+
+
+def copied(state: State) -> State:
+    """Returns a copy in memory of this process: arrays out of Ray's object store are shared and read-only."""
+    return {name: np.array(array) for name, array in state.items()}
 
 
 def _diverged(where: str, how: str, losses: Metrics) -> str:

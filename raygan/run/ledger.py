@@ -9,9 +9,10 @@ from time import perf_counter
 from typing import Protocol
 
 from raygan.errors import InputError, RunError
-from raygan.executors.interface import Pending, Played
+from raygan.executors.transport import Pending
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
+from raygan.round.reports import Outcome
 
 IN_FLIGHT = 2
 """Rounds started ahead of the one whose result is awaited, so that no process waits for the driver."""
@@ -45,7 +46,7 @@ class Watcher(Protocol):
 @dataclass
 class _Entry:
     round: int
-    playing: Pending[Played] | None
+    outcome: Pending[Outcome] | None
     row: Row
 
 
@@ -68,17 +69,16 @@ class Ledger:
         self.completed = last
         """The last round that is known to be over."""
 
-    def add(self, round: int, playing: Pending[Played] | None, evaluation: Pending[Row] | None, simulated: Row) -> None:
+    def add_round(self, round: int, outcome: Pending[Outcome] | None, planned: Row) -> None:
         """Note a round that was started, and wait until no more than `IN_FLIGHT` rounds are under way."""
-        self._rounds.append(_Entry(round, playing, simulated))
-        if evaluation is not None:
-            self._evaluations.append((round, evaluation))
+        self._rounds.append(_Entry(round, outcome, planned))
         self._complete_rounds(IN_FLIGHT)
         self._write_evaluations(BEHIND)
 
-    def add_late(self, round: int, evaluation: Pending[Row]) -> None:
-        """Note the evaluation of a round that an earlier try had played."""
+    def add_evaluation(self, round: int, evaluation: Pending[Row]) -> None:
+        """Note the evaluation of a round, and wait until no more than `BEHIND` are under way."""
         self._evaluations.append((round, evaluation))
+        self._write_evaluations(BEHIND)
 
     def finish(self) -> None:
         """Wait for everything and write it."""
@@ -96,7 +96,7 @@ class Ledger:
         """Write the rounds that are done, and wait until no more than `in_flight` are not."""
         while self._rounds:
             entry = self._rounds[0]
-            if len(self._rounds) <= in_flight and not (entry.playing is None or entry.playing.done()):
+            if len(self._rounds) <= in_flight and not (entry.outcome is None or entry.outcome.done()):
                 return
             self._complete(entry)
 
@@ -130,7 +130,7 @@ class Ledger:
                 watcher.on_event(str(weakness))
 
     def _complete(self, entry: _Entry) -> None:
-        outcome = entry.playing.result() if entry.playing is not None else None
+        outcome = entry.outcome.result() if entry.outcome is not None else None
         row = {"round": entry.round, "wall_s": round(perf_counter() - self._start, 3), **entry.row}
         if outcome is not None:
             row["dropped"] = {str(number): reason for number, reason in outcome.dropped.items()}
@@ -156,7 +156,7 @@ class Ledger:
                 self._folder.note(text)
         self._missing = set(dropped)
 
-    def _check_that_someone_counts(self, entry: _Entry, outcome: Played) -> None:
+    def _check_that_someone_counts(self, entry: _Entry, outcome: Outcome) -> None:
         devices = int(str(entry.row["devices"]))
         self._alone = self._alone + 1 if 0 < devices <= len(outcome.dropped) else 0
         if self._alone == ALONE:

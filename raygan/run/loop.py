@@ -1,16 +1,30 @@
-"""The round loop: starts work a few rounds ahead of what is finished, and never waits for weights."""
+"""The round loop: starts each stage of a round in order, a few rounds ahead of what is finished.
+
+No stage is waited for here, and no weights pass through: stages hand on references. `Ledger` waits for the scalars.
+"""
 
 from dataclasses import asdict
 
 from raygan.channel.clock import Clock, SimulatedRound
 from raygan.config.tree import Config
-from raygan.executors.interface import Executor
+from raygan.executors.executor import Executor
+from raygan.executors.transport import Pending
 from raygan.record.checkpoint import remove_later
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
+from raygan.round.reports import Outcome
 from raygan.run.ledger import Ledger, Watcher
 from raygan.run.saving import Saving
 from raygan.signals import StopWish
+
+
+def start_round(executor: Executor, number: int, plan: SimulatedRound) -> Pending[Outcome]:
+    """Start the stages of one round; returns its outcome, to be waited for."""
+    down = executor.broadcast()  # the server's vector, to the devices
+    updates = executor.update_devices(number, plan.devices, down)  # each device on its own shard
+    report = executor.update_server(number, updates)  # aggregates as they arrive, and updates the generator
+    executor.exchange(plan.partners)  # device to device, where the method has it
+    return executor.outcome(updates, report)
 
 
 class Rounds:
@@ -27,7 +41,6 @@ class Rounds:
         start: int,
     ) -> None:
         self._config = config
-        self._folder = folder
         self._executor = executor
         self._saving = saving
         self._clock = clock
@@ -37,63 +50,69 @@ class Rounds:
         remove_later(folder.checkpoints, start)
         folder.trim(start if start else -1)
         self._ledger = Ledger(folder, watchers, start)
-        for round in folder.pending_rounds():  # of an earlier try that had no time left for them
-            self._ledger.add_late(round, executor.evaluate_kept(round))
-        for round in range(1, start + 1):
-            self._simulate(round)
+        for kept in folder.pending_rounds():  # an earlier try had no time left for their evaluation
+            self._ledger.add_evaluation(kept, executor.evaluate_kept(kept))
+        for played in range(1, start + 1):
+            self._plan(played)
 
     @property
     def completed(self) -> int:
         """The last round that is known to be over."""
         return self._ledger.completed
 
-    def play(self, wish: StopWish) -> int:
-        """Play until the last round or until a stop is wished for; returns the last round played.
+    def run(self, wish: StopWish) -> int:
+        """Run until the last round or until a stop is wished for; returns the last round.
 
         Its state is saved, and generator.safetensors is written.
         """
         try:
-            played = self._play_rounds(wish)
+            last = self._run_rounds(wish)
             self._ledger.finish()
         except Exception:  # who presses Ctrl-C twice does not want to wait for evaluations
             self._ledger.rescue()
             raise
         self._saving.finish()
         self._executor.export().result()
-        return played
+        return last
 
-    def _play_rounds(self, wish: StopWish) -> int:
-        """Returns the last round played; a checkpoint of it is under way."""
-        config, executor, ledger = self._config, self._executor, self._ledger
-        played = self._start
-        if played == 0:
-            ledger.add(0, None, executor.evaluate(), {"sim_s": 0.0})
-        while played < config.rounds and wish.signal is None:
-            played += 1
-            simulated, row = self._simulate(played)
-            playing = executor.play(played, simulated.devices, simulated.partners)
-            ledger.add(played, playing, executor.evaluate() if config.is_measured(played) else None, row)
-            self._saving.move_on()
-            if played % config.checkpoint.every == 0:
-                self._saving.begin(played, executor.save)
-        if wish.signal is not None and played < config.rounds:
+    def _run_rounds(self, wish: StopWish) -> int:
+        """Returns the last round; a checkpoint of it is under way."""
+        config, last = self._config, self._start
+        if last == 0:
+            self._ledger.add_round(0, None, {"sim_s": 0.0})
+            self._ledger.add_evaluation(0, self._executor.evaluate())
+        while last < config.rounds and wish.signal is None:
+            last += 1
+            self._run_round(last)
+        if wish.signal is not None and last < config.rounds:
             for watcher in self._watchers:
-                watcher.on_event(f"stopping after round {played}: the state is being saved (once more gives it up)")
-        if played > self._start and played % config.checkpoint.every != 0:
-            self._saving.begin(played, executor.save)
-        return played
+                watcher.on_event(f"stopping after round {last}: the state is being saved (once more gives it up)")
+        if last > self._start and last % config.checkpoint.every != 0:
+            self._saving.begin(last, self._executor.save)
+        return last
 
-    def _simulate(self, round: int) -> tuple[SimulatedRound, Row]:
-        """A round as the clock has it, and what of it is recorded."""
-        simulated = self._clock.round(round)
-        self._sim_s += simulated.phases.seconds
-        return simulated, {
+    def _run_round(self, number: int) -> None:
+        """Start one round, and what is due behind it."""
+        config, executor, ledger, saving = self._config, self._executor, self._ledger, self._saving
+        plan, row = self._plan(number)  # who takes part, and the simulated seconds and bytes
+        ledger.add_round(number, start_round(executor, number, plan), row)  # rounds.jsonl
+        if config.is_measured(number):
+            ledger.add_evaluation(number, executor.evaluate())  # evaluations.jsonl, and a picture
+        saving.move_on()
+        if number % config.checkpoint.every == 0:
+            saving.begin(number, executor.save)  # checkpoints/
+
+    def _plan(self, number: int) -> tuple[SimulatedRound, Row]:
+        """Returns a round as the clock has it, and what of it is recorded."""
+        plan = self._clock.round(number)
+        self._sim_s += plan.phases.seconds
+        return plan, {
             "sim_s": self._sim_s,
-            "phases_s": asdict(simulated.phases),
-            "devices": len(simulated.devices),
-            "unreached": simulated.unreached,
-            "late": simulated.late,
-            "bytes_down": simulated.bytes_down,
-            "bytes_up": simulated.bytes_up,
-            "bytes_swap": simulated.bytes_swap,
+            "phases_s": asdict(plan.phases),
+            "devices": len(plan.devices),
+            "unreached": plan.unreached,
+            "late": plan.late,
+            "bytes_down": plan.bytes_down,
+            "bytes_up": plan.bytes_up,
+            "bytes_swap": plan.bytes_swap,
         }

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from raygan.errors import StorageError
-from raygan.executors.interface import Pending
+from raygan.executors.transport import Pending
 from raygan.record.storage import Store
 
 PATIENCE = 3

@@ -14,7 +14,8 @@ from raygan.data.about import about
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.evaluation.checks import check_weights, load_again
 from raygan.evaluation.custom_metrics import check_metrics
-from raygan.executors.interface import PATIENCE, Executor, Setup
+from raygan.executors.executor import Executor
+from raygan.executors.setup import PATIENCE, Setup
 from raygan.executors.vigil import Vigil
 from raygan.files import cache_problem
 from raygan.gan.networks import check_networks
@@ -84,16 +85,17 @@ class Run:
         """Start the processes, in the state of a checkpoint or as new, on a connection to Ray that is there already."""
         wait_for_recorder(self.folder.root)
         if self.config.engine.executor == "inline":
-            from raygan.executors.inline import InlineExecutor
+            from raygan.executors.in_process import InProcess
 
             self.tell("starting in this process")
-            return InlineExecutor(self.setup, start)
-        from raygan.executors.on_ray import RayExecutor
+            return Executor(self.setup, start, self.setup.config.devices, InProcess(self.setup.config), self.happened)
+        from raygan.executors.ray_transport import RayTransport
 
         connection = connection or connect(self.setup.config)
         patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.ask)
         vigil = Vigil(self.config.engine.hang_timeout_s, self.happened, self.wish)
-        return RayExecutor(self.setup, start, connection, patience, vigil)
+        transport = RayTransport(self.setup.config, connection, patience, vigil)
+        return Executor(self.setup, start, self.setup.config.engine.devices_per_actor, transport, self.happened)
 
 
 def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
@@ -133,7 +135,7 @@ def play(run: Run, executor: Executor, after: int) -> int:
             run.tell("training")
             rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:
-                played = rounds.play(run.wish)
+                played = rounds.run(run.wish)
             except ProcessLostError as error:
                 lost[rounds.completed] += 1
                 if lost[rounds.completed] == PATIENCE:

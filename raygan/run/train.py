@@ -22,7 +22,7 @@ from raygan.run.result import Result
 from raygan.signals import StopWish, ending_at_once, noting
 
 if TYPE_CHECKING:
-    from raygan.executors.interface import Executor
+    from raygan.executors.executor import Executor
     from raygan.run.ledger import Watcher
     from raygan.run.session import Run
 

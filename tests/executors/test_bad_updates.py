@@ -10,7 +10,7 @@ import torch
 import raygan
 from raygan.errors import BadUpdateError
 from raygan.record.folder import RunFolder
-from raygan.round.updates import Partial, Single
+from raygan.round.messages import Message
 from tests.helpers import tiny
 from tests.methods.parties import parties
 
@@ -53,45 +53,41 @@ def test_weights_are_those_of_the_devices_that_remain():
     config = tiny("engine.on_bad_update=drop", "averaged.weights=shard")
     worker, server = parties(config, [10, 20, 30])
     down = server.down(1)
-    singles = [single_of(worker, number, down) for number in range(3)]
-    singles[0].vector[3] = np.nan
-    report = server.round(1, [[single] for single in singles])
+    updates = [worker.update(number, 1, down) for number in range(3)]
+    updates[0].vector[3] = np.nan
+    _, report = server.update(1, [Message([update]) for update in updates])
     assert list(report.dropped) == [0]
     _, other = parties(config, [10, 20, 30])
     other.down(1)
-    other.round(1, [singles[1:]])
+    other.update(1, [Message(updates[1:])])
     assert torch.equal(server.side.networks.discriminator.vector, other.side.networks.discriminator.vector)
-
-
-def single_of(worker, number, down):
-    update = worker.update(number, 1, down)
-    return Single(number, update.vector, update.weight, update.slot)
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_the_server_looks_again_at_what_comes_up(aggregation):
     """As if a value had been changed on the way."""
     worker, server = parties(tiny(f"aggregation.name={aggregation}"), [20, 20, 20])
-    (partial,), _ = worker.round(1, server.down(1), worker.devices)
-    damage(partial, aggregation)
+    message, _ = worker.update_devices(1, server.down(1), worker.devices)
+    damage(message, aggregation)
     with pytest.raises(BadUpdateError, match="round 1, server: what came up from device 0, 1, 2 is no good update"):
-        server.round(1, [[partial]])
+        server.update(1, [message])
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_a_round_of_which_nothing_is_left_averages_nothing(aggregation):
     worker, server = parties(tiny(f"aggregation.name={aggregation}", "engine.on_bad_update=drop"), [20, 20, 20])
     before = server.side.networks.discriminator.dump()
-    (partial,), _ = worker.round(1, server.down(1), worker.devices)
-    damage(partial, aggregation)
-    report = server.round(1, [[partial], [replace(partial, slot=1)]])
+    message, _ = worker.update_devices(1, server.down(1), worker.devices)
+    damage(message, aggregation)
+    no_slot = Message(parts=[replace(message.parts[0], slot=1)])
+    _, report = server.update(1, [message, no_slot])
     assert (list(report.dropped), report.metrics) == ([0, 1, 2], {})
     assert np.array_equal(server.side.networks.discriminator.dump(), before)
 
 
-def damage(partial, aggregation):
-    assert isinstance(partial, Partial)
-    changed = partial.part[0][0] if aggregation == "mean" else partial.part[1][0]
+def damage(message, aggregation):
+    (part,) = message.parts
+    changed = part.content[0][0] if aggregation == "mean" else part.content[1][0]
     changed[5] = np.inf
 
 
@@ -121,9 +117,9 @@ def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
 @pytest.mark.parametrize("harm", [{"slot": 1}, {"slot": -1}, {"weight": 0}, {"weight": 61}])
 def test_a_slot_or_weight_that_is_none_is_refused(harm):
     worker, server = parties(tiny(), [20, 20, 20])
-    good = vars(single_of(worker, 0, server.down(1)))
+    good = worker.update(0, 1, server.down(1))
     with pytest.raises(BadUpdateError, match=r"its weight is \d+ \(1 to 60\), its slot -?\d \(of 1\)"):
-        server.round(1, [[Single(**(good | harm))]])
+        server.update(1, [Message([replace(good, **harm)])])
 
 
 def test_what_a_devices_code_raises_names_device_and_round_and_its_traceback_is_kept(tmp_path):

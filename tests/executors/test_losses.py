@@ -165,9 +165,9 @@ def test_a_run_that_failed_behind_its_last_round_can_be_finished(finished, tmp_p
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_process_may_be_lost_while_the_run_is_started_again(times, finished, tmp_path, monkeypatch):
     from raygan.errors import ProcessLostError
-    from raygan.executors.inline import InlineExecutor
+    from raygan.executors.in_process import InProcess
 
-    class Machine(InlineExecutor):
+    class Machine(InProcess):
         """Gone once, in round 3; it takes the cluster some `times` to notice."""
 
         lost_at, starts = [3], 0
@@ -178,13 +178,13 @@ def test_a_process_may_be_lost_while_the_run_is_started_again(times, finished, t
                 raise ProcessLostError("device 0: the node is gone")
             super().__init__(*args)
 
-        def play(self, round, *args):
-            if round in self.lost_at:
-                self.lost_at.remove(round)
+        def call(self, process, method, *arguments, **how):
+            if method == "update_devices" and arguments[0] in self.lost_at:
+                self.lost_at.remove(arguments[0])
                 raise ProcessLostError("device 0: the node is gone")
-            return super().play(round, *args)
+            return super().call(process, method, *arguments, **how)
 
-    monkeypatch.setattr("raygan.executors.inline.InlineExecutor", Machine)
+    monkeypatch.setattr("raygan.executors.in_process.InProcess", Machine)
     if times == 1:
         assert same_generator(raygan.train(tiny(), tmp_path / "run"), finished)
     else:
@@ -192,23 +192,43 @@ def test_a_process_may_be_lost_while_the_run_is_started_again(times, finished, t
             raygan.train(tiny(), tmp_path / "run")
 
 
+def test_what_is_lost_three_times_at_the_same_place_ends_the_run(tmp_path, monkeypatch):
+    from raygan.errors import ProcessLostError
+    from raygan.executors.in_process import InProcess
+
+    class Machine(InProcess):
+        """Gone whenever round 3 comes."""
+
+        def call(self, process, method, *arguments, **how):
+            if method == "update_devices" and arguments[0] == 3:
+                raise ProcessLostError("device 0: the node is gone")
+            return super().call(process, method, *arguments, **how)
+
+    monkeypatch.setattr("raygan.executors.in_process.InProcess", Machine)
+    with pytest.raises(raygan.RunError, match=r"the node is gone; it is the third time after round 2 .*round_000002"):
+        raygan.train(tiny(), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").log.last_round() == 2, "what was done is kept"
+    assert "ProcessLostError" in (tmp_path / "run" / "error.txt").read_text()
+
+
 def test_a_process_may_be_lost_when_all_is_done(finished, tmp_path, monkeypatch):
     from raygan.errors import ProcessLostError
-    from raygan.executors.inline import InlineExecutor
+    from raygan.executors.in_process import InProcess
 
-    class Machine(InlineExecutor):
+    class Machine(InProcess):
         """Gone once, when generator.safetensors has been written."""
 
         exports = 0
 
-        def export(self):
-            done = super().export()
-            Machine.exports += 1
-            if Machine.exports == 1:
-                raise ProcessLostError("the recorder: the node is gone")
+        def call(self, process, method, *arguments, **how):
+            done = super().call(process, method, *arguments, **how)
+            if method == "export":
+                Machine.exports += 1
+                if Machine.exports == 1:
+                    raise ProcessLostError("the recorder: the node is gone")
             return done
 
-    monkeypatch.setattr("raygan.executors.inline.InlineExecutor", Machine)
+    monkeypatch.setattr("raygan.executors.in_process.InProcess", Machine)
     assert same_generator(raygan.train(tiny(), tmp_path / "run"), finished)
 
 
@@ -249,6 +269,6 @@ def test_a_lost_device_does_not_come_back_from_a_later_round_of_an_earlier_try(t
         save_snapshot(folder.checkpoints, Snapshot(round, {}, {1: {"optimizer": np.full(2, round, np.float32)}}))
     recorder = Recorder(config, lasting(config), folder.root, images, first_round=5)
     assert recorder.saved_states([1])[1]["optimizer"].tolist() == [4, 4]
-    recorder.save(Snapshot(6, {}, {1: {"optimizer": np.full(2, 6, np.float32)}}))
+    recorder.save(6, {}, [{1: {"optimizer": np.full(2, 6, np.float32)}}])
     assert recorder.saved_states([0, 1]) == {1: {"optimizer": pytest.approx([6, 6])}}
     assert Recorder(config, lasting(config), folder.root, images, first_round=0).saved_states([1]) == {}

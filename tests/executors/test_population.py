@@ -31,13 +31,13 @@ def test_a_worker_of_a_million_remembers_those_that_took_part():
     worker = Worker(config, problem, WorkerShards(range(LARGE, 2 * LARGE), images, np.arange(LARGE + 1)), CPU)
     server = Server(config, problem, CPU)
     chosen = range(LARGE, 2 * LARGE, LARGE // 100)
-    contribution, report = worker.round(1, server.down(1), chosen)
+    message, report = worker.update_devices(1, server.down(1), chosen)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert list(report.devices) == list(worker.states()) == list(chosen)
     states = sum(array.nbytes for state in worker.states().values() for array in state.values())
     assert used < 8 * LARGE + 1.2 * states + 5e6, "the offsets, the states, the networks"
-    server.round(1, [contribution])
+    server.update(1, [message])
 
 
 def test_a_state_in_hand_is_the_flat_vectors_and_not_much_more():
@@ -46,9 +46,9 @@ def test_a_state_in_hand_is_the_flat_vectors_and_not_much_more():
     worker, server = parties(config, [1] * 50)
     down = server.down(1)
     parameters = server.side.networks.discriminator.num_parameters
-    worker.round(1, down, [0])
+    worker.update_devices(1, down, [0])
     tracemalloc.start()
-    worker.round(1, down, range(1, 50))
+    worker.update_devices(1, down, range(1, 50))
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used / 49 < 1.1 * 2 * 4 * parameters, "two moments of Adam"
@@ -58,14 +58,14 @@ def test_a_state_in_hand_is_the_flat_vectors_and_not_much_more():
 def test_states_move_with_those_that_have_none(method):
     config = tiny(f"method={method}")
     worker, server = parties(config, [20, 20, 20])
-    worker.round(1, server.down(1), [1])
+    worker.update_devices(1, server.down(1), [1])
     states = worker.states()
     assert set(states) <= {1}
     assert worker.hand_over([0, 1]) == {0: {}, 1: states.get(1, {})}
     worker.restore({})
     assert worker.states() == {}
     worker.restore(states)
-    assert worker.states() == states
+    np.testing.assert_equal(worker.states(), states)
 
 
 def test_a_large_population_resumes_from_those_that_took_part(tmp_path):

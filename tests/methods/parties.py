@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from raygan.round.checks import method_of
+from raygan.round.problem import Problem
 from raygan.round.server import Server
 from raygan.round.shards import WorkerShards
-from raygan.round.updates import Problem
 from raygan.round.worker import Worker
 
 CPU = torch.device("cpu")
@@ -32,8 +32,8 @@ def play(config, sizes, rounds):
     """The server's side after so many rounds of all devices, without exchanges."""
     worker, server = parties(config, sizes)
     for round in range(1, rounds + 1):
-        contribution, _ = worker.round(round, server.down(round), worker.devices)
-        server.round(round, [contribution])
+        message, _ = worker.update_devices(round, server.down(round), worker.devices)
+        server.update(round, [message])
     return server.side
 
 

@@ -1,5 +1,7 @@
 """Robust aggregation: closed forms, and the bounds that f bad updates of n must not break."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,22 +10,23 @@ from hypothesis import strategies as st
 from raygan.components import METHODS
 from raygan.config import load_config
 from raygan.round.checks import method_of
-from raygan.round.updates import Problem, Slots
+from raygan.round.messages import Message
+from raygan.round.problem import Problem
 from tests.helpers import tiny
 from tests.methods.parties import play
 
 NAMES = ["mean", "median", "trimmed_mean", "clipped_mean"]
 
 
-def slots(size, devices, *words):
+def aggregator_of(size, devices, *words):
     config = load_config(None, [f"devices={devices}", *words])
-    return Slots(config, Problem((1,), 1000, size, 1))
+    return Problem((1,), 1000, size, 1).aggregator(config)
 
 
 def combine(vectors, *words, weights=None, reference=0.0):
     """What the aggregator of a config makes of (n, size) updates."""
     vectors = np.asarray(vectors, np.float32)
-    aggregator = slots(vectors.shape[1], max(len(vectors), 3), *words).slot(0)
+    aggregator = aggregator_of(vectors.shape[1], max(len(vectors), 3), *words)
     for device, vector in enumerate(vectors):
         aggregator.add(device, vector, 1 if weights is None else weights[device])
     return aggregator.result(lambda: np.full(vectors.shape[1], reference, np.float32))
@@ -91,7 +94,7 @@ def test_a_norm_that_is_never_reached_clips_nothing_and_overflows_nowhere(larges
 def test_the_smallest_and_the_largest_update_are_their_own_average(name, value):
     """Nothing under- or overflows on the way, packed for another node either."""
     vectors = np.array([[value, -value]] * 3, np.float32)
-    total, part = (slots(2, 3, f"aggregation.name={name}").slot(0) for _ in range(2))
+    total, part = (aggregator_of(2, 3, f"aggregation.name={name}") for _ in range(2))
     for device, vector in enumerate(vectors):
         part.add(device, vector, 333)
     total.merge(part.part(far=True))
@@ -178,14 +181,14 @@ def test_order_and_grouping_change_no_bit(name, seed, far):
     weights = [int(weight) for weight in random.integers(1, 9, 7)]
     words = [f"aggregation.name={name}"]
     expected = combine(vectors, *words, weights=weights)
-    total = slots(5, 7, *words)
+    total = aggregator_of(5, 7, *words)
     for group in np.array_split(random.permutation(7), 3):
-        part = slots(5, 7, *words).slot(0)
+        part = aggregator_of(5, 7, *words)
         for device in group:
             part.add(int(device), vectors[device], weights[device])
-        total.slot(0).merge(part.part(far))
-    assert np.array_equal(total.slot(0).result(lambda: np.zeros(5, np.float32)), expected)
-    assert total.slot(0).weight == sum(weights)
+        total.merge(part.part(far))
+    assert np.array_equal(total.result(lambda: np.zeros(5, np.float32)), expected)
+    assert total.weight == sum(weights)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -199,7 +202,7 @@ def test_order_and_grouping_change_no_bit(name, seed, far):
     ],
 )
 def test_what_is_no_update_is_refused(name, bad, complaint):
-    aggregator = slots(2, 3, f"aggregation.name={name}").slot(0)
+    aggregator = aggregator_of(2, 3, f"aggregation.name={name}")
     with pytest.raises((ValueError, FloatingPointError), match=complaint):
         aggregator.add(0, bad, 1)
     assert aggregator.weight == 0
@@ -230,15 +233,14 @@ def test_every_method_trains_the_same_on_equal_updates_however_they_are_put_toge
 
 
 def play_equal(config):
-    from raygan.round.updates import Single
     from tests.methods.parties import parties
 
     worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
         down = server.down(round)
         update = worker.update(0, round, down)
-        copies = [Single(device, update.vector, update.weight, update.slot) for device in range(3)]
-        server.round(round, [copies])
+        copies = [replace(update, device=device) for device in range(3)]
+        server.update(round, [Message(copies)])
     return server.side.state()
 
 

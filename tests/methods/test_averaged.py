@@ -16,7 +16,6 @@ from raygan.methods.averaged import Averaged
 from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
 from raygan.round.shards import WorkerShards
-from raygan.round.updates import Partial, Single
 from raygan.round.worker import Worker
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE, judged, parties, play, problem_of, values
@@ -109,7 +108,7 @@ def test_averaging_is_the_formula(weights, expected):
     config = tiny(f"averaged.weights={weights}")
     worker, server = parties(config, [3, 20, 37])
     down = server.side.down(1)
-    contribution, _ = worker.round(1, down, worker.devices)
+    message, _ = worker.update_devices(1, down, worker.devices)
     updates = []
     for device, times in enumerate(expected):
         side = Averaged.device(config, SHAPE, CPU)
@@ -117,7 +116,7 @@ def test_averaging_is_the_formula(weights, expected):
             update, _ = side.update(worker.shards[device], 1, down, {})
         assert update.weight == times
         updates.append(update.vector)
-    server.round(1, [contribution])
+    server.update(1, [message])
     networks = server.side.networks  # the generator's step moves D's buffers, not its parameters
     mean = networks.discriminator.dump()[: networks.discriminator.num_parameters]
     for index in range(0, len(mean), 97):
@@ -129,20 +128,20 @@ def test_single_updates_and_a_packed_partial_sum_agree_bit_for_bit():
     config = tiny("averaged.weights=shard")
     packed, server = parties(config, [3, 20, 37])
     down = server.side.down(1)
-    partial, _ = packed.round(1, down, packed.devices)
-    assert [type(part) for part in partial] == [Partial]
+    together, _ = packed.update_devices(1, down, packed.devices)
+    assert (len(together.updates), len(together.parts)) == (0, 1)
     singles = []
     for device in (2, 0, 1):
         samples = packed.shards[device].samples
         shards = WorkerShards(range(device, device + 1), samples, np.array([0, len(samples)]))
         lone = Worker(config, problem_of(config, 60), shards, CPU)
-        single, _ = lone.round(1, down, lone.devices)
-        assert [type(one) for one in single] == [Single]
+        single, _ = lone.update_devices(1, down, lone.devices)
+        assert (len(single.updates), len(single.parts)) == (1, 0)
         singles.append(single)
-    server.round(1, [partial])
+    server.update(1, [together])
     _, other = parties(config, [3, 20, 37])
     other.side.down(1)
-    other.round(1, singles)
+    other.update(1, singles)
     assert torch.equal(server.side.networks.discriminator.vector, other.side.networks.discriminator.vector)
 
 
@@ -159,7 +158,7 @@ def test_a_device_step_leaves_the_broadcast_unchanged():
     down = server.side.down(1)
     down.flags.writeable = False  # as it comes out of the object store
     before = down.copy()
-    worker.round(1, down, worker.devices)
+    worker.update_devices(1, down, worker.devices)
     assert np.array_equal(down, before)
 
 
@@ -167,8 +166,8 @@ def states_after(*switches):
     config = tiny("gan.discriminator_norm=batch", *switches)
     worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, _ = worker.round(round, server.side.down(round), worker.devices)
-        server.round(round, [contribution])
+        message, _ = worker.update_devices(round, server.side.down(round), worker.devices)
+        server.update(round, [message])
     return worker, server
 
 
@@ -188,8 +187,8 @@ def test_averaged_moments_travel_with_the_discriminator():
     config = tiny("averaged.optimizer_state=average")
     worker, server = parties(config, [20, 20, 20])
     size = server.side.networks.discriminator.num_averaged
-    contribution, _ = worker.round(1, server.side.down(1), worker.devices)
-    server.round(1, [contribution])
+    message, _ = worker.update_devices(1, server.side.down(1), worker.devices)
+    server.update(1, [message])
     moments = server.side.down(1)[-(server.side.update_size - size) :]
     assert moments[-1] == 1, "one step"
     own = []
@@ -223,13 +222,13 @@ def test_generator_steps_move_the_global_discriminators_buffers(schedule, buffer
     worker, server = parties(config, [20, 20, 20])
     discriminator = server.side.networks.discriminator
     initial, down = discriminator.buffers.clone(), server.side.down(1)
-    contribution, _ = worker.round(1, down, worker.devices)
+    message, _ = worker.update_devices(1, down, worker.devices)
     sent = []
     for device in range(3):
         with threads(1):
             update, _ = Averaged.device(config, SHAPE, CPU).update(worker.shards[device], 1, down, {})
         sent.append(update.vector[discriminator.num_parameters :])
-    server.round(1, [contribution])
+    server.update(1, [message])
     moved = discriminator.buffers.numpy()
     if buffers == "average":
         assert np.allclose(moved, np.mean(sent, axis=0), atol=1e-6) == (schedule == "parallel")
@@ -254,8 +253,8 @@ def test_the_moving_average_is_the_formula():
     worker, server = parties(config, [60])
     expected = server.side.networks.generator.dump().astype(np.float64)
     for round in (1, 2):
-        contribution, _ = worker.round(round, server.side.down(round), worker.devices)
-        server.round(round, [contribution])
+        message, _ = worker.update_devices(round, server.side.down(round), worker.devices)
+        server.update(round, [message])
         expected = 0.75 * expected + 0.25 * server.side.networks.generator.dump()
     assert server.side.generators()["ema"] == pytest.approx(expected, abs=1e-6)
 

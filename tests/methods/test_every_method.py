@@ -61,8 +61,8 @@ def test_a_state_restores_bit_for_bit(words):
             worker, server = parties(config, [20, 40])
             worker.restore(states)
             server.side.restore(state)
-        contribution, _ = worker.round(round, server.down(round), worker.devices)
-        server.round(round, [contribution])
+        message, _ = worker.update_devices(round, server.down(round), worker.devices)
+        server.update(round, [message])
     straight = play(config, [20, 40], 5)
     assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
     assert torch.equal(server.side.ema, straight.ema)
@@ -83,8 +83,8 @@ def test_every_step_of_a_round_is_at_its_rate(words):
             worker.restore(before[0])
             server.side.restore(before[1])
         for round in rounds:
-            contribution, _ = worker.round(round, server.down(round), worker.devices)
-            server.round(round, [contribution])
+            message, _ = worker.update_devices(round, server.down(round), worker.devices)
+            server.update(round, [message])
         return worker.states(), server.side.state()
 
     before = go_on("lr=0.002", "lr=0.002", [1, 2])

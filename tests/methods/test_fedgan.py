@@ -91,7 +91,7 @@ def test_both_networks_are_averaged_by_the_formula(weights, expected):
     config = tiny("method=fedgan", f"fedgan.weights={weights}")
     worker, server = parties(config, [3, 20, 37])
     down = server.down(1)
-    contribution, _ = worker.round(1, down, worker.devices)
+    message, _ = worker.update_devices(1, down, worker.devices)
     vectors = []
     for device, times in enumerate(expected):
         side = FedGAN.device(config, SHAPE, CPU)
@@ -100,7 +100,7 @@ def test_both_networks_are_averaged_by_the_formula(weights, expected):
         assert update.weight == times
         assert update.vector.shape == (server.side.update_size,)
         vectors.append(update.vector)
-    server.round(1, [contribution])
+    server.update(1, [message])
     mean = server.side.reference(2)
     for index in range(0, len(mean), 97):
         exact = sum(Fraction(float(v[index])) * w for v, w in zip(vectors, expected, strict=True)) / sum(expected)
@@ -112,8 +112,8 @@ def test_moments_are_kept_on_the_device_or_fresh():
         config = tiny("method=fedgan", f"fedgan.optimizer_state={switch}")
         worker, server = parties(config, [30, 30])
         for round in (1, 2):
-            contribution, _ = worker.round(round, server.down(round), worker.devices)
-            server.round(round, [contribution])
+            message, _ = worker.update_devices(round, server.down(round), worker.devices)
+            server.update(round, [message])
         state = worker.states().get(0, {})
         assert set(state) == ({"discriminator_optimizer", "generator_optimizer"} if steps else set())
         assert all(moments[-1] == steps for moments in state.values())
@@ -129,7 +129,7 @@ def test_the_moving_average_counts_local_steps():
     config = tiny("method=fedgan", "device_steps=3", "gan.ema=0.9")
     worker, server = parties(config, [30, 30])
     start = server.side.networks.generator.dump()
-    contribution, _ = worker.round(1, server.down(1), worker.devices)
-    server.round(1, [contribution])
+    message, _ = worker.update_devices(1, server.down(1), worker.devices)
+    server.update(1, [message])
     expected = 0.9**3 * start + (1 - 0.9**3) * server.side.networks.generator.dump()
     assert server.side.generators()["ema"] == pytest.approx(expected, abs=1e-6)

@@ -45,8 +45,8 @@ def test_the_feedback_is_autograds_gradient_of_the_mean_loss_over_all_batches(ba
     )
     worker, server = parties(config, [10] * 6)
     start = server.side.networks.generator.parameters.detach().clone()
-    contribution, _ = worker.round(1, server.down(1), worker.devices)
-    server.round(1, [contribution])
+    message, _ = worker.update_devices(1, server.down(1), worker.devices)
+    server.update(1, [message])
     step = start - server.side.networks.generator.parameters.detach()
 
     fresh = MDGAN.server(config, SHAPE, CPU).networks
@@ -96,7 +96,7 @@ def test_the_l_steps_of_a_round_see_the_same_samples(size, monkeypatch):
     config = tiny("method=mdgan", "devices=1", "device_steps=3", "gan.loss=wgan_gp", NO_SWAP)
     worker, server = parties(config, [size])
     down = server.down(1)
-    worker.round(1, down, [0])
+    worker.update_devices(1, down, [0])
     assert len(seen) == 3
     assert all(torch.equal(seen[0][part], later[part]) for later in seen[1:] for part in range(3))
     count = min(config.batch_size, size)
@@ -122,8 +122,8 @@ def test_each_device_keeps_its_own_discriminator():
     config = tiny("method=mdgan", NO_SWAP)
     worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, report = worker.round(round, server.down(round), worker.devices)
-        server.round(round, [contribution])
+        message, report = worker.update_devices(round, server.down(round), worker.devices)
+        server.update(round, [message])
     first, second = (worker.states()[device] for device in (0, 1))
     assert not np.array_equal(first["discriminator"], second["discriminator"])
     assert first["optimizer"][-1] == 2
@@ -194,11 +194,12 @@ def test_what_becomes_of_the_moments_at_a_swap(switch, moments):
 def test_swapped_discriminators_change_places():
     config = tiny("method=mdgan", "devices=2")
     worker, server = parties(config, [30, 30])
-    worker.round(1, server.down(1), worker.devices)
+    worker.update_devices(1, server.down(1), worker.devices)
     before = {number: state["discriminator"] for number, state in worker.states().items()}
     worker.take_over({0: 1, 1: 0}, worker.hand_over([0, 1]))
-    assert worker.states()[0]["discriminator"] is before[1]
-    assert worker.states()[1]["discriminator"] is before[0]
+    assert np.array_equal(worker.states()[0]["discriminator"], before[1])
+    assert np.array_equal(worker.states()[1]["discriminator"], before[0])
+    assert not np.array_equal(before[0], before[1])
 
 
 def test_traffic_is_two_batches_down_and_one_of_gradients_up():

@@ -74,8 +74,8 @@ def test_measuring_a_generator_leaves_training_as_it_is():
     config = tiny(*SPECTRAL)
     worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
-        contribution, _ = worker.round(round, server.down(round), worker.devices)
-        server.round(round, [contribution])
+        message, _ = worker.update_devices(round, server.down(round), worker.devices)
+        server.update(round, [message])
         server.side.generators()
     assert np.array_equal(server.side.down(3), play(config, [20, 20, 20], 2).down(3))
 
@@ -107,8 +107,8 @@ def test_vectors_are_not_averaged_but_go_down_with_the_weights_that_they_follow_
     worker, server = parties(config, [20, 20, 20])
     networks = server.side.networks
     assert server.side.update_size == networks.generator.num_averaged + networks.discriminator.num_averaged
-    contribution, _ = worker.round(1, server.down(1), worker.devices)
-    server.round(1, [contribution])
+    message, _ = worker.update_devices(1, server.down(1), worker.devices)
+    server.update(1, [message])
     for network in (networks.generator, networks.discriminator):
         expected = build_networks(config, SHAPE, CPU).generator if network is networks.generator else None
         expected = expected or build_networks(config, SHAPE, CPU).discriminator

@@ -12,7 +12,7 @@ from raygan.cluster.layout import Node
 from raygan.cluster.resources import Needs
 from raygan.cluster.site import this_machine
 from raygan.data import load_data, split
-from raygan.executors.interface import Setup
+from raygan.executors.setup import Setup
 from raygan.gan.networks import build_networks
 from raygan.plan.described import described_site, parse
 from raygan.plan.fits import problems
@@ -21,9 +21,9 @@ from raygan.plan.found import machine_of, site_of
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.places import place
 from raygan.plan.sizes import make_plan
+from raygan.round.messages import pre_aggregated
 from raygan.round.server import Server
 from raygan.round.simulation import try_out
-from raygan.round.updates import added_up
 from raygan.round.worker import Worker
 from tests.helpers import tiny
 
@@ -143,10 +143,10 @@ def test_the_sum_that_a_node_sends_is_about_as_large_as_planned(words):
     parties = [Worker(config, problem, setup.shards_of(range(k, k + 1)), torch.device("cpu")) for k in range(6)]
     for round in range(1, 11):  # the first sums can be narrower than all others
         down = server.down(round)
-        updates = [party.round(round, down, party.devices)[0] for party in parties]
-        (part,) = added_up(updates, config, problem)
-        server.round(round, updates)
-    sent = len(pickle.dumps(part.part, protocol=5))
+        updates = [party.update_devices(round, down, party.devices)[0] for party in parties]
+        (part,) = pre_aggregated(updates, config, problem).parts
+        server.update(round, updates)
+    sent = len(pickle.dumps(part.content, protocol=5))
     assert planned("devices=6", *words).footprint.far_part == pytest.approx(sent, rel=0.05)
 
 

@@ -10,10 +10,10 @@ import torch
 
 import raygan
 from raygan import load_config
-from raygan.executors import inline
 from raygan.record.folder import RunFolder
-from raygan.round import likeness
 from raygan.round.likeness import device_steps, server_steps, step_digest, unlike_before, unlike_each_other
+from raygan.round.server import Server
+from raygan.round.worker import Worker
 from tests.helpers import TINY, Watch, tiny
 
 CPU = torch.device("cpu")
@@ -82,17 +82,17 @@ def test_threads_and_devices_that_are_asked_for_tell_apart():
     config = tiny("engine.server_threads=2", "engine.gpus_per_device=0.5")
     assert [*device_steps(config, (1, 16, 16), CPU)] == ["GPU, threads: 1"]
     assert [*server_steps(config, (1, 16, 16), CPU)] == ["CPU, threads: 2"]
-    assert [*likeness.all_steps(tiny(), (1, 16, 16), CPU, CPU)] == ["CPU, threads: 1"]
 
 
 def test_it_is_recorded_and_said_when_a_run_goes_on_elsewhere(tmp_path, monkeypatch):
     raygan.train(tiny("rounds=2"), tmp_path / "run")
-    (before,) = RunFolder(tmp_path / "run").processes()
-    assert before["steps"] == likeness.all_steps(tiny(), (1, 16, 16), CPU, CPU)
+    for before in RunFolder(tmp_path / "run").processes():
+        assert before["steps"] == device_steps(tiny(), (1, 16, 16), CPU)
     same = Watch()
     raygan.train(tiny("rounds=3"), tmp_path / "run", resume=True, watchers=[same])
     assert not [text for text in same.phases if "other bits" in text]
-    monkeypatch.setattr(inline, "all_steps", lambda *_: {"CPU, threads: 1": "cpu:0"})
+    monkeypatch.setattr(Worker, "steps", lambda *_: {"CPU, threads: 1": "cpu:0"})
+    monkeypatch.setattr(Server, "steps", lambda *_: {"CPU, threads: 1": "cpu:0"})
     other = Watch()
     raygan.train(tiny(), tmp_path / "run", resume=True, watchers=[other])
     (told,) = [text for text in other.phases if "other bits" in text]

@@ -18,12 +18,12 @@ def test_when_the_generator_steps(schedule, before_the_devices):
     worker = Worker(config, problem, WorkerShards(range(1), IMAGES, np.array([0, 30])), torch.device("cpu"))
     server = Server(config, problem, torch.device("cpu"))
     start = server.side.networks.generator.dump()
-    contribution, _ = worker.round(1, server.down(1), [0])
+    message, _ = worker.update_devices(1, server.down(1), [0])
 
     def arriving():
         stepped = not np.array_equal(server.side.networks.generator.dump(), start)
         assert stepped == before_the_devices
-        yield contribution
+        yield message
 
-    server.round(1, arriving())
+    server.update(1, arriving())
     assert not np.array_equal(server.side.networks.generator.dump(), start)

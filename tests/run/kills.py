@@ -22,7 +22,7 @@ from raygan.run import loop as rounds
 OPERATIONS = [
     (Worker, "update"),
     (Worker, "take_over"),
-    (Server, "round"),
+    (Server, "update"),
     (Recorder, "evaluate"),
     (Recorder, "save"),
     (Recorder, "export"),

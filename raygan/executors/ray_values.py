@@ -1,9 +1,8 @@
-"""What comes back from the cluster: values, or the first failure as one of our errors."""
+"""The values of calls on Ray, or the first failure as one of raygan's errors."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import ray
 from ray.exceptions import (
@@ -19,43 +18,16 @@ from ray.exceptions import (
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.executors.vigil import Someone, Vigil
 
-Result = TypeVar("Result")
-Fetch = Callable[[list[Any]], list[Any]]
-
-
 LOOK_S = 1.0
 """How often who is waited for is looked after (seconds)."""
 LOST = (RayActorError, ObjectLostError, OutOfMemoryError, NodeDiedError)
 """A process died, with what it had made or was about to make."""
 
 
-@dataclass
-class RayPending(Generic[Result]):
-    """Work under way on the cluster."""
-
-    refs: list[Any]
-    combine: Callable[[], Result]
-    """Makes the result; waits for what it needs, and raises what went wrong on the cluster as it was there."""
-    failure: Exception | None = None
-
-    def result(self) -> Result:
-        """Wait for it. What failed once is not tried again: a lost process may have been replaced meanwhile."""
-        if self.failure is None:
-            try:
-                return self.combine()
-            except Exception as error:
-                self.failure = error
-        raise self.failure
-
-    def done(self) -> bool:
-        """Whether all of it is."""
-        return not ray.wait(self.refs, num_returns=len(self.refs), timeout=0)[1]
-
-
 class Fetcher:
     """Gets values, and says of a failure what happened in which of our processes."""
 
-    def __init__(self, vigil: Vigil | None = None, hear: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, vigil: Vigil, hear: Callable[[], None]) -> None:
         self.roles: dict[str, str] = {}
         """Who is who, by Ray's id of the actor."""
         self.people: dict[str, Someone] = {}
@@ -72,7 +44,7 @@ class Fetcher:
             KeyboardInterrupt: somebody wishes for the end, and it does not come.
         """
         try:
-            values: list[Any] = ray.get(refs) if self._vigil is None else self._watched(self._vigil, refs, behind)
+            values: list[Any] = self._watched(refs, behind)
         except RayTaskError as error:
             cause = _first_cause(error)
             if isinstance(cause, InputError | RunError):
@@ -84,10 +56,10 @@ class Fetcher:
             raise self._lost(error) from error
         return values
 
-    def _watched(self, vigil: Vigil, refs: list[Any], behind: Sequence[Sequence[Any]]) -> list[Any]:
+    def _watched(self, refs: list[Any], behind: Sequence[Sequence[Any]]) -> list[Any]:
         """The values, with a look now and then at whose work is not done."""
-        vigil.check_now_and_then()
-        watch, stages = vigil.begin(), [*behind, refs]
+        self._vigil.check_now_and_then()
+        watch, stages = self._vigil.begin(), [*behind, refs]
         while True:
             try:
                 values: list[Any] = ray.get(refs, timeout=LOOK_S)

@@ -1,0 +1,35 @@
+"""The setup that every start of a run's processes shares."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raygan.config.tree import Config
+from raygan.data import ImageSet, Shards
+from raygan.record.settings import FlatConfig
+from raygan.round.problem import Problem
+from raygan.round.shards import WorkerShards
+
+PATIENCE = 3
+"""Losses of a process at the same point before a run gives up."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the processes of a run are started with, however often that is."""
+
+    config: Config
+    """As the engine runs it."""
+    settings: FlatConfig
+    """The settings that the numbers depend on, as the user has them."""
+    root: Path
+    """The run folder."""
+    images: ImageSet
+    shards: Shards
+    """Which of the images each device has."""
+    problem: Problem
+
+    def shards_of(self, devices: range) -> WorkerShards:
+        """Returns the samples that a worker of these devices holds, copied out of `images`."""
+        offsets = self.shards.offsets[devices.start : devices.stop + 1]
+        held = self.shards.indices[offsets[0] : offsets[-1]]
+        return WorkerShards(devices, self.images.images[held], offsets - offsets[0])

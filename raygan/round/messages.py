@@ -1,0 +1,128 @@
+"""Messages: the updates of devices on their way to the server, single or aggregated on the way."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from raygan.config.tree import Config
+from raygan.errors import RunError
+from raygan.methods.aggregation import Aggregator
+from raygan.methods.base import Mean, Update
+from raygan.round.problem import Problem
+
+
+@dataclass(frozen=True)
+class Part:
+    """An aggregator's part (`Aggregator.part`) of several devices' updates of one slot."""
+
+    devices: list[int]
+    slot: int
+    content: Any
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message to the server, from one worker or for all workers of a node."""
+
+    updates: Sequence[Update] = ()
+    """Updates of single devices."""
+    parts: Sequence[Part] = ()
+    lost: Mapping[int, str] = field(default_factory=dict)
+    """Devices whose update was to be in it, with the reason that it is not."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An update or a part that could not be taken in."""
+
+    item: Update | Part
+    error: ValueError | FloatingPointError
+
+    @property
+    def devices(self) -> list[int]:
+        """Whose it is."""
+        return [self.item.device] if isinstance(self.item, Update) else self.item.devices
+
+
+class Slots:
+    """The aggregators of one round, one for each slot that has got an update."""
+
+    def __init__(self, config: Config, problem: Problem) -> None:
+        self._config = config
+        self._problem = problem
+        self._aggregators: dict[int, Aggregator[Any, Any]] = {}
+        self._devices: dict[int, list[int]] = {}
+
+    def add(self, update: Update) -> None:
+        """Add an update that has been checked."""
+        self._aggregator(update.slot).add(update.device, update.vector, update.weight)
+        self._devices.setdefault(update.slot, []).append(update.device)
+
+    def merge(self, part: Part) -> None:
+        """Merge a part.
+
+        Raises:
+            ValueError, FloatingPointError: it is bad; nothing has changed.
+        """
+        if not 0 <= part.slot < self._problem.slots:
+            raise ValueError(f"its slot is {part.slot} (of {self._problem.slots})")
+        self._aggregator(part.slot).merge(part.content)
+        self._devices.setdefault(part.slot, []).extend(part.devices)
+
+    def take_in(self, message: Message) -> list[Refused]:
+        """Check and take in all of a message; returns the bad ones, which change nothing."""
+        refused: list[Refused] = []
+        items: list[Update | Part] = [*message.updates, *message.parts]
+        for item in items:
+            try:
+                if isinstance(item, Update):
+                    self._problem.check_update(item.vector, item.weight, item.slot)
+                    self.add(item)
+                else:
+                    self.merge(item)
+            except (ValueError, FloatingPointError) as error:
+                refused.append(Refused(item, error))
+        return refused
+
+    def parts(self, far: bool) -> list[Part]:
+        """Returns a part for each slot; `far`: it goes to another node."""
+        return [Part(devices, slot, self._aggregators[slot].part(far)) for slot, devices in self._devices.items()]
+
+    def means(self, reference: Callable[[], np.ndarray]) -> dict[int, Mean]:
+        """Returns each slot's aggregate; `reference` gives the update of a device that did nothing."""
+        return {
+            slot: Mean(self._checked(aggregator.result(reference)), aggregator.weight)
+            for slot, aggregator in self._aggregators.items()
+            if aggregator.weight
+        }
+
+    def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
+        if slot not in self._aggregators:
+            self._aggregators[slot] = self._problem.aggregator(self._config)
+        return self._aggregators[slot]
+
+    def _checked(self, result: np.ndarray) -> np.ndarray:
+        size = self._problem.update_size
+        if not (isinstance(result, np.ndarray) and result.shape == (size,) and result.dtype == np.float32):
+            made = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
+            name = self._config.aggregation.name
+            raise RunError(f"aggregation.name: {name} made {made} of the updates; float32 ({size},) is needed")
+        return result
+
+
+def pre_aggregated(messages: Iterable[Message], config: Config, problem: Problem) -> Message:
+    """Returns one message, to go to another node, for those of several workers.
+
+    It has one part for each slot. Bad updates go with it as they are: the server judges them.
+    """
+    slots, refused, lost = Slots(config, problem), list[Update | Part](), dict[int, str]()
+    for message in messages:
+        refused += [bad.item for bad in slots.take_in(message)]
+        lost |= message.lost
+    return Message(
+        updates=[item for item in refused if isinstance(item, Update)],
+        parts=[*slots.parts(far=True), *(item for item in refused if isinstance(item, Part))],
+        lost=lost,
+    )

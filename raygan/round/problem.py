@@ -1,0 +1,42 @@
+"""The facts that every process of a run knows before its first round."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raygan.components import AGGREGATORS, build
+from raygan.config.tree import Config
+from raygan.methods.aggregation import Aggregator
+from raygan.methods.exact_sum import check_vector
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The shape of a sample, and the form of a device's update."""
+
+    shape: tuple[int, ...]
+    num_samples: int
+    update_size: int
+    slots: int
+
+    def aggregator(self, config: Config) -> Aggregator[Any, Any]:
+        """Returns an empty one for one slot's updates of one round; the same bounds everywhere."""
+        heaviest = max(self.num_samples, config.devices * config.batch_size)
+        arguments = (config.aggregation, self.update_size, config.devices, heaviest)
+        return build(AGGREGATORS, config.aggregation.name, "aggregation.name", Aggregator, *arguments)  # type: ignore[type-abstract]
+
+    def check_update(self, vector: np.ndarray, weight: int, slot: int) -> None:
+        """Refuse a vector, weight or slot that no device's update has.
+
+        Raises:
+            ValueError: it has another shape or type, no weight, or no such slot.
+            FloatingPointError: it is not finite, or has diverged.
+        """
+        if not isinstance(vector, np.ndarray):
+            raise ValueError(f"it is a {type(vector).__name__}; a float32 array ({self.update_size},) is needed")
+        check_vector(vector, self.update_size)
+        if not (isinstance(weight, int | np.integer) and isinstance(slot, int | np.integer)):
+            raise ValueError(f"its weight is {weight!r} and its slot {slot!r}; whole numbers are needed")
+        if not (1 <= weight <= self.num_samples and 0 <= slot < self.slots):
+            raise ValueError(f"its weight is {weight} (1 to {self.num_samples}), its slot {slot} (of {self.slots})")

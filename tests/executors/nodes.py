@@ -1,0 +1,53 @@
+"""Nodes and losses without Ray: the in-process transport, with workers on nodes in name and processes that die."""
+
+from contextlib import closing
+
+from raygan.errors import InputError
+from raygan.executors.executor import Executor
+from raygan.executors.in_process import InProcess
+from raygan.record.folder import RunFolder
+from raygan.record.storage import store_at
+from raygan.run.loop import Rounds
+from raygan.run.saving import Saving
+from raygan.run.session import prepare
+from raygan.signals import StopWish
+
+
+class Nodes(InProcess):
+    """Workers on `nodes` in turn, the server on the first.
+
+    `dies` has (round, method, worker): the worker dies before that call. `room`: how many workers can be started again.
+    """
+
+    def __init__(self, config, nodes=1, dies=(), room=99):
+        super().__init__(config)
+        self.nodes, self.dies, self.room, self.round, self.called = nodes, list(dies), room, 0, []
+
+    def node_of(self, role):
+        return f"node {role.number % self.nodes}"
+
+    def call(self, process, method, *arguments, **how):
+        self.called.append((method, process.role.name))
+        if method == "update_devices":
+            self.round = arguments[0]
+        if (death := (self.round, method, process.role.number)) in self.dies:
+            self.dies.remove(death)
+            self.kill(process)
+        return super().call(process, method, *arguments, **how)
+
+    def start_again(self, role, make, *arguments):
+        if self.room == 0:
+            raise InputError("engine: no room")
+        self.room -= 1
+        return self.start(role, make, *arguments)
+
+
+def run_on(transport, config, out, together=1):
+    """Returns the run folder of a whole run, `together` devices in each worker."""
+    store = store_at(out)
+    RunFolder(store.local).create(config)
+    run = prepare(config, store, [], resume=False)
+    executor = Executor(run.setup, None, together, transport, run.happened)
+    with closing(executor), Saving(store, run.happened, run.saved) as saving:
+        Rounds(config, run.folder, executor, saving, run.clock, [], 0).run(StopWish())
+    return run.folder
