@@ -51,7 +51,7 @@ class Uniform(Selection[Some]):
     """`count` devices, all subsets equally likely."""
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Drawn anew."""
+        """Returns a new random draw."""
         return random.choice(self.devices, self.policy.count, replace=False, shuffle=False)
 
 
@@ -59,7 +59,7 @@ class RoundRobin(Selection[Some]):
     """The next `count` devices, in cyclic order."""
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """In turn."""
+        """Returns the next devices in turn."""
         return ((round - 1) * self.policy.count + np.arange(self.policy.count)) % self.devices
 
 
@@ -67,7 +67,7 @@ class BestChannel(Selection[Some]):
     """The `count` devices with the highest rates; ties go to the lower number."""
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """By rate."""
+        """Returns the devices with the highest rates."""
         return highest(rates, self.policy.count)
 
 
@@ -83,7 +83,7 @@ class Fair(Selection[ProportionalFair]):
         self._served = np.zeros(devices)
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """By rate over past."""
+        """Returns the devices with the highest rates relative to their past."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.where(rates > 0, rates / self._served, 0.0)
         return highest(ratios, self.policy.count)

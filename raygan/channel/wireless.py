@@ -49,17 +49,17 @@ class WirelessLinks(Links):
         return np.where(self.out_of_reach(round), 0.0, _shannon(self._cell.bandwidth_hz, up))
 
     def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        """In equal shares of the band."""
+        """Returns the rates in equal shares of the band."""
         up, _ = self._received(round)
         return _shannon(self._cell.bandwidth_hz / len(devices), up[devices])
 
     def downlink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        """In equal shares of band and power."""
+        """Returns the rates in equal shares of band and power."""
         _, down = self._received(round)
         return _shannon(self._cell.bandwidth_hz / len(devices), down[devices] / len(devices))
 
     def broadcast(self, round: int, devices: np.ndarray) -> float:
-        """Over the whole band, at the slowest receiver's rate."""
+        """Returns the slowest receiver's rate over the whole band."""
         _, down = self._received(round)
         return float(_shannon(self._cell.bandwidth_hz, down[devices]).min())
 

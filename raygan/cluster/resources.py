@@ -30,7 +30,7 @@ class Needs:
 
     @property
     def total(self) -> dict[str, float]:
-        """All actors together."""
+        """The total of all actors."""
         names = self.per_worker.keys() | self.server.keys() | self.recorder.keys()
         others = (self.server, self.recorder)
         return {

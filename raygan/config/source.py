@@ -61,7 +61,7 @@ def parse_word(word: str) -> Tree:
 def dump(tree: Mapping[str, Any]) -> str:
     """Returns a tree as YAML, with its keys in order."""
     text = _dumped(tree, as_it_is=True)
-    return _dumped(tree, as_it_is=False) if "\x85" in text else text  # a line's end to who reads it
+    return _dumped(tree, as_it_is=False) if "\x85" in text else text  # YAML reads it as the end of a line
 
 
 def _dumped(tree: Mapping[str, Any], as_it_is: bool) -> str:

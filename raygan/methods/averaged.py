@@ -145,7 +145,7 @@ class AveragedServer(GeneratorServer):
         return self.generator_steps(round) if self.config.schedule == "serial" else {}
 
     def state(self) -> State:
-        """Also the averaged moments."""
+        """Returns the state with the averaged moments."""
         return super().state() | {"moments": self._moments}
 
     def restore(self, state: State) -> None:

@@ -64,7 +64,7 @@ class Packed:
 
     @property
     def nbytes(self) -> int:
-        """Of all values."""
+        """Size of all values (bytes)."""
         return self.high.nbytes + (0 if self.low is None else self.low.nbytes)
 
     def piece(self) -> np.ndarray:

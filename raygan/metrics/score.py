@@ -21,7 +21,7 @@ class Score(Metric):
     of = "logits"
 
     def measure(self, generated: Tensor) -> dict[str, float]:
-        """Of all rows."""
+        """Returns the score over all rows."""
         with warnings.catch_warnings(), torch_seeded(0, Role.EVALUATION):
             warnings.filterwarnings("ignore", "Metric `InceptionScore` will save all")
             score = InceptionScore(feature=Given(generated.shape[1]))

@@ -48,7 +48,7 @@ class Pbt(Section):
     perturbation_interval: Count | None = None
     """How often a trial is compared with the population (rounds; null: at every evaluation)."""
     quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    """The worst part of the population, which goes on from the best."""
+    """Share of the worst members, which continue from the best."""
     resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Probability that a value is redrawn instead of moved by a fifth."""
 
@@ -60,7 +60,7 @@ class Pb2(Section):
     perturbation_interval: Count | None = None
     """How often a trial is compared with the population (rounds; null: at every evaluation)."""
     quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    """The worst part of the population, which goes on from the best."""
+    """Share of the worst members, which continue from the best."""
 
 
 class Random(Section):
