@@ -16,7 +16,7 @@ from raygan.config import Config, load_config
 from raygan.data import ImageSet, Shards, load_data, split
 from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
 from raygan.round.checks import method_of
-from raygan.round.simulation import as_played, try_out
+from raygan.round.simulation import as_run, try_out
 
 UNITS = {"round": "rounds", "megabytes": "MB", "sim_s": "simulated s"}
 Group = tuple[str, str, str]
@@ -182,7 +182,7 @@ def repriced(run: Run, words: list[str]) -> Run:
     Nobody is chosen by its link or gives up at a deadline, so training depends on the links only by who misses which
     rounds in outage. In another cell others miss other rounds, as often: its seconds are of these, the training is not.
     """
-    config = as_played(load_config(run.folder.config, words))
+    config = as_run(load_config(run.folder.config, words))
     assert config.selection.name == "all"
     assert config.selection.deadline_s is None
     _, clock = try_out(config, *dealt(config.model_dump_json(include={"data", "devices", "seed"})))

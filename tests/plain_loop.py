@@ -10,7 +10,7 @@ from raygan.methods.base import Mean, Shard
 from raygan.record.generator_file import save_generator
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
-from raygan.round.simulation import as_played, try_out
+from raygan.round.simulation import as_run, try_out
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def plain_run(config, out, lost=()):
     In each (round, device) of `lost` the device's process dies before it sends, and the device goes on from its last
     checkpoint. An update that is not finite does not count.
     """
-    config = as_played(config)
+    config = as_run(config)
     images = load_data(config.data, config.seed)
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
     _, clock = try_out(config, images, shards)

@@ -24,7 +24,7 @@ from raygan.record.log import Row
 from raygan.report.grid import image_grid
 from raygan.rng import Role
 from raygan.round.compute import threads
-from raygan.round.simulation import as_played
+from raygan.round.simulation import as_run
 
 DEVICES = 100
 """Maximum number of devices to measure against."""
@@ -84,7 +84,7 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     check_weights(config)
     path = RunFolder(folder).generator
     trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
-    config = as_played(config)
+    config = as_run(config)
     images = load_again(config)
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
         raise InputError(

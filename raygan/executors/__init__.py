@@ -1,1 +1,1 @@
-"""Where the work of a round runs: in this process, or on Ray actors."""
+"""The places a round runs in: this process, or Ray actors. One executor, two transports."""

@@ -1,4 +1,4 @@
-"""The executor: the stages of a round and what stands behind it, asked of a run's processes over a transport.
+"""The executor: the stages of a round, called on a run's processes over a transport.
 
 Weights never pass through here. A stage is started and returns references at once: the server's call is queued with
 the references of the round's messages, and returns the vector that is broadcast next, so that rounds chain from process

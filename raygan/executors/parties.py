@@ -1,4 +1,4 @@
-"""The makers of what the processes of a run hold: run in those processes, on every transport alike.
+"""The constructors of the worker, server and recorder, called in the process that holds each.
 
 A worker's process imports torch and nothing heavier, so the recorder's imports stand inside its maker.
 """
@@ -39,6 +39,6 @@ def recorder(config: Config, settings: FlatConfig, root: Path, images: "ImageSet
 
 
 def how_it_computes(party: Any) -> Facts:
-    """Returns what environment.json says of how a party computes."""
+    """Returns how a worker, server or recorder computes, as environment.json has it."""
     steps = {"steps": party.steps()} if hasattr(party, "steps") else {}
     return {"torch_device": str(party.computes_on), **gpu_facts(party.computes_on), **computes_with(), **steps}

@@ -1,4 +1,4 @@
-"""The processes of a run as Ray actors: each holds one party, made there, and calls its methods."""
+"""The processes of a run as Ray actors: each constructs and holds a worker, the server or the recorder."""
 
 import os
 import sys
@@ -17,12 +17,12 @@ from raygan.round.compute import cap_memory, keep_freed_memory
 
 @dataclass(frozen=True)
 class Place:
-    """What a process is given before its party is made."""
+    """The facts that an actor needs before it constructs what it holds."""
 
     name: str
     """Its role in words."""
     folder: str
-    """Where the run was started: import paths in the config may lead to modules there."""
+    """The folder that the run was started in: import paths in the config may lead to modules there."""
     gpus: float
     """Its share of one."""
 

@@ -126,13 +126,13 @@ class RayTransport(Transport):
         returns: int = 1,
         lane: str | None = None,
     ) -> Any:
-        """Submit it."""
+        """Submit the call."""
         options = {"concurrency_group": lane} if lane else {}
         task = process.call.options(num_returns=returns, **options)
         return task.remote(method, len(arguments), *arguments, *after)
 
     def stream(self, refs: Sequence[Ref], instead: Sequence[Any] | None) -> RayStream:
-        """As they arrive where they are iterated over."""
+        """Values are iterated over as they arrive at the process that is called."""
         return RayStream(refs, instead)
 
     def wait(self, refs: Sequence[Ref], behind: Sequence[Sequence[Ref]] = ()) -> list[Any]:
@@ -140,7 +140,7 @@ class RayTransport(Transport):
         return self._fetch(list(refs), behind)
 
     def done(self, refs: Sequence[Ref]) -> bool:
-        """Whether all of it is, as far as Ray says without waiting."""
+        """Returns whether all values are there."""
         return not ray.wait(list(refs), num_returns=len(refs), timeout=0)[1]
 
     def id_of(self, process: Any) -> str:
@@ -187,7 +187,7 @@ class RayTransport(Transport):
         return end_process(*self._places[someone.actor])
 
     def _is_busy(self, someone: Someone) -> bool:
-        """Whether it is still starting, or is the recorder and answers: measuring may take as long as it likes."""
+        """Returns whether it is still starting, or is the recorder and answers: an evaluation may take any time."""
         if someone.actor not in self._places:
             return monotonic() - self._began < self._config.engine.ready_timeout_s
         if self._recorder is None or someone.actor != id_of(self._recorder):

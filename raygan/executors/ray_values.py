@@ -19,7 +19,7 @@ from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.executors.vigil import Someone, Vigil
 
 LOOK_S = 1.0
-"""How often who is waited for is looked after (seconds)."""
+"""Seconds between two looks at the processes that are waited for."""
 LOST = (RayActorError, ObjectLostError, OutOfMemoryError, NodeDiedError)
 """A process died, with what it had made or was about to make."""
 
@@ -29,7 +29,7 @@ class Fetcher:
 
     def __init__(self, vigil: Vigil, hear: Callable[[], None]) -> None:
         self.roles: dict[str, str] = {}
-        """Who is who, by Ray's id of the actor."""
+        """The roles of processes, by Ray's id of the actor."""
         self.people: dict[str, Someone] = {}
         """Those that have said where they are, likewise."""
         self._vigil = vigil
@@ -75,7 +75,7 @@ class Fetcher:
             watch.look(len(left), self._makers(late))
 
     def _makers(self, refs: Iterable[Any]) -> list[Someone]:
-        """Whose work these are."""
+        """Returns the processes that make these values."""
         actors = dict.fromkeys(str(ref.task_id().actor_id().hex()) for ref in refs)
         return [self.people.get(actor, Someone(self.roles.get(actor, "an actor"), actor)) for actor in actors]
 
@@ -92,7 +92,7 @@ class Fetcher:
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """What was raised first, however many actors passed it on."""
+    """Returns the exception that was raised first, however many actors passed it on."""
     while isinstance(error, RayTaskError):
         error = error.cause
     return error

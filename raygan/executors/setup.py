@@ -15,17 +15,17 @@ PATIENCE = 3
 
 @dataclass(frozen=True)
 class Setup:
-    """What the processes of a run are started with, however often that is."""
+    """The arguments that the processes of a run are started with, at first and again."""
 
     config: Config
-    """As the engine runs it."""
+    """The config as the engine runs it; see `raygan.round.simulation.as_run`."""
     settings: FlatConfig
     """The settings that the numbers depend on, as the user has them."""
     root: Path
     """The run folder."""
     images: ImageSet
     shards: Shards
-    """Which of the images each device has."""
+    """The images of each device, by index."""
     problem: Problem
 
     def shards_of(self, devices: range) -> WorkerShards:

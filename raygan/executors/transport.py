@@ -23,9 +23,9 @@ class Role:
 
     kind: Literal["server", "worker", "recorder"]
     name: str
-    """As messages to the user have it."""
+    """Its name in messages to the user."""
     number: int = 0
-    """Which of the workers."""
+    """The index of a worker."""
 
 
 class Transport(ABC):
@@ -41,7 +41,7 @@ class Transport(ABC):
 
     @abstractmethod
     def start_again(self, role: Role, make: Callable[..., Any], *arguments: Any) -> Process:
-        """As `start`, in the place of a worker that was lost."""
+        """Do as `start`, in the place of a worker that was lost."""
 
     @abstractmethod
     def facts(self, processes: Sequence[Process]) -> list[Facts]:
@@ -96,7 +96,7 @@ class Transport(ABC):
 
     @abstractmethod
     def done(self, refs: Sequence[Ref]) -> bool:
-        """Whether `wait` would not wait."""
+        """Returns whether `wait` would return at once."""
 
     @abstractmethod
     def id_of(self, process: Process) -> str:
@@ -135,5 +135,5 @@ class Pending(Generic[Result]):
         raise self.failure
 
     def done(self) -> bool:
-        """Whether `result` would not wait."""
+        """Returns whether `result` would return at once."""
         return self.transport.done(self.refs)

@@ -1,4 +1,4 @@
-"""Waiting with an eye on who is waited for: who hangs is named, and in the end counts as lost. No Ray here."""
+"""The watch over processes that the run waits for: a process that hangs is named, and in the end counts as lost."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ CHECK_S = 1.0
 HEARD_S = 3.0
 """After Ctrl-C a round may take so long without a word."""
 ENDED_S = 30.0
-"""How long Ray may take to notice that a process was ended."""
+"""Seconds that Ray may take to notice that a process was ended."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Someone:
 
 @dataclass
 class Vigil:
-    """What is done while the run waits for its processes."""
+    """The rules of waiting for the processes of a run."""
 
     hang_timeout_s: float
     """After so long without anything done, who is waited for is taken for lost (seconds; 0: never)."""
@@ -43,7 +43,7 @@ class Vigil:
     end: Callable[[Someone], bool] = lambda someone: False
     """End a process that may not listen any more; whether it could be. Waits for some seconds at most."""
     busy: Callable[[Someone], bool] = lambda someone: False
-    """Whether a process, though it is late, is known to be alive."""
+    """Returns whether a process, though it is late, is known to be alive."""
     check: Callable[[], None] = lambda: None
     """Raises if there is nothing to wait for, such as when Ray's head is gone."""
     longest: float = field(default=0.0, init=False)
@@ -51,7 +51,7 @@ class Vigil:
     wished: float | None = field(default=None, init=False)
     """Since when somebody is seen to wish for the end."""
     told: bool = field(default=False, init=False)
-    """Whether it was said that the end is waited for."""
+    """True once the user was told that the end is waited for."""
 
     _checked: float = field(default=0.0, init=False)
 

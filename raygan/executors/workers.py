@@ -44,13 +44,13 @@ class Workers:
         self._say = say
         devices = setup.config.devices
         self.devices = [range(k, min(k + together, devices)) for k in range(0, devices, together)]
-        """Of each worker."""
+        """The devices of each worker."""
         self.processes = [self._start(worker, transport.start) for worker in range(len(self.devices))]
         self.nodes: list[object] = []
         """The node of each worker."""
         self._facts: list[Facts] = []
         self._lost = [0] * len(self.devices)
-        """How often each worker was lost since it was last heard of."""
+        """Losses of each worker since its last report."""
 
     def _start(self, worker: int, start: Callable[..., Process]) -> Process:
         devices, setup = self.devices[worker], self._setup

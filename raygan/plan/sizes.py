@@ -14,7 +14,7 @@ from raygan.data import ImageSet, Shards, load_data, split
 from raygan.evaluation.checks import check_weights
 from raygan.gan.networks import build_networks
 from raygan.plan.footprint import Footprint, footprint_of
-from raygan.round.simulation import as_played, try_out
+from raygan.round.simulation import as_run, try_out
 
 SIMULATED_ROUNDS = 100
 """Maximum number of rounds for simulated means."""
@@ -64,7 +64,7 @@ class Plan:
 def make_plan(config: Config) -> Plan:
     """Compute a run's sizes from its config and data. Simulated means are over the first rounds."""
     check_weights(config)
-    config = as_played(config)
+    config = as_run(config)
     images = load_data(config.data, config.seed)
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
     networks = build_networks(config, images.shape, torch.device("cpu"))

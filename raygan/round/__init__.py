@@ -1,1 +1,1 @@
-"""What is computed in one round: workers, the server, and what they send. No Ray here, and no files."""
+"""The computation of one round: workers, the server, and their messages, without Ray and files."""

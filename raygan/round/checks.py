@@ -1,4 +1,4 @@
-"""What a method's own code returns, checked, and what it raises, told with the place in the run."""
+"""Checks of what a method's code returns; the place in the run of what it raises."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ def checked_answer(answer: object, method: str, device: int) -> tuple[Update, St
 
 
 def check_scalars(metrics: object, method: str) -> Metrics:
-    """What a method measured, if it is numbers by name, as floats.
+    """Returns the metrics of a method as floats, if they are numbers by name.
 
     Raises:
         RunError: something else.

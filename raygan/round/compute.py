@@ -1,4 +1,4 @@
-"""How a process computes: on which device, with how many threads, in what memory."""
+"""A process's settings of torch and memory: threads, device, precision, determinism."""
 
 import ctypes
 import os
@@ -49,7 +49,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def _flushes() -> bool:
-    """Whether this thread takes subnormal numbers as zero. torch sets it, but does not tell."""
+    """Returns whether this thread takes subnormal numbers as zero. torch sets it, but does not tell."""
     return sys.float_info.min * 0.5 == 0.0
 
 
@@ -120,7 +120,7 @@ def cap_memory(gpus: float) -> None:
 
 
 def gpu_facts(device: torch.device) -> dict[str, str]:
-    """Which GPU a process computes on; nothing of one on a CPU."""
+    """Returns the name and UUID of the GPU that a process computes on; nothing on a CPU."""
     if device.type == "cpu":
         return {}
     found = torch.cuda.get_device_properties(device)

@@ -40,7 +40,7 @@ class FlopCounter(DispatchMode):
 def _convolution_backward(
     gradient: Tensor, given: Tensor, weight: Tensor, *settings: Any, output_mask: Sequence[bool] | None = None
 ) -> int:
-    """As many FLOPs as forward for each of the gradients that is wanted: of the input and of the weight.
+    """Returns the FLOPs of the forward pass, once for each gradient that is wanted: of the input and of the weight.
 
     Forward, every value of the smaller side in space meets the kernel of its group: of the output in a convolution, of
     the input in a transposed one. `weight` is (out, in / groups, ...) or transposed (in, out / groups, ...).
@@ -59,10 +59,10 @@ class DeviceWork:
         self._down = down
         self._images = images
         self.vector = np.empty(0, np.float32)
-        """What the last update that was tried sends up."""
+        """The vector of the last update that was tried."""
 
     def by_size(self, sizes: Sequence[int]) -> list[int]:
-        """Of batches of these sizes, in ascending order.
+        """Returns the FLOPs of batches of these sizes, in ascending order.
 
         Most methods' work is a line over sizes, and over steps, which is tried with the smallest size.
         """
@@ -87,7 +87,7 @@ class DeviceWork:
 
 
 def along_a_line(places: Sequence[int], count: Callable[[int], int]) -> list[int]:
-    """What `count` gives at all of `places`, in ascending order.
+    """Returns `count` at all of `places`, in ascending order.
 
     Of many it is asked at both ends and in the middle; only if these three are not on a line of whole numbers, at all.
     """

@@ -1,4 +1,4 @@
-"""Whether processes compute the same bits: each plays one small fixed step of the run's networks and tells its hash.
+"""A test of whether processes compute the same bits: the hash of one small fixed step of the run's networks.
 
 The bits follow whatever the libraries below make of a machine (oneDNN's and MKL's instruction sets, versions, kinds of
 GPUs), of which no name tells all. The step tells, whatever the cause.
@@ -18,19 +18,19 @@ from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
 
 Facts = Mapping[str, object]
-"""Of a process: `role`, where it is, and its `steps`."""
+"""Facts of a process: `role`, node, and its `steps`."""
 
 _BATCH = 8
 _NAMED = 3  # processes that a line names
 
 
 def device_steps(config: Config, shape: tuple[int, ...], device: torch.device) -> dict[str, str]:
-    """What a process with devices computes: the step's hash, by the threads and the kind of device asked for."""
+    """Returns the step's hash in a worker, by the threads and the kind of device that were asked for."""
     return _step(config, shape, device, *_devices_ask(config))
 
 
 def server_steps(config: Config, shape: tuple[int, ...], device: torch.device) -> dict[str, str]:
-    """The server's, likewise."""
+    """Returns the step's hash in the server, likewise."""
     return _step(config, shape, device, *_server_asks(config))
 
 
@@ -74,7 +74,7 @@ def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, co
 
 
 def unlike_each_other(processes: Iterable[Facts]) -> str | None:
-    """What to say if processes that are asked the same compute other bits: who is unlike whom."""
+    """Returns a line for the user if processes with the same settings compute different bits, or None."""
     for group in _by_asked(processes).values():
         if len(group) > 1:
             most = max(group, key=lambda digest: len(group[digest]))  # of equally many the first, which has the server
@@ -87,7 +87,7 @@ def unlike_each_other(processes: Iterable[Facts]) -> str | None:
 
 
 def unlike_before(processes: Iterable[Facts], before: Iterable[Facts]) -> str | None:
-    """What to say if a run goes on with processes that compute other bits than all that it had `before`."""
+    """Returns a line for the user if a process computes other bits than all that the run had `before`, or None."""
     then = _by_asked(before)
     for asked, group in _by_asked(processes).items():
         others = [

@@ -42,7 +42,7 @@ class Refused:
 
     @property
     def devices(self) -> list[int]:
-        """Whose it is."""
+        """The devices that it is from."""
         return [self.item.device] if isinstance(self.item, Update) else self.item.devices
 
 

@@ -37,7 +37,7 @@ class Outcome:
     dropped: dict[int, str]
     """Devices that were to take part and are not in the average, with the reason."""
     spent_s: dict[str, float]
-    """Where the round's time went (seconds); see `raygan.round.timing.spent`."""
+    """Seconds of the round by phase; see `raygan.round.timing.spent`."""
 
 
 def outcome_of(workers: Sequence[WorkerReport], server: ServerReport, asked: float) -> Outcome:

@@ -1,4 +1,4 @@
-"""From a config to the simulated clock: the method's own work counted, its traffic and exchanges asked for."""
+"""The simulated clock of a config, from the counted work, the traffic and the exchanges of its method."""
 
 import traceback
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from raygan.round.flops import DeviceWork, FlopCounter
 from raygan.round.problem import Problem
 
 
-def as_played(config: Config) -> Config:
-    """The config as the engine plays it: a pooled method is a run of one device, at the server, without links."""
+def as_run(config: Config) -> Config:
+    """Returns the config as the engine runs it: a pooled method is one device at the server, without links."""
     if not method_of(config).pooled:
         return config
     server = config.compute.server_flops
@@ -38,10 +38,10 @@ def as_played(config: Config) -> Config:
 
 
 def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
-    """What every party must know, and the clock of a run, after its first round has been tried.
+    """Returns the problem and the clock of a run, after its first round has been tried.
 
     Raises:
-        InputError: a component of one's own cannot be built, or fails in the first round.
+        InputError: a custom component cannot be built, or fails in the first round.
     """
     try:
         return _try_out(config, images, shards)
@@ -74,7 +74,7 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
 
 
 def count_work(config: Config, server: ServerSide, images: ImageSet, shards: Shards) -> Work:
-    """Count a device's update for every size of batch, and the server's parts, by playing them: `server` is used up."""
+    """Count a device's update for every size of batch, and the server's parts, by trying them: `server` is used up."""
     sizes, size_of = np.unique(np.minimum(config.batch_size, shards.sizes), return_inverse=True)
     updates = DeviceWork(config, server.down(1), images)
     with threads(config.engine.server_threads):

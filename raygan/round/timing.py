@@ -1,4 +1,4 @@
-"""Where the time of a round went, on the machines that played it. For looking at: nothing depends on it.
+"""Wall-clock time of a round by phase, for the user to look at: nothing depends on it.
 
 Moments are of each machine's own clock (`now`): between machines they are as good as their clocks agree.
 """

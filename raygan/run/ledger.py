@@ -1,4 +1,4 @@
-"""Rounds and evaluations on their way from the executor to the log and to whoever watches."""
+"""The ledger: waits for rounds and evaluations in order, writes them to the log, and tells the watchers."""
 
 from collections import deque
 from collections.abc import Callable
@@ -145,7 +145,7 @@ class Ledger:
             watcher.on_round(row)
 
     def _tell_of_dropped(self, round: int, dropped: dict[int, str]) -> None:
-        """Of devices that were not missing in the round before, all in one line."""
+        """Tell in one line of all devices that were not missing in the round before."""
         if new := sorted(dropped.keys() - self._missing):
             reasons = [f"device {number} ({dropped[number]})" for number in new[:NAMED]]
             more = [f"{len(new) - NAMED:,} more devices"] if len(new) > NAMED else []

@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""The result of a run, as Python code has it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to."""
+    """The result of a run."""
 
     out: Path
     """The run folder; of a run at a URI, the copy on this machine."""
     round: int
-    """The last round played."""
+    """The last round."""
     stopped_by: Signals | None
     """The signal that asked for the end, if one did: after the last round, too, when there was nothing to cut short."""
     uri: str | None = None
-    """Where the run folder is kept, if not on this machine."""
+    """The URI of the run folder, if it is not kept on this machine."""
     complete: bool = True
-    """Whether all rounds of the config are played."""
+    """True if all rounds of the config are done."""
 
     @property
     def generator(self) -> Path:
@@ -102,7 +102,7 @@ class Result:
 
 
 def reopened(out: str | Path) -> Result:
-    """The result of a run that was played before, in a folder or at a URI (of which a copy is made, for this process).
+    """The result of an earlier run, in a folder or at a URI (of which a copy is made, for this process).
 
     Raises:
         InputError: it is not a run folder, or cannot be reached.
@@ -111,5 +111,5 @@ def reopened(out: str | Path) -> Result:
     local = copied(uri) if uri is not None else Path(out).resolve()
     with naming(local, uri):
         folder = RunFolder(local)
-        rounds, played = folder.read_config().rounds, max(folder.log.last_round(), 0)
-        return Result(local, played, None, uri, played >= rounds)
+        rounds, last = folder.read_config().rounds, max(folder.log.last_round(), 0)
+        return Result(local, last, None, uri, last >= rounds)

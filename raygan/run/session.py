@@ -1,4 +1,4 @@
-"""One run: what is prepared before its processes are started, and how it is played to its end."""
+"""One run: its preparation before processes are started, and its tries until the end."""
 
 from collections import Counter
 from contextlib import closing, suppress
@@ -25,7 +25,7 @@ from raygan.record.lock import wait_for_recorder
 from raygan.record.settings import check_same_run, lasting
 from raygan.record.storage import Store
 from raygan.round.likeness import unlike_before, unlike_each_other
-from raygan.round.simulation import as_played, try_out
+from raygan.round.simulation import as_run, try_out
 from raygan.run.ledger import Watcher
 from raygan.run.loop import Rounds
 from raygan.run.saving import Saving
@@ -34,17 +34,17 @@ from raygan.signals import StopWish
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same however often the processes of a run are started."""
+    """The parts of a run that stay the same when its processes are started again."""
 
     config: Config
-    """As the user has it."""
+    """The config as the user has it."""
     store: Store
     folder: RunFolder
     setup: Setup
     clock: Clock
     watchers: list[Watcher]
     wish: StopWish = field(default_factory=StopWish)
-    """Whether somebody wishes for the end."""
+    """Tells whether the user wishes for the end."""
 
     def tell(self, text: str) -> None:
         """Say to everyone who watches what goes on."""
@@ -102,28 +102,28 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     """Load, deal and check everything before a process is started."""
     check_weights(config)
     check_metrics(config)
-    played = as_played(absolute(config))  # other processes have other working folders
+    used = as_run(absolute(config))  # other processes have other working folders
     if problem_of_cache := cache_problem():
         for watcher in watchers:
             watcher.on_event(problem_of_cache)
     for watcher in watchers:
         watcher.on_phase(f"loading {config.data.name}")
-    images = load_again(played) if resume else load_data(played.data, config.seed)
-    shards = split(images.labels, played.devices, played.data.partition, config.seed)
-    check_networks(played, images.shape, int(shards.sizes.min()))
-    if played.eval.classifier is not None:
+    images = load_again(used) if resume else load_data(used.data, config.seed)
+    shards = split(images.labels, used.devices, used.data.partition, config.seed)
+    check_networks(used, images.shape, int(shards.sizes.min()))
+    if used.eval.classifier is not None:
         from raygan.evaluation.evaluator import check_classifier  # with metrics that a driver does not need otherwise
 
-        check_classifier(played, images)
-    problem, clock = try_out(played, images, shards)
+        check_classifier(used, images)
+    problem, clock = try_out(used, images, shards)
     folder = RunFolder(store.local)
     if resume:
         folder.check_same_data(images.digest)
-    setup = Setup(played, lasting(config), folder.root, images, shards, problem)
+    setup = Setup(used, lasting(config), folder.root, images, shards, problem)
     return Run(config, store, folder, setup, clock, watchers)
 
 
-def play(run: Run, executor: Executor, after: int) -> int:
+def run_to_end(run: Run, executor: Executor, after: int) -> int:
     """Play to the end what goes on after a round; when a process is lost, start all anew from the newest checkpoint.
 
     Returns the last round.
@@ -135,21 +135,21 @@ def play(run: Run, executor: Executor, after: int) -> int:
             run.tell("training")
             rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
             try:
-                played = rounds.run(run.wish)
+                last = rounds.run(run.wish)
             except ProcessLostError as error:
                 lost[rounds.completed] += 1
                 if lost[rounds.completed] == PATIENCE:
                     raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
                 run.happened(f"{error}; starting again")
             else:
-                if run.wish.signal is not None and played < run.config.rounds:
-                    run.note(f"stopped after round {played} by {run.wish.signal.name}")
-                return played
+                if run.wish.signal is not None and last < run.config.rounds:
+                    run.note(f"stopped after round {last} by {run.wish.signal.name}")
+                return last
         executor, after = _start_again(run)
 
 
 def _write_beginning(run: Run, executor: Executor, after: int) -> None:
-    """What a run folder says from the first round on, and no longer what it said at the end of an earlier try."""
+    """Write what a run folder says from the first round on; remove what the end of an earlier try wrote."""
     folder = run.folder
     for of_an_end in (folder.generator, folder.evaluation, folder.nearest, folder.error):
         of_an_end.unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def _write_beginning(run: Run, executor: Executor, after: int) -> None:
 
 
 def _start_again(run: Run) -> tuple[Executor, int]:
-    """From the newest checkpoint; when that fails as well, tried as often as other losses.
+    """Start from the newest checkpoint; try again if a process is lost meanwhile, as often as for other losses.
 
     Ray places processes on a machine that is gone until it has noticed, and then they are lost, too.
     """

@@ -45,11 +45,11 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
         with store.named(), ending_at_once():
             run, executor, after = begin(config, store, list(watchers), resume, wish)
         with _kept(store), noting(wish):
-            from raygan.run.session import play
+            from raygan.run.session import run_to_end
 
-            played = play(run, executor, after)
+            last = run_to_end(run, executor, after)
             store.push()
-    return Result(store.local, played, wish.signal, store.uri, played >= config.rounds)
+    return Result(store.local, last, wish.signal, store.uri, last >= config.rounds)
 
 
 def begin(

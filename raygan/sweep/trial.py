@@ -28,7 +28,7 @@ LAST = "last"
 """Key in a report that says that the run is over."""
 
 
-def play(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
+def run_trial(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
     """Run a trial in the run folder `runs`/NAME, with paths relative to `home`, where the sweep was started.
 
     A restarted trial continues from its last report, and one that exploits another from the other's report. In both

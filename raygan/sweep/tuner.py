@@ -15,7 +15,7 @@ from raygan.sweep.resources import resources_here
 from raygan.sweep.schedulers import scheduler_of
 from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
-from raygan.sweep.trial import LAST, play
+from raygan.sweep.trial import LAST, run_trial
 
 TUNE = "tune"
 """Tune's own folder below the sweep's."""
@@ -59,7 +59,7 @@ def _trainable(sweep: Sweep, folder: Path) -> Any:
     runs, home = folder / "runs", str(Path.cwd())
 
     def trial(config: dict[str, Any]) -> None:
-        play(sweep, runs, home, config)
+        run_trial(sweep, runs, home, config)
 
     before = all_nodes()
     return ray_tune.with_resources(trial, lambda config: resources_here(sweep, config, before))

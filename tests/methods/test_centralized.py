@@ -9,7 +9,7 @@ from raygan.gan.dcgan import Discriminator, Generator
 from raygan.methods.centralized import Centralized
 from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
-from raygan.round.simulation import as_played
+from raygan.round.simulation import as_run
 from tests.helpers import tiny
 from tests.methods.parties import CPU, IMAGES, SHAPE, judged, play, values
 
@@ -49,7 +49,7 @@ def test_it_is_a_dcgan_loop_bit_for_bit(d_steps, g_steps, norm):
     words = [f"gan.{network}_norm={norm}" for network in ("discriminator", "generator")]
     words += [f"{party}_optimizer.{key}" for party in ("device", "generator") for key in ("lr=2e-4", "beta1=0.5")]
     words += [f"device_steps={d_steps}", f"generator_steps={g_steps}"]
-    config = as_played(tiny("method=centralized", "devices=3", *words))
+    config = as_run(tiny("method=centralized", "devices=3", *words))
     generator, discriminator = dcgan_loop(config, rounds=4)
     side = play(config, [60], rounds=4)
     assert torch.equal(side.networks.generator.parameters.detach(), values(generator))
@@ -59,7 +59,7 @@ def test_it_is_a_dcgan_loop_bit_for_bit(d_steps, g_steps, norm):
 @pytest.mark.parametrize("steps", [1, 3])
 def test_it_is_the_serial_schedule_with_one_device(steps):
     words = ["devices=1", f"generator_steps={steps}", "gan.ema=0.7"]
-    centralized = play(as_played(tiny("method=centralized", *words)), [60], rounds=3)
+    centralized = play(as_run(tiny("method=centralized", *words)), [60], rounds=3)
     serial = play(tiny(*words), [60], rounds=3)
     parameters = centralized.networks.generator.num_parameters  # a device's fakes do not move the server's buffers
     assert torch.equal(centralized.networks.generator.parameters, serial.networks.generator.parameters)

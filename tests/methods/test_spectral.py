@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from raygan.gan.networks import build_networks
 from raygan.gan.steps import discriminator_step
 from raygan.record.generator_file import load_generator, save_generator
-from raygan.round.simulation import as_played
+from raygan.round.simulation import as_run
 from tests.helpers import tiny
 from tests.methods.parties import CPU, SHAPE, parties, play
 
@@ -61,7 +61,7 @@ CASES = [
 
 @pytest.mark.parametrize(("words", "ema"), CASES)
 def test_after_sixty_rounds_every_layer_of_every_network_has_norm_1(words, ema):
-    config = as_played(tiny(*SPECTRAL, f"gan.ema={ema}", *words))
+    config = as_run(tiny(*SPECTRAL, f"gan.ema={ema}", *words))
     side = play(config, [20, 20, 20] if config.devices > 1 else [60], 60)
     network = build_networks(config, SHAPE, CPU).generator
     for vector in side.generators().values():

@@ -13,7 +13,7 @@ from raygan.data import load_data, split
 from raygan.methods.averaged import Averaged
 from raygan.methods.base import Mean
 from raygan.round.flops import DeviceWork, FlopCounter, along_a_line
-from raygan.round.simulation import as_played, count_work, try_out
+from raygan.round.simulation import as_run, count_work, try_out
 from tests.helpers import tiny
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ G, D = 3_576_704, 2_765_568
 
 
 def clock_of(*words):
-    config = as_played(load_config(None, list(words)))
+    config = as_run(load_config(None, list(words)))
     images = load_data(config.data, config.seed)
     return try_out(config, images, split(images.labels, config.devices, config.data.partition, config.seed))[1]
 
@@ -126,7 +126,7 @@ def test_the_server_of_mdgan_works_on_the_batches_that_somebody_judged():
 @pytest.mark.parametrize("loss", ["non_saturating", "wgan_gp"])
 def test_work_of_many_batch_sizes_and_steps_is_counted_from_few(method, loss, monkeypatch):
     words = [f"method={method}", f"gan.loss={loss}", "devices=5", "device_steps=7", "batch_size=9"]
-    config = as_played(load_config(None, [*words, "gan.generator=mlp", "gan.discriminator=mlp", "gan.latent=4"]))
+    config = as_run(load_config(None, [*words, "gan.generator=mlp", "gan.discriminator=mlp", "gan.latent=4"]))
     images = load_data(config.data, config.seed)
     down = METHODS_BY_NAME[method].server(config, images.shape, CPU).down(1)
     sizes = [2, 3, 5, 6, 8, 9]

@@ -13,7 +13,7 @@ from ray.tune import Checkpoint
 
 import raygan
 from raygan.record.folder import RunFolder
-from raygan.sweep.trial import going_on, play
+from raygan.sweep.trial import going_on, run_trial
 from tests.helpers import tiny
 from tests.sweep.helpers import CONFIG, RATES, sweep
 
@@ -99,7 +99,7 @@ def run(tmp_path, monkeypatch):
         tune = Tune(name, keep=tmp_path / "kept", **fate)
         monkeypatch.setattr("raygan.sweep.trial.tune", tune)
         with suppress(KilledError):
-            play(asked, tmp_path / "runs", str(Path.cwd()), settings)
+            run_trial(asked, tmp_path / "runs", str(Path.cwd()), settings)
         return tune
 
     return run
