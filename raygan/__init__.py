@@ -1,6 +1,6 @@
 """raygan: simulate the distributed training of GANs on Ray.
 
-Importing it is cheap: torch, Ray, metrics and plots load where they are first used.
+Importing it is cheap: torch, Ray, metrics and plots are imported on first use.
 """
 
 from collections.abc import Iterable
@@ -39,15 +39,15 @@ def train(
     resume: bool = False,
     watchers: "Iterable[Watcher] | None" = None,
 ) -> "Result":
-    """Train as `config` says (a preset's name and a YAML file's path will do), into the run folder `out`.
+    """Train as `config` says (a config, a preset's name or the path of a YAML file), into the run folder `out`.
 
-    Without `out`, into a new folder below `runs`. Progress is shown, in a notebook too, and what came out, unless
-    `watchers` are given: `watchers=[]` is silent. See `raygan.run.train.train` for the rest.
+    Without `out`, a new folder below `runs` is made. Progress and a summary are shown, in a notebook too, unless
+    `watchers` are given; `watchers=[]` is silent. See `raygan.run.train.train` for the other arguments.
 
     Raises:
-        KeyboardInterrupt: the run was ended by Ctrl-C or SIGTERM (`raygan.errors.Terminated`) after a round, its state
-            saved: `resume=True` goes on, and `open_run` has what there is. After the last round, too, when all is
-            written: a loop over runs is to end.
+        KeyboardInterrupt: Ctrl-C or SIGTERM (`raygan.errors.Terminated`) ended the run after a round. Its state is
+            saved: `resume=True` continues it, and `open_run` returns the result so far. Raised after the last round,
+            too, when everything is written, so that a loop over runs ends.
     """
     from raygan.record.folder import new_folder
     from raygan.run.train import train as run
@@ -70,7 +70,7 @@ def train(
 
 
 def _whole(result: "Result") -> "Result":
-    """Raise if it was to end early: a script, or a notebook's other cells, are to end with it."""
+    """Raise if the run was interrupted, so that a script, or the other cells of a notebook, end with it."""
     from raygan.errors import Terminated
 
     if result.stopped_by is not None:
@@ -79,10 +79,10 @@ def _whole(result: "Result") -> "Result":
 
 
 def open_run(out: str | Path) -> "Result":
-    """The result of a run that was played before, in the folder or at the URI `out`.
+    """Returns the result of an existing run, in the folder or at the URI `out`.
 
     Raises:
-        InputError: it is not a run folder, or cannot be reached.
+        InputError: `out` is not a run folder, or cannot be reached.
     """
     from raygan.run.result import reopened
 
@@ -90,7 +90,7 @@ def open_run(out: str | Path) -> "Result":
 
 
 def load_generator(path: str | Path, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
-    """A trained generator as a torch module; see `raygan.evaluation.trained.load`."""
+    """Returns a trained generator as a torch module; see `raygan.evaluation.trained.load`."""
     from raygan.evaluation.trained import load
 
     return load(path, weights, generator)
@@ -104,9 +104,9 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> "Sweep":
 
 
 def tune(sweep: "Sweep | str | Path", out: str | Path, *, resume: bool = False) -> "ResultGrid":
-    """Play a sweep, or the one in a file, into the folder `out`; returns Tune's own ResultGrid.
+    """Run a sweep, given as such or as a file, into the folder `out`; returns Tune's ResultGrid.
 
-    See `raygan.sweep.tune.tune`. Ctrl-C raises KeyboardInterrupt, once what can be resumed is saved.
+    See `raygan.sweep.tune.tune`. Ctrl-C raises KeyboardInterrupt, once the state to resume from is saved.
     """
     from raygan.sweep.tune import tune as run
 

@@ -1,4 +1,4 @@
-"""`python -m raygan`: the same as the installed command."""
+"""`python -m raygan`: the same as the command `raygan`."""
 
 from raygan.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line: thin."""
+"""The command line of raygan."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
 from raygan.record.storage import is_uri, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
-_TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # what is read of a run at a URI
+_TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI
 _CURVES = ("config.yaml", "rounds.jsonl", "evaluations.jsonl", "samples", "data.json")
 _LAST = ("evaluation.json", "error.txt", "generator.safetensors")
 _REPORTED = (*_CURVES, "environment.json", "events.jsonl", *_LAST)
@@ -57,7 +57,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         with ProgressDisplay(config.rounds, console) as display:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
-        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # else it had not yet begun
+        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # otherwise the run had not started
             say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
         elif (Path(out) / "config.yaml").is_file():
             console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
@@ -67,7 +67,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     else:
         done = f"Interrupted after round {result.round}; the state is saved."
         say_how_to_go_on(done, "train", result.uri or shown(result.out), console)
-    if result.stopped_by is not None:  # whenever it was: a loop over runs in a shell is to end with it
+    if result.stopped_by is not None:  # at any moment, so that a loop over runs in a shell ends too
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else TERMINATED
     return DONE
 
@@ -77,7 +77,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 @click.option("--out", help="Folder of the sweep.  [default: sweeps/NAME-DATE-TIME-RANDOM]")
 @click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
 def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
-    """Play a sweep with Ray Tune. SWEEP is a YAML file; KEY=VALUE sets its keys, or config keys of all trials."""
+    """Run a sweep with Ray Tune. SWEEP is a YAML file; KEY=VALUE sets its keys, or config keys of all trials."""
     source, settings = _config_words(words)
     if resume and out is None:
         raise InputError("--resume: say which sweep with --out DIR")
@@ -107,7 +107,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=config_words)
 @click.option("--nodes", multiple=True, metavar="SPEC", help=SPEC)
 def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
-    """Say what a run would start and where, hold and send, and whether it fits; starts nothing."""
+    """Print the processes, placement, memory and traffic of a run, and whether it fits. Starts nothing."""
     config = load_config(*_config_words(words))
     from raygan.plan.planning import plan_of
 
@@ -125,8 +125,8 @@ def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
 def evaluate(where: str, overrides: tuple[str, ...]) -> int:
     """Measure a finished run's generator, averaged and raw, as JSON; KEY=VALUE sets eval.* keys.
 
-    Data that has moved is named again: data.root=PLACE. What must agree is its content.
-    A network of your own is named again: gan.generator=mypackage.nets:Generator.
+    Name data that has moved again with data.root=PLACE; its content must be the same.
+    Name a custom network again with gan.generator=mypackage.nets:Generator.
     """
     own, settings = _own_network(overrides)
     for word in settings:
@@ -147,7 +147,7 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture to write (PNG).")
 @click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
 def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: bool) -> int:
-    """Draw samples of a finished run's generator. A network of your own is named again."""
+    """Draw samples of a finished run's generator. A custom network must be named again."""
     own, settings = _own_network(overrides)
     if settings:
         raise InputError(f"{settings[0]}: only gan.generator can be given")
@@ -164,7 +164,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
 @click.argument("where", metavar="DIR", shell_complete=run_folders)
 @click.option("--out", type=click.Path(path_type=Path), help="The page to write (HTML).  [default: DIR/report.html]")
 def report(where: str, out: Path | None) -> int:
-    """Write one page of a run, over or not: how its samples grew, its curves, its data, its settings."""
+    """Write an HTML page of a finished or running run: its samples by round, curves, data and settings."""
     if out is None and is_uri(where):
         raise InputError(f"--out: say where the page of {where} is to be written, for example --out report.html")
     from raygan.report.run.page import write_report
@@ -202,7 +202,7 @@ def compare(
     classifier: Path | None,
     price: tuple[str, ...],
 ) -> int:
-    """Put runs side by side: quality against rounds, bytes and simulated time, cost of a target, pictures."""
+    """Compare runs: quality against rounds, bytes and simulated time, cost of a target, pictures."""
     from raygan.report.comparison.page import compare as write_comparison
 
     with ExitStack() as stack:
@@ -225,7 +225,7 @@ def compare(
 
 
 def _own_network(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
-    """The import path after `gan.generator=`, if it is among the words, and the other words."""
+    """Returns the import path after `gan.generator=`, if it is among the words, and the other words."""
     key = "gan.generator="
     named = [word.removeprefix(key) for word in words if word.startswith(key)]
     return (named[-1] if named else None), [word for word in words if not word.startswith(key)]
@@ -234,7 +234,7 @@ def _own_network(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
 def main() -> None:
     """The installed command."""
     status = run(sys.argv[1:])
-    ending = sys.modules.get("raygan.cluster.ending")  # only where there was a Ray
+    ending = sys.modules.get("raygan.cluster.ending")  # only if Ray was used
     if ending is not None and ending.left_open():
         sys.stdout.flush()
         sys.stderr.flush()
@@ -243,7 +243,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit status; what the user did wrong is one line on stderr."""
+    """Run a command line and return its exit status. Wrong input is reported as one line on stderr."""
     try:
         return int(cli.main(arguments, prog_name="raygan", standalone_mode=False) or DONE)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -260,7 +260,7 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error), WRONG_INPUT)
     except RunError as error:
         return _complain(str(error), FAILED)
-    except (KeyboardInterrupt, click.Abort) as error:  # click puts an Abort around it
+    except (KeyboardInterrupt, click.Abort) as error:  # click wraps it in an Abort
         terminated = isinstance(error.__cause__ or error, Terminated)
         return _complain("interrupted", TERMINATED if terminated else INTERRUPTED)
 
@@ -271,7 +271,7 @@ def _complain(message: str, status: int) -> int:
 
 
 def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
-    """The config's name, if the first word is one, and the key=value words."""
+    """Returns the config's name, if the first word is one, and the key=value words."""
     sources = [word for word in words if "=" not in word]
     if len(sources) > 1 or (sources and words[0] != sources[0]):
         stray = sources[-1]

@@ -1,7 +1,7 @@
-"""What the shell offers at the TAB key: config files, keys and values, run folders.
+"""Shell completion at the TAB key: config files, keys, values and run folders.
 
-click has the shells' side (`_RAYGAN_COMPLETE=bash_source raygan`). A shell puts a space behind the only candidate, so
-where one ends in a `.`, a `=` or a `/` it is never offered alone, but what can stand behind it.
+click implements the shells' side (`_RAYGAN_COMPLETE=bash_source raygan`). A shell puts a space after a single
+candidate, so one that ends in `.`, `=` or `/` is replaced by its possible continuations.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ _TABLES = {
 }
 _NETWORK = "gan.generator="
 Offer = Callable[[str], Iterable[str]]
-"""From what stands there to what may: whole words, each of which begins with it."""
+"""Maps the typed prefix to candidates: whole words that begin with it."""
 
 
 # --- for click -------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def sweep_words(context: click.Context, parameter: click.Parameter, begun: str) 
 
 
 def evaluation_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """What may be set for a finished run: eval.KEY=VALUE, where the data is, and a network of one's own."""
+    """Completes the settings of a finished run: eval.KEY=VALUE, the place of the data, and a custom network."""
     return _offered(context.params["overrides"], begun, [Config], only=("eval.", "data.root", _NETWORK))
 
 
@@ -59,12 +59,12 @@ def price_words(context: click.Context, parameter: click.Parameter, begun: str) 
 
 
 def network_words(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """A network of one's own."""
+    """Completes the name of a custom network."""
     return _offered(context.params["overrides"], begun, [Config], only=(_NETWORK,))
 
 
 def run_folders(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Folders that hold a run, and those on the way to one."""
+    """Completes folders that hold a run, and folders above them."""
     found = _unfolded(begun, lambda start: _paths(start, lambda path: (path / "config.yaml").is_file()))
     return [CompletionItem(word) for word in found]
 
@@ -76,9 +76,9 @@ def _offered(
     names: Sequence[str] | None = None,
     only: Sequence[str] = ("",),
 ) -> list[CompletionItem]:
-    """Keys and values, those that begin as one of `only` does; `names` and YAML files, if nothing was `given` yet.
+    """Returns keys and values, restricted to those below `only`; `names` and YAML files if nothing was `given` yet.
 
-    bash takes words apart at `=`: it gives three where one was typed, and is offered the value alone.
+    bash splits words at `=`: it passes three words for one, and expects the value alone.
     """
     typed = "\0".join(given).replace("\0=\0", "=").replace("\0=", "=").split("\0") if given else []
     keys = keys_of(roots, typed)
@@ -98,7 +98,7 @@ def _offered(
 
 
 def _unfolded(begun: str, offer: Offer) -> list[str]:
-    """What is offered; instead of a single beginning what it may go on with."""
+    """Returns the candidates; a single incomplete one is replaced by its continuations."""
     found = list(offer(begun))
     while len(found) == 1 and found[0].endswith((".", "=", "/")):
         below = list(offer(found[0]))
@@ -112,9 +112,9 @@ def _unfolded(begun: str, offer: Offer) -> list[str]:
 
 
 def keys_of(roots: Sequence[type[Section]], typed: Iterable[str]) -> Offer:
-    """`key=value` words of a tree: the next part of a path, or what a key may be set to.
+    """Returns `key=value` words of a tree: the next part of a path, or the values of a key.
 
-    Below a section that has choices it is the keys of the one that was `typed`, else those of all.
+    Below a section with choices, the keys are those of the choice that was `typed`, else those of all choices.
     """
     chosen = dict(word.split("=", 1) for word in typed if "=" in word)
 
@@ -140,7 +140,7 @@ def keys_of(roots: Sequence[type[Section]], typed: Iterable[str]) -> Offer:
 
 
 def _below(sections: list[type[Section]], parents: list[str], chosen: dict[str, str]) -> list[type[Section]]:
-    """The sections that a path leads to."""
+    """Returns the sections at a path."""
     path = ""
     for parent in parents:
         path += f"{parent}."
@@ -152,7 +152,7 @@ def _below(sections: list[type[Section]], parents: list[str], chosen: dict[str, 
 
 
 def _values(key: str, annotation: Any, default: object, start: str) -> Iterator[str]:
-    """The words a key may be set to, files, or else its default, as an example, beside nothing."""
+    """Returns the values of a key, files, or its default as an example beside the empty word."""
     words = list(_words(annotation))
     if key in _TABLES:
         yield from _TABLES[key]
@@ -165,7 +165,7 @@ def _values(key: str, annotation: Any, default: object, start: str) -> Iterator[
 
 
 def _words(annotation: Any) -> Iterator[str]:
-    """The values of a type that has few."""
+    """Returns the values of a type that has few."""
     if get_origin(annotation) is Literal:
         yield from map(str, get_args(annotation))
     elif annotation is bool:
@@ -178,7 +178,7 @@ def _words(annotation: Any) -> Iterator[str]:
 
 
 def _written(default: object) -> Iterator[str]:
-    """A default as it would be typed, if it is a plain value."""
+    """Returns a default as it would be typed, if it is a plain value."""
     if isinstance(default, tuple) and len(default) == 1:
         yield from _written(default[0])
     elif isinstance(default, float):
@@ -195,17 +195,17 @@ def _unique(words: Iterable[str]) -> list[str]:
 
 
 def _sources(names: Sequence[str], begun: str) -> list[str]:
-    """Names, and YAML files."""
+    """Returns names and YAML files."""
     known = [name for name in names if name.startswith(begun)]
     return [*known, *_paths(begun, lambda path: path.suffix in (".yaml", ".yml"))]
 
 
 def _paths(begun: str, wanted: Callable[[Path], bool]) -> list[str]:
-    """Wanted files or folders that begin so, and folders to look into: not hidden ones."""
+    """Returns wanted files or folders with this prefix, and folders to descend into, without hidden ones."""
     folder, slash, start = begun.rpartition("/")
     try:
         entries = sorted(Path(folder + slash or ".").iterdir())
-    except OSError:  # there is nothing of the kind
+    except OSError:  # no such folder
         return []
     found = []
     for entry in entries:

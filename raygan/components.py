@@ -1,8 +1,8 @@
-"""What each name in a config stands for.
+"""The tables of components: they map each name in a config to the code it stands for.
 
-A new network, loss, data set, partition, method, aggregator, channel, selection or metric is its own file plus one
-line here. Any of them can also be named by import path (``mypackage.nets:Generator``), with no line at all. Nothing
-heavy is imported until `resolve` is called, so a config is checked without torch.
+A new network, loss, data set, partition, method, aggregator, channel, selection or metric is one file plus one line
+here. Any of them can also be named by import path (``mypackage.nets:Generator``), which needs no line here. Nothing
+heavy is imported until `resolve` is called, so a config can be checked without torch.
 """
 
 import difflib
@@ -83,45 +83,45 @@ METRICS = {
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
-    """The hint `; did you mean ...?`, or the list of what is known when nothing is near."""
+    """Returns the hint `; did you mean ...?`, or the list of known names if none is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
 
 
 def check_name(table: Mapping[str, str], name: str) -> str:
-    """Return `name` if the table has it or it is an import path; else raise ValueError with the nearest name."""
+    """Returns `name` if the table has it or it is an import path; else raises ValueError with the nearest name."""
     if name in table or ":" in name:
         return name
     raise ValueError(f"{name!r} is not known; {nearest(name, table)} (or an import path like mypackage.module:Name)")
 
 
 def resolve(table: Mapping[str, str], name: str, key: str) -> Any:
-    """Import what `name` stands for.
+    """Import the object that `name` stands for.
 
     Raises:
-        InputError: an import path (a user's own) leads nowhere; names `key`.
+        InputError: a custom component's import path does not resolve; names `key`.
     """
     if name in table:
         return resolve_name(table[name])
     if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # the installed command, unlike `python -m`, does not see the user's own modules
+        sys.path.append(here)  # the installed command, unlike `python -m`, does not see modules in the working folder
     try:
         return resolve_name(name)
     except InputError:
         raise
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{key}: cannot import {name!r}: {error}") from error
-    except Exception as error:  # whatever a user's own module raises while it is imported
+    except Exception as error:  # whatever a custom module raises while it is imported
         raise InputError(
             f"{key}: cannot import {name!r}: {type(error).__name__}: {error} ({place_of(error)})"
         ) from error
 
 
 def derived(table: Mapping[str, str], name: str, key: str, base: type[Built]) -> type[Built]:
-    """The class that `name` stands for.
+    """Returns the class that `name` stands for.
 
     Raises:
-        InputError: it is no class derived from `base`; names `key`.
+        InputError: it is not a class derived from `base`; names `key`.
     """
     component = resolve(table, name, key)
     if not (isinstance(component, type) and issubclass(component, base)):
@@ -131,17 +131,17 @@ def derived(table: Mapping[str, str], name: str, key: str, base: type[Built]) ->
 
 
 def build(table: Mapping[str, str], name: str, key: str, base: type[Built], *arguments: object) -> Built:
-    """An object of the class that `name` stands for, called with `arguments`.
+    """Returns an object of the class that `name` stands for, called with `arguments`.
 
     Raises:
-        InputError: it is no class derived from `base`, or cannot be built; names `key`.
+        InputError: it is not a class derived from `base`, or cannot be built; names `key`.
     """
     component = derived(table, name, key, base)
     try:
         return component(*arguments)
     except InputError:
         raise
-    except Exception as error:  # whatever a user's own class raises
+    except Exception as error:  # whatever a custom class raises
         raise InputError(
             f"{key}: {name} cannot be built: {type(error).__name__}: {error} ({place_of(error)})"
         ) from error

@@ -1,4 +1,4 @@
-"""The kinds of failure a user sees as one line instead of a traceback."""
+"""Failures that a user sees as one line instead of a traceback."""
 
 import traceback
 from collections.abc import Iterator
@@ -7,36 +7,36 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """The user's input is wrong: names the key or file, what is wrong and what would be right (exit status 2)."""
+    """The input is wrong. The message names the key or file, what is wrong and what would be right (exit status 2)."""
 
 
 class RunError(RuntimeError):
-    """The run itself failed: says what happened, what is kept and what to do (exit status 1)."""
+    """The run failed. The message says what happened, what is kept and what to do (exit status 1)."""
 
 
 class ProcessLostError(RunError):
-    """A process of the run died: it can be started again."""
+    """A process of the run died and can be started again."""
 
     def __init__(self, message: str, actor: str | None = None) -> None:
         super().__init__(message)
         self.actor = actor
-        """Ray's id of the actor, if it was one's."""
+        """Ray's id of the actor, if the process was an actor's."""
 
 
 class BadUpdateError(RunError):
-    """A device's update cannot go into the average: the device can be left out of the round."""
+    """A device's update cannot be averaged. The device can be left out of the round."""
 
 
 class StorageError(RunError):
-    """What the run has done cannot be sent to where it is kept."""
+    """The run folder cannot be sent to the URI where it is kept."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised as Ctrl-C is (exit status 143)."""
+    """SIGTERM, raised in the same way as Ctrl-C (exit status 143)."""
 
 
 def place_of(error: BaseException) -> str:
-    """File and line where an error came up: the last that is neither raygan's nor an installed package's, if any is."""
+    """Returns the file and line of an error: the innermost outside raygan and installed packages, if there is one."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{error.filename}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -55,9 +55,9 @@ def _installed(file: str) -> bool:
 
 @contextmanager
 def naming(key: str, name: str, kind: "type[InputError] | type[RunError]" = InputError) -> Iterator[None]:
-    """Say of whatever a component raises inside which one it was, named by which key, in which file and line.
+    """Add to any error that a component raises inside the block its name, its key, and the file and line.
 
-    `kind` is what is raised in its place; one of ours that was raised inside is left as it is.
+    `kind` is raised in its place. An error of raygan's own is left unchanged.
     """
     try:
         yield
@@ -68,5 +68,5 @@ def naming(key: str, name: str, kind: "type[InputError] | type[RunError]" = Inpu
 
 
 def counted(count: int, noun: str) -> str:
-    """So many of them: "1 sample", "1,000 samples"."""
+    """Returns a count in words: "1 sample", "1,000 samples"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

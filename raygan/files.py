@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the cache of what need not be made twice."""
+"""Atomic file writes, and the cache of reusable files."""
 
 import json
 import os
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def cache_folder(name: str) -> Path:
-    """A sub-folder of the cache: `$RAYGAN_CACHE`, or the platform's place for caches.
+    """Returns a sub-folder of the cache, which is at `$RAYGAN_CACHE` or the platform's place for caches.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: the folder cannot be created.
     """
     root = os.environ.get("RAYGAN_CACHE") or platformdirs.user_cache_dir("raygan")
     folder = Path(root) / name
@@ -33,9 +33,9 @@ def cache_folder(name: str) -> Path:
 
 
 def cache_problem() -> str | None:
-    """What to say where nothing can be kept in the cache; None: it can. A file is written there, to know.
+    """Returns why nothing can be kept in the cache, or None if it can. A test file is written to find out.
 
-    A cache is a convenience: what it would hold is made anew.
+    The cache is a convenience: without it, its content is computed again.
     """
     try:
         folder = cache_folder("")
@@ -49,16 +49,16 @@ def cache_problem() -> str | None:
 
 
 def keep_in_cache(folder: str, name: str, write: Callable[[Path], object]) -> None:
-    """`write_whole` a file in a sub-folder of the cache; what cannot be kept there is not (`cache_problem`)."""
+    """`write_whole` a file in a sub-folder of the cache, or do nothing if the cache is not usable (`cache_problem`)."""
     with suppress(InputError, OSError):
         write_whole(cache_folder(folder) / name, write)
 
 
 def cached_array(folder: str, name: str, make: Callable[[], "np.ndarray"]) -> "np.ndarray":
-    """What `make` gives: read from the cache if it is there and whole, else made, and kept there if it can be."""
+    """Returns the array of `make`: from the cache if it is there and whole, else computed and, if possible, cached."""
     import numpy as np
 
-    with suppress(InputError, OSError, ValueError, EOFError):  # absent, or cut off by a full disk
+    with suppress(InputError, OSError, ValueError, EOFError):  # missing, or truncated by a full disk
         kept: np.ndarray = np.load(cache_folder(folder) / name, allow_pickle=False)
         return kept
     made = make()
@@ -67,12 +67,12 @@ def cached_array(folder: str, name: str, make: Callable[[], "np.ndarray"]) -> "n
 
 
 def make_folder(root: Path, begun: Path) -> list[Path]:
-    """Make an empty folder and those it is in, for something that can be resumed once the file `begun` is there.
+    """Create an empty folder and its parents, for something that can be resumed once the file `begun` exists.
 
-    Returns the folders that were not there before, for `unmake_folder`.
+    Returns the folders that did not exist before, for `unmake_folder`.
 
     Raises:
-        InputError: it exists and is not empty, or cannot be written.
+        InputError: the folder exists and is not empty, or cannot be written.
     """
     try:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -86,24 +86,24 @@ def make_folder(root: Path, begun: Path) -> list[Path]:
 
 
 def unmake_folder(root: Path, made: list[Path]) -> None:
-    """Undo `make_folder`: what is in it goes, too."""
+    """Undo `make_folder`, and delete the content of the folder."""
     empty_folder(root)  # as it was before
-    with suppress(OSError):  # another run may have begun beside it
+    with suppress(OSError):  # another run may have started beside it
         for folder in made:
             folder.rmdir()
 
 
 def empty_folder(root: Path) -> None:
-    """Remove all that is in a folder."""
+    """Remove everything in a folder."""
     for path in root.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load_json(text: str | bytes) -> Any:
-    """What a JSON text says.
+    """Returns the value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON, or nested too deeply.
+        ValueError: the text is not JSON, or nested too deeply.
     """
     try:
         return json.loads(text)
@@ -112,10 +112,10 @@ def load_json(text: str | bytes) -> Any:
 
 
 def claim(path: Path, text: str) -> None:
-    """Write a file that nobody has written yet, whole, in one step: of two processes one succeeds.
+    """Create a file atomically, with its content: of two processes, one succeeds.
 
     Raises:
-        FileExistsError: it is there.
+        FileExistsError: the file exists.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     aside = Path(temporary)
@@ -137,10 +137,10 @@ def claim(path: Path, text: str) -> None:
 
 
 def save_arrays(arrays: "Mapping[str, np.ndarray]", path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write named arrays as a safetensors file; shapes stay, those without dimensions too.
+    """Write named arrays as a safetensors file. Shapes are kept, also those without dimensions.
 
-    Each is laid out in C order first. safetensors 0.8.0 writes the memory of a numpy view (`m.T`, a column, `v[::2]`)
-    from its first value on under the view's shape, which is read back as other numbers (findings/).
+    Each array is copied to C order first. safetensors 0.8.0 writes the memory of a numpy view (`m.T`, a column,
+    `v[::2]`) from its first value on under the view's shape, which reads back as other numbers (findings/).
     """
     import numpy as np
     from safetensors.numpy import save_file
@@ -149,7 +149,7 @@ def save_arrays(arrays: "Mapping[str, np.ndarray]", path: Path, metadata: dict[s
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a temporary path beside `path`, flush it to disk, then rename: whole or absent."""
+    """Call `write` on a temporary path beside `path`, flush it to disk, then rename it: the file is whole or absent."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
     aside = Path(temporary)

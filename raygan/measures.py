@@ -1,6 +1,6 @@
-"""What is measured of a generator: the names in evaluations.jsonl, and whether lower or higher is better.
+"""Names of measures in evaluations.jsonl, and whether lower or higher is better.
 
-A user's own metric gives names that are not here: runs record them, but do not rank by them.
+A custom metric adds names that are not listed here: runs record them, but sweeps and pages do not rank by them.
 """
 
 from typing import Literal
@@ -15,29 +15,29 @@ ON_FEATURES: dict[str, dict[str, Better]] = {
     "kernel": {"kd": "min"},
     "manifold": {"precision": "max", "recall": "max", "density": "max", "coverage": "max"},
 }
-"""What each metric (`eval.metrics`) gives on the features of a network: on the classifier's and on Inception's."""
+"""Values of each metric (`eval.metrics`) on the features of a network: the classifier's or Inception's."""
 ON_LOGITS: dict[str, dict[str, Better]] = {
     "classes": {"classes_found": "max"},
     "score": {"classifier_score": "max"},
 }
-"""Likewise on the classifier's logits."""
+"""Values of each metric on the classifier's logits."""
 ON_SAMPLES: dict[str, dict[str, Better]] = {"sliced": {"sliced_wasserstein": "min"}}
-"""Likewise on the samples themselves."""
+"""Values of each metric on the samples themselves."""
 OF_MIXTURES: dict[str, Better] = {"reverse_kl": "min", "modes_found": "max", "high_quality": "max"}
-"""What is counted of samples of a 2-D mixture."""
+"""Values for samples of a 2-D mixture."""
 YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images", "inception")
-"""What else is in a line of evaluations.jsonl: values compare only where it is the same. `--resume` may change it."""
+"""Fields of evaluations.jsonl that must be equal for values to be comparable. `--resume` may change them."""
 RAW = "_raw"
-"""Behind a name: of the generator as it is, without the moving average."""
+"""Suffix of a name: values of the current generator, without the moving average."""
 
 
 def of_classifier(name: str) -> str:
-    """What a measure on the data set's classifier is called."""
+    """Returns the name of a measure on the data set's classifier."""
     return f"{name}_clf"
 
 
 def of_inception(name: str) -> str:
-    """What a measure on Inception's features is called: only these are FID and KID."""
+    """Returns the name of a measure on Inception's features; only these are FID and KID."""
     return {"fd": "fid", "kd": "kid"}.get(name, name)
 
 
@@ -51,12 +51,12 @@ def _all() -> dict[str, Better]:
 
 
 MEASURES = _all()
-"""All that raygan's own metrics give, the first the first choice."""
+"""All values of raygan's metrics; the first is the preferred one."""
 LOWER = tuple(name for name, better in MEASURES.items() if better == "min")
 
 
 def measured(config: Config) -> tuple[str, ...]:
-    """What a run of this config measures, as far as raygan knows; the averaged generator's first."""
+    """Returns the measures of a run of this config, as far as raygan knows them, the averaged generator's first."""
     asked = config.eval.metrics
     names = list(OF_MIXTURES) if isinstance(config.data, Gaussians) else []
     for metric in asked:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Role(enum.IntEnum):
-    """What a stream is for. The numbers are part of every run's results: append, never renumber."""
+    """The purpose of a stream. The numbers are part of every run's results: append, never renumber."""
 
     GENERATOR_INIT = 0
     DISCRIMINATOR_INIT = 1
@@ -42,22 +42,22 @@ class Role(enum.IntEnum):
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:
-    """A numpy generator for one role of one device in one round."""
+    """Returns a numpy generator for one role of one device in one round."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, role, device, round))))
 
 
 @contextmanager
 def torch_seeded(seed: int, role: Role, device: int = 0, round: int = 0) -> Iterator[None]:
-    """Seed torch's global streams inside the block, the CPU's and the current GPU's; afterwards they are as before.
+    """Seed torch's global streams (CPU and current GPU) inside the block, and restore them afterwards.
 
-    For what only draws from the global stream: weight initialisers, and dropout in a user's own networks.
+    It is for code that draws from the global stream only: weight initialisers, and dropout in custom networks.
     """
     import torch
 
     number = int(stream(seed, role, device, round).integers(2**63))
     before, on_gpu = torch.get_rng_state(), None
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():  # torch.manual_seed notes a stack trace for each accelerator that is not
+    if torch.cuda.is_initialized():  # torch.manual_seed records a stack trace for each accelerator that is not
         on_gpu = torch.cuda.current_device()
         before_there = torch.cuda.get_rng_state(on_gpu)
         torch.cuda.manual_seed(number)
@@ -70,7 +70,7 @@ def torch_seeded(seed: int, role: Role, device: int = 0, round: int = 0) -> Iter
 
 
 def noise(random: np.random.Generator, count: int, latent: int, device: "torch.device") -> "torch.Tensor":
-    """Standard normal latent points, (count, latent) float32, drawn on the CPU so a GPU changes nothing."""
+    """Returns standard normal latent points, (count, latent) float32, drawn on the CPU so a GPU changes nothing."""
     import torch
 
     drawn = torch.from_numpy(random.standard_normal((count, latent), dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop after the round."""
+"""Handling of Ctrl-C and SIGTERM: the run stops after the current round."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,16 +12,16 @@ from raygan.errors import Terminated
 
 @dataclass
 class StopWish:
-    """Which signal asked for the end, if any."""
+    """The signal that asked for the end, if any."""
 
     signal: Signals | None = None
 
 
 @contextmanager
 def noting(wish: StopWish, then: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM is noted, and `then` called; a second one raises KeyboardInterrupt at once.
+    """Inside the block, record the first SIGINT or SIGTERM and call `then`; a second raises KeyboardInterrupt at once.
 
-    In a thread other than the main one (a Tune trial) signals are not ours to take and nothing is noted.
+    In a thread other than the main one (a Tune trial), signals cannot be handled and nothing is recorded.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,7 +43,7 @@ def noting(wish: StopWish, then: Callable[[], object] = lambda: None) -> Iterato
 
 @contextmanager
 def sigterm_kept() -> Iterator[None]:
-    """Afterwards, SIGTERM is handled as before: Ray takes it for itself when it starts."""
+    """Restore the handler of SIGTERM afterwards: Ray replaces it when it starts."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -56,7 +56,7 @@ def sigterm_kept() -> Iterator[None]:
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Inside, SIGTERM is raised as `Terminated`, just as Ctrl-C is as KeyboardInterrupt; in the main thread only."""
+    """Inside the block, SIGTERM raises `Terminated`, as Ctrl-C raises KeyboardInterrupt; in the main thread only."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated
@@ -69,7 +69,7 @@ def ending_at_once() -> Iterator[None]:
 
 @contextmanager
 def stop_wish(then: Callable[[], object] = lambda: None) -> Iterator[StopWish]:
-    """A wish, and inside, signals are noted in it."""
+    """Yields a `StopWish` in which signals are recorded inside the block."""
     wish = StopWish()
     with noting(wish, then):
         yield wish

@@ -1,4 +1,4 @@
-"""What the command line says in the end: what came out, and how to go on."""
+"""The command line's summary of a run or sweep, and how to continue it."""
 
 import shlex
 import sys
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def say_how_to_go_on(done: str, command: str, where: str | Path, console: Console, how: str = "Go on") -> None:
-    """What was `done` of a run or sweep that is not over, and the command that goes on with it."""
+    """Print how much was `done` of an unfinished run or sweep, and the command that resumes it."""
     console.print(f"{done} {how} with:", highlight=False)
     line = f"  {called()} {command} --out {shlex.quote(str(where))} --resume"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def summarise(result: "Result", console: Console) -> None:
-    """What a run came to: its first and last measurement, and where to look."""
+    """Print the result of a run: its first and last measurement, and the files to look at."""
     from raygan.report.progress import describe
 
     ended = "rounds done."
@@ -47,7 +47,7 @@ def summarise(result: "Result", console: Console) -> None:
 
 
 def summarise_sweep(outcome: "Outcome", console: Console) -> None:
-    """What a sweep came to: the best trials, and where to look."""
+    """Print the result of a sweep: the best trials, and the files to look at."""
     from raygan.report.sweep.results import summary
 
     for line in summary(outcome.results):
@@ -63,10 +63,10 @@ def summarise_sweep(outcome: "Outcome", console: Console) -> None:
 
 
 def called() -> str:
-    """How this command is called from here: its path, where the shell would not find it by name."""
+    """Returns how to call this command: by its path, if the shell would not find it by name."""
     return "raygan" if which("raygan") else shlex.quote(str(shown(Path(sys.executable).with_name("raygan"))))
 
 
 def shown(path: Path) -> Path:
-    """As short as it can be said from here."""
+    """Returns a path as short as possible from the working folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

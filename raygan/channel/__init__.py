@@ -1,1 +1,1 @@
-"""Simulated links, time and choice of devices: computed from FLOPs, bytes and random streams, never measured."""
+"""Simulated links, time and device selection, computed from FLOPs, bytes and random streams and never measured."""

@@ -1,4 +1,4 @@
-"""The simulated clock: who takes part in a round, how long it takes, how many bytes it moves."""
+"""The simulated clock: the participants, the duration and the traffic of each round."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from raygan.errors import RunError, naming
 from raygan.rng import Role, stream
 
 Partners = Callable[[int, list[int]], Mapping[int, int]]
-"""Who exchanges discriminators after a round in which these devices took part: receiver to giver."""
+"""Maps (round, devices that took part) to the exchange after it: {receiver: giver}."""
 
 
 @dataclass(frozen=True)
@@ -23,36 +23,36 @@ class Work:
     """Counted operations of one round (FLOPs)."""
 
     device: np.ndarray
-    """Of each device's update, (K,)."""
+    """Work of each device's update, (K,)."""
     meanwhile: float
-    """Of the server's work that does not wait for the devices."""
+    """The server's work that does not wait for the devices."""
     finish: float
-    """Of the server's work that does, where one slot of its means got updates."""
+    """The server's work that waits for the devices, if one slot of its means got updates."""
     finish_slot: float = 0.0
-    """What each further slot adds to that."""
+    """Additional work for each further slot."""
     slots: int = 1
-    """Of the server's means; device n's update goes into slot n mod `slots`."""
+    """Number of the server's means; device n's update goes into slot n mod `slots`."""
 
     def finished(self, devices: Sequence[int]) -> float:
-        """Of the server's work on the updates of these devices (FLOPs); none without any."""
+        """Returns the server's work on the updates of these devices (FLOPs); 0 if there are none."""
         judged = len({device % self.slots for device in devices})
         return self.finish + (judged - 1) * self.finish_slot if judged else 0.0
 
 
 @dataclass(frozen=True)
 class Phases:
-    """Where a round's simulated time goes (seconds). `seconds` adds them up, the overlap taken off."""
+    """The simulated time of each phase of a round (seconds). `seconds` is their sum without the overlap."""
 
     down: float
-    """Receiving, of the device that is waited for longest (cut off at the deadline, as are the next two)."""
+    """Receiving, on the device that the round waits for (cut off at the deadline, as are the next two)."""
     device: float
-    """Computing, of the same device."""
+    """Computing, on the same device."""
     up: float
-    """Sending, of the same device."""
+    """Sending, from the same device."""
     meanwhile: float
-    """The server's work beside the devices'."""
+    """The server's work at the same time as the devices'."""
     average: float
-    """Averaging what came up."""
+    """Averaging the updates."""
     server: float
     """The server's work on the average."""
     swap: float
@@ -60,33 +60,33 @@ class Phases:
 
     @property
     def seconds(self) -> float:
-        """The round's length."""
+        """The duration of the round."""
         return self.down + max(self.device + self.up, self.meanwhile) + self.average + self.server + self.swap
 
 
 @dataclass(frozen=True)
 class SimulatedRound:
-    """A round as the simulation has it, known before any of its work is done."""
+    """A simulated round, known before any of its work is done."""
 
     devices: list[int]
-    """Who takes part: chosen, within reach, and in time."""
+    """Devices that take part: selected, within reach, and in time."""
     unreached: int
-    """Devices that were chosen but are out of reach (`Links.out_of_reach`)."""
+    """Number of devices that were selected but are out of reach (`Links.out_of_reach`)."""
     late: int
-    """Devices that were chosen but gave up at the deadline."""
+    """Number of devices that were selected but gave up at the deadline."""
     partners: Mapping[int, int]
-    """Who exchanges discriminators afterwards: receiver to giver."""
+    """Exchange of discriminators afterwards: {receiver: giver}."""
     bytes_down: int
-    """To all chosen devices within reach; a broadcast counts once for each of them."""
+    """Bytes to all selected devices within reach; a broadcast counts once for each of them."""
     bytes_up: int
-    """From all devices that take part."""
+    """Bytes from all devices that take part."""
     bytes_swap: int
-    """Between devices."""
+    """Bytes between devices."""
     phases: Phases
 
 
 class Clock:
-    """Plays the rounds of a run without their work. Ask for every round, in order, from round 1."""
+    """Simulates the rounds of a run without their work. Ask for every round, in order, from round 1."""
 
     def __init__(self, config: Config, traffic: Traffic, work: Work, partners: Partners) -> None:
         self._config = config
@@ -106,14 +106,14 @@ class Clock:
         self._compute_s = work.device / device_speeds(config)
 
     def fresh(self) -> "Clock":
-        """The same clock before its first round."""
+        """Returns the same clock before its first round."""
         return Clock(self._config, self._traffic, self._work, self._partners)
 
     def round(self, round: int) -> SimulatedRound:
-        """What `round` will be.
+        """Returns the simulation of `round`.
 
         Raises:
-            RunError: a selection of one's own does not choose among the devices, or a rate is not above 0.
+            RunError: a custom selection does not choose among the devices, or a rate is not above 0.
         """
         traffic, server_flops = self._traffic, self._config.compute.server_flops
         quality = self._quality(round)
@@ -143,7 +143,7 @@ class Clock:
         )
 
     def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], tuple[float, float, float]]:
-        """Who answers in time, and down, device and up of the one that the round waits for (seconds)."""
+        """Returns the devices that answer in time, and the phases down, device and up of the slowest one (seconds)."""
         if len(reached) == 0:
             return [], (0.0, 0.0, 0.0)
         down_s = self._seconds(self._traffic.down, self._downlink(round, reached))
@@ -200,12 +200,12 @@ class Clock:
         return self._rates("uplink", round, lambda: self._links.uplink(round, devices), len(devices))
 
     def _asked(self, what: str, round: int, ask: Callable[[], object]) -> np.ndarray:
-        """What the channel says, as an array."""
+        """Returns the channel's answer as an array."""
         with naming("channel.name", f"{self._config.channel.name}.{what} in round {round}", RunError):
             return np.asarray(ask())
 
     def _rates(self, what: str, round: int, ask: Callable[[], object], count: int) -> np.ndarray:
-        """Likewise `count` rates above 0 (bit/s)."""
+        """Returns the channel's answer as `count` rates above 0 (bit/s)."""
         rates = self._asked(what, round, lambda: np.asarray(ask(), float))
         if np.shape(rates) != (count,) or not np.all(rates > 0):  # false for NaN too
             raise RunError(
@@ -215,7 +215,7 @@ class Clock:
         return rates
 
     def _swap_s(self, round: int, partners: Mapping[int, int]) -> float:
-        """Each giver sends to the base station, which passes it on to the receiver; all at the same time."""
+        """Returns the duration of a swap: all givers send at once, and the base station forwards to the receivers."""
         if not partners:
             return 0.0
         givers, receivers = np.array(list(partners.values())), np.array(list(partners))
@@ -232,7 +232,7 @@ class Clock:
 
 
 def device_speeds(config: Config) -> np.ndarray:
-    """Speed of each device, (K,) FLOP/s: as stated, times its own log-normal factor."""
+    """Returns the speed of each device, (K,) FLOP/s: the configured one times the device's log-normal factor."""
     compute = config.compute
     random = stream(config.seed if compute.seed is None else compute.seed, Role.SPEED)
     factors = np.exp(compute.device_spread * random.standard_normal(config.devices))

@@ -17,34 +17,34 @@ class Links(ABC):
 
     @abstractmethod
     def quality(self, round: int) -> np.ndarray:
-        """What selection ranks by: the uplink rate of each device if it had the band alone, (K,) bit/s, 0 or more."""
+        """Returns the rates that selection ranks by: each uplink with the whole band, (K,) bit/s, 0 or more."""
 
     def out_of_reach(self, round: int) -> np.ndarray:
-        """Who misses the round if chosen, because nothing reaches it or comes through from it, (K,) bool.
+        """Returns the devices that would miss the round because they cannot receive or send, (K,) bool.
 
-        The server knows beforehand: it sends them nothing, waits for none, and the others have their shares. Rates are
-        asked for the others alone.
+        The server knows them beforehand: it sends them nothing and does not wait for them, and the other devices share
+        their band. Rates are only asked for those other devices.
         """
         return np.zeros(self.config.devices, bool)
 
     @abstractmethod
     def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        """Rates at which `devices` send at the same time, (n,) bit/s."""
+        """Returns the rates at which `devices` send at the same time, (n,) bit/s."""
 
     @abstractmethod
     def downlink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        """Rates at which each of `devices` is sent content of its own at the same time, (n,) bit/s."""
+        """Returns the rates at which `devices` receive different content at the same time, (n,) bit/s."""
 
     @abstractmethod
     def broadcast(self, round: int, devices: np.ndarray) -> float:
-        """Rate at which the same content reaches all of `devices` (bit/s)."""
+        """Returns the rate at which the same content reaches all of `devices` (bit/s)."""
 
 
 class NoLinks(Links):
-    """Nothing takes time to send."""
+    """Links that take no time."""
 
     def quality(self, round: int) -> np.ndarray:
-        """All alike."""
+        """Returns the same rate for every device."""
         return np.full(self.config.devices, np.inf)
 
     def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ class NoLinks(Links):
 
 
 class ConstantLinks(Links):
-    """Each device has an uplink and a downlink of its own, at fixed rates."""
+    """Links of fixed rates, an uplink and a downlink per device."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""Which devices take part in a round."""
+"""Policies that select the devices of a round."""
 
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ Settings = TypeVar("Settings", bound=Policy)
 
 
 class Selection(ABC, Generic[Settings]):
-    """A policy. It is asked for every round, once and in order, so it may remember; a resumed run asks from round 1."""
+    """A selection policy. It is called once per round, in order, so it may keep state; resumed runs call it from 1."""
 
     def __init__(self, policy: Settings, devices: int) -> None:
         self.policy = policy
@@ -19,20 +19,20 @@ class Selection(ABC, Generic[Settings]):
 
     @abstractmethod
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Numbers of different devices, in any order.
+        """Returns the numbers of the selected devices, each once, in any order.
 
-        `rates` are the uplink rates of the devices if each had the band alone, (K,) bit/s; 0 of those out of reach.
+        `rates` are the uplink rates of the devices with the whole band each, (K,) bit/s; 0 for those out of reach.
         """
 
     def served(self, devices: np.ndarray, rates: np.ndarray) -> None:
-        """Told after each `choose` who of the chosen takes part, as nobody does who is out of reach or late.
+        """Receive the devices that take part, after each `choose`: those selected and neither out of reach nor late.
 
-        `rates` are those that the choice was made by, (K,) bit/s.
+        `rates` are those that `choose` was given, (K,) bit/s.
         """
 
 
 def highest(values: np.ndarray, count: int) -> np.ndarray:
-    """Places of the `count` highest of `values`, highest first; of equal ones the lower place first."""
+    """Returns the indices of the `count` highest `values`, highest first; ties go to the lower index."""
     least = np.partition(values, -count)[-count]
     candidates = np.flatnonzero(values >= least)  # all others need no sorting
     order = np.argsort(-values[candidates], kind="stable")
@@ -48,34 +48,34 @@ class Everyone(Selection[Policy]):
 
 
 class Uniform(Selection[Some]):
-    """Any `count` devices, all subsets equally likely."""
+    """`count` devices, all subsets equally likely."""
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Drawn anew."""
+        """Returns a new random draw."""
         return random.choice(self.devices, self.policy.count, replace=False, shuffle=False)
 
 
 class RoundRobin(Selection[Some]):
-    """The next `count` devices, round the circle."""
+    """The next `count` devices, in cyclic order."""
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """In turn."""
+        """Returns the next devices in turn."""
         return ((round - 1) * self.policy.count + np.arange(self.policy.count)) % self.devices
 
 
 class BestChannel(Selection[Some]):
-    """The `count` highest rates; the lower number where two are equal."""
+    """The `count` devices with the highest rates; ties go to the lower number."""
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """By rate."""
+        """Returns the devices with the highest rates."""
         return highest(rates, self.policy.count)
 
 
 class Fair(Selection[ProportionalFair]):
-    """The `count` highest ratios of a device's rate to the moving average of the rates it was served at.
+    """The `count` devices with the highest ratio of their rate to the moving average of the rates they were served at.
 
-    Proportional fair scheduling (Viswanath, Tse, Laroia, IEEE T-IT 48(6), 2002, section II); who has never been
-    served comes first.
+    Proportional fair scheduling (Viswanath, Tse, Laroia, IEEE T-IT 48(6), 2002, section II); devices that have never
+    been served come first.
     """
 
     def __init__(self, policy: ProportionalFair, devices: int) -> None:
@@ -83,12 +83,12 @@ class Fair(Selection[ProportionalFair]):
         self._served = np.zeros(devices)
 
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """By rate over past."""
+        """Returns the devices with the highest rates relative to their past."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.where(rates > 0, rates / self._served, 0.0)
         return highest(ratios, self.policy.count)
 
     def served(self, devices: np.ndarray, rates: np.ndarray) -> None:
-        """Only who took part had its rate."""
+        """Only devices that took part are counted as served."""
         self._served *= 1 - 1 / self.policy.window
         self._served[devices] += rates[devices] / self.policy.window

@@ -1,4 +1,4 @@
-"""What a method sends in a round, as the literature counts it."""
+"""The traffic of a method in a round, as the literature counts it."""
 
 from dataclasses import dataclass
 

@@ -5,9 +5,9 @@
 with the receiver's noise figure F. A link is in outage in a round whose |h|^2 is below -ln(1 - epsilon), which has the
 probability epsilon (the epsilon-outage of Rayleigh fading, Tse and Viswanath, Fundamentals of Wireless Communication,
 section 5.4.1; leaving out fades below a cutoff is from Goldsmith and Varaiya, IEEE T-IT 43(6), 1997). The device then
-misses the round, which is our reading. Without outage 1/rate, and so the time of a round, has no finite mean: fades to
-nought decide it. Uplink: n senders have B/n each, every one with its full power. Broadcast: the
-whole band and power, at the slowest receiver's rate. Content of one's own: B/n and P/n each. Fading is drawn anew in
+misses the round, which is our reading. Without outage, 1/rate and so the time of a round have no finite mean, because
+deep fades dominate them. Uplink: each of n senders has B/n of the band and its full power. Broadcast: the whole band
+and power, at the slowest receiver's rate. Different content for each device: B/n and P/n each. Fading is drawn anew in
 each round, independently for the two directions (frequency division).
 """
 
@@ -37,43 +37,43 @@ class WirelessLinks(Links):
         self._up = _watts(cell.device_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.server_noise_figure_db)
         self._down = _watts(cell.server_power_dbm - loss) / _watts(cell.noise_dbm_per_hz + cell.device_noise_figure_db)
         self._cutoff = -np.log1p(-cell.outage_probability)
-        self._state = lru_cache(maxsize=1)(self._draw)  # one draw for all that is asked about a round
+        self._state = lru_cache(maxsize=1)(self._draw)  # one draw serves every question about a round
 
     def out_of_reach(self, round: int) -> np.ndarray:
-        """Those with a fade below the cutoff in either direction."""
+        """Returns the devices whose fade is below the cutoff in either direction."""
         return self._state(round)[2]
 
     def quality(self, round: int) -> np.ndarray:
-        """The uplink's rates over the whole band; 0 of those who are out of reach."""
+        """Returns the uplink rates over the whole band; 0 for devices out of reach."""
         up, _ = self._received(round)
         return np.where(self.out_of_reach(round), 0.0, _shannon(self._cell.bandwidth_hz, up))
 
     def uplink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        """In equal shares of the band."""
+        """Returns the rates in equal shares of the band."""
         up, _ = self._received(round)
         return _shannon(self._cell.bandwidth_hz / len(devices), up[devices])
 
     def downlink(self, round: int, devices: np.ndarray) -> np.ndarray:
-        """In equal shares of band and power."""
+        """Returns the rates in equal shares of band and power."""
         _, down = self._received(round)
         return _shannon(self._cell.bandwidth_hz / len(devices), down[devices] / len(devices))
 
     def broadcast(self, round: int, devices: np.ndarray) -> float:
-        """Over the whole band, at the slowest receiver's rate."""
+        """Returns the slowest receiver's rate over the whole band."""
         _, down = self._received(round)
         return float(_shannon(self._cell.bandwidth_hz, down[devices]).min())
 
     def _received(self, round: int) -> tuple[np.ndarray, np.ndarray]:
-        """Received power over noise density (up, down) in this round's fading, (K,) Hz each; of all devices."""
+        """Returns received power over noise density (up, down) of all devices in this round's fading, (K,) Hz each."""
         return self._state(round)[:2]
 
     def _draw(self, round: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Received powers as `_received` has them, and who is out of reach."""
+        """Returns the received powers as in `_received`, and the devices out of reach."""
         fading = self._fading(round)
         return self._up * fading[0], self._down * fading[1], (fading < self._cutoff).any(axis=0)
 
     def _fading(self, round: int) -> np.ndarray:
-        """|h|^2 of the uplinks and the downlinks in this round, (2, K)."""
+        """Returns |h|^2 of the uplinks and the downlinks in this round, (2, K)."""
         return stream(self.seed, Role.FADING, round=round).standard_exponential((2, self.config.devices))
 
 
@@ -82,6 +82,6 @@ def _watts(dbm: float | np.ndarray) -> np.ndarray:
 
 
 def _shannon(bandwidth: float, received: np.ndarray) -> np.ndarray:
-    """Bit/s over `bandwidth` Hz for a received power of `received` times the noise density."""
+    """Returns the rate (bit/s) over `bandwidth` Hz for a received power of `received` times the noise density."""
     rate: np.ndarray = bandwidth * np.log1p(received / bandwidth) / np.log(2)
     return rate

@@ -1,1 +1,1 @@
-"""Nodes: what they have, what a run asks of them, and what goes where."""
+"""Clusters: the nodes, the resources of a run, and the placement of its actors."""

@@ -1,4 +1,4 @@
-"""Joining or starting Ray, and what it has."""
+"""Connection to Ray: joining a cluster or starting one, and its resources."""
 
 import logging
 import math
@@ -31,10 +31,11 @@ Answer = TypeVar("Answer")
 class Connection:
     """The process's own Ray, the cluster at `engine.address` or $RAY_ADDRESS, or one started on this machine.
 
-    A Ray that is started here has as many logical CPUs as are asked for: it is a simulation on one machine,
-    whose actors take turns on the cores there are.
+    A Ray that is started here has as many logical CPUs as the run asks for. It is a simulation on one machine, whose
+    actors share the cores.
 
-    Ray logs the traceback of every failure that nobody has asked for yet; each reaches the user as our own error.
+    Ray logs the traceback of every failure that has not been fetched yet. That is switched off, because each failure
+    reaches the user as an error of raygan.
     """
 
     def __init__(self, address: str | None, cpus: float) -> None:
@@ -44,14 +45,14 @@ class Connection:
             InputError: there is no cluster at `address` (`engine.address`), or Ray cannot be started.
         """
         self.started = False
-        """Whether it is a Ray that was started here, which nothing can be added to."""
+        """Whether this Ray was started here, so that no nodes can join it."""
         self.may_grow = True
-        """Whether nodes may come later: it is no Ray that this process started, which has one."""
+        """Whether nodes may join later: not in a Ray that this process started, which has one node."""
         refuse_ray_client(address)
         key = "engine.address" if address else "$RAY_ADDRESS"
         self._room: Any = None
         self._left = False
-        with _shared.lock:  # one thread after the other: a pool of threads may play a run in each
+        with _shared.lock:  # one thread at a time: each thread of a pool may run a training
             _shared.wait_until_whole()
             self._ours = bool(_shared.users) or not ray.is_initialized()
             if ray.is_initialized():
@@ -70,19 +71,19 @@ class Connection:
             self._head = Head()
 
     def is_alive(self) -> bool:
-        """Whether Ray's head process is, as far as is known."""
+        """Whether Ray's head process is alive, as far as is known."""
         return self._head.is_alive()
 
     def ends_ray(self) -> bool:
-        """Whether Ray ends when this is closed, and all that it holds with it."""
+        """Whether closing this connection ends Ray, with everything it holds."""
         return self._ours and self.started and _shared.users == 1
 
     def check(self) -> None:
-        """Raise if Ray's head process is gone: Ray itself would end this process after a minute.
+        """Raise if Ray's head process is gone. Ray itself would end this process after a minute.
 
         Raises:
-            ProcessLostError: of a Ray that was started here, and can be started again.
-            RunError: of another.
+            ProcessLostError: the Ray was started here and can be started again.
+            RunError: the Ray is another one.
         """
         if self._head.is_alive():
             return
@@ -93,7 +94,7 @@ class Connection:
         )
 
     def ask(self, question: Callable[[], Answer], /) -> Answer:
-        """The answer to what only Ray's head knows, in a thread: who asks a head that is gone waits until Ray ends him.
+        """Ask Ray's head in a thread: a thread that asks a dead head would wait until Ray ends the process.
 
         Raises:
             ProcessLostError, RunError: as `check`.
@@ -113,7 +114,7 @@ class Connection:
                 return answer.result()
 
     def close(self) -> None:
-        """End it, if it is ours to end, and nobody else in this process uses it."""
+        """End Ray, if it was started here and no other run in this process uses it."""
         if not self._ours or self._left:
             return
         self._left = True
@@ -123,7 +124,7 @@ class Connection:
                 if self._room is not None:
                     self._room.kill_all_processes(check_alive=False, allow_graceful=False)
                 if not _shared.users:
-                    if not _is_whole():  # Ray would wait for what does not answer
+                    if not _is_whole():  # Ray would wait for processes that do not answer
                         _kill_all()
                     shut_down(_kill_all)
             finally:
@@ -131,7 +132,7 @@ class Connection:
 
 
 class _Shared:
-    """The Ray of this process, while runs of ours use it, each in a thread of its own."""
+    """The Ray of this process while runs use it, each in its own thread."""
 
     def __init__(self) -> None:
         self.lock = Condition()
@@ -139,7 +140,7 @@ class _Shared:
         self.started = False
 
     def wait_until_whole(self) -> None:
-        """Wait until those who use a Ray whose head is gone have noticed, so that it can be started again."""
+        """Wait until all users of a Ray whose head is gone have noticed, so that it can be started again."""
         while self.users and self.started and ray.is_initialized() and not Head().is_alive():
             self.lock.wait(1.0)
 
@@ -158,7 +159,7 @@ class Head:
         self._gone = False
 
     def is_alive(self) -> bool:
-        """Whether it is: our own child is looked at; another is knocked at, several times if nobody listens."""
+        """Whether it is alive: a child process is checked, another head is connected to, several times if it fails."""
         if self._process is not None:
             return self._process.poll() is None
         for last_try in (False,) * (_TRIES - 1) + (True,):
@@ -195,12 +196,12 @@ def _kill_all() -> None:
 
 
 def _more_room(cpus: float) -> Any:
-    """A node more on this machine, for another run of this process: what Ray's own `cluster_utils` does for tests."""
+    """Add a node on this machine for another run of this process, as Ray's `cluster_utils` does for tests."""
     head: Any = own_node()
     params = RayParams(
         gcs_address=head.gcs_address,
         num_cpus=math.ceil(cpus),
-        num_gpus=0,  # the first node has what there are
+        num_gpus=0,  # the first node has all GPUs
         node_manager_port=0,
         min_worker_port=0,
         max_worker_port=0,
@@ -216,18 +217,18 @@ def _more_room(cpus: float) -> Any:
 
 
 _ROOM_BYTES = 2 * 10**9
-"""Of the store of a node for another run: its processes pass on weights, which are forgotten soon."""
+"""Object store of a node for another run: its processes exchange weights, which are freed soon."""
 _SEEN_TRIES = 300
 
 
 def refuse_ray_client(address: str | None) -> None:
-    """Refuse to be a client of a cluster (Ray Client), with this `engine.address`, or already.
+    """Reject Ray Client, whether `engine.address` asks for it or this process uses it already.
 
     Raises:
-        InputError: the address, or $RAY_ADDRESS where that counts, is of ray://; or this process is a client.
+        InputError: the address, or $RAY_ADDRESS if it applies, is of ray://; or this process is a client.
     """
     key, meant = "engine.address", address or ""
-    if ray.is_initialized():  # $RAY_ADDRESS no longer counts
+    if ray.is_initialized():  # $RAY_ADDRESS does not apply
         if ray.util.client.ray.is_connected():
             key, meant = "ray.init", _CLIENT
     elif address in (None, "auto"):  # which Ray itself takes for $RAY_ADDRESS
@@ -243,7 +244,7 @@ _CLIENT = "ray://"
 
 
 def connect(config: Config) -> Connection:
-    """A connection to the Ray of a run.
+    """Returns a connection to the Ray of a run.
 
     Raises:
         InputError: there is no cluster at `engine.address`.
@@ -252,15 +253,15 @@ def connect(config: Config) -> Connection:
 
 
 def cpus_to_start(config: Config) -> float:
-    """Logical CPUs of a Ray that is started for a run: as many as it asks for, and no fewer than there are."""
+    """Returns the logical CPUs of a Ray started for a run: as many as it asks for, and at least the machine's."""
     return max(os.cpu_count() or 1, needs_of(config).total["CPU"])
 
 
 def group_of(needs: Needs) -> PlacementGroup | None:
-    """The placement group this process was started in, such as a Tune trial's, or None.
+    """Returns the placement group of this process, such as a Tune trial's, or None.
 
     Raises:
-        InputError: it is not laid out for these needs, so actors would wait for ever.
+        InputError: its bundles do not fit these needs, so actors would wait forever.
     """
     group = ray.util.get_current_placement_group()
     if group is None:
@@ -287,7 +288,7 @@ def _check_own(address: str | None) -> None:
 
 
 def _start(cpus: float) -> None:
-    """Start a Ray for this process alone."""
+    """Start a Ray for this process only."""
     try:
         # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
         with sigterm_kept():
@@ -299,7 +300,7 @@ def _start(cpus: float) -> None:
                 logging_level=_QUIET,
             )
     except Exception as error:  # Ray raises what it meets, also bare exceptions
-        ray.shutdown()  # what had been started of it
+        ray.shutdown()  # the processes that were started already
         reason = " ".join(str(error).split()) or type(error).__name__
         if "AF_UNIX" in reason:
             raise InputError(
@@ -313,7 +314,7 @@ def _start(cpus: float) -> None:
 
 
 def _join(address: str, key: str) -> None:
-    """Become part of a cluster; `key` says where its address comes from."""
+    """Join a cluster; `key` says where its address comes from."""
     _check_address(address, key)
     try:
         with sigterm_kept():
@@ -327,7 +328,7 @@ def _join(address: str, key: str) -> None:
 
 
 def _check_address(address: str, key: str) -> None:
-    """Refuse an address where nobody listens."""
+    """Reject an address where no process listens."""
     if address == "auto":
         return
     try:
@@ -337,10 +338,10 @@ def _check_address(address: str, key: str) -> None:
 
 
 def knock(address: str, timeout_s: float = 10.0) -> None:
-    """Connect to host:port and leave again: where nobody listens, Ray itself would try for minutes.
+    """Connect to host:port and disconnect: if no process listens, Ray itself would try for minutes.
 
     Raises:
-        OSError: nobody listens, or it is no such address.
+        OSError: no process listens, or the address is invalid.
     """
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and int(port) < 2**16):
@@ -349,13 +350,13 @@ def knock(address: str, timeout_s: float = 10.0) -> None:
 
 
 def all_nodes() -> list[Node]:
-    """The nodes that are there, with all that each has."""
+    """Returns the nodes of the cluster with their total resources."""
     return [
         Node(node["NodeID"], node["NodeManagerAddress"], node["Resources"]) for node in ray.nodes() if node["Alive"]
     ]
 
 
 def free_nodes() -> list[Node]:
-    """The nodes that are there, with what nobody holds."""
+    """Returns the nodes of the cluster with their free resources."""
     free = available_resources_per_node()
     return [Node(node.id, node.name, free.get(node.id, {})) for node in all_nodes()]

@@ -1,4 +1,4 @@
-"""Ending processes and Ray itself, also where they do not listen any more."""
+"""Ending of processes and of Ray, including those that no longer respond."""
 
 import atexit
 import os
@@ -21,7 +21,7 @@ _left_open = False
 
 
 def end_process(node: str, pid: int) -> bool:
-    """Kill a process of this cluster, on a node (by Ray's id); whether that could be done. A stopped one dies, too."""
+    """Kill a process on a node (by Ray's id), also a stopped one; returns whether that was possible."""
     if node == ray.get_runtime_context().get_node_id():
         return _kill(pid)
     kill: Any = ray.remote(_kill)
@@ -45,7 +45,7 @@ def _kill(pid: int) -> bool:
 
 
 def processes_of(node: Any) -> list[int]:
-    """Ids of the processes of a Ray that this process started, its workers and agents among them."""
+    """Returns the ids of the processes of a Ray that this process started, workers and agents included."""
     import psutil  # type: ignore[import-untyped]  # Ray brings it along
 
     found: dict[int, None] = {}
@@ -59,7 +59,7 @@ def processes_of(node: Any) -> list[int]:
 
 
 def is_whole(node: Any) -> bool:
-    """Whether head and raylet of a Ray that this process started run: neither has ended, nor is it stopped."""
+    """Returns whether head and raylet of a Ray that this process started are running: neither ended nor stopped."""
     import psutil  # Ray brings it along
 
     try:
@@ -73,9 +73,9 @@ def is_whole(node: Any) -> bool:
 
 
 def shut_down(kill_all: Callable[[], None]) -> None:
-    """End this process's connection to Ray, and its Ray. One that does not end in time is ended by `kill_all`.
+    """End this process's connection to Ray, and its Ray; `kill_all` ends one that takes too long.
 
-    Ray waits for its raylet and its head without a limit, deaf to Ctrl-C, even if they are stopped or gone.
+    Ray waits for its raylet and its head without a limit, ignoring Ctrl-C, even if they are stopped or gone.
     """
     global _left_open
     ending = Thread(target=ray.shutdown, daemon=True)
@@ -83,16 +83,16 @@ def shut_down(kill_all: Callable[[], None]) -> None:
     try:
         try:
             ending.join(CLOSE_S)
-        finally:  # also for who presses Ctrl-C once more
+        finally:  # also after another Ctrl-C
             if ending.is_alive():
                 kill_all()
                 ending.join(CLOSE_S)
     finally:
-        if ending.is_alive():  # somebody else's Ray, which hangs: the interpreter is not to wait for it
+        if ending.is_alive():  # another process's Ray, which hangs: the interpreter must not wait for it
             atexit.unregister(at_exit)
             _left_open = True
 
 
 def left_open() -> bool:
-    """Whether Ray hangs in this process, so that only `os._exit` ends it."""
+    """Returns whether Ray hangs in this process, so that only `os._exit` ends it."""
     return _left_open

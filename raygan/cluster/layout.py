@@ -1,7 +1,7 @@
-"""Which actor goes to which node, or why they do not fit: arithmetic on nodes, real or described. No Ray here.
+"""Layouts: the node of each actor, or why the actors do not fit, computed from real or described nodes without Ray.
 
-Ray's own strategies are not enough: asked to spread 30 equal bundles over three nodes it was seen to put 22, 5 and 4
-there, and to find no place for 12 shares of 0.4 GPU on eight GPUs (Ray 2.60).
+Ray's own strategies are not enough: when asked to spread 30 equal bundles over three nodes, Ray 2.60 put 22, 5 and 4
+there, and it found no place for 12 shares of 0.4 GPU on eight GPUs.
 """
 
 import math
@@ -15,9 +15,9 @@ from raygan.cluster.resources import Needs, Resources
 
 Placement = Literal["spread", "pack"]
 _MANY = 10**9
-"""How often nothing at all fits."""
+"""The count of a request for nothing, which always fits."""
 GIVEN_BACK_S = 3.0
-"""Actors that were ended have given back what they held."""
+"""Time after which ended actors have released their resources (seconds)."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,27 @@ class Node:
     """A machine of the cluster."""
 
     id: str
-    """Ray's."""
+    """Ray's id of the node."""
     name: str
-    """For people: its address."""
+    """The address, for messages."""
     room: Resources
-    """What it has to give."""
+    """The resources of the node."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Who goes where: the server, and each worker in the order of its devices."""
+    """The node of the server, and of each worker in the order of its devices."""
 
     server: Node
     workers: list[Node]
 
 
 def lay_out(needs: Needs, nodes: Sequence[Node], placement: Placement, home: str | None) -> Layout | None:
-    """Put the server and each worker on a node, or None if they do not fit.
+    """Returns a node for the server and for each worker, or None if they do not fit.
 
-    The server goes to `home`, the driver's node (by id), where that has room; the recorder must. Spread workers fill
-    all nodes to the same part of what each can hold; packed ones fill one node after the other, the server's first.
+    The server goes to `home`, the driver's node (by id), if that has room; the recorder must. With `spread`, workers
+    fill all nodes to the same share of their capacity. With `pack`, they fill one node after another, the server's
+    first.
     """
     if home_problem(needs, nodes, home):
         return None
@@ -64,10 +65,10 @@ def lay_out(needs: Needs, nodes: Sequence[Node], placement: Placement, home: str
 def choose(
     needs: Needs, nodes: Sequence[Node], free: Sequence[Node], placement: Placement, home: str, waited: float
 ) -> Layout | None:
-    """The layout of a run on nodes of which so much is free.
+    """Returns the layout of a run on nodes with these free resources.
 
-    As if all were free, if that is possible: even, and as planned. A run that starts anew is given back its room within
-    moments, so it takes what happens to be free only when it has `waited` (seconds).
+    It is the layout for empty nodes if that is possible, because that is even and as planned. Resources of a run that
+    restarts are returned within moments, so another layout is used only after the run has `waited` (seconds).
     """
     planned = lay_out(needs, nodes, placement, home)
     if planned is not None and can_hold(needs, free, planned, home):
@@ -76,7 +77,7 @@ def choose(
 
 
 def can_hold(needs: Needs, nodes: Sequence[Node], layout: Layout, home: str | None) -> bool:
-    """Whether these nodes, by id, have the room that a layout of others takes."""
+    """Returns whether these nodes, by id, have room for a layout that was made for others."""
     there = {node.id: node for node in nodes}
     workers = Counter(node.id for node in layout.workers)
     for name in {layout.server.id, *workers}:
@@ -91,7 +92,7 @@ def can_hold(needs: Needs, nodes: Sequence[Node], layout: Layout, home: str | No
 
 
 def home_problem(needs: Needs, nodes: Sequence[Node], home: str | None) -> str | None:
-    """Why the recorder does not fit where it must be, whatever other nodes there are, or None."""
+    """Returns why the recorder does not fit on the driver's node, independent of other nodes, or None."""
     if not any(needs.recorder.values()) or any(node.id == home and fits(node.room, needs.recorder) for node in nodes):
         return None
     (node,) = [node for node in nodes if node.id == home]
@@ -102,12 +103,12 @@ def home_problem(needs: Needs, nodes: Sequence[Node], home: str | None) -> str |
 
 
 def _at_home(needs: Needs, node: Node, home: str | None) -> list[Resources]:
-    """The recorder, if the node is its."""
+    """Returns the recorder's request, if it is on this node."""
     return [needs.recorder] if node.id == home and any(needs.recorder.values()) else []
 
 
 def _candidates(needs: Needs, nodes: Sequence[Node], alone: list[int], home: str | None) -> list[int]:
-    """Nodes with room for the server, by index: home first, then those that hold most workers; equal ones once."""
+    """Returns nodes with room for the server, by index: home, then those that hold most workers; equal ones once."""
     able: dict[tuple[object, ...], int] = {}
     for index, node in enumerate(nodes):
         at_home = node.id == home
@@ -117,7 +118,7 @@ def _candidates(needs: Needs, nodes: Sequence[Node], alone: list[int], home: str
 
 
 def _spread(workers: int, capacities: list[int]) -> list[int]:
-    """The index of a node for each worker: the one that would be least full with it, of equals the smaller one."""
+    """Returns a node's index for each worker: the node that would be least full with it; of equals, the smaller."""
     least_full = [(1 / capacity, capacity, index, 1) for index, capacity in enumerate(capacities) if capacity]
     heapify(least_full)
     chosen = []
@@ -130,21 +131,21 @@ def _spread(workers: int, capacities: list[int]) -> list[int]:
 
 
 def _pack(workers: int, capacities: list[int], first: int) -> list[int]:
-    """Likewise: `first` while it has room, then the largest that is left."""
+    """Returns a node's index for each worker: `first` while it has room, then the largest of the others."""
     order = sorted(range(len(capacities)), key=lambda index: (index != first, -capacities[index]))
     places = (index for index in order for _ in range(min(capacities[index], workers)))
     return [index for index, _ in zip(places, range(workers), strict=False)]
 
 
 def shortage(needs: Needs, nodes: Sequence[Node], home: str | None) -> str | None:
-    """Why the nodes cannot hold the actors, so that `lay_out` finds no layout, or None."""
+    """Returns why `lay_out` finds no layout for the actors on these nodes, or None."""
     if problem := home_problem(needs, nodes, home) or _too_little(needs, nodes):
         return problem
     return None if lay_out(needs, nodes, "pack", home) else _no_centre(needs, nodes, needs.server)
 
 
 def shortage_in_group(needs: Needs, nodes: Sequence[Node]) -> str | None:
-    """Why the nodes cannot hold the placement group `needs.bundles`, or None: server and recorder are on one node."""
+    """Returns why the nodes cannot hold the group `needs.bundles`, where server and recorder share a node, or None."""
     if problem := _too_little(needs, nodes):
         return problem
     if needs.centre["GPU"] > 1 > max(needs.server.get("GPU", 0), needs.recorder.get("GPU", 0)):
@@ -169,7 +170,7 @@ def _amounts(resources: Resources) -> str:
 
 
 def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
-    """What there is too little of, counted node by node: a share of a GPU cannot be put together from two."""
+    """Returns the resource that is short, counted per node: a share of a GPU cannot be combined from two GPUs."""
     fit = sum(fits(node.room, needs.per_worker) for node in nodes)
     if fit < needs.workers:
         return (
@@ -188,7 +189,7 @@ def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
 
 
 def _way_out(needs: Needs, name: str) -> str:
-    """What to do where there is too little of something in all."""
+    """Returns what to do if the total of a resource is too small."""
     of_devices = needs.per_worker.get(name, 0) > 0
     lower = ["devices", f"engine.{name.lower()}s_per_device"] if of_devices else []
     if name == "GPU":
@@ -200,7 +201,7 @@ def _way_out(needs: Needs, name: str) -> str:
 
 
 def fits(room: Resources, request: Resources, beside: Sequence[Resources] = ()) -> int:
-    """How often a request fits into a node where others are `beside` it; not at all if those do not fit."""
+    """Returns how often a request fits on a node with the requests `beside` it; 0 if those do not fit."""
     cpus = round(room.get("CPU", 0.0) - sum(other.get("CPU", 0.0) for other in beside), 6)
     gpus = _gpus_left(room.get("GPU", 0.0), [other.get("GPU", 0.0) for other in beside])
     if cpus < 0 or gpus is None:
@@ -217,9 +218,9 @@ def fits(room: Resources, request: Resources, beside: Sequence[Resources] = ()) 
 
 
 def _gpus_left(gpus: float, shares: Sequence[float]) -> list[float] | None:
-    """What is left of each GPU when each share has gone to the one with the least left that is enough, as Ray does.
+    """Returns the rest of each GPU after each share went to the fullest GPU that has room, as in Ray.
 
-    None: a share finds none. What a node has free is known in sum only, and taken for whole GPUs and a part of one.
+    None: a share does not fit. Only the sum of a node's free GPUs is known; it is taken as whole GPUs and a fraction.
     """
     whole, rest = divmod(round(gpus, 6), 1.0)
     left = [1.0] * int(whole) + [rest]
@@ -237,7 +238,7 @@ def _gpus_left(gpus: float, shares: Sequence[float]) -> list[float] | None:
 
 
 def spread_of(layout: Layout) -> str:
-    """How many device actors there are on how many nodes, in a few words."""
+    """Returns in a few words how many device actors are on how many nodes."""
     each = sorted(Counter(node.id for node in layout.workers).values())
     count = f"{len(layout.workers)} device actor{'s' if len(layout.workers) > 1 else ''}"
     if len(each) == 1:
@@ -246,7 +247,7 @@ def spread_of(layout: Layout) -> str:
 
 
 def describe(nodes: Sequence[Node]) -> str:
-    """The nodes in a few words; equal ones are counted."""
+    """Returns the nodes in a few words; equal ones are counted."""
     each = [f"{node.room.get('CPU', 0):g} CPU + {node.room.get('GPU', 0):g} GPU" for node in nodes]
     if len(nodes) <= 4:
         counted = ", ".join(each)

@@ -1,4 +1,4 @@
-"""Where a run's actors go on Ray: into the placement group it lives in, or to nodes, once there is room."""
+"""Placement of a run's actors on Ray: in its placement group, or on nodes once there is room."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,41 +16,41 @@ from raygan.cluster.waiting import Patience, wait_for_room
 from raygan.config.tree import Engine
 
 Where = Mapping[str, Any]
-"""The options of Ray that bind an actor to a place."""
+"""Ray options that bind an actor to a place."""
 
 
 class Placing(ABC):
-    """Says of each actor where it goes."""
+    """The placement of each actor."""
 
     @abstractmethod
     def server(self) -> Where:
-        """Of the server."""
+        """Returns the placement of the server."""
 
     @abstractmethod
     def worker(self, worker: int) -> Where:
-        """Of a worker."""
+        """Returns the placement of a worker."""
 
     @abstractmethod
     def again(self, worker: int) -> Where:
-        """Of a worker that was lost."""
+        """Returns the new placement of a lost worker."""
 
     @abstractmethod
     def in_vain(self) -> set[int]:
-        """Workers that were placed on nodes which are gone, as far as Ray knows by now."""
+        """Returns workers whose nodes are gone, as far as Ray knows."""
 
     @abstractmethod
     def recorder(self) -> Where:
-        """Of the recorder, which must be on the driver's node."""
+        """Returns the placement of the recorder, which must be on the driver's node."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what was reserved."""
+        """Release the reserved resources."""
 
 
 class InGroup(Placing):
-    """In the placement group that the run lives in.
+    """Placement in the placement group that the run is in.
 
-    Workers that ask for nothing have no bundle, and go to the server's node.
+    Workers that request no resources have no bundle and go to the server's node.
     """
 
     def __init__(self, group: PlacementGroup) -> None:
@@ -77,7 +77,7 @@ class InGroup(Placing):
         return _in(self._group, 0)
 
     def close(self) -> None:
-        """Nothing: the group is somebody else's."""
+        """Do nothing: the group does not belong to the run."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ class _Seat:
 
 
 class OnNodes(Placing):
-    """On nodes chosen by `lay_out`, all reserved before the first actor is started: two runs never take half each."""
+    """Placement on nodes chosen by `lay_out`, all reserved before the first actor starts: two runs never hold half."""
 
     def __init__(self, needs: Needs, engine: Engine, patience: Patience) -> None:
-        """Waits for room, for nodes that are coming or for what others hold.
+        """Wait for room: for nodes that are coming, or for resources that others hold.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no room.
         """
         self._needs = needs
         self._engine = engine
@@ -107,7 +107,7 @@ class OnNodes(Placing):
         patience.tell(f"starting {spread_of(self.layout)} and a server")
 
     def _reserve(self, free: list[Node], waited: float) -> "tuple[Layout, _Reserved] | None":
-        """A layout on what is free, and its room."""
+        """Reserve a layout on the free resources."""
         layout = choose(self._needs, all_nodes(), free, self._engine.placement, self._home, waited)
         if layout is None or (reserved := _reserve(self._seats(layout))) is None:
             return None
@@ -131,7 +131,7 @@ class OnNodes(Placing):
         return self._reserved.strategy(2 + worker)
 
     def again(self, worker: int) -> Where:
-        """Where it was, since that is still reserved; if the node is gone, where there is room for one."""
+        """Returns the old place, which is still reserved, or another with room if the node is gone."""
         self._moved.pop(worker, None)
         if worker not in self.in_vain():
             return self.worker(worker)
@@ -145,18 +145,18 @@ class OnNodes(Placing):
         return on_node(node.id)
 
     def in_vain(self) -> set[int]:
-        """By the layout, and what has moved since."""
+        """Returns them by the layout and its later changes."""
         there = {node.id for node in all_nodes()}
         places = {worker: node.id for worker, node in enumerate(self.layout.workers)} | self._moved
         return {worker for worker, node in places.items() if node not in there}
 
     def close(self) -> None:
-        """Give it all back."""
+        """Release all reservations."""
         self._reserved.give_back()
 
 
 class _Reserved:
-    """A placement group with a bundle for each seat that asks for anything."""
+    """A placement group with a bundle for each seat that requests resources."""
 
     def __init__(self, group: PlacementGroup, seats: list[_Seat]) -> None:
         self._group = group
@@ -167,18 +167,18 @@ class _Reserved:
                 self._bundles[index] = len(self._bundles)
 
     def strategy(self, seat: int) -> Where:
-        """Where an actor goes."""
+        """Returns the scheduling strategy of an actor."""
         if seat in self._bundles:
             return _in(self._group, self._bundles[seat])
         return on_node(self._seats[seat].node)
 
     def give_back(self) -> None:
-        """End it."""
+        """Remove the group."""
         remove_placement_group(self._group)
 
 
 def _reserve(seats: list[_Seat]) -> _Reserved | None:
-    """Reserve all seats, or None if others were faster."""
+    """Reserve all seats; returns None if others were faster."""
     asking = [seat for seat in seats if any(seat.asks.values())]
     group = placement_group(
         [{name: amount for name, amount in seat.asks.items() if amount} for seat in asking],
@@ -192,11 +192,11 @@ def _reserve(seats: list[_Seat]) -> _Reserved | None:
 
 
 _GRANTED_S = 5.0
-"""What is free is granted in a hundredth of that."""
+"""Time to wait for a grant (seconds). Free resources are granted in a hundredth of that."""
 
 
 def placing_of(needs: Needs, engine: Engine, patience: Patience) -> Placing:
-    """Where the actors of this process's run go.
+    """Returns the placement for the run of this process.
 
     Raises:
         InputError: there is no room, or the placement group this process is in is another run's.

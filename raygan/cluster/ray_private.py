@@ -1,22 +1,22 @@
-"""The private names of Ray that raygan needs, all of them: Ray's public calls have nothing like it."""
+"""Private names of Ray that raygan needs because Ray's public API has no equivalent."""
 
 from typing import Any
 
 import ray
 from ray._private.node import Node as RayNode
 from ray._private.parameter import RayParams
-from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # what `ray.init` itself works a node out with
-from ray._private.state import available_resources_per_node  # Ray's public calls have only the cluster's sums
-from ray._private.worker import shutdown as at_exit  # what Ray itself does when the interpreter ends
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec  # `ray.init` uses it, too
+from ray._private.state import available_resources_per_node  # Ray's public API has only the totals of the cluster
+from ray._private.worker import shutdown as at_exit  # Ray itself calls it when the interpreter ends
 
 __all__ = ["RayNode", "RayParams", "ResourceAndLabelSpec", "at_exit", "available_resources_per_node"]
 
 
 def own_node() -> Any:
-    """The node that this process started or joined as a driver, with its processes; None: there is none."""
+    """Returns the node that this process started or joined as a driver, with its processes, or None."""
     return ray._private.worker._global_node
 
 
 def id_of(actor: Any) -> str:
-    """An actor's id, as Ray's errors name it."""
+    """Returns an actor's id as it appears in Ray's errors."""
     return str(actor._actor_id.hex())

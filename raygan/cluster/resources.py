@@ -1,4 +1,4 @@
-"""What a run asks Ray for. No Ray here."""
+"""Resource requests of a run, without Ray."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Resources = Mapping[str, float]
 
 
 NODE_LABEL = "ray.io/node-id"
-"""The label that Ray gives each node: its id."""
+"""The label with the node's id that Ray sets on each node."""
 
 
 def on_node(node: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def on_node(node: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a run asks Ray for."""
+    """The resources that a run requests from Ray."""
 
     workers: int
     per_worker: Resources
@@ -30,7 +30,7 @@ class Needs:
 
     @property
     def total(self) -> dict[str, float]:
-        """All actors together."""
+        """The total of all actors."""
         names = self.per_worker.keys() | self.server.keys() | self.recorder.keys()
         others = (self.server, self.recorder)
         return {
@@ -45,14 +45,14 @@ class Needs:
 
     @property
     def bundles(self) -> list[dict[str, float]]:
-        """The placement group of a run in one: server and recorder in the first bundle, then one for each worker."""
+        """Bundles of a placement group for the whole run: server and recorder in the first, then one per worker."""
         bundles = [self.centre, *[self.per_worker] * self.workers]
         wanted = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
         return [bundle for bundle in wanted if bundle]
 
 
 def needs_of(config: Config) -> Needs:
-    """One actor per `devices_per_actor` devices, and the server; the recorder asks for no CPU."""
+    """Returns the needs of one actor per `devices_per_actor` devices and the server; the recorder requests no CPU."""
     engine = config.engine
     return Needs(
         workers=-(-config.devices // engine.devices_per_actor),

@@ -1,13 +1,13 @@
-"""Which device actors send what they have in one message. No Ray here."""
+"""Routing of updates: the device actors that send one combined message. Independent of Ray."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 FEW = 3
-"""From so many updates on, their sum takes fewer bytes (8 to 10 a parameter, seen) than they do (4 each)."""
+"""From so many updates on, their sum takes fewer bytes (8 to 10 a parameter, measured) than the updates (4 each)."""
 
 
 def by_worker(devices: Iterable[int], together: int) -> dict[int, list[int]]:
-    """Device numbers in order, by the index of the actor that plays them, `together` of them in each."""
+    """Returns device numbers in order by the index of their actor, with `together` devices in each actor."""
     workers: dict[int, list[int]] = {}
     for number in sorted(devices):
         workers.setdefault(number // together, []).append(number)
@@ -17,10 +17,10 @@ def by_worker(devices: Iterable[int], together: int) -> dict[int, list[int]]:
 def senders(
     chosen: Mapping[int, Sequence[int]], nodes: Sequence[object], server: object, adds_up: bool, slots: int
 ) -> list[list[int]]:
-    """Which of the workers (of these devices) send one message together: those of a node that is not the server's.
+    """Returns the groups of workers (of these devices) that send one message: those of a node other than the server's.
 
-    But not where that may be more bytes. `nodes` is where each worker is, `adds_up` whether one sum may be sent for
-    many updates, one in each of the server's `slots`.
+    They are not combined if that may cost more bytes. `nodes` has the node of each worker; `adds_up` says whether one
+    sum may replace many updates, in each of the server's `slots`.
     """
     together: dict[object, list[int]] = {}
     for worker in chosen:

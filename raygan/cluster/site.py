@@ -1,4 +1,4 @@
-"""The nodes that are there: those of a running cluster, or this one, as Ray sees them."""
+"""The site of a run: the nodes of a running cluster, or this machine, as Ray sees them."""
 
 import math
 import os
@@ -17,24 +17,24 @@ from raygan.config.tree import Config
 
 @dataclass(frozen=True)
 class Found:
-    """Where a run of this process would be."""
+    """The nodes that a run of this process would use."""
 
     name: str
-    """In a few words, for people."""
+    """A short description, for messages."""
     nodes: list[Node]
-    """With all they have."""
+    """The nodes with their total resources."""
     free: list[Node]
-    """The same, with what nobody holds now."""
+    """The nodes with their free resources."""
     home: str
     """The node of the driver (its id)."""
     may_grow: bool
     """Whether more nodes may come."""
     gpu_memory: float | None
-    """Of each GPU (bytes), where it was asked for."""
+    """Memory of each GPU (bytes), if it was queried."""
 
 
 def find(config: Config) -> Found:
-    """The cluster that a run would join, which is joined and left again; or else this machine. Starts no Ray.
+    """Find the cluster that a run would join, by joining and leaving it, or else this machine. Starts no Ray.
 
     Raises:
         InputError: there is no cluster at `engine.address` (or $RAY_ADDRESS).
@@ -47,7 +47,7 @@ def find(config: Config) -> Found:
 
 
 def _nodes_of_cluster() -> tuple[str, str, list[Node], list[Node]]:
-    """The cluster's address, the node that this process is on (by id), all nodes, and what is free of them."""
+    """Returns the cluster's address, this process's node (by id), all nodes, and their free resources."""
     context: Any = ray.get_runtime_context()
     return context.gcs_address, str(context.get_node_id()), all_nodes(), free_nodes()
 
@@ -58,7 +58,7 @@ def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: l
 
 
 def this_machine(cpus: float) -> Found:
-    """As the node of a Ray that is started for the run."""
+    """Returns this machine as the node of a Ray that is started for the run."""
     spec = ResourceAndLabelSpec(num_cpus=math.ceil(cpus))
     spec.resolve(is_head=True, node_ip_address="127.0.0.1")
     nodes = [Node("here", "this machine", spec.to_resource_dict())]

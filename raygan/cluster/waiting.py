@@ -1,4 +1,4 @@
-"""Waiting for room on a cluster: for nodes that are coming, or for what others hold."""
+"""Waiting for room on a cluster: for nodes that are coming, or for resources that others hold."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,51 +17,51 @@ from raygan.errors import InputError, RunError
 Found = TypeVar("Found")
 Answer = TypeVar("Answer")
 Tell = Callable[[str], None]
-"""Says to who watches what goes on."""
+"""Reports progress to the watchers."""
 
 
 class Ask(Protocol):
-    """Calls a question, and returns its answer."""
+    """Calls a function that asks Ray's head, and returns its answer."""
 
     def __call__(self, question: Callable[[], Answer], /) -> Answer:
-        """Raises what the question raises, or RunError if nobody will answer it."""
+        """Call it; raises its exception, or RunError if no answer will come."""
 
 
 def directly(question: Callable[[], Answer], /) -> Answer:
-    """In this thread."""
+    """Call it in this thread."""
     return question()
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Who waits, and how."""
+    """The settings of a wait: timeouts, messages, and how it can be interrupted."""
 
     may_grow: bool
     """Whether there may be more nodes later."""
     tell: Tell
     stopped: Callable[[], bool]
-    """Whether somebody wishes that it ends."""
+    """Returns whether the run has been interrupted."""
     ask: Ask = directly
-    """Calls what asks Ray's head: who asks one that is gone waits, deaf to Ctrl-C, until Ray ends this process."""
+    """Calls functions that ask Ray's head. Asking a dead head blocks, ignoring Ctrl-C, until Ray ends this process."""
 
 
 def wait_for_room(
     needs: Needs, engine: Engine, patience: Patience, home: str, look: Callable[[list[Node], float], Found | None]
 ) -> Found:
-    """Wait until `look` finds something on what is free; it is also told for how long others have been waited for (s).
+    """Wait until `look` finds room in the free resources. It also gets the seconds waited for other runs so far.
 
     Raises:
-        InputError: nodes did not come in `engine.nodes_timeout_s`, or others did not give back what they hold in
+        InputError: nodes did not come within `engine.nodes_timeout_s`, or others did not release resources within
             `engine.ready_timeout_s`, or no node that could come would help.
         RunError: the cluster is gone.
-        KeyboardInterrupt: somebody wished for the end.
+        KeyboardInterrupt: the run was interrupted.
     """
     began, told, lacking = monotonic(), "", False
     with _Wish([needs.server, needs.recorder, *[needs.per_worker] * needs.workers], engine.placement) as wish:
         while True:
             before = lacking
             lacking, why, limit = patience.ask(lambda: _reason(needs, engine, patience.may_grow, home))
-            if lacking != before:  # what is waited for is another thing now
+            if lacking != before:  # the reason to wait has changed
                 began = monotonic()
             waited = monotonic() - began
             if (found := patience.ask(partial(_looked, look, waited))) is not None:
@@ -80,7 +80,7 @@ def _looked(look: Callable[[list[Node], float], Found | None], waited: float) ->
 
 
 def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:
-    """Whether nodes are lacking, what there is to say of it, and how long to wait (seconds)."""
+    """Returns whether nodes are missing, a message about it, and how long to wait (seconds)."""
     nodes = all_nodes()
     if problem := shortage(needs, nodes, home):
         hope = may_grow and not home_problem(needs, nodes, home)
@@ -97,10 +97,10 @@ def _in_vain(lacking: bool, limit: float) -> str:
 
 
 def wait_for_group(needs: Needs, timeout_s: float, tell: Tell, ask: Ask = directly) -> None:
-    """Wait until the nodes that are there could hold the placement group of these needs.
+    """Wait until the nodes of the cluster could hold the placement group of these needs.
 
     Raises:
-        InputError: they could not.
+        InputError: they cannot.
     """
     began, told = monotonic(), ""
     with _Wish(needs.bundles, "pack") as wish:
@@ -113,9 +113,9 @@ def wait_for_group(needs: Needs, timeout_s: float, tell: Tell, ask: Ask = direct
 
 
 class _Wish:
-    """Asks Ray for what is needed, all at once, for as long as it is waited for: an autoscaler starts nodes for it.
+    """A request to Ray for all needs at once, held while the run waits: an autoscaler starts nodes for it.
 
-    A placement group, since Ray forgets it should this process be killed.
+    It is a placement group, because Ray removes that if this process is killed.
     """
 
     def __init__(self, bundles: Sequence[Resources], placement: Placement) -> None:
@@ -125,7 +125,7 @@ class _Wish:
         self._group: PlacementGroup | None = None
 
     def hold_on(self) -> None:
-        """Wait for a second at most. What is granted is given back, since Ray puts it where it likes."""
+        """Wait for at most a second. A granted group is released, because Ray chooses its places."""
         if self._group is None:
             self._group = placement_group(self._bundles, self._strategy)
         if self._group.wait(_LOOK_S):
@@ -141,10 +141,10 @@ class _Wish:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, RunError):  # of a cluster that is gone nothing can be asked
+        if not isinstance(error, RunError):  # a cluster that is gone cannot be asked
             self._drop()
 
 
 _LOOK_S = 1.0
 _NOTICED_S = 0.3
-"""What was given back is seen to be free after a tenth of that."""
+"""Time to wait after a release (seconds). Released resources appear as free after a tenth of that."""

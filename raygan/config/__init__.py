@@ -1,4 +1,4 @@
-"""The config tree and how it is read."""
+"""The config tree, and reading it from files and words."""
 
 from raygan.config.load import dump_config, load_config
 from raygan.config.section import Section

@@ -1,4 +1,4 @@
-"""What the server makes of a round's updates."""
+"""Config of the aggregation of a round's updates."""
 
 from typing import Annotated, Literal
 
@@ -9,42 +9,43 @@ from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section,
 
 
 class Plain(Section):
-    """The weighted mean, exact whatever the order. One bad update moves it as far as it likes."""
+    """The weighted mean, which is exact in any order. A single bad update can move it arbitrarily far."""
 
     name: Literal["mean"] = "mean"
 
 
 class Median(Section):
-    """The median of each value (Yin et al., arXiv 1803.01498). Every device counts once, whatever its weight."""
+    """The coordinate-wise median (Yin et al., arXiv 1803.01498). Every device counts once, whatever its weight."""
 
     name: Literal["median"] = "median"
 
 
 class TrimmedMean(Section):
-    """The mean of each value without its extremes (the same source). Every device counts once."""
+    """The coordinate-wise mean without extremes (the same source). Every device counts once."""
 
     name: Literal["trimmed_mean"] = "trimmed_mean"
     trim: Count = 1
-    """Devices left out at either end, for each value: as many bad ones are withstood (fewer if few took part)."""
+    """Number of devices left out at either end, for each value: as many bad ones are tolerated (fewer if few took
+    part)."""
 
 
 class ClippedMean(Section):
-    """The weighted mean of updates that are scaled down to a largest norm (Sun et al., arXiv 1911.07963).
+    """The weighted mean of updates that are scaled down to a maximum norm (Sun et al., arXiv 1911.07963).
 
-    What is scaled is the difference to what came down (of `mdgan`: the feedback itself).
+    The difference to the values that the device received is scaled (`mdgan`: the feedback itself).
     """
 
     name: Literal["clipped_mean"] = "clipped_mean"
     max_norm: Positive | None = None
-    """Largest L2 norm (null: the median of the round's norms, which is ours)."""
+    """Maximum L2 norm (null: the median of the round's norms, which is ours)."""
 
 
 class OwnAggregation(Section):
-    """Your own: `name` is an import path to a `raygan.methods.aggregation.Aggregator` class."""
+    """A custom aggregator: `name` is an import path to a `raygan.methods.aggregation.Aggregator` class."""
 
     name: Annotated[str, AfterValidator(lambda name: check_name(AGGREGATORS, name))]
     options: Options = NO_OPTIONS
-    """Free settings your class reads."""
+    """Free settings for your class."""
 
 
 _Aggregations = (

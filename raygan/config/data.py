@@ -1,4 +1,4 @@
-"""The data set and how it is dealt over the devices."""
+"""Config of the data set and its partition over the devices."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,35 +15,35 @@ Side = Annotated[
 
 
 class Iid(Section):
-    """Shuffle, then deal equal shards (sizes differ by one at most)."""
+    """Equal shards of shuffled samples (sizes differ by at most one)."""
 
     name: Literal["iid"] = "iid"
 
 
 class Dirichlet(Section):
-    """Each class is dealt over the devices by proportions drawn from Dirichlet(alpha): shards of unequal sizes
+    """Each class is split over the devices in proportions drawn from Dirichlet(alpha), so shards have unequal sizes
     (Yurochkin et al., arXiv 1905.12022, section 4)."""
 
     name: Literal["dirichlet"] = "dirichlet"
     alpha: Positive = 0.5
     """Concentration: 0.1 is nearly one class per device, 100 nearly iid."""
     min_samples: Count = 1
-    """All proportions are drawn again until every device has so many (samples; 1: nobody is empty; public code often
-    takes 10)."""
+    """Minimum samples per device: all proportions are redrawn until every device has them (samples; 1: no device is
+    empty; public code often uses 10)."""
 
 
 class DirichletEqual(Section):
-    """Shards of equal sizes, each with proportions of classes of its own, drawn from Dirichlet(alpha p), p the shares
+    """Shards of equal sizes, each with its own class proportions drawn from Dirichlet(alpha p), where p are the shares
     of the classes in the data (Hsu, Qi, Brown, arXiv 1909.06335, section 3)."""
 
     name: Literal["dirichlet_equal"] = "dirichlet_equal"
     alpha: Positive = 1.0
-    """Concentration: 0.1 is nearly one class per device, 100 nearly iid. It is shared out over the classes: of C equal
-    ones each has alpha / C, where `dirichlet` gives each device alpha."""
+    """Concentration: 0.1 is nearly one class per device, 100 nearly iid. It is divided among the classes: each of C
+    equal classes has alpha / C, whereas `dirichlet` gives each device alpha."""
 
 
 class Classes(Section):
-    """Each device holds a fixed number of classes; a class's samples are shared equally by its holders."""
+    """Each device holds a fixed number of classes; the devices that hold a class share its samples equally."""
 
     name: Literal["classes"] = "classes"
     per_device: Count = 2
@@ -51,21 +51,22 @@ class Classes(Section):
 
 
 class Quantity(Section):
-    """Class-blind shards whose sizes are drawn from Dirichlet(alpha)."""
+    """Shards with sizes drawn from Dirichlet(alpha), independent of class."""
 
     name: Literal["quantity"] = "quantity"
     alpha: Positive = 1.0
     """Concentration: small is very unequal, 100 nearly equal."""
     min_samples: Count = 1
-    """Sizes are drawn again until every device has so many (samples)."""
+    """Minimum samples per device: sizes are redrawn until every device has them (samples)."""
 
 
 class OwnPartition(Section):
-    """Your own: `name` is an import path to `split(labels, devices, partition, random)`: an index array per device."""
+    """A custom partition: `name` is an import path to `split(labels, devices, partition, random)`, which returns an
+    index array per device."""
 
     name: Annotated[str, AfterValidator(lambda name: check_name(PARTITIONS, name))]
     options: Options = NO_OPTIONS
-    """Free settings your function reads."""
+    """Free settings for your function."""
 
 
 _Partitions = (
@@ -80,12 +81,12 @@ Partition = Annotated[_Partitions, named("iid", _Partitions)]
 
 
 class DataSet(Section):
-    """What every data set has."""
+    """The keys of every data set."""
 
     limit: Count | None = None
     """Use only this many samples, the same share of every class (samples; null: all)."""
     partition: Partition = Iid()
-    """How the samples are dealt over the devices."""
+    """The partition of the samples over the devices."""
 
 
 class ImageDataSet(DataSet):
@@ -95,7 +96,7 @@ class ImageDataSet(DataSet):
 
 
 class Digits(ImageDataSet):
-    """1,797 handwritten digits, 8x8 grey, that ship with scikit-learn: needs no download."""
+    """1,797 handwritten digits, 8x8 grey, which ship with scikit-learn and need no download."""
 
     name: Literal["digits"] = "digits"
     size: Side = 16
@@ -125,8 +126,8 @@ class FileDataSet(ImageDataSet):
     """A data set read from files."""
 
     root: Path | None = None
-    """Folder (or file) to read; null: the data set's usual places, else a download to the cache folder. It may be
-    another when a run is resumed or measured: what must agree is the content."""
+    """Folder (or file) to read; null: the data set's usual places, else a download to the cache folder. It may differ
+    when a run is resumed or measured, as long as the content is the same."""
 
 
 class Mnist(FileDataSet):
@@ -144,7 +145,7 @@ class FashionMnist(FileDataSet):
 
 
 class Cifar10(FileDataSet):
-    """CIFAR-10 through torchvision: `root` holds cifar-10-batches-py, or is where it is downloaded to."""
+    """CIFAR-10 through torchvision: `root` holds cifar-10-batches-py, or receives the download."""
 
     name: Literal["cifar10"] = "cifar10"
     size: Side = 32
@@ -160,7 +161,7 @@ class CelebA(FileDataSet):
 
 
 class Folder(FileDataSet):
-    """Any tree of images, a class per sub-folder; `root` may lead into a tar (`set.tar.gz/train`)."""
+    """A tree of images with a sub-folder per class; `root` may be inside a tar (`set.tar.gz/train`)."""
 
     name: Literal["folder"] = "folder"
     root: Path
@@ -171,7 +172,7 @@ class Folder(FileDataSet):
 
 
 class Npz(FileDataSet):
-    """A numpy .npz file with `images` (N,H,W[,C]) uint8, `labels` (N,) integers and, if you like, names `classes`."""
+    """A numpy .npz file with `images` (N,H,W[,C]) uint8, `labels` (N,) integers and, optionally, names `classes`."""
 
     name: Literal["npz"] = "npz"
     root: Path
@@ -180,13 +181,13 @@ class Npz(FileDataSet):
 
 
 class OwnData(DataSet):
-    """Your own: `name` is an import path to `load(data, seed) -> ImageSet`."""
+    """A custom data set: `name` is an import path to `load(data, seed) -> ImageSet`."""
 
     name: Annotated[str, AfterValidator(lambda name: check_name(DATA_SETS, name))]
     root: Path | None = None
-    """Folder or file your function reads."""
+    """Folder or file that your function reads."""
     options: Options = NO_OPTIONS
-    """Free settings your function reads."""
+    """Free settings for your function."""
 
 
 _DataSets = (

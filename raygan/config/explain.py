@@ -1,4 +1,4 @@
-"""What is wrong with a tree of values, in one clear line."""
+"""One-line explanations of errors in a tree of values."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from raygan.config.section import Section
 
 
 def explain(error: ValidationError, root: type[Section]) -> str:
-    """The first of pydantic's complaints about a tree of `root` as one line that names the key."""
+    """Returns the first of pydantic's errors about a tree of `root`, as one line that names the key."""
     details = error.errors(include_url=False)
     first = details[0]
     path = [_shown(str(part)) for part in first["loc"] if not str(part).startswith("<")]
@@ -33,7 +33,7 @@ def explain(error: ValidationError, root: type[Section]) -> str:
 
 
 def _nearest_key(path: list[str], root: type[Section]) -> str:
-    """The nearest key beside the wrong one, else anywhere in the tree, by its whole path."""
+    """Returns the key nearest to the wrong one: in the same section, else anywhere in the tree, by its whole path."""
     *parents, wrong = path
     known = dict(_all_keys(root))
     if owners := known.get(".".join(path)):
@@ -45,13 +45,13 @@ def _nearest_key(path: list[str], root: type[Section]) -> str:
     ends = {key.rsplit(".", 1)[-1]: key for key in known}
     if close := difflib.get_close_matches(wrong, ends, n=1, cutoff=0.75):
         return f"did you mean {ends[close[0]]}?"
-    if not beside:  # in a list's entry, whose own keys are all there: else one that is missing would be named
+    if not beside:  # in a list's entry, whose own keys are all set: otherwise a missing one would be named
         return "nothing by that name is known there"
     return f"known {'in ' + '.'.join(parents) if parents else 'at the top'}: {', '.join(beside)}"
 
 
 def _all_keys(section: type[Section], prefix: str = "") -> Iterable[tuple[str, list[str]]]:
-    """Every key by its whole path, with the names of the choices that have it."""
+    """Returns every key by its whole path, with the names of the choices that have it."""
     for name, field in section.model_fields.items():
         sections = sections_of(field.annotation)
         yield prefix + name, []
@@ -66,7 +66,7 @@ def _all_keys(section: type[Section], prefix: str = "") -> Iterable[tuple[str, l
 
 
 def sections_of(annotation: Any) -> list[type[Section]]:
-    """The sections a field's type may hold: none for a plain value, a list or a mapping, several for a union."""
+    """Returns the sections of a field's type: none for a plain value, a list or a mapping, several for a union."""
     if get_origin(annotation) in (tuple, dict):
         return []
     if isinstance(annotation, type):
@@ -75,7 +75,7 @@ def sections_of(annotation: Any) -> list[type[Section]]:
 
 
 def choose(choices: list[type[Section]], name: object) -> type[Section]:
-    """The section whose `name` has the literal `name`; the last one (own components) if none has."""
+    """Returns the section whose `name` has the literal `name`; the last one (custom components) if none has."""
     for choice in choices:
         field = choice.model_fields.get("name")
         if field is not None and name in get_args(field.annotation):
@@ -84,11 +84,11 @@ def choose(choices: list[type[Section]], name: object) -> type[Section]:
 
 
 def _shown(key: str) -> str:
-    """A key as it is, or quoted if it would break the line."""
+    """Returns a key, quoted if it would break the line."""
     return key if key.isprintable() else repr(key)
 
 
 def short(value: object) -> str:
-    """`repr(value)`, cut off where a line would no longer be one."""
+    """Returns `repr(value)`, truncated to fit into a line."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""The networks, the loss and the optimisers."""
+"""Config of the networks, the loss and the optimisers."""
 
 from bisect import bisect_right
 from itertools import pairwise
@@ -19,10 +19,10 @@ class Gan(Section):
     generator: Annotated[str, AfterValidator(lambda name: check_name(GENERATORS, name))] = "dcgan"
     """`dcgan` (images), `mlp` (2-D points), or an import path to a class called with `(shape, gan)`."""
     discriminator: Annotated[str, AfterValidator(lambda name: check_name(DISCRIMINATORS, name))] = "dcgan"
-    """As `generator`; it returns one logit per sample. Your own promises with an attribute `per_sample = True` that a
-    logit depends on its sample alone and that passes leave no trace: then a step takes one pass instead of two. With
-    `replayable = True` (of both networks) it promises to do the same operations whatever the values, and to draw random
-    numbers on the GPU or not at all: then `engine.cuda_graphs` holds for it."""
+    """As `generator`; it returns one logit per sample. A custom class may set `per_sample = True` to declare that a
+    logit depends on its own sample only and that passes change no state: a step then takes one pass instead of two.
+    Both networks may set `replayable = True` to declare that they run the same operations for all values, and draw
+    random numbers on the GPU or not at all: `engine.cuda_graphs` then applies to them."""
     loss: Annotated[str, AfterValidator(lambda name: check_name(LOSSES, name))] = "non_saturating"
     """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, or an import path to a `Loss`."""
     gradient_penalty: Positive = 10.0
@@ -38,22 +38,22 @@ class Gan(Section):
     discriminator_norm: Norm = "spectral"
     """Normalisation inside the discriminator."""
     ema: Share = 0.98
-    """Decay of the generator's exponential moving average, per generator step (0: the average is the raw one)."""
+    """Decay of the generator's exponential moving average, per generator step (0: the average is the raw generator)."""
     statistics: Literal["average", "recompute"] = "average"
     """Batch normalisation's statistics of a generator that is measured or saved. `average`: as in training, averaged
-    like the parameters; `recompute`: taken anew for its weights, over 2,500 latent points. No step depends on them."""
+    like the parameters; `recompute`: recomputed for its weights over 2,500 latent points. No step depends on them."""
     precision: Precision = "float32"
-    """Of products in training; weights, losses and optimisers stay float32, and the saved generator is measured in it.
-    `tf32`: a GPU's products of float32 with 10 bits of mantissa; `bfloat16`: torch's autocast."""
+    """Precision of products in training. Weights, losses and optimisers stay float32, and the saved generator is
+    measured in float32. `tf32`: a GPU's products of float32 with 10 bits of mantissa; `bfloat16`: torch's autocast."""
     options: Options = NO_OPTIONS
-    """Free settings your own networks read."""
+    """Free settings for custom networks."""
 
 
 class LrStep(Section):
-    """A learning rate that holds from a round on."""
+    """A learning rate that applies from a round on."""
 
     round: Annotated[int, Field(ge=2)]
-    """First round it holds for."""
+    """First round with this rate."""
     lr: Positive
     """Learning rate (per step)."""
 
@@ -66,16 +66,16 @@ def _in_order(steps: tuple[LrStep, ...]) -> tuple[LrStep, ...]:
 
 
 class LearningRates(Section):
-    """What every optimiser has."""
+    """The keys of every optimiser."""
 
     lr: Positive
     """Learning rate (per step)."""
     lr_steps: Annotated[tuple[LrStep, ...], AfterValidator(_in_order)] = ()
-    """Other rates, each from a round on: `[{round: 401, lr: 1e-4}]`. Those of rounds that are still to come may be
-    changed when a run is resumed."""
+    """Other rates, each from a round on: `[{round: 401, lr: 1e-4}]`. Rates of future rounds may be changed when a run
+    is resumed."""
 
     def lr_at(self, round: int) -> float:
-        """The learning rate of a round's steps (rounds count from 1)."""
+        """Returns the learning rate of a round (rounds count from 1)."""
         begun = bisect_right(self.lr_steps, round, key=lambda step: step.round)
         return self.lr_steps[begun - 1].lr if begun else self.lr
 
@@ -106,4 +106,4 @@ _Optimizers = Annotated[Adam, Tag("<adam>")] | Annotated[Sgd, Tag("<sgd>")]
 Optimizer = Annotated[_Optimizers, Field(discriminator=named("adam", _Optimizers))]
 
 CHANGING = ("device_optimizer.lr", "generator_optimizer.lr")
-"""What can change in mid-run: each has a `..._steps` beside it."""
+"""Keys that may change during a run: each has a key `..._steps` beside it."""

@@ -1,4 +1,4 @@
-"""From a YAML file or a preset's name and `key=value` words to a checked `Config`, or one clear line."""
+"""Loading and checking of configs: files or presets below `key=value` words."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,10 @@ Root = TypeVar("Root", bound=Section)
 
 
 def load_config(source: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Read a config: defaults, below the file or preset `source`, below `key=value` words.
+    """Load a config: `key=value` words override the file or preset `source`, which overrides the defaults.
 
-    Where a layer changes a section's `name` (`data.name=cifar10`), keys of the layers below that the new
-    choice does not have are dropped.
+    If a layer changes a section's `name` (`data.name=cifar10`), keys of lower layers that the new choice does not have
+    are dropped.
 
     Raises:
         InputError: a file that cannot be read, an unknown key, a wrong type or value; names the key.
@@ -43,7 +43,7 @@ def check_config(tree: Mapping[str, Any]) -> Config:
 
 
 def checked(tree: Mapping[str, Any], root: type[Root]) -> Root:
-    """A tree of plain values as a section of the kind `root`; raises as `check_config`."""
+    """Returns a tree of plain values as a section of the type `root`; raises as `check_config`."""
     check_plain(tree)
     try:
         return root.model_validate_json(json.dumps(tree, default=str))
@@ -52,12 +52,12 @@ def checked(tree: Mapping[str, Any], root: type[Root]) -> Root:
 
 
 def dump_config(config: Config) -> str:
-    """The whole config as YAML that `load_config` reads back to an equal one."""
+    """Returns the whole config as YAML, which `load_config` reads back to an equal one."""
     return dump(config.model_dump(mode="json"))
 
 
 def merge(below: Tree, above: Tree, section: type[Section]) -> Tree:
-    """Lay `above` over `below`; keys that `section` does not know are kept, for validation to refuse."""
+    """Merge `above` over `below`. Keys that `section` does not know are kept, for validation to reject."""
     merged = dict(below)
     for key, value in above.items():
         field = section.model_fields.get(key)

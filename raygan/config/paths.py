@@ -1,4 +1,4 @@
-"""Paths in a config: what they lead to does not depend on a working folder once a run has begun."""
+"""Absolute paths in a config, so that a run does not depend on a working folder."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -9,19 +9,19 @@ Part = TypeVar("Part", bound=Section)
 
 
 def absolute(section: Part) -> Part:
-    """A section, the whole tree as a rule, with every relative path in it as it is seen from the working folder."""
+    """Returns a section, usually the whole tree, with every relative path resolved from the working folder."""
     changes: dict[str, object] = {}
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, Section):
             changes[name] = absolute(value)
         elif isinstance(value, Path):
-            changes[name] = value.absolute()  # `..` stays, as it may lead out of a link
+            changes[name] = value.absolute()  # `..` is kept, because it may lead out of a link
     return section.model_copy(update=changes)
 
 
 def relative_paths(section: Section, prefix: str = "") -> dict[str, Path]:
-    """The relative paths in a section, by their keys."""
+    """Returns the relative paths in a section by key."""
     found: dict[str, Path] = {}
     for name in type(section).model_fields:
         value = getattr(section, name)

@@ -1,4 +1,4 @@
-"""What every part of the config tree is made of."""
+"""The base class and the value types of the config tree's sections."""
 
 from typing import Annotated, Any, get_args
 
@@ -25,9 +25,9 @@ class Section(BaseModel):
 
 
 def named(default: str, union: Any) -> Discriminator:
-    """Choose a union's member by its `name`: the one that is tagged with it, else the one tagged `own`.
+    """Choose a union's member by its `name`: the one tagged with it, else the one tagged `own`.
 
-    So a component that has a name in a table and no section of its own is set up as an import path is.
+    So a component with a name in a table but without its own section is configured like an import path.
     """
     tags = {tagged.tag for member in get_args(union) for tagged in get_args(member) if isinstance(tagged, Tag)}
 

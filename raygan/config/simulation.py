@@ -1,7 +1,7 @@
-"""What is simulated around the training: links, computing speeds, and who takes part in a round.
+"""Config of the simulation around the training: links, computing speeds, and device selection.
 
-Where a constant has no source beside it, it is ours. The 3GPP figures are the usual ones of cell simulations, given
-from general knowledge: check the reports before you cite them. Antenna gains and wall losses are left out.
+A constant without a source beside it is ours. The 3GPP figures are the usual ones of cell simulations, given from
+general knowledge: check the reports before you cite them. Antenna gains and wall losses are left out.
 """
 
 from typing import Annotated, Literal, Self
@@ -15,12 +15,12 @@ from raygan.config.section import NO_OPTIONS, Count, NotNegative, Options, PerDe
 
 
 class Links(Section):
-    """What every channel has."""
+    """The keys of every channel."""
 
     bits_per_parameter: Count = 32
-    """Bits of one value on the link, parameter or pixel (bits; only counted: training itself stays float32)."""
+    """Bits per value on the link, parameter or pixel (bits; only counted: training itself stays float32)."""
     seed: Seed | None = None
-    """Seed of places, shadowing and fading: set it to keep one cell while `seed` varies (null: the run's `seed`)."""
+    """Seed of positions, shadowing and fading: set it to keep one cell while `seed` varies (null: the run's `seed`)."""
 
 
 class NoChannel(Links):
@@ -30,20 +30,20 @@ class NoChannel(Links):
 
 
 class Constant(Links):
-    """Links of fixed rates, each device's its own."""
+    """Links with fixed rates per device."""
 
     name: Literal["constant"] = "constant"
     uplink_bps: PerDevice = (10e6,)
     """Rate from a device to the server (bit/s; one number, or a list with one per device)."""
     downlink_bps: PerDevice = (50e6,)
-    """Rate from the server to a device (bit/s; likewise). A broadcast goes at the slowest of those who take part."""
+    """Rate from the server to a device (bit/s; likewise). A broadcast has the rate of the slowest participant."""
 
 
 class Wireless(Links):
     """A cell: devices placed at random, path loss, Rayleigh block fading per round, Shannon rates.
 
-    Who takes part shares the uplink's bandwidth equally; a broadcast has the whole downlink, at the rate of the
-    slowest; content of one's own goes down in an equal share of band and power.
+    The participants share the uplink's bandwidth equally. A broadcast uses the whole downlink, at the rate of the
+    slowest device. Different content for each device uses equal shares of band and power.
     """
 
     name: Literal["wireless"] = "wireless"
@@ -52,7 +52,7 @@ class Wireless(Links):
     radius_m: Positive = 500.0
     """Radius of the disc the devices are placed in, uniformly (m)."""
     min_distance_m: Positive = 35.0
-    """Nobody is nearer to the base station (m; 3GPP TR 36.814, macro cell)."""
+    """Minimum distance of a device from the base station (m; 3GPP TR 36.814, macro cell)."""
     path_loss_db_at_1km: NotNegative = 128.1
     """Path loss at 1 km (dB; 3GPP TR 36.814, macro cell: 128.1 + 37.6 log10 of km, at 2 GHz)."""
     path_loss_exponent: Positive = 3.76
@@ -70,8 +70,8 @@ class Wireless(Links):
     server_noise_figure_db: NotNegative = 5.0
     """Noise figure of the base station's receiver (dB; 3GPP TR 36.942)."""
     outage_probability: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Probability that a device's uplink fades so far in a round that the device misses it, and likewise of its
-    downlink (0: never, and then the times of rounds have no finite mean)."""
+    """Probability that a device's uplink fades so much that the device misses the round, and likewise for its downlink
+    (0: never, and then the times of rounds have no finite mean)."""
 
     @model_validator(mode="after")
     def _there_is_room(self) -> Self:
@@ -81,11 +81,11 @@ class Wireless(Links):
 
 
 class OwnChannel(Links):
-    """Your own: `name` is an import path to a `raygan.channel.links.Links` class, called with `(config)`."""
+    """A custom channel: `name` is an import path to a `raygan.channel.links.Links` class, called with `(config)`."""
 
     name: Annotated[str, AfterValidator(lambda name: check_name(CHANNELS, name))]
     options: Options = NO_OPTIONS
-    """Free settings your class reads."""
+    """Free settings for your class."""
 
 
 _Channels = (
@@ -101,7 +101,7 @@ Channel = Annotated[_Channels, Field(discriminator=named("none", _Channels))]
 
 
 class Compute(Section):
-    """Simulated computing speeds: a step takes its counted FLOPs over them."""
+    """Simulated computing speeds: the time of a step is its counted FLOPs divided by the speed."""
 
     device_flops: PerDevice = (10e9,)
     """Sustained speed of a device (FLOP/s; one number, or a list with one per device)."""
@@ -117,10 +117,10 @@ class Compute(Section):
 
 
 class Policy(Section):
-    """What every selection has."""
+    """The keys of every selection."""
 
     deadline_s: Positive | None = None
-    """Who would not have answered so long after the round's start gives up, and is left out (simulated seconds)."""
+    """Devices that would not answer within this time after the round's start are left out (simulated seconds)."""
 
 
 class All(Policy):
@@ -137,39 +137,40 @@ class Some(Policy):
 
 
 class Uniform(Some):
-    """Drawn anew each round, each device as likely as any other."""
+    """Devices drawn anew each round, all equally likely."""
 
     name: Literal["uniform"] = "uniform"
 
 
 class RoundRobin(Some):
-    """In turn, by number."""
+    """Devices in turn, by number."""
 
     name: Literal["round_robin"] = "round_robin"
 
 
 class BestChannel(Some):
-    """The highest uplink rates of the round."""
+    """The devices with the highest uplink rates of the round."""
 
     name: Literal["best_channel"] = "best_channel"
 
 
 class ProportionalFair(Some):
-    """The highest uplink rates relative to each device's own past (Viswanath, Tse, Laroia, IEEE T-IT 48(6), 2002)."""
+    """The devices with the highest uplink rates relative to their past (Viswanath, Tse, Laroia, IEEE T-IT 48(6),
+    2002)."""
 
     name: Literal["proportional_fair"] = "proportional_fair"
     window: Annotated[float, Field(gt=1)] = 100.0
-    """Time constant of the moving average that stands for the past (rounds; t_c of the source)."""
+    """Time constant of the moving average of past rates (rounds; t_c of the source)."""
 
 
 class OwnPolicy(Policy):
-    """Your own: `name` is an import path to a `raygan.channel.selection.Selection` class."""
+    """A custom selection: `name` is an import path to a `raygan.channel.selection.Selection` class."""
 
     name: Annotated[str, AfterValidator(lambda name: check_name(SELECTIONS, name))]
     count: Count | None = None
     """Devices that take part in a round, if your class reads it."""
     options: Options = NO_OPTIONS
-    """Free settings your class reads."""
+    """Free settings for your class."""
 
 
 _Selections = (

@@ -1,4 +1,4 @@
-"""YAML files, presets and `key=value` words as trees of plain values."""
+"""YAML files, presets and `key=value` words, read as trees of plain values."""
 
 import io
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from raygan.errors import InputError
 
 Tree = dict[str, Any]
 _PRESETS = files("raygan.config") / "presets"
-_MOST_VALUES = 100_000  # a list may have one per device; a few lines of YAML aliases can say more than memory holds
-_LONGEST_PATH = 2000  # characters; a section that holds itself has a path without end
-_MOST_BITS = 1024  # as many as a float has
+_MOST_VALUES = 100_000  # a list may have a value per device; a few lines of YAML aliases can expand beyond the memory
+_LONGEST_PATH = 2000  # characters; a section that contains itself has an endless path
+_MOST_BITS = 1024  # the digits of a float
 
 
 def preset_names() -> list[str]:
-    """Names of the configs that ship with raygan."""
+    """Returns the names of the configs that ship with raygan."""
     return sorted(entry.name.removesuffix(".yaml") for entry in _PRESETS.iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -59,9 +59,9 @@ def parse_word(word: str) -> Tree:
 
 
 def dump(tree: Mapping[str, Any]) -> str:
-    """A tree as YAML, its keys in order."""
+    """Returns a tree as YAML, with its keys in order."""
     text = _dumped(tree, as_it_is=True)
-    return _dumped(tree, as_it_is=False) if "\x85" in text else text  # a line's end to who reads it
+    return _dumped(tree, as_it_is=False) if "\x85" in text else text  # YAML reads it as the end of a line
 
 
 def _dumped(tree: Mapping[str, Any], as_it_is: bool) -> str:
@@ -78,15 +78,15 @@ def _yaml() -> YAML:
 
 
 def parse(text: str) -> Any:
-    """Raises ValueError with one line for text that is not YAML."""
+    """Parse YAML; raises ValueError with one line for text that is not YAML."""
     try:
         return _yaml().load(text)
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date
         raise ValueError(" ".join(str(error).split())) from error
 
 
 def check_plain(tree: Mapping[str, Any]) -> None:
-    """Refuse what YAML can say and a config cannot: keys that are no words, endless numbers, values without end.
+    """Reject what YAML allows and a config does not: keys that are not words, overlong numbers, endless values.
 
     Raises:
         InputError: names the key.

@@ -1,4 +1,4 @@
-"""Image sets, and how they are dealt over the devices."""
+"""Data sets, and their partition over the devices."""
 
 from raygan.data.images import ImageSet, load_data
 from raygan.data.partition import split

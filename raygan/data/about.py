@@ -1,4 +1,4 @@
-"""What there is to say of a data set and of how it is dealt, without a sample of it."""
+"""A description of a data set and its partition, without samples."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ LISTED = 1000
 
 
 def about(name: str, images: ImageSet, shards: Shards) -> dict[str, object]:
-    """Counts of samples: by class, and by device and class for the first devices."""
+    """Returns counts of samples: by class, and by device and class for the first devices."""
     classes = len(images.classes)
     listed = range(min(len(shards), LISTED))
     return {

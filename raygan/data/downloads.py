@@ -1,4 +1,4 @@
-"""Data sets that are downloaded: by one process of a machine, while others wait for it."""
+"""Data set downloads: one process of a machine downloads while others wait."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -9,9 +9,9 @@ from filelock import FileLock
 
 @contextmanager
 def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
-    """Inside, no other process is, with the same data set in the same folder: the second finds what the first wrote.
+    """Exclude other processes with the same data set and folder inside the block: the second one finds the files.
 
-    Where no lock can be written nothing can be downloaded either, and what is there is read without one.
+    If no lock can be written, nothing can be downloaded either, and existing files are read without a lock.
     """
     with ExitStack() as held:
         with suppress(OSError):

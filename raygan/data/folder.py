@@ -1,4 +1,4 @@
-"""Any tree of images, a class per sub-folder, from a folder or out of a tar; decoded once, then cached."""
+"""Image folders: a tree or a tar of images with a sub-folder per class, decoded once and then cached."""
 
 import hashlib
 import io
@@ -15,16 +15,16 @@ from raygan.errors import InputError
 from raygan.files import cached_array
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_VERSION = 1  # raise when decoding changes, so that older caches are not used
+_VERSION = 1  # increase it when decoding changes, so that older caches are not used
 
 
 def load(data: Folder, seed: int) -> ImageSet:
-    """Images below `data.root`; the class is the first sub-folder's name, numbered in alphabetical order.
+    """Returns the images below `data.root`. The class is the name of the first sub-folder, numbered alphabetically.
 
-    Every byte is read at each load, to know the content; decoding happens once per content.
+    Every byte is read at each load, to identify the content. Each content is decoded once.
 
     Raises:
-        InputError: nothing there, an empty class, or an image that does not decode; names the file.
+        InputError: no images, an empty class, or an image that does not decode; names the file.
     """
     files = sorted(_read_tree(data.root))
     classes = tuple(sorted({_class_of(path, data.root) for path, _ in files}))
@@ -38,7 +38,7 @@ def load(data: Folder, seed: int) -> ImageSet:
 
 
 def _read_tree(root: Path) -> Iterator[tuple[str, bytes]]:
-    """Relative path and content of every image below `root`."""
+    """Yields the relative path and the content of every image below `root`."""
     for place in (root, *root.parents):
         if place.is_file() and tarfile.is_tarfile(place):
             return _read_tar(place, PurePosixPath(root.relative_to(place).as_posix()))

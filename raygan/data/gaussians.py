@@ -1,4 +1,4 @@
-"""A 2-D mixture of equal Gaussians on a ring or a grid: the exact test of mode coverage."""
+"""A 2-D mixture of equal Gaussians on a ring or a grid, for exact tests of mode coverage."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from raygan.rng import Role, stream
 
 
 def centres(data: Gaussians) -> np.ndarray:
-    """Means of the mixture, (modes, 2) float64: on the unit circle, or a square grid over [-1, 1]^2."""
+    """Returns the means of the mixture, (modes, 2) float64: on the unit circle, or a square grid over [-1, 1]^2."""
     if data.layout == "ring":
         angle = 2 * np.pi * np.arange(data.modes) / data.modes
         return np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -17,7 +17,7 @@ def centres(data: Gaussians) -> np.ndarray:
 
 
 def load(data: Gaussians, seed: int) -> ImageSet:
-    """`data.samples` points drawn from the mixture; the label is the mode."""
+    """Returns `data.samples` points drawn from the mixture; the label is the mode."""
     random = stream(seed, Role.DATA)
     labels = random.integers(data.modes, size=data.samples)
     points = centres(data)[labels] + data.std * random.standard_normal((data.samples, 2))

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: idx files, plain or gzipped, read straight from where they lie."""
+"""MNIST and Fashion-MNIST from idx files, plain or gzipped, which are read in place."""
 
 import gzip
 import struct
@@ -41,10 +41,10 @@ def load_fashion_mnist(data: FashionMnist, seed: int) -> ImageSet:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """One idx file of bytes, plain or gzipped, as a uint8 array.
+    """Returns an idx file of bytes, plain or gzipped, as a uint8 array.
 
     Raises:
-        InputError: the file is not a whole idx file.
+        InputError: the file is not a complete idx file.
     """
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -58,7 +58,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _folder(root: Path | None, usual: list[Path], torchvision_name: str) -> Path:
-    """The first folder that holds the training images; downloads them when no root is given."""
+    """Returns the first folder that holds the training images; downloads them if no root is given."""
     candidates = usual if root is None else [root, root / torchvision_name / "raw"]
     for folder in candidates:
         if _find(folder, "train-images-idx3-ubyte"):

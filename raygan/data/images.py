@@ -1,4 +1,4 @@
-"""The one form every data set is brought into."""
+"""The common form of all data sets: `ImageSet`."""
 
 import hashlib
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class ImageSet:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        # Sums run in memory order, so the layout is part of the numbers: a loader's transposed views must not be.
+        # Sums run in memory order, so the layout affects the numbers: it must not be that of a loader's views.
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
 
-    # So are the strides of axes of length 1, which pickling changes: torch takes them as a hint of the layout.
+    # So do the strides of axes of length 1, which pickling changes: torch takes them as a hint of the layout.
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"strides": self.images.strides}
@@ -48,7 +48,7 @@ class ImageSet:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the content: pixels and labels, whatever file they came from."""
+        """Hash of the content: pixels and labels, independent of the file."""
         hasher = hashlib.blake2b(digest_size=16)
         for array in (self.images, self.labels):
             hasher.update(repr((array.shape, array.dtype.str)).encode())
@@ -56,7 +56,7 @@ class ImageSet:
         return hasher.hexdigest()
 
     def take(self, indices: np.ndarray) -> "ImageSet":
-        """The samples at `indices`, copied."""
+        """Returns a copy of the samples at `indices`."""
         return ImageSet(self.images[indices], self.labels[indices], self.classes)
 
 
@@ -64,7 +64,7 @@ def load_data(data: Data, seed: int) -> ImageSet:
     """Load `data`, then keep `data.limit` samples, an equal share of every class.
 
     Raises:
-        InputError: the data is not there or not readable; names the key or file.
+        InputError: the data is missing or not readable; names the key or file.
     """
     load = resolve(DATA_SETS, data.name, "data.name")
     with naming("data.name", data.name):
@@ -76,10 +76,10 @@ def load_data(data: Data, seed: int) -> ImageSet:
 
 
 def _checked(found: object, named: str) -> ImageSet:
-    """What a data set, perhaps a user's own, came to, if it is what `ImageSet` says; its labels as int64.
+    """Returns the result of a loader, perhaps a custom one, with int64 labels, if it is a valid `ImageSet`.
 
     Raises:
-        InputError: something else; says what it is and what is needed.
+        InputError: it is not valid; says what it is and what is needed.
     """
     if not isinstance(found, ImageSet):
         raise InputError(f"{named} returned a {type(found).__name__}; a raygan.data.ImageSet is needed")
@@ -109,7 +109,7 @@ def _checked(found: object, named: str) -> ImageSet:
 
 
 def _first_of_each_class(labels: np.ndarray, limit: int) -> np.ndarray:
-    """Indices of `limit` samples, taking the classes in turn so that each gives the same share."""
+    """Returns the indices of `limit` samples, taken from the classes in turn, so that all have equal shares."""
     rank = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

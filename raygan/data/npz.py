@@ -10,12 +10,12 @@ from raygan.errors import InputError
 
 
 def load(data: Npz, seed: int) -> ImageSet:
-    """`images` (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8 and `labels` (N,) integers from 0.
+    """Load `images` (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8 and `labels` (N,) integers from 0.
 
-    `classes`, if it is there, are their names: strings, in order of the labels. Without, they are called by number.
+    The optional array `classes` has the names of the classes, in order of the labels. Without it, names are numbers.
 
     Raises:
-        InputError: not such a file; names the file and the array. A pickled array is refused, not loaded.
+        InputError: not such a file; names the file and the array. A pickled array is refused and not loaded.
     """
     try:
         if not zipfile.is_zipfile(data.root):

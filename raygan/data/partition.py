@@ -1,7 +1,7 @@
-"""How samples are dealt over devices: every sample on exactly one device, no device empty.
+"""Partitions of samples over devices: every sample is on exactly one device, and no device is empty.
 
-A partition is a function of (labels, devices, its config section, random stream) to one index array per
-device: a list, or `Shards`. `split` checks what comes back, so a user's own partition is held to the same rules.
+A partition is a function of (labels, devices, its config section, random stream) that returns one index array per
+device: a list, or `Shards`. `split` checks the result, so the same rules hold for custom partitions.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ _DRAWS = 100  # Dirichlet draws before giving up on a split without an empty dev
 
 
 def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> Shards:
-    """Deal len(labels) samples over `devices`.
+    """Partition len(labels) samples over `devices`.
 
     Raises:
-        InputError: the samples or classes do not go round; says how many devices fit.
+        InputError: there are too few samples or classes; says how many devices fit.
     """
     if devices > len(labels):
         raise InputError(
@@ -40,7 +40,7 @@ def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> 
 
 
 def _of_arrays(dealt: object, devices: int, name: str) -> Shards:
-    """What a partition of a user's own returned, if it is what is needed."""
+    """Returns the checked result of a custom partition."""
     arrays = list(dealt) if isinstance(dealt, list | tuple) else []
     if len(arrays) == devices and all(
         isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu" for array in arrays
@@ -54,7 +54,7 @@ def _of_arrays(dealt: object, devices: int, name: str) -> Shards:
 
 
 def iid(labels: np.ndarray, devices: int, partition: Iid, random: np.random.Generator) -> Shards:
-    """Shuffle and deal."""
+    """Shuffle the samples and deal them out equally."""
     holders = np.empty(len(labels), np.int64)
     holders[random.permutation(len(labels))] = _in_equal_shares(np.arange(devices), len(labels))
     return Shards.of_holders(holders, devices)
@@ -63,7 +63,7 @@ def iid(labels: np.ndarray, devices: int, partition: Iid, random: np.random.Gene
 def dirichlet(labels: np.ndarray, devices: int, partition: Dirichlet, random: np.random.Generator) -> Shards:
     """Per class, proportions over devices from Dirichlet(alpha) (Yurochkin et al., arXiv 1905.12022, section 4).
 
-    Drawn again until every device has `min_samples`, as is usual in public implementations.
+    Proportions are redrawn until every device has `min_samples`, as is usual in public implementations.
     """
     members = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     return _until_all_have_enough(members, devices, partition, random)
@@ -72,10 +72,10 @@ def dirichlet(labels: np.ndarray, devices: int, partition: Dirichlet, random: np
 def dirichlet_equal(labels: np.ndarray, devices: int, partition: DirichletEqual, random: np.random.Generator) -> Shards:
     """Per device, proportions over classes from Dirichlet(alpha p) (Hsu, Qi, Brown, arXiv 1909.06335, section 3).
 
-    p are the classes' shares. Devices are filled one after the other, to sizes that differ by one at most. Each
-    sample's class is drawn by the device's proportions and the sample without replacement; a class that has run out is
-    left out and the rest renormalised. Where nothing is left of a device's classes, it is filled by what is left of
-    all (ours).
+    p are the shares of the classes. Devices are filled one after another, to sizes that differ by at most one. The
+    class of each sample is drawn by the device's proportions, and the sample without replacement. A class that has run
+    out is left out and the rest renormalised. A device whose classes have all run out is filled from what is left of
+    all classes (ours).
     """
     members = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     left = np.array([len(of_class) for of_class in members])
@@ -87,7 +87,7 @@ def dirichlet_equal(labels: np.ndarray, devices: int, partition: DirichletEqual,
         while missing:
             weights = np.where(left > 0, wanted, 0.0)
             weights = weights if weights.sum() > 0 else left.astype(float)
-            # All that is missing at once; of a class that runs out the rest is drawn again, as one by one it would be.
+            # Draw all missing samples at once; if a class runs out, redraw the rest, as drawing one by one would do.
             taken = np.minimum(random.multinomial(missing, weights / weights.sum()), left)
             for of_class, start, count in zip(members, left, taken, strict=True):
                 holders[of_class[start - count : start]] = device
@@ -97,7 +97,7 @@ def dirichlet_equal(labels: np.ndarray, devices: int, partition: DirichletEqual,
 
 
 def quantity(labels: np.ndarray, devices: int, partition: Quantity, random: np.random.Generator) -> Shards:
-    """Shards of sizes drawn from Dirichlet(alpha), blind to class; drawn again until all have `min_samples`."""
+    """Shards with sizes drawn from Dirichlet(alpha), independent of class; redrawn until all have `min_samples`."""
     return _until_all_have_enough([random.permutation(len(labels))], devices, partition, random)
 
 
@@ -129,7 +129,7 @@ def classes(labels: np.ndarray, devices: int, partition: Classes, random: np.ran
 
 
 def _in_equal_shares(devices: np.ndarray, samples: int) -> np.ndarray:
-    """Each of `devices` in turn, as often as makes (samples,); the first ones once more where it does not go round."""
+    """Returns (samples,) devices in equal numbers; the first ones once more if the division leaves a remainder."""
     each, rest = divmod(samples, len(devices))
     return np.repeat(devices, each + (np.arange(len(devices)) < rest))
 
@@ -137,7 +137,7 @@ def _in_equal_shares(devices: np.ndarray, samples: int) -> np.ndarray:
 def _until_all_have_enough(
     groups: list[np.ndarray], devices: int, partition: Dirichlet | Quantity, random: np.random.Generator
 ) -> Shards:
-    """Each group of samples cut over the devices by proportions of its own, all drawn again until all have enough."""
+    """Cut each group of samples over the devices by its own proportions; redraw all until every device has enough."""
     least, most = partition.min_samples, 0
     for _ in range(_DRAWS):
         shares = [_cut(len(group), random.dirichlet(np.full(devices, partition.alpha))) for group in groups]
@@ -156,7 +156,7 @@ def _until_all_have_enough(
 
 
 def _cut(samples: int, proportions: np.ndarray) -> np.ndarray:
-    """Whole sizes in these proportions that add up to `samples`."""
+    """Returns integer sizes in these proportions that add up to `samples`."""
     ends = np.rint(np.cumsum(proportions) * samples).astype(np.int64)
     ends[-1] = samples
     return np.diff(ends, prepend=0)

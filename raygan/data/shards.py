@@ -1,4 +1,4 @@
-"""Who holds which samples, in two flat arrays however many devices there are."""
+"""The shards of all devices, in two flat arrays for any number of devices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Shards:
-    """One index array per device, laid end to end; `shards[device]` is a device's.
+    """One index array per device, concatenated; `shards[device]` is the array of a device.
 
     `indices` is (N,) int64, the samples device after device, ascending within each. `offsets` is (K + 1,) int64:
     device k holds `indices[offsets[k] : offsets[k + 1]]`.
@@ -20,12 +20,12 @@ class Shards:
 
     @classmethod
     def of_holders(cls, holders: np.ndarray, devices: int) -> Self:
-        """From the device that holds each sample, (N,) integers below `devices`."""
+        """Build the shards from the device of each sample, (N,) integers below `devices`."""
         return cls(np.argsort(holders, kind="stable"), _ends(np.bincount(holders, minlength=devices)))
 
     @classmethod
     def of_arrays(cls, arrays: Sequence[np.ndarray]) -> Self:
-        """From one index array per device, in any order within."""
+        """Build the shards from one index array per device, each in any order."""
         sizes = [len(array) for array in arrays]
         indices = np.concatenate(arrays)
         order = np.lexsort((indices, np.repeat(np.arange(len(sizes)), sizes)))
@@ -33,15 +33,15 @@ class Shards:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Samples on each device, (K,)."""
+        """Number of samples on each device, (K,)."""
         return np.diff(self.offsets)
 
     def __len__(self) -> int:
-        """How many devices."""
+        """Returns the number of devices."""
         return len(self.offsets) - 1
 
     def __getitem__(self, device: int) -> np.ndarray:
-        """A device's samples, (n,), as a view."""
+        """Returns the sample indices of a device, (n,), as a view."""
         return self.indices[self.offsets[device] : self.offsets[device + 1]]
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CelebA as torchvision reads them."""
+"""CIFAR-10 and CelebA, read by torchvision."""
 
 import hashlib
 from contextlib import AbstractContextManager, nullcontext
@@ -48,7 +48,7 @@ def load_celeba(data: CelebA, seed: int) -> ImageSet:
 
 
 def _alone(given: Path | None, root: Path, name: str) -> AbstractContextManager[None]:
-    """For a download; a folder of the user's own is only read."""
+    """Lock for a download; a folder of the user's is only read."""
     return one_at_a_time(root, name) if given is None else nullcontext()
 
 

@@ -1,1 +1,1 @@
-"""What measures and draws a generator, beside the training and once at its end."""
+"""Measuring and drawing a generator, alongside the training and once at its end."""

@@ -1,4 +1,4 @@
-"""What is checked beyond what the config's types say, before anything is started."""
+"""Checks before a run starts, beyond the types of the config."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,10 +32,10 @@ def check_inception(weights: Path) -> None:
 
 
 def load_again(config: Config) -> ImageSet:
-    """The data of a run that was begun before.
+    """Returns the data of a run that was started before.
 
     Raises:
-        InputError: it is not there, or not readable; where it has a place, how to name another one.
+        InputError: the data is missing or not readable; the message says how to name another location, if it has one.
     """
     try:
         return load_data(config.data, config.seed)

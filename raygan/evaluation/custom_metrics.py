@@ -1,4 +1,4 @@
-"""What may go wrong with a metric of a user's own, said in one line that names it."""
+"""Custom metrics: every failure becomes one line that names the metric."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,21 +21,21 @@ _TAKEN = {
     *("classifier_accuracy", "classifier_held_out", "yardstick", "fd_clf_floor", "floor_images"),
     *("compared_images", "classifier", "inception", "class_shares", *MEASURES),
 }
-"""What else stands in a line of evaluations.jsonl, or is computed of it."""
+"""Other fields of a line of evaluations.jsonl, or computed from it."""
 
 
 def check_metrics(config: Config) -> None:
-    """Raise InputError if a name in `eval.metrics` leads to no metric."""
+    """Raise InputError if a name in `eval.metrics` does not resolve to a metric."""
     for name in config.eval.metrics:
         if name not in METRICS:
             kind_of(name)
 
 
 def kind_of(name: str) -> type[Metric]:
-    """The class that a name stands for.
+    """Returns the metric class of a name.
 
     Raises:
-        InputError: it is none, or does not say what it is to be given.
+        InputError: it is no metric class, or does not declare its input (`of`).
     """
     kind: type[Metric] = derived(METRICS, name, "eval.metrics", Metric)  # type: ignore[type-abstract]
     if getattr(kind, "of", None) not in get_args(Rows):
@@ -47,11 +47,11 @@ def kind_of(name: str) -> type[Metric]:
 
 
 def measured_by(name: str, metric: Metric, rows: Tensor, called: Callable[[str], str]) -> Found:
-    """What a metric measures of rows, as plain numbers, by what that is `called`.
+    """Returns a metric's values for `rows` as plain numbers, under the names that `called` gives them.
 
     Raises:
-        InputError: what one of the user's own returned is nothing that can be recorded.
-        RunError: it failed.
+        InputError: a custom metric returned a value that cannot be recorded.
+        RunError: the metric failed.
     """
     if name in METRICS:
         return {called(of): value for of, value in metric.measure(rows).items()}
@@ -74,7 +74,7 @@ def _plain(what: str, value: object) -> float | list[float]:
 
 
 def _number(what: str, value: object) -> float:
-    """A Python number, also of an array or tensor that holds one."""
+    """Returns a Python number, also from an array or tensor that holds one."""
     if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Pictures of samples."""
+"""Pictures of generated samples."""
 
 import math
 from pathlib import Path
@@ -34,5 +34,5 @@ def draw_samples(config: Config, folder: Path, count: int, out: Path, weights: W
 
 
 def draw(samples: Tensor, columns: int) -> Image.Image:
-    """A grid of images in [-1, 1], (N, C, H, W), or a scatter of points, (N, 2)."""
+    """Returns a grid of images in [-1, 1], (N, C, H, W), or a scatter plot of points, (N, 2)."""
     return image_grid(to_bytes(samples), columns) if samples.dim() == 4 else scatter(samples.numpy())

@@ -1,4 +1,4 @@
-"""Measuring a generator: which metrics a data set has, and on how many samples."""
+"""The evaluator: it measures a generator with the metrics of its data set, on a fixed number of samples."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -26,18 +26,18 @@ from raygan.rng import Role, noise, stream
 from raygan.round.compute import torch_device
 
 REFERENCE_IMAGES = 50_000
-"""At most so many real images are compared with."""
+"""Maximum number of real images to compare with."""
 _BATCH = 250
 
 
 @dataclass(frozen=True)
 class _View:
-    """What one looks at of samples."""
+    """A view of samples, such as features or pixels, and the metrics on it."""
 
     of: Rows
-    """Metrics of this kind are given it."""
+    """The kind of metrics that measure this view."""
     called: Callable[[str], str]
-    """What is measured there is called."""
+    """Maps a metric's name to the name of its values on this view."""
 
 
 _SAMPLES = _View("samples", str)
@@ -49,18 +49,18 @@ Seen = dict[_View, Tensor]
 
 
 class Evaluator:
-    """The metrics `eval.metrics` of a generator against one data set, on the same latent points each time.
+    """Measures the metrics `eval.metrics` of a generator against one data set, on the same latent points each time.
 
-    Images: on features and logits of a classifier trained on the data set (if it has two classes or more), on
-    Inception's features where its weights are named, and on pixels. 2-D mixtures: mode coverage, and on coordinates.
+    Images are compared by features and logits of a classifier trained on the data set (if it has two classes or more),
+    by Inception's features if its weights are configured, and by pixels. 2-D mixtures are compared by mode coverage and
+    by coordinates.
     """
 
     def __init__(self, config: Config, images: ImageSet, kept: Path | None = None) -> None:
-        """Reads or trains the classifier: `eval.classifier`, or the one in the file `kept`, or the data set's own.
+        """Read or train the classifier: `eval.classifier`, the one in the file `kept`, or the data set's own.
 
         Raises:
-            InputError: the classifier or the Inception weights are not ones that serve, or a user's own metric cannot
-                be built.
+            InputError: the classifier or the Inception weights are not usable, or a custom metric cannot be built.
         """
         self._config = config
         self._mixture = config.data if isinstance(config.data, Gaussians) else None
@@ -74,7 +74,7 @@ class Evaluator:
             "reference_images": len(reference),
             "compared_images": self._compared,
         }
-        """What a measurement depends on: sample counts, the seed of the latent points, and the hashes of networks."""
+        """The facts that values depend on: sample counts, the seed of the latent points, and the hashes of networks."""
         if self.yardstick is not None:
             self.about |= {
                 "classifier": self.yardstick.digest,
@@ -92,7 +92,7 @@ class Evaluator:
         self._metrics = [(name, view, metric) for name in config.eval.metrics for view, metric in _build(name, real)]
 
     def _look(self, batches: Iterable[Tensor]) -> Seen:
-        """What there is to compare of batches of samples."""
+        """Returns every view of the batches of samples."""
         seen: dict[_View, list[Tensor]] = {_SAMPLES: []}
         for batch in batches:
             if len(seen[_SAMPLES]) * _BATCH < self._compared:
@@ -106,7 +106,7 @@ class Evaluator:
         return {view: torch.cat(rows) for view, rows in seen.items()}
 
     def measure(self, generator: nn.Module) -> dict[str, object]:
-        """All metrics of a generator in evaluation mode on the CPU."""
+        """Returns all metrics of a generator in evaluation mode on the CPU."""
         found: dict[str, object] = {}
         if self._mixture is not None:
             points = torch.cat(list(self.samples(generator))).numpy()
@@ -117,10 +117,10 @@ class Evaluator:
         return found
 
     def samples(self, generator: nn.Module) -> Iterator[Tensor]:
-        """Batches of `eval.samples` samples in all.
+        """Returns batches of `eval.samples` samples in total.
 
         Raises:
-            RunError: one is not finite: some metrics would crash on it, others would give numbers that mean nothing.
+            RunError: a sample is not finite: some metrics would crash on it, others would return meaningless numbers.
         """
         config = self._config
         for batch in sample_batches(generator, config.eval.samples, config.gan.latent, config.seed):
@@ -131,24 +131,24 @@ class Evaluator:
             yield batch
 
     def features(self, batches: Iterable[Tensor]) -> Tensor:
-        """The classifier's, of batches of images in [-1, 1], (N, d); there must be one."""
+        """Returns the classifier's features of batches of images in [-1, 1], (N, d). There must be a classifier."""
         assert self.yardstick is not None
         return torch.cat([self.yardstick.network(batch) for batch in batches])
 
 
 def as_row(averaged: Mapping[str, object], raw: Mapping[str, object]) -> dict[str, object]:
-    """What a line of evaluations.jsonl has of both generators: lists of the averaged one only."""
+    """Returns a line of evaluations.jsonl for both generators; lists are kept for the averaged one only."""
     return {**averaged, **{f"{name}{RAW}": value for name, value in raw.items() if not isinstance(value, list)}}
 
 
 def needs_classifier(config: Config, images: ImageSet) -> bool:
-    """Whether anything that is measured of this data set looks at a classifier's features or logits."""
+    """Returns whether any metric of this data set uses a classifier's features or logits."""
     kinds = (kind_of(name).of for name in config.eval.metrics)
     return len(images.shape) == 3 and len(images.classes) > 1 and any(of != "samples" for of in kinds)
 
 
 def check_classifier(config: Config, images: ImageSet) -> None:
-    """Raise InputError if `eval.classifier` names one that does not fit the data, before anything is started."""
+    """Raise InputError if `eval.classifier` does not fit the data, before anything is started."""
     if config.eval.classifier is not None and needs_classifier(config, images):
         _yardstick(config, images, None)
 
@@ -176,10 +176,11 @@ def _yardstick(config: Config, images: ImageSet, kept: Path | None) -> Yardstick
 
 
 def _floor(features: Tensor, samples: int) -> dict[str, object]:
-    """FD-clf of real images, which a generator as good as the data would have, and of how many.
+    """Returns FD-clf between real images, the value of a generator as good as the data, and the number of images.
 
-    As many as are generated in an evaluation, or half of the real ones where these are fewer, stand for the generated
-    ones; the others are compared with. `features` are in random order. Ours, after the floors that FID papers give.
+    One part of the real images stands for the generated ones: as many as an evaluation generates, or half of the real
+    ones if there are fewer. It is compared with the rest. `features` are in random order. Ours, after the floors that
+    FID papers give.
     """
     from raygan.metrics.frechet import Frechet  # with torchmetrics, which drawing samples does without
 
@@ -191,7 +192,7 @@ def _floor(features: Tensor, samples: int) -> dict[str, object]:
 
 
 def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:
-    """A metric, once for each view that it is to be given."""
+    """Build a metric, once for each view that it measures."""
     kind = kind_of(name)
     for view, rows in real.items():
         if view.of == kind.of:
@@ -201,7 +202,7 @@ def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:
 def sample_batches(
     generator: Callable[[Tensor], Tensor], count: int, latent: int, seed: int, role: Role = Role.EVALUATION
 ) -> Iterator[Tensor]:
-    """Samples of a generator from one fixed stream of latent points."""
+    """Returns samples of a generator from one fixed stream of latent points."""
     random = stream(seed, role)
     with torch.no_grad():
         for start in range(0, count, _BATCH):
@@ -209,12 +210,12 @@ def sample_batches(
 
 
 def real_batches(samples: np.ndarray) -> Iterator[Tensor]:
-    """Real samples as a generator's: images (N, C, H, W) uint8 in [-1, 1], points as they are."""
+    """Returns real samples in a generator's range: images (N, C, H, W) uint8 scaled to [-1, 1], points unchanged."""
     for start in range(0, len(samples), _BATCH):
         batch = samples[start : start + _BATCH]
         yield scale(batch) if batch.dtype == np.uint8 else torch.from_numpy(batch)
 
 
 def _reference(samples: np.ndarray) -> np.ndarray:
-    """Those that are compared with, in random order."""
+    """Returns the real samples to compare with, in random order."""
     return samples[stream(0, Role.EVALUATION).permutation(len(samples))[:REFERENCE_IMAGES]]

@@ -1,5 +1,4 @@
-"""What is measured once, when a run is over: its generator against each device's own shard, and how near its samples
-are to training images."""
+"""Measurements at the end of a run: FD-clf against each device's shard, and distances to training images."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,17 +27,18 @@ from raygan.round.compute import threads
 from raygan.round.simulation import as_run
 
 DEVICES = 100
-"""At most so many devices are measured against."""
+"""Maximum number of devices to measure against."""
 _NEIGHBOURS = 3
 
 
 def by_device(
     config: Config, images: ImageSet, evaluator: Evaluator, generator: nn.Module, pooled: Mapping[str, object]
 ) -> dict[str, object]:
-    """FD-clf against the shard of each of the first devices, the mean of these, and that against all shards together.
+    """Returns FD-clf against the shards of the first devices, their mean, and FD-clf against all shards together.
 
-    They may disagree: a generator that has learned all classes is far from a shard of two. Small shards are far from
-    everything: compare devices whose shards are alike. `config` is as played; nothing where FD-clf is not measured.
+    They may disagree: a generator that has learned all classes is far from a shard of two classes. Small shards are far
+    from everything, so compare devices with similar shards. `config` is that of the run. Returns nothing if FD-clf is
+    not measured.
     """
     if "fd_clf" not in pooled or config.devices == 1:
         return {}
@@ -53,12 +53,12 @@ def by_device(
 
 
 def _distance(evaluator: Evaluator, shard: np.ndarray, generated: Tensor) -> float | None:
-    """FD-clf against a shard; None if that has too few samples for a covariance."""
+    """Returns FD-clf against a shard; None if the shard has too few samples for a covariance."""
     return Frechet(evaluator.features(real_batches(shard))).measure(generated)["fd"] if len(shard) > 1 else None
 
 
 def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[dict[str, object], Image.Image | None]:
-    """How near `eval.nearest` samples are to training images, and a picture: a row each, its nearest ones beside it."""
+    """Returns how near `eval.nearest` samples are to training images, and a picture of both, a sample per row."""
     count = config.eval.nearest
     if len(images.shape) != 3 or len(images) <= _NEIGHBOURS or count == 0:
         return {}, None
@@ -76,10 +76,10 @@ def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[d
 
 
 def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any]:
-    """Measure the generator in a run folder as `config.eval` says; what is in evaluation.json.
+    """Measure the generator in a run folder as `config.eval` says; returns the content of evaluation.json.
 
     Raises:
-        InputError: the run has no generator yet, or one of another config, or the data is not there or another.
+        InputError: the run has no generator yet, or one of another config, or its data is missing or has changed.
     """
     check_weights(config)
     path = RunFolder(folder).generator
@@ -103,12 +103,12 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
 
 
 def measured_with(classifier: Path, folders: Sequence[Path]) -> list[Row]:
-    """The rows that evaluations of the last generators in these run folders give, all with one classifier.
+    """Returns a row per run folder: its last generator, evaluated with one classifier for all.
 
-    With as many samples as the first run was measured with, each against its own data.
+    Each is measured against its own data, with the sample count of the first run.
 
     Raises:
-        InputError: as `evaluate_run`; a network of one's own is measured by `raygan evaluate` alone.
+        InputError: as `evaluate_run`; a custom network is measured by `raygan evaluate` only.
     """
     samples = RunFolder(folders[0]).read_config().eval.samples
     rows: list[Row] = []

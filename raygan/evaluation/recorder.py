@@ -1,4 +1,4 @@
-"""The recorder: measures, draws and saves, on the machine the run was started on, beside the training."""
+"""The recorder: it measures, draws and saves on the driver's machine, alongside the training."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ from raygan.round.compute import threads, torch_device
 class Recorder:
     """Writes a run's pictures, checkpoints and generator, and measures it.
 
-    It sees the real data as the simulator's instrument, not as a party of the simulated system.
+    It reads the real data as an instrument of the simulator, not as a part of the simulated system.
     """
 
     def __init__(self, config: Config, settings: FlatConfig, root: Path, images: ImageSet, first_round: int) -> None:
@@ -45,13 +45,13 @@ class Recorder:
         self._images = images
         self._saved = max(first_round - 1, 0)
         self._lock = share(root)
-        self._measured: tuple[int, dict[str, dict[str, object]]] = (-1, {})  # the last time: the round, and what
+        self._measured: tuple[int, dict[str, dict[str, object]]] = (-1, {})  # of the last evaluation
         self._first_round = first_round
         self._mirror: TensorBoardMirror | None = None
         self._mirror_begins = threading.Lock()  # files are written in a thread of their own
 
     def evaluate(self, round: int, generators: State) -> dict[str, object]:
-        """Metrics of the averaged generator, those of the raw one with `_raw` behind, and the sample grid."""
+        """Measure the averaged generator and, with the suffix `_raw`, the raw one; draw the sample grid."""
         self._follow_log()
         with threads(1):
             measured = self._measure(generators)
@@ -62,15 +62,15 @@ class Recorder:
         return as_row(measured["ema"], measured["raw"]) | self._evaluator.about
 
     def keep(self, round: int, generators: State) -> None:
-        """Keep what is to be measured in the run folder, so that a run that is broken off can come to it later."""
+        """Keep the generators to be measured in the run folder, so that an interrupted run can measure them later."""
         self._folder.pending.mkdir(exist_ok=True)
         write_whole(self._folder.generators_of(round), lambda aside: save_arrays(generators, aside))
 
     def evaluate_kept(self, round: int) -> dict[str, object]:
-        """As `evaluate`, of what is kept of a round.
+        """Evaluate the generators that are kept of a round.
 
         Raises:
-            RunError: it is damaged.
+            RunError: the file is damaged.
         """
         path = self._folder.generators_of(round)
         try:
@@ -80,7 +80,7 @@ class Recorder:
         return self.evaluate(round, generators)
 
     def _follow_log(self) -> TensorBoardMirror:
-        """From the first work on: by then nothing is in the log that a run which goes on has not played."""
+        """Follow the log from the first call on: by then a resumed run has dropped the lines it will write again."""
         with self._mirror_begins:
             if self._mirror is None:
                 late = self._folder.pending_rounds()
@@ -89,7 +89,7 @@ class Recorder:
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        """The classifier stays with the run, also where it is measured again or goes on: on any machine."""
+        """Build the evaluator. Its classifier stays with the run, also when it is resumed or measured elsewhere."""
         evaluator = Evaluator(self._config, self._images, self._folder.classifier)
         if evaluator.yardstick is not None:
             save_yardstick(evaluator.yardstick, self._folder.classifier)
@@ -101,7 +101,7 @@ class Recorder:
         return network
 
     def _measure(self, generators: State) -> dict[str, dict[str, object]]:
-        """Metrics of the averaged and of the raw generator."""
+        """Returns the metrics of the averaged and of the raw generator."""
         network, found = self._network(), {}
         for weights in ("ema", "raw"):
             network.load(generators[weights])
@@ -109,9 +109,9 @@ class Recorder:
         return found
 
     def save(self, round: int, server: State, workers: Iterable[Mapping[int, State] | range]) -> None:
-        """Write a checkpoint. `workers` gives the states of each worker's devices.
+        """Write a checkpoint. `workers` has the states of each worker's devices.
 
-        Of a worker that was lost it gives the devices: they are saved as the last checkpoint has them.
+        For a lost worker it has the range of its devices, which are saved with their states of the last checkpoint.
         """
         self._follow_log()
         devices: dict[int, State] = {}
@@ -122,17 +122,17 @@ class Recorder:
         self._remove_old()
 
     def saved_states(self, devices: Iterable[int]) -> dict[int, State]:
-        """What those of these devices that had taken part remembered at the newest whole checkpoint, if there is one.
+        """Returns the states, at the newest whole checkpoint if any, of those of these devices that had taken part.
 
-        One of a later round, left by a try that went on differently before it was resumed, is not of this one.
+        A checkpoint of a later round, left by an earlier attempt before it was resumed, does not count.
         """
         snapshot, _ = load_newest(self._folder.checkpoints, self._saved)
         return snapshot.of(devices) if snapshot is not None else {}
 
     def export(self, round: int, generators: State) -> None:
-        """Write evaluation.json after a round that is to be measured, then generator.safetensors: it ends a run.
+        """End a run: write evaluation.json if the last round is to be measured, then generator.safetensors.
 
-        Who presses Ctrl-C between two evaluations does not want to wait for one.
+        A user who presses Ctrl-C between two evaluations does not want to wait for one.
         """
         self._follow_log().close()  # this process may be killed as soon as the last file is there
         self._remove_old()
@@ -141,7 +141,7 @@ class Recorder:
         save_generator(self._folder.generator, generators, self._config.gan, self._images.shape, round)
 
     def close(self) -> None:
-        """End what goes on beside this one."""
+        """End the threads of the recorder."""
         if self._mirror is not None:
             self._mirror.close()
         self._lock.release()

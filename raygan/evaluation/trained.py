@@ -1,4 +1,4 @@
-"""A trained generator to use elsewhere: a module that needs nothing but torch and raygan."""
+"""A trained generator as a module that needs only torch and raygan."""
 
 from pathlib import Path
 from typing import get_args
@@ -16,24 +16,24 @@ _FILE = "generator.safetensors"
 
 
 class TrainedGenerator(nn.Module):
-    """Latent points (N, latent) to images (N, C, H, W) in [-1, 1], or to points (N, 2); in evaluation mode."""
+    """Maps latent points (N, latent) to images (N, C, H, W) in [-1, 1], or to points (N, 2), in evaluation mode."""
 
     def __init__(self, network: nn.Module, latent: int, shape: tuple[int, ...], round: int) -> None:
         super().__init__()
         self.network = network
         self.latent = latent
         self.shape = shape
-        """Of one sample."""
+        """The shape of one sample."""
         self.round = round
-        """After which it was saved."""
+        """The round after which it was saved."""
 
     def forward(self, latents: Tensor) -> Tensor:
-        """One sample per latent point; those are standard normal."""
+        """Returns one sample per latent point. Latent points are standard normal."""
         samples: Tensor = self.network(latents)
         return samples
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
-        """`count` samples, on the CPU; the same seed gives the same latent points on every machine.
+        """Returns `count` samples on the CPU. The same seed gives the same latent points on every machine.
 
         Raises:
             InputError: `count` is below 1.
@@ -50,13 +50,13 @@ class TrainedGenerator(nn.Module):
 
 
 def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
-    """The generator in a generator.safetensors, or in a run folder at a path or a URI.
+    """Returns the generator in a generator.safetensors, or in a run folder at a path or a URI.
 
-    It is on the CPU, its parameters without gradients. No code is imported that the file alone names: a network of your
-    own must be named again, as `generator="mypackage.nets:Generator"`.
+    It is on the CPU, and its parameters have no gradients. The file alone never causes code to be imported: a custom
+    network must be named again, as `generator="mypackage.nets:Generator"`.
 
     Raises:
-        InputError: not there, not such a file, or a network that is neither raygan's nor `generator`.
+        InputError: the file is missing or of another kind, or its network is neither raygan's nor `generator`.
     """
     if weights not in get_args(Weights):
         raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}")

@@ -1,1 +1,1 @@
-"""What a GAN is: networks, losses, one discriminator step, one generator step."""
+"""The GAN: networks, losses, optimisers, and single training steps."""

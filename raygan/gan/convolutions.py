@@ -1,6 +1,6 @@
-"""Convolutions at the ends of a DCGAN, as matrix products: the general ones are slow where one side is tiny.
+"""The first and last convolutions of a DCGAN as matrix products: general ones are slow where one side is tiny.
 
-Parameters, their names and their initial values are those of the torch classes; results differ in rounding alone.
+Parameters, their names and their initial values are those of the torch classes. Results differ only in rounding.
 """
 
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ class FromPoint(nn.ConvTranspose2d):
     """A transposed convolution of a single pixel, (N, latent, 1, 1) to (N, C, side, side)."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """One matrix product, its result channels_last as the weights are."""
+        """One matrix product; the result is channels_last, like the weights."""
         side = self.kernel_size[0]
         maps = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
         maps = maps.view(len(input), side, side, -1)

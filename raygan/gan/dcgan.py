@@ -36,9 +36,9 @@ class Generator(nn.Module):
         _initialise(self)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images for latent points `z`."""
+        """Returns images for latent points `z`."""
         images: Tensor = self.layers(z[:, :, None, None])
-        return images.contiguous()  # a network of one's own may look at them with `view`
+        return images.contiguous()  # a custom network may reshape them with `view`
 
 
 class Discriminator(nn.Module):
@@ -59,13 +59,13 @@ class Discriminator(nn.Module):
         _initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of `images`."""
+        """Returns the logits of `images`."""
         logits: Tensor = self.layers(images)
         return logits.flatten()
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Channels, side of the innermost feature map, and doublings from there to the image."""
+    """Returns channels, side of the innermost feature map, and the number of doublings from there to the image."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
         raise InputError(
             f"gan.generator: dcgan makes square images of 16, 28, 32 or 64 pixels, but a sample has shape {shape}"
@@ -79,7 +79,7 @@ def _leaky() -> nn.Module:
 
 
 def _block(layer: nn.Conv2d | nn.ConvTranspose2d, norm: Norm, activation: nn.Module) -> list[nn.Module]:
-    """A layer, its normalisation and its activation; a bias only where no normalisation would cancel it."""
+    """A layer with its normalisation and activation; it has a bias only if no normalisation would cancel it."""
     if norm in ("batch", "group"):
         layer.register_parameter("bias", None)
         width = layer.out_channels
@@ -89,7 +89,7 @@ def _block(layer: nn.Conv2d | nn.ConvTranspose2d, norm: Norm, activation: nn.Mod
 
 
 def _initialise(network: nn.Module) -> None:
-    """DCGAN's initial weights: N(0, 0.02), scales N(1, 0.02), biases 0; their layout; what follows from them."""
+    """Set DCGAN's initial weights (N(0, 0.02), scales N(1, 0.02), biases 0), their layout, and the derived buffers."""
     for name, parameter in network.named_parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, 0.0, 0.02)

@@ -1,13 +1,13 @@
-"""What follows from a network's parameters, and is recomputed from them wherever they change but for a step.
+"""Derived buffers, which follow from a network's parameters and are recomputed whenever these change outside a step.
 
 Spectral normalisation (Miyato et al., arXiv 1802.05957) divides a weight by its largest singular value, which torch
-takes from two unit vectors that it keeps beside the weight as buffers. They belong to that one weight: the mean of
-several networks' vectors, or those of a weight that has been drawn anew, give another number. So no mean is taken of
-such *derived* buffers, and where a weight is initialised, averaged or a moving average, they are made anew.
+takes from two unit vectors that it keeps beside the weight as buffers. They belong to that one weight: the mean of the
+vectors of several networks, or the vectors of a weight before it was redrawn, give another number. So such *derived*
+buffers are never averaged, and they are recomputed when a weight is initialised, averaged or a moving average.
 
-Any module of a network may have such buffers. It names them in `derived_buffers`, a tuple of names of its own buffers,
-and recomputes them in `refresh()`: from its parameters alone, without a random number, so that the same parameters give
-the same buffers wherever they are. torch's `spectral_norm`, as a parametrisation and as the older hook, needs neither.
+Any module of a network may have such buffers. It lists their names in `derived_buffers`, a tuple, and recomputes them
+in `refresh()` from its parameters alone, without random numbers, so that equal parameters give equal buffers on every
+machine. torch's `spectral_norm`, as a parametrisation and as the older hook, needs neither.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,11 +24,11 @@ from torch.nn.utils.spectral_norm import SpectralNorm as SpectralNormHook
 from raygan.errors import InputError
 from raygan.rng import Role, stream
 
-_KRYLOV = 24  # powers of the matrix that are looked at
+_KRYLOV = 24  # powers of the matrix in the Krylov space
 
 
 class Derived:
-    """What in a network follows from its parameters; the network is searched once."""
+    """The derived buffers of a network, which is searched for them once."""
 
     def __init__(self, network: nn.Module) -> None:
         """Raises InputError: a module names a buffer that it does not have, or cannot recompute it."""
@@ -43,7 +43,7 @@ class Derived:
         ]
         self._own = [module for module in modules if _named(module)]
         self.buffers = [buffer for buffer in self._found() if buffer.is_floating_point()]
-        """The floating-point ones."""
+        """The floating-point derived buffers."""
 
     def _found(self) -> Iterator[Tensor]:
         for chain in self._chains:
@@ -64,9 +64,9 @@ class Derived:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Recompute every one from the parameters, in place.
+        """Recompute every derived buffer from the parameters, in place.
 
-        With one thread: the bits are the same for every party, whatever the threads that it trains with.
+        It runs in one thread, so that the bits do not depend on the number of threads used for training.
         """
         if not (self._chains or self._hooks or self._own):
             return
@@ -87,16 +87,17 @@ class Derived:
 
 
 def singular_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit vectors u (h,), v (w,) whose u^T `matrix` v is the largest singular value of `matrix` (h, w), float32.
+    """Returns unit vectors u (h,), v (w,), float32, with u^T `matrix` v the largest singular value of `matrix` (h, w).
 
-    A Krylov method without an iteration whose length depends on values: from a fixed random vector x the span of
-    x, Ax, ..., A^24 x is taken, A the matrix times its transpose on its shorter side; within it the largest singular
-    value is found exactly, and one more iteration of the power method follows (Golub and Van Loan, Matrix Computations,
-    4th ed., sections 8.2 and 10.1). A matrix of at most 24 rows or columns is decomposed whole. Never more than
-    the true value; short of it by less than 1 % for Gaussian matrices and for ones whose values all but agree, of up
-    to 2,048 rows (measured). Products of a matrix and a vector only: the clock's counter of FLOPs counts none.
+    A Krylov method whose number of iterations does not depend on the values. It takes the span of x, Ax, ..., A^24 x,
+    where x is a fixed random vector and A is the matrix times its transpose on the shorter side. It finds the largest
+    singular value in that span exactly, then runs one more iteration of the power method (Golub and Van Loan, Matrix
+    Computations, 4th ed., sections 8.2 and 10.1). A matrix of at most 24 rows or columns is decomposed whole. The
+    result never exceeds the true value. It falls short by less than 1 % for Gaussian matrices and for matrices with
+    nearly equal singular values, of up to 2,048 rows (measured). It uses matrix-vector products only, which the
+    clock's FLOP counter does not count.
 
-    Of a matrix with a value that is not finite both vectors are NaN; of noughts they are noughts, as torch has it.
+    Both vectors are NaN if the matrix has a value that is not finite, and zero if it is all zeros, as in torch.
     """
     height, width = matrix.shape
     if height > width:
@@ -113,14 +114,14 @@ def singular_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
         found = torch.mv(basis, _largest(torch.stack([torch.mv(across, direction) for direction in basis.t()], 1)))
     else:
         found = _largest(across)
-    found = torch.where(torch.dot(found, start) < 0, -found, found)  # of the two signs the one near the start
+    found = torch.where(torch.dot(found, start) < 0, -found, found)  # choose the sign nearer to the start
     v = _unit(torch.mv(across, found))
     u = _unit(torch.mv(scaled, v))
     return u, _unit(torch.mv(across, u))
 
 
 def _krylov_basis(matrix: Tensor, x: Tensor) -> Tensor:
-    """Orthonormal columns that span x, Ax, ..., A^24 x, A being `matrix` times its transpose."""
+    """Returns orthonormal columns that span x, Ax, ..., A^24 x, where A is `matrix` times its transpose."""
     across, powers = matrix.t(), [x]
     for _ in range(_KRYLOV):
         x = torch.mv(matrix, torch.mv(across, x))
@@ -131,13 +132,13 @@ def _krylov_basis(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _largest(tall: Tensor) -> Tensor:
-    """The right singular vector of the largest singular value, (m,) of (n, m) with n >= m."""
+    """Returns the right singular vector of the largest singular value, (m,), of a matrix (n, m) with n >= m."""
     vector: Tensor = torch.linalg.svd(torch.linalg.qr(tall, mode="r").R).Vh[0]
     return vector
 
 
 def _set(u: Tensor, v: Tensor, matrix: Tensor) -> None:
-    left, right = singular_vectors(matrix.cpu())  # a GPU is slow at few small decompositions, one after the other
+    left, right = singular_vectors(matrix.cpu())  # a GPU is slow at a few small decompositions in sequence
     u.copy_(left)
     v.copy_(right)
 
@@ -148,7 +149,7 @@ def _unit(vector: Tensor) -> Tensor:
 
 @lru_cache
 def _start(size: int) -> Tensor:
-    """A fixed random direction: one that depends on no seed, so that a network alone says what follows from it."""
+    """Returns a fixed random direction. It depends on no seed, so derived buffers depend on the network alone."""
     return _unit(torch.from_numpy(stream(0, Role.POWER_METHOD).standard_normal(size).astype(np.float32)))
 
 
@@ -159,7 +160,7 @@ def _named(module: nn.Module) -> tuple[str, ...]:
 
 @torch.no_grad()
 def _normalised(chain: ParametrizationList) -> Iterator[tuple[_SpectralNorm, Tensor]]:
-    """The spectral norms of one weight that keep vectors, each with the matrix that those before it made."""
+    """Yields the spectral norms of one weight that keep vectors, each with the matrix that the norms before it made."""
     weights: list[Tensor] = (
         [chain.original] if chain.is_tensor else [getattr(chain, f"original{i}") for i in range(chain.ntensors)]
     )
@@ -169,14 +170,14 @@ def _normalised(chain: ParametrizationList) -> Iterator[tuple[_SpectralNorm, Ten
             return
         if isinstance(norm, _SpectralNorm):
             left -= 1
-            if weights[0].dim() > 1:  # it normalises a vector exactly, and keeps nothing
+            if weights[0].dim() > 1:  # it normalises a vector exactly and keeps no buffers
                 yield norm, norm._reshape_weight_to_matrix(weights[0])
         if left:
             weights = [_without_a_step(norm, weights)]
 
 
 def _without_a_step(norm: nn.Module, weights: Iterable[Tensor]) -> Tensor:
-    """What a parametrisation makes of weights in evaluation mode, in which a spectral one takes no power iteration."""
+    """Returns a parametrisation's output in evaluation mode, in which a spectral one takes no power iteration."""
     training = norm.training
     norm.eval()
     try:

@@ -1,4 +1,4 @@
-"""A network whose whole state is one flat vector: what travels, is averaged, and is saved."""
+"""A network whose whole state is one flat vector, which is sent, averaged and saved."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ from raygan.gan.transfer import Values, array_of, fill
 class FlatModule:
     """A network laid over one contiguous float32 vector: parameters, then floating-point buffers, derived ones last.
 
-    `parameters` is a single leaf that any torch optimiser takes; its `.grad` is laid out likewise, so
-    loading, sending and stepping are each one operation however many layers there are. Within the vector a
-    tensor's values lie as the module has them in memory (`channels_last`, say). Integer buffers
-    (BatchNorm's count of batches) stay with the module: with a fixed momentum nothing depends on them.
+    `parameters` is a single leaf that any torch optimiser takes, and its `.grad` has the same layout. So loading,
+    sending and stepping are one operation each, however many layers there are. Within the vector a tensor keeps the
+    memory order that it has in the module (`channels_last`, for example). Integer buffers (BatchNorm's count of
+    batches) stay with the module: with a fixed momentum nothing depends on them.
 
-    Buffers that follow from the parameters (`raygan.gan.derived`) are recomputed here, so that they fit the network's
-    initial weights, and in `take_over`. Training passes move them on, as torch has it.
+    Derived buffers (`raygan.gan.derived`) are recomputed at construction, to fit the initial weights, and in
+    `take_over`. Training passes update them, as in torch.
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
@@ -33,7 +33,7 @@ class FlatModule:
         self.module = module
         self.num_parameters = sum(parameter.numel() for parameter in parameters)
         self.num_averaged = self.num_parameters + sum(buffer.numel() for buffer in buffers)
-        """Length of what a mean may be taken of: parameters and buffers, without those that follow from them."""
+        """Length of the part that may be averaged: parameters and buffers without the derived ones."""
         self.vector = torch.empty(self.num_averaged + sum(buffer.numel() for buffer in derived), device=device)
         self.parameters = nn.Parameter(self.vector[: self.num_parameters])
         self.parameters.grad = torch.zeros_like(self.parameters)
@@ -49,43 +49,43 @@ class FlatModule:
 
     @property
     def gradient(self) -> Tensor:
-        """Of the parameters, laid out as they are."""
+        """The gradient of the parameters, in their layout."""
         assert self.parameters.grad is not None  # laid out once, never released
         return self.parameters.grad
 
     @property
     def averaged(self) -> Tensor:
-        """The part of the vector that a mean may be taken of, (num_averaged,)."""
+        """The part of the vector that may be averaged, (num_averaged,)."""
         return self.vector[: self.num_averaged]
 
     @property
     def buffers(self) -> Tensor:
-        """The floating-point buffers that follow from nothing, such as BatchNorm's statistics."""
+        """The floating-point buffers that are not derived, such as BatchNorm's statistics."""
         return self.vector[self.num_parameters : self.num_averaged]
 
     @property
     def derived(self) -> Tensor:
-        """Those that follow from the parameters, such as spectral normalisation's vectors."""
+        """The derived buffers, such as the vectors of spectral normalisation."""
         return self.vector[self.num_averaged :]
 
     @property
     def moving(self) -> Tensor:
-        """All that a pass in training mode may move: both kinds of buffers."""
+        """Both kinds of buffers: everything that a pass in training mode may change."""
         return self.vector[self.num_parameters :]
 
     def refresh(self) -> None:
-        """Recompute the derived buffers from the parameters: after every change of these but an optimiser's step."""
+        """Recompute the derived buffers, after every change of the parameters except an optimiser's step."""
         self._derived.refresh()
 
     def take_over(self, averaged: np.ndarray) -> None:
-        """Copy a mean of networks in, (num_averaged,) float32 or its beginning, and recompute what follows from it."""
+        """Copy in a mean of networks, (num_averaged,) float32 or its beginning, and recompute the derived buffers."""
         with torch.no_grad():
             fill(self.vector[: len(averaged)], averaged)
         self.refresh()
 
     @contextmanager
     def holding(self, averaged: Tensor) -> Iterator[None]:
-        """Inside, be the network of a mean, (num_averaged,), and of what follows from it; then as before."""
+        """Hold a mean, (num_averaged,), and its derived buffers inside the block; restore the network afterwards."""
         with torch.no_grad():
             kept = self.vector.clone()
             self.averaged.copy_(averaged)
@@ -97,27 +97,27 @@ class FlatModule:
                 self.vector.copy_(kept)
 
     def load(self, vector: Values) -> None:
-        """Copy a (size,) float32 vector in. An array (a shared, read-only one as a rule) is not kept."""
+        """Copy in a (size,) float32 vector. An array, usually shared and read-only, is not kept."""
         with torch.no_grad():
             fill(self.vector, vector)
 
     def dump(self) -> np.ndarray:
-        """The vector as a new (size,) float32 array."""
+        """Returns the vector as a new (size,) float32 array."""
         return array_of(self.vector)
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
-        """`vector`, laid out as this network's, cut into tensors by parameter and buffer name."""
+        """Returns `vector`, in this network's layout, as tensors by parameter and buffer name."""
         return dict(zip(self._names, cut(vector, list(self._names.values())), strict=True))
 
 
 def _names(module: nn.Module, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Those tensors of a module by their names, in their order."""
+    """Returns the names of these tensors in a module, in their order."""
     names = {id(tensor): name for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
     return {names[id(tensor)]: tensor for tensor in tensors}
 
 
 def cut(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Views of a vector, one after the other, shaped and laid out in memory as the tensors `like`."""
+    """Yields consecutive views of a vector with the shapes and memory layouts of the tensors `like`."""
     pieces = torch.split(vector, [tensor.numel() for tensor in like])
     return [
         piece.as_strided(tensor.size(), torch.empty_like(tensor, device="meta").stride())

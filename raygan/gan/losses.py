@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Loss:
-    """What discriminator and generator minimise.
+    """The losses of discriminator and generator.
 
     `discriminator` takes the logits of real and of generated samples, `generator` those of generated ones;
     both return a scalar. `gradient_penalty`: whether the discriminator's loss adds WGAN-GP's penalty.
@@ -45,7 +45,7 @@ wgan_gp = Loss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.
 
 
 def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """WGAN-GP's penalty: the mean of (|gradient| - 1)^2 at points `mix` of the way from fake to real.
+    """Returns WGAN-GP's penalty: the mean of (|gradient| - 1)^2 at points `mix` of the way from fake to real.
 
     `mix` is (N,) in [0, 1]; arXiv 1704.00028, equation 3, without lambda.
     """

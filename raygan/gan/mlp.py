@@ -22,7 +22,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Tanh() if len(shape) == 3 else nn.Identity())
 
     def forward(self, z: Tensor) -> Tensor:
-        """Samples for latent points `z`."""
+        """Returns samples for latent points `z`."""
         samples: Tensor = self.layers(z)
         return samples.view(-1, *self.shape)
 
@@ -38,7 +38,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, _linear(width, 1, gan.discriminator_norm))
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Logits of `samples`."""
+        """Returns the logits of `samples`."""
         logits: Tensor = self.layers(samples.flatten(1))
         return logits.flatten()
 

@@ -1,4 +1,4 @@
-"""The two networks of a GAN: built, and checked against each other and the data."""
+"""The two networks of a GAN: building them, and checking that they fit each other and the data."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ class Networks:
     penalty_weight: float
     precision: Precision
     replay: Replay
-    """What launches their passes."""
+    """Launches the passes of the networks."""
 
     def samples(self, z: Tensor) -> Tensor:
-        """The generator's, (N, *shape) float32, for latent points (N, latent)."""
+        """Returns the generator's samples, (N, *shape) float32, for latent points (N, latent)."""
         with self._precisely(z):
             made: Tensor = self.generator.module(z)
         return made.float()
 
     def logits(self, samples: Tensor) -> Tensor:
-        """The discriminator's, (N,) float32, of samples (N, *shape)."""
+        """Returns the discriminator's logits, (N,) float32, of samples (N, *shape)."""
         with self._precisely(samples):
             judged: Tensor = self.discriminator.module(samples)
         return judged.float()
@@ -47,16 +47,16 @@ class Networks:
 
     @property
     def per_sample(self) -> bool:
-        """Whether the discriminator promises that a sample's logit depends on no other and that passes leave no trace.
+        """Whether, as the discriminator declares, a logit depends on its own sample only and passes change no state.
 
-        Then one pass over real and generated samples together is the same as two. A network of one's own
-        promises it with an attribute `per_sample = True`; batch and spectral normalisation and dropout break it.
+        Then one pass over real and generated samples together is the same as two. A custom network declares it with an
+        attribute `per_sample = True`. Batch normalisation, spectral normalisation and dropout break it.
         """
         return getattr(self.discriminator.module, "per_sample", False) is True
 
 
 def build_networks(config: Config, shape: tuple[int, ...], device: torch.device) -> Networks:
-    """Both networks with the initial weights that every party shares: a function of the config alone."""
+    """Returns both networks with their initial weights, which every process shares: a function of the config alone."""
     gan = config.gan
     with torch_seeded(config.seed, Role.GENERATOR_INIT):
         generator = build_generator(gan, shape)
@@ -72,7 +72,7 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
 
 
 def _replayable(gan: Gan, generator: nn.Module, discriminator: nn.Module) -> bool:
-    """Whether passes always launch the same work: raygan's own do, another network promises it, no other loss can."""
+    """Whether passes always launch the same kernels: raygan's do, custom networks may say so, custom losses cannot."""
     return ":" not in gan.loss and all(
         ":" not in name or getattr(network, "replayable", False) is True
         for name, network in ((gan.generator, generator), (gan.discriminator, discriminator))
@@ -82,20 +82,20 @@ def _replayable(gan: Gan, generator: nn.Module, discriminator: nn.Module) -> boo
 def _laid_out(key: str, network: nn.Module, device: torch.device) -> FlatModule:
     try:
         return FlatModule(network, device)
-    except Exception as error:  # whatever a user's own network raises where it recomputes what follows from it
+    except Exception as error:  # whatever a custom network raises in `refresh`
         raise InputError(f"{key}: its derived buffers cannot be recomputed: {error}") from error
 
 
 def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
-    """The generator alone, with whatever weights torch's random state gives."""
+    """Returns the generator alone, with weights from torch's current random state."""
     return build(GENERATORS, gan.generator, "gan.generator", nn.Module, shape, gan)
 
 
 def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) -> None:
-    """Build both networks once and pass the smallest batches of the run through, in training mode.
+    """Build both networks once and pass the smallest batches of the run through them, in training mode.
 
     Raises:
-        InputError: one cannot be built, or they do not fit each other or the data; names the key.
+        InputError: a network cannot be built, or they do not fit each other or the data; names the key.
     """
     networks = build_networks(config, shape, torch.device("cpu"))
     check_loss(networks.loss, f"gan.loss: {config.gan.loss}")
@@ -110,7 +110,7 @@ def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ..
     try:
         with torch.no_grad():
             out: object = network.module(given)
-    except Exception as error:  # whatever a user's own network raises
+    except Exception as error:  # whatever a custom network raises
         raise InputError(
             f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error} ({place_of(error)})"
         ) from error
@@ -126,7 +126,7 @@ def check_loss(loss: Loss, key: str) -> None:
     """Try a loss on a few logits, forward and backward.
 
     Raises:
-        InputError: a part of it fails or is no finite scalar that logits have a gradient of; names `key`.
+        InputError: a part of it fails, or does not return a finite scalar with a gradient for the logits; names `key`.
     """
     for part, count in (("discriminator", 2), ("generator", 1)):
         logits = [torch.linspace(-1, 1, 4).requires_grad_() for _ in range(count)]

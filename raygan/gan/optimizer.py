@@ -1,4 +1,4 @@
-"""An optimiser whose whole state is one flat vector, like the network it steps."""
+"""An optimiser whose whole state is one flat vector, like that of its network."""
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from raygan.gan.transfer import Values, array_of, fill
 
 
 class FlatOptimizer:
-    """torch's Adam or SGD over a `FlatModule`'s parameters, its moments and step count in one float32 vector.
+    """torch's Adam or SGD over the parameters of a `FlatModule`, with moments and step count in one float32 vector.
 
-    All zeros is the state of a fresh optimiser. torch's functions, not its classes: those import its compiler, which
-    takes every process a second and a half of CPU time and 90 MB.
+    All zeros is the state of a fresh optimiser. It uses torch's functions and not its classes, because these import
+    torch's compiler, which costs every process a second and a half of CPU time and 90 MB.
     """
 
     def __init__(self, settings: Optimizer, network: FlatModule) -> None:
@@ -28,9 +28,9 @@ class FlatOptimizer:
         parameters, settings = self._network.parameters, self._settings
         lr = settings.lr_at(round)
         parts = self.vector.split(self._network.num_parameters)
-        # On a CPU neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor otherwise than
-        # the rest, so a flat vector's step would differ from the layers' own; the plain one is the same bit for bit. On
-        # a GPU fused: the plain one reads its count of steps, and so waits for the GPU.
+        # On a CPU neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor differently
+        # from the rest, so the step of a flat vector would differ from that of the layers; the plain one gives the same
+        # bits. On a GPU fused: the plain one reads its step count and so waits for the GPU.
         fused = parameters.is_cuda
         if isinstance(settings, Sgd):
             sgd(
@@ -67,19 +67,19 @@ class FlatOptimizer:
             )
 
     def load(self, vector: Values | None) -> None:
-        """Copy a state in; None is a fresh optimiser's."""
+        """Copy in a state; None resets the optimiser."""
         if vector is None:
             self.vector.zero_()
         else:
             fill(self.vector, vector)
 
     def dump(self) -> np.ndarray:
-        """The state as a new float32 array."""
+        """Returns the state as a new float32 array."""
         return array_of(self.vector)
 
 
 def _state_size(settings: Optimizer, parameters: int) -> int:
-    """Adam's two moments and its count of steps; SGD's momentum, if it has one."""
+    """Returns the size of the state: Adam's two moments and step count, or SGD's momentum if it has one."""
     if isinstance(settings, Sgd):
         return parameters if settings.momentum else 0
     return 2 * parameters + 1

@@ -1,10 +1,10 @@
-"""Batch normalisation's statistics, taken anew for the weights that a network has.
+"""Recomputed batch normalisation statistics for averaged weights.
 
-A mean of networks, and a moving average of one, has the mean of their statistics: those of the activations of other
-weights. Devices that hold different classes differ in them. Recomputed ones are the mean over batches of each batch's
-mean and variance, with the network's own weights (Izmailov et al., arXiv 1803.05407, section 3.2, do so for averaged
-weights; Wu and Johnson, arXiv 2105.07576, section 3, call it PreciseBN). A generator needs nothing but latent points
-for it, so the server can do it alone.
+A mean of networks, and a moving average of one, has the mean of their statistics, which describe the activations of
+other weights. The statistics of devices with different classes differ. Recomputed statistics are the mean over batches
+of each batch's mean and variance, with the network's own weights (Izmailov et al., arXiv 1803.05407, section 3.2, do so
+for averaged weights; Wu and Johnson, arXiv 2105.07576, section 3, call it PreciseBN). A generator needs only latent
+points for this, so the server can do it alone.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @torch.no_grad()
 def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Take the statistics of every batch normalisation in `network` anew, over `batches` of its inputs.
+    """Recompute the statistics of every batch normalisation in `network` over `batches` of its inputs.
 
-    All else of the network is in evaluation mode meanwhile: nothing is dropped, no other buffer moves. Modes, momenta
-    and counts of batches are as before afterwards. A network without batch normalisation stays as it is.
+    Meanwhile the rest of the network is in evaluation mode: nothing is dropped and no other buffer changes. Modes,
+    momenta and batch counts are restored afterwards. A network without batch normalisation is left unchanged.
     """
     norms = [
         module for module in network.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None

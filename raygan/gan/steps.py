@@ -1,7 +1,7 @@
-"""One discriminator step, one generator step, and others like them.
+"""Single training steps: of the discriminator, of the generator, of both, and from feedback.
 
-A step is told its round, on which the learning rate depends. Losses are tensors without a dimension: reading one waits
-for the device that computes, so it is done once a round and not here.
+A step is given its round, because the learning rate depends on it. Losses are 0-dimensional tensors. Reading one waits
+for the computation, so that is done once a round and not here.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from raygan.gan.optimizer import FlatOptimizer
 
 
 def generate(networks: Networks, z: Tensor) -> Tensor:
-    """Samples for latent points `z` (N, latent), the generator frozen."""
+    """Returns samples for latent points `z` (N, latent), with the generator frozen."""
     (fake,) = networks.replay(_generate, networks, z)
     return fake
 
@@ -39,7 +39,7 @@ def discriminator_step(
 
 
 def discriminator_gradient(networks: Networks, real: Tensor, fake: Tensor, mix: Tensor | None) -> Tensor:
-    """Leave the gradient of such a step as the discriminator's `gradient`; returns the loss."""
+    """Compute the gradient of such a step into the discriminator's `gradient`; returns the loss."""
     (loss,) = networks.replay(_discriminator_gradient, networks, real, fake, mix)
     return loss
 
@@ -65,7 +65,7 @@ def simultaneous_step(
     z: Tensor,
     mix: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """One descent step of both networks, both gradients taken at the point before it, on the same fakes.
+    """One descent step of both networks, with both gradients taken before the step, on the same fakes.
 
     Returns the discriminator's and the generator's loss before the step.
     """
@@ -89,7 +89,7 @@ def _both_gradients(networks: Networks, real: Tensor, z: Tensor, mix: Tensor | N
 
 
 def feedback(networks: Networks, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of the generator's mean loss with respect to the fakes (N, *shape), and that loss."""
+    """Returns the gradient of the generator's mean loss with respect to the fakes (N, *shape), and that loss."""
     gradient, loss = networks.replay(_feedback, networks, fake)
     return gradient, loss
 
@@ -104,7 +104,7 @@ def _feedback(networks: Networks, fake: Tensor) -> tuple[Tensor, Tensor]:
 def feedback_step(
     networks: Networks, optimizer: FlatOptimizer, round: int, judged: Iterable[tuple[Tensor, Tensor]]
 ) -> None:
-    """One descent step of the generator on batches of its samples, each with the gradient at every sample."""
+    """One descent step of the generator, given batches of its samples and the gradient at every sample."""
     networks.generator.gradient.zero_()
     for fake, gradient in judged:
         fake.backward(gradient)
@@ -121,7 +121,7 @@ def _discriminator_loss(
 
 
 def generator_step(networks: Networks, optimizer: FlatOptimizer, round: int, z: Tensor) -> Tensor:
-    """One descent step of the generator against the discriminator as it is; `z` is (M, latent).
+    """One descent step of the generator against the current discriminator; `z` is (M, latent).
 
     Returns the loss before the step.
     """
@@ -138,5 +138,5 @@ def _generator_gradient(networks: Networks, z: Tensor) -> tuple[Tensor]:
 
 
 def _trained(network: FlatModule) -> list[nn.Parameter]:
-    """The parameters that learn: all but those that a user's own network keeps frozen."""
+    """Returns the parameters that are trained: all but those that a custom network keeps frozen."""
     return [parameter for parameter in network.module.parameters() if parameter.requires_grad]

@@ -1,6 +1,6 @@
-"""Tensors and arrays on their way between a process's memory and the GPU that it computes on.
+"""Transfers of tensors and arrays between a process's memory and its GPU.
 
-Copies to a GPU are of pinned memory, and nobody waits for them; a copy from it waits for what was computed before.
+Copies to a GPU use pinned memory and are asynchronous. A copy from a GPU waits for the work launched before it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Values = np.ndarray | Tensor
 
 
 def uploaded(array: np.ndarray, device: torch.device) -> Tensor:
-    """A new tensor on `device` that holds a copy of `array`, such as one that may only be read."""
+    """Returns a new tensor on `device` with a copy of `array`, which may be read-only."""
     tensor = torch.empty(array.shape, dtype=_dtype(array), device=device)
     fill(tensor, array)
     return tensor
@@ -24,8 +24,8 @@ def uploaded(array: np.ndarray, device: torch.device) -> Tensor:
 def fill(tensor: Tensor, source: Values) -> None:
     """Copy values of the same shape into a tensor.
 
-    The one place where an array from the object store becomes a tensor: such an array is shared by every reader, and a
-    tensor over its memory would write through to all of them.
+    This is the only place where an array from the object store becomes a tensor. Every reader shares such an array, and
+    a tensor over its memory would write through to all of them.
     """
     if isinstance(source, Tensor):
         tensor.copy_(source)
@@ -38,13 +38,13 @@ def fill(tensor: Tensor, source: Values) -> None:
 
 
 def split(values: Values, sizes: Sequence[int]) -> list[Values]:
-    """Views of a vector: pieces of these sizes, and the rest."""
+    """Returns views of a vector: pieces of these sizes, and the rest."""
     ends = [0, *accumulate(sizes), len(values)]
     return [values[start:end] for start, end in pairwise(ends)]
 
 
 def array_of(tensor: Tensor) -> np.ndarray:
-    """A new numpy array, contiguous, holding a copy of `tensor`."""
+    """Returns a new, contiguous numpy array with a copy of `tensor`."""
     tensor = tensor.detach()
     if tensor.device.type != "cpu":
         staged = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)

@@ -1,1 +1,1 @@
-"""One file per method: what goes down, what a device does, what the server does."""
+"""Training methods, one file each: the device side and the server side of a round."""

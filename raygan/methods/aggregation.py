@@ -1,4 +1,4 @@
-"""What the server makes of a round's updates: their mean, or a value that a few bad ones cannot move far.
+"""Aggregation of a round's updates: their mean, or a value that a few bad updates cannot move far.
 
 The bounds, for f bad updates of n, f < n/2 (from general knowledge: check the sources before you cite them):
 `median` and `trimmed_mean` (with trim >= f) stay, value by value, between the smallest and the largest good update, and
@@ -23,13 +23,14 @@ Part = TypeVar("Part")
 
 
 class Aggregator(ABC, Generic[Settings, Part]):
-    """The updates of one slot of one round. In which order and where they are put together changes no bit.
+    """Aggregates the updates of one slot of one round. The order and the place of aggregation do not change a bit.
 
-    `size` is the length of an update; at most `devices` come in, with whole weights of at most `heaviest` in all.
+    `size` is the length of an update. At most `devices` updates come in, whose integer weights add up to at most
+    `heaviest`.
     """
 
     adds_up: ClassVar[bool] = False
-    """Whether the part of many updates is smaller than they are, so that nodes had better send one."""
+    """Whether a part is smaller than the updates in it, so that each node should send one part."""
 
     def __init__(self, settings: Settings, size: int, devices: int, heaviest: int) -> None:
         self.settings = settings
@@ -38,26 +39,26 @@ class Aggregator(ABC, Generic[Settings, Part]):
     @property
     @abstractmethod
     def weight(self) -> int:
-        """The weights so far, together."""
+        """The total weight so far."""
 
     @abstractmethod
     def add(self, device: int, vector: np.ndarray, weight: int) -> None:
-        """Take in a device's update.
+        """Add a device's update.
 
         Raises:
-            ValueError, FloatingPointError: it is no update of that size (`check_vector`), or weighs more than is left.
+            ValueError, FloatingPointError: not an update of that size (`check_vector`), or more weight than is left.
         """
 
     @abstractmethod
     def part(self, far: bool) -> Part:
-        """What has been taken in, to be sent to another aggregator of the same kind and bounds.
+        """Returns the updates added so far, to be sent to another aggregator of the same kind and bounds.
 
-        `far`: to another node, where bytes cost more than the work of making them fewer.
+        `far`: it goes to another node, where bytes cost more than the work of packing them.
         """
 
     @abstractmethod
     def merge(self, part: Part) -> None:
-        """Take in another aggregator's part; all of it or, if it is bad, nothing.
+        """Add another aggregator's part as a whole, or nothing of it if it is bad.
 
         Raises:
             ValueError, FloatingPointError: as for `add`.
@@ -65,14 +66,14 @@ class Aggregator(ABC, Generic[Settings, Part]):
 
     @abstractmethod
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """What the server goes on with, (size,) float32. `reference` gives the update of a device that did nothing."""
+        """Returns the aggregate, (size,) float32. `reference` returns the update of a device that does no training."""
 
 
 ExactPart = tuple[dict[int, np.ndarray | Packed], int]
 
 
 class WeightedMean(Aggregator[Section, ExactPart]):
-    """The exact mean. Its part is as large for many updates as for one."""
+    """The exact weighted mean. A part has the same size for many updates as for one."""
 
     adds_up = True
 
@@ -86,11 +87,11 @@ class WeightedMean(Aggregator[Section, ExactPart]):
         return self._sum.weight
 
     def add(self, device: int, vector: np.ndarray, weight: int) -> None:
-        """Add it to the sum."""
+        """Add the update to the sum."""
         self._sum.add(vector, weight)
 
     def part(self, far: bool) -> ExactPart:
-        """The sum's pieces and its weight."""
+        """Returns the pieces of the sum, and its weight."""
         pieces = self._sum.pieces
         return {level: Packed.of(piece) if far else piece for level, piece in pieces.items()}, self._sum.weight
 
@@ -105,13 +106,13 @@ class WeightedMean(Aggregator[Section, ExactPart]):
 
 
 GatheredPart = dict[int, tuple[np.ndarray, int]]
-_BLOCK = 2**16  # columns that are looked at together, for the sake of memory
+_BLOCK = 2**16  # columns processed together, to limit memory
 
 
 class Gathering(Aggregator[Settings, GatheredPart]):
-    """Keeps every update until all are in, as a robust rule must: n times the memory of one.
+    """Keeps every update until all have arrived, as a robust rule must. It needs n times the memory of one update.
 
-    A rule of one's own overrides `combine`, and is handed them stacked: as much again.
+    A custom rule overrides `combine`. It receives the updates as a stacked copy, which needs as much memory again.
     """
 
     def __init__(self, settings: Settings, size: int, devices: int, heaviest: int) -> None:
@@ -125,15 +126,15 @@ class Gathering(Aggregator[Settings, GatheredPart]):
         return sum(weight for _, weight in self._updates.values())
 
     def add(self, device: int, vector: np.ndarray, weight: int) -> None:
-        """Keep it."""
+        """Keep the update."""
         self.merge({device: (vector, weight)})
 
     def part(self, far: bool) -> GatheredPart:
-        """All of them, by device."""
+        """Returns all updates by device."""
         return self._updates
 
     def merge(self, part: GatheredPart) -> None:
-        """Keep them too."""
+        """Keep the updates of another aggregator."""
         for vector, _ in part.values():
             check_vector(vector, self.size)
         together = self.weight + sum(weight for _, weight in part.values())
@@ -142,12 +143,12 @@ class Gathering(Aggregator[Settings, GatheredPart]):
         self._updates |= part
 
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """The rule's, on the updates in the devices' order."""
+        """Returns the rule's result for the updates in the order of their devices."""
         vectors, weights = self._ordered()
         return self.combine(np.stack(vectors), weights, reference)
 
     def combine(self, vectors: np.ndarray, weights: list[int], reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """The rule: from (n, size) float32 and n whole weights, n at least 1, to (size,) float32."""
+        """Combine n >= 1 updates, (n, size) float32, with n integer weights into (size,) float32."""
         raise NotImplementedError
 
     def _ordered(self) -> tuple[list[np.ndarray], list[int]]:
@@ -155,17 +156,17 @@ class Gathering(Aggregator[Settings, GatheredPart]):
         return [vector for vector, _ in ordered], [weight for _, weight in ordered]
 
     def _blocks(self, vectors: list[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
-        """Columns of the stacked updates, (n, up to _BLOCK), a few at a time, and which they are."""
+        """Yields blocks of columns of the stacked updates, (n, up to _BLOCK), each after its slice."""
         for start in range(0, self.size, _BLOCK):
             columns = slice(start, start + _BLOCK)
             yield columns, np.stack([vector[columns] for vector in vectors])
 
 
 class ValueByValue(Gathering[Settings]):
-    """A rule that looks at each value apart."""
+    """A rule that treats each coordinate independently."""
 
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """Block by block."""
+        """Returns the result, computed block by block."""
         vectors, _ = self._ordered()
         result = np.empty(self.size, np.float32)
         for columns, block in self._blocks(vectors):
@@ -174,23 +175,23 @@ class ValueByValue(Gathering[Settings]):
 
     @abstractmethod
     def middle(self, values: np.ndarray) -> np.ndarray:
-        """From (n, m) float32 to (m,)."""
+        """Combine (n, m) float32 into (m,)."""
 
 
 class CoordinateMedian(ValueByValue[Section]):
-    """Half of the devices may be bad."""
+    """The coordinate-wise median. Half of the devices may be bad."""
 
     def middle(self, values: np.ndarray) -> np.ndarray:
-        """The median; of an even number, halfway between the two in the middle."""
+        """Returns the median; for an even number, the mean of the middle two."""
         median: np.ndarray = np.median(values.astype(np.float64), axis=0)
         return median
 
 
 class CoordinateTrimmedMean(ValueByValue[TrimmedMean]):
-    """`trim` devices may be bad."""
+    """The coordinate-wise trimmed mean. `trim` devices may be bad."""
 
     def middle(self, values: np.ndarray) -> np.ndarray:
-        """The mean of what is left."""
+        """Returns the mean of the values that remain."""
         trim = min(self.settings.trim, (len(values) - 1) // 2)
         kept = np.sort(values, axis=0)[trim : len(values) - trim]
         mean: np.ndarray = kept.mean(axis=0, dtype=np.float64)
@@ -198,10 +199,10 @@ class CoordinateTrimmedMean(ValueByValue[TrimmedMean]):
 
 
 class NormClippedMean(Gathering[ClippedMean]):
-    """Bad devices move the result, but no further than the norm allows."""
+    """The mean of clipped updates. Bad devices move it no further than the norm allows."""
 
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
-        """The reference, moved by the mean of the clipped differences to it."""
+        """Returns the reference plus the mean of the clipped differences to it."""
         vectors, weights = self._ordered()
         start = reference()
         squares = np.zeros(len(vectors))
@@ -210,7 +211,7 @@ class NormClippedMean(Gathering[ClippedMean]):
         norms = np.sqrt(squares)
         largest = self.settings.max_norm or float(np.median(norms))
         scales = np.ones(len(vectors))
-        np.divide(largest, norms, out=scales, where=norms > largest)  # elsewhere the quotient may be too large a number
+        np.divide(largest, norms, out=scales, where=norms > largest)  # elsewhere the quotient may overflow
         shares = scales * weights / sum(weights)
         result = np.empty(self.size, np.float32)
         for columns, block in self._blocks(vectors):

@@ -25,7 +25,7 @@ from raygan.methods.local import local_batches, mean
 
 
 class AveragedDevice(DeviceSide):
-    """Updates a local discriminator on the device's own samples and on its own fakes."""
+    """Trains a local discriminator on the device's samples and on fakes that it generates."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         super().__init__(config, shape, torch_device)
@@ -33,7 +33,7 @@ class AveragedDevice(DeviceSide):
         self._initial_buffers = self.networks.discriminator.buffers.clone()
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
-        """`device_steps` discriminator steps from the global one, the generator frozen (our reading)."""
+        """Take `device_steps` steps from the global discriminator, with the generator frozen (our reading)."""
         generator, shared, derived, moments = self._parts(self.received(down))
         self.networks.generator.load(generator)
         self._load(shared, derived, moments, state)
@@ -46,7 +46,7 @@ class AveragedDevice(DeviceSide):
         return update, self._kept()
 
     def _parts(self, down: Values) -> list[Values]:
-        """Generator; of the discriminator what is averaged, and what follows from it; averaged moments."""
+        """Split `down`: generator, the discriminator's averaged values and derived buffers, averaged moments."""
         discriminator = self.networks.discriminator
         shared = _shared_size(discriminator, self.config)
         sizes = [self.networks.generator.vector.numel(), shared, discriminator.derived.numel()]
@@ -67,7 +67,7 @@ class AveragedDevice(DeviceSide):
             self._optimizer.load(state.get("optimizer"))
 
     def _train(self, shard: Shard, round: int) -> float:
-        """The mean loss over the local steps."""
+        """Take the local steps; returns their mean loss."""
         networks, optimizer = self.networks, self._optimizer
         with local_batches(self, shard, round) as batches:
             return mean(
@@ -98,7 +98,7 @@ class AveragedDevice(DeviceSide):
 
 
 class AveragedServer(GeneratorServer):
-    """Averages the discriminators and updates the generator: after the average, or meanwhile."""
+    """Averages the discriminators, and updates the generator after averaging or meanwhile."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         super().__init__(config, shape, torch_device)
@@ -107,11 +107,11 @@ class AveragedServer(GeneratorServer):
         if config.averaged.optimizer_state == "average":
             moments = FlatOptimizer(config.device_optimizer, self.networks.discriminator).vector.numel()
         self._moments = np.zeros(moments, np.float32)
-        self._sent = np.empty(0, np.float32)  # what deltas are relative to
+        self._sent = np.empty(0, np.float32)  # deltas are relative to it
 
     @property
     def update_size(self) -> int:
-        """The discriminator's shared values, and its optimiser's if that is averaged."""
+        """The discriminator's shared values, and its optimiser's state if that is averaged."""
         return self._shared_size + len(self._moments)
 
     def traffic(self) -> Traffic:
@@ -121,22 +121,22 @@ class AveragedServer(GeneratorServer):
         return Traffic(down=generator.num_parameters + up, up=up, broadcast=True)
 
     def down(self, round: int) -> np.ndarray:
-        """Generator, then of the discriminator what is averaged and what follows from it, then averaged moments."""
+        """Returns the generator, the discriminator's averaged values and derived buffers, and averaged moments."""
         discriminator = self.networks.discriminator
         shared = array_of(discriminator.vector[: self._shared_size])
         self._sent = np.concatenate([shared, self._moments])
         return np.concatenate([self.networks.generator.dump(), shared, array_of(discriminator.derived), self._moments])
 
     def reference(self, round: int) -> np.ndarray:
-        """What went down to be trained; nought where only the difference to it comes up."""
+        """Returns the values that devices started from; zeros if they send differences."""
         return self._sent if self.config.averaged.upload == "weights" else super().reference(round)
 
     def meanwhile(self, round: int) -> Metrics:
-        """Parallel schedule: the generator steps on the discriminator of the round before."""
+        """In the parallel schedule, train the generator against the discriminator of the previous round."""
         return self.generator_steps(round) if self.config.schedule == "parallel" else {}
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
-        """The average becomes the global discriminator; serial schedule: the generator steps on it."""
+        """Take over the average as the global discriminator; in the serial schedule, train the generator against it."""
         new = means[0].vector
         if self.config.averaged.upload == "delta":
             new = self._sent + new
@@ -145,7 +145,7 @@ class AveragedServer(GeneratorServer):
         return self.generator_steps(round) if self.config.schedule == "serial" else {}
 
     def state(self) -> State:
-        """Also the averaged moments."""
+        """Returns the state with the averaged moments."""
         return super().state() | {"moments": self._moments}
 
     def restore(self, state: State) -> None:
@@ -155,7 +155,7 @@ class AveragedServer(GeneratorServer):
 
 
 def _shared_size(discriminator: FlatModule, config: Config) -> int:
-    """How much of the discriminator's vector travels: its buffers only where they are averaged."""
+    """Returns how much of the discriminator's vector is sent: buffers only if they are averaged."""
     with_buffers = config.averaged.buffers == "average"
     return discriminator.num_averaged if with_buffers else discriminator.num_parameters
 

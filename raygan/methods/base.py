@@ -1,9 +1,9 @@
-"""What a method is: a device's side and the server's side of one round.
+"""The interface of a method: a device's side and the server's side of one round.
 
-In every round the server's `down` goes to the devices that take part, each device's `update` answers it, and the
-server's `finish` takes the weighted mean of the answers. `meanwhile` is server work that does not wait for them.
-Both sides know nothing of where they run; all that a device remembers is the `State` it is handed, so a
-round can be replayed and one process can play many devices.
+In every round, the server's `down` is sent to the devices that take part, each device answers it with `update`, and the
+server's `finish` receives the weighted mean of the answers. `meanwhile` is server work that does not wait for them.
+Neither side knows where it runs. A device's only memory is the `State` it is given, so a round can be replayed and one
+process can simulate many devices.
 """
 
 from abc import ABC, abstractmethod
@@ -21,31 +21,31 @@ from raygan.gan.statistics import recompute_statistics
 from raygan.gan.transfer import Values, array_of, fill, uploaded
 from raygan.rng import Role, noise, stream
 
-_STATISTICS_BATCHES, _STATISTICS_BATCH = 10, 250  # latent points, of which statistics are recomputed
+_STATISTICS_BATCHES, _STATISTICS_BATCH = 10, 250  # latent points, over which statistics are recomputed
 
 State = dict[str, np.ndarray]
-"""What one party keeps from round to round: named arrays, float32."""
+"""The state that a device or the server keeps from round to round: named float32 arrays."""
 
 Metrics = dict[str, float]
-"""Scalars of one round, by name: plain numbers. Devices may measure different things; what is recorded under a name is
-the mean over the devices that have it."""
+"""Scalars of one round by name, as plain numbers. Devices may report different names; the mean over the devices that
+report a name is recorded."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """What one device sends up, and nothing else: a float32 vector, its weight in the mean, scalar metrics."""
+    """The only message from a device to the server: a float32 vector, its weight in the mean, and scalar metrics."""
 
     device: int
     vector: np.ndarray
     weight: int
     metrics: Metrics
     slot: int = 0
-    """Which of the server's means it goes into."""
+    """The index of the server's mean that it is part of."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """What the config's aggregator made of the updates of one slot, (update_size,) float32, and their weights' sum."""
+    """The aggregate of one slot's updates, (update_size,) float32, and the sum of their weights."""
 
     vector: np.ndarray
     weight: int
@@ -58,10 +58,10 @@ class Shard:
     device: int
     samples: np.ndarray
     held: Tensor | None = None
-    """The same on the GPU that the process computes on, if they have been put there."""
+    """The same samples on the process's GPU, if they have been copied there."""
 
     def taken(self, chosen: np.ndarray, device: torch.device) -> Iterator[Tensor]:
-        """The samples of each row of `chosen`, (batches, N) int64, one batch after the other, on `device`."""
+        """Yields the samples of each row of `chosen`, (batches, N) int64, as a batch on `device`."""
         if self.held is None:
             for rows in chosen:
                 yield uploaded(self.samples[rows], device)
@@ -71,7 +71,7 @@ class Shard:
 
 
 class DeviceSide(ABC):
-    """A device's part. One instance serves all devices of a process, one after the other."""
+    """The device side of a method. One instance serves all devices of a process, one after another."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         self.config = config
@@ -80,7 +80,7 @@ class DeviceSide(ABC):
         self._received: tuple[np.ndarray, Tensor] | None = None
 
     def received(self, down: np.ndarray) -> Values:
-        """`down` where this side computes: copied to a GPU once, however many devices take turns with it."""
+        """Returns `down` on the device that this side computes on; a copy to a GPU is made once for all devices."""
         if self.torch_device.type == "cpu":
             return down
         if self._received is None or self._received[0] is not down:
@@ -89,19 +89,19 @@ class DeviceSide(ABC):
 
     @abstractmethod
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
-        """Answer `down` in `round`; returns what goes up and the state to keep. `down` is left unchanged.
+        """Answer `down` in `round`; returns the update to send and the state to keep. `down` is left unchanged.
 
-        The clock counts its operations once, on as many samples as a batch has.
+        The clock counts its operations once, on a shard of one batch.
         """
 
 
 class ServerSide(ABC):
-    """The server's part: holds the global GAN."""
+    """The server side of a method. It holds the global GAN."""
 
     slots = 1
-    """How many means a round has; updates of different slots are not added.
+    """Number of means in a round; updates of different slots are not added.
 
-    The clock takes it that device n's update goes into slot n mod `slots`, and `finish` has as much to do for each.
+    The clock assumes that device n's update goes into slot n mod `slots`, and that `finish` does equal work per slot.
     """
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
@@ -109,7 +109,7 @@ class ServerSide(ABC):
         self.torch_device = torch_device
         self.networks: Networks = build_networks(config, shape, torch_device)
         self.ema = self.networks.generator.averaged.clone()
-        """The moving average of the generator's parameters and buffers; what follows from them is made of it."""
+        """The moving average of the generator's parameters and buffers; derived buffers are recomputed from it."""
 
     @property
     @abstractmethod
@@ -118,33 +118,33 @@ class ServerSide(ABC):
 
     @abstractmethod
     def traffic(self) -> Traffic:
-        """What a round sends, as the literature counts it."""
+        """Returns the traffic of a round, as the literature counts it."""
 
     @abstractmethod
     def down(self, round: int) -> np.ndarray:
-        """The vector that goes to the devices at the start of `round`, (n,) float32, a copy. `state` stays."""
+        """Returns a copy of the vector for the devices at the start of `round`, (n,) float32. Changes no state."""
 
     def reference(self, round: int) -> np.ndarray:
-        """The update of a device that would do nothing, (update_size,) float32: nought, if updates are differences."""
+        """Returns the update of a device that does no training, (update_size,) float32: zeros for differences."""
         return np.zeros(self.update_size, np.float32)
 
     @abstractmethod
     def meanwhile(self, round: int) -> Metrics:
-        """Work on the old state while the devices work."""
+        """Do the work on the old state that runs while the devices train."""
 
     @abstractmethod
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
-        """Take in the means of the slots that got updates (one at least), then do the work that waited for them."""
+        """Take over the means of the slots that got updates (at least one), then do the work that waited for them."""
 
     def update_ema(self, steps: int = 1) -> None:
-        """Move the average towards the generator as it is, buffers too, as `steps` steps there would."""
+        """Move the average towards the current generator, buffers included, as after `steps` steps to it."""
         self.ema.lerp_(self.networks.generator.averaged, 1 - self.config.gan.ema**steps)
 
     def generators(self) -> State:
-        """The generator as it is and its moving average, each (|G| + buffers,) float32, to be measured and saved.
+        """Returns the current generator and its moving average, each (|G| + buffers,) float32, to measure and save.
 
-        Derived buffers are recomputed for both: those of the generator in training lag a step behind. So are batch
-        normalisation's statistics with `gan.statistics=recompute`. Training goes on as if nobody had asked.
+        Derived buffers are recomputed for both, because those of the training generator lag a step behind. So are batch
+        normalisation's statistics with `gan.statistics=recompute`. The training state is not affected.
         """
         return {"raw": self._measurable(self.networks.generator.averaged.clone()), "ema": self._measurable(self.ema)}
 
@@ -156,7 +156,7 @@ class ServerSide(ABC):
             return generator.dump()
 
     def state(self) -> State:
-        """Everything that later rounds depend on."""
+        """Returns everything that later rounds depend on."""
         return {
             "generator": self.networks.generator.dump(),
             "discriminator": self.networks.discriminator.dump(),
@@ -171,7 +171,7 @@ class ServerSide(ABC):
 
 
 def statistics_latents(config: Config, device: torch.device) -> Iterator[Tensor]:
-    """The batches of latent points that a generator's statistics are recomputed over: the same in every round."""
+    """Yields the latent batches over which a generator's statistics are recomputed: the same in every round."""
     random = stream(config.seed, Role.STATISTICS)
     for _ in range(_STATISTICS_BATCHES):
         yield noise(random, _STATISTICS_BATCH, config.gan.latent, device)
@@ -179,22 +179,22 @@ def statistics_latents(config: Config, device: torch.device) -> Iterator[Tensor]
 
 @dataclass(frozen=True)
 class Exchange:
-    """Devices handing what they remember to one another between rounds."""
+    """An exchange of states between devices after a round."""
 
     partners: Callable[[Config, int, int, list[int]], dict[int, int]]
-    """(config, samples of all devices, round, devices that took part) to receiver: giver; empty: not this round."""
+    """Maps (config, samples of all devices, round, devices that took part) to {receiver: giver}, empty for no swap."""
     merge: Callable[[Config, State, State], State]
-    """(config, the receiver's state, the giver's) to what the receiver keeps."""
+    """Maps (config, the receiver's state, the giver's state) to the state that the receiver keeps."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method's two sides."""
+    """The two sides of a method."""
 
     device: Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
     server: Callable[[Config, tuple[int, ...], torch.device], ServerSide]
     exchange: Exchange | None = None
     pooled: bool = False
-    """Whether one party at the server holds all samples, so that nothing is sent."""
+    """Whether all samples are at the server, so that nothing is sent."""
     scheduled: bool = False
-    """Whether the config's `schedule` is of this method."""
+    """Whether the config's `schedule` applies to this method."""

@@ -1,9 +1,9 @@
-"""Plain GAN training on all samples in one place: the ceiling that distributed methods are compared with.
+"""Plain GAN training on all samples in one place: the upper baseline for distributed methods.
 
-One party at the server holds the samples of all devices, so devices, partition, channel and selection do not apply,
-nothing is sent, and it computes at the server's speed. A round is `device_steps` discriminator steps of
-`batch_size` real images, then `generator_steps` generator steps (alternating, arXiv 1406.2661, algorithm 1). In
-between the discriminator's derived buffers are recomputed, as in the serial schedule: that of one device is the same.
+One trainer at the server holds the samples of all devices. So devices, partition, channel and selection do not apply,
+nothing is sent, and training runs at the server's speed. A round is `device_steps` discriminator steps of `batch_size`
+real images, then `generator_steps` generator steps (alternating, arXiv 1406.2661, algorithm 1). In between, the
+discriminator's derived buffers are recomputed, as in the serial schedule: that schedule with one device is the same.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class CentralizedTrainer(WholeGanDevice):
     """Holds all samples and trains both networks."""
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
-        """Discriminator steps, then generator steps on the new discriminator; the moving average goes along."""
+        """Take discriminator steps, then generator steps against the new discriminator; update the moving average."""
         config, networks, generator = self.config, self.networks, self.networks.generator
         both_networks, averaged = split(self.received(down), [len(down) - generator.num_averaged])
         self.load(both_networks, state)
@@ -50,7 +50,7 @@ class CentralizedTrainer(WholeGanDevice):
 
 
 class CentralizedServer(WholeGanServer):
-    """Takes over what the trainer made, for measuring and saving."""
+    """Takes over the trainer's networks, to measure and save them."""
 
     @property
     def update_size(self) -> int:

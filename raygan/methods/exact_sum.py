@@ -1,4 +1,4 @@
-"""A weighted sum of float32 vectors that is exact, so that order and grouping cannot change it.
+"""An exact weighted sum of float32 vectors, which order and grouping cannot change.
 
 Each term is cut into pieces on fixed grids of powers of two; float64 adds the pieces of one grid without
 rounding. (The idea of error-free extraction: Rump, Ogita, Oishi, SIAM J. Sci. Comput. 31(1), 2008; its use
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 LARGEST = 2.0**32
-"""Magnitude from which a value is refused: weights that large mean that training has diverged."""
+"""Magnitude from which a value is rejected: weights that large mean that training has diverged."""
 _MANTISSA = 52  # float64's, one bit kept in hand for the carry of rounding to nearest
 
 
 class OverweightError(ValueError):
-    """The weights of a round add up to more than was announced: nobody's update alone is to blame."""
+    """The weights of a round add up to more than was announced, so no single update is at fault."""
 
 
 def check_vector(vector: np.ndarray, size: int) -> float:
@@ -37,7 +37,7 @@ def check_vector(vector: np.ndarray, size: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A piece on its way to another node: whole multiples of a power of two, in 2, 4, 6 or 8 bytes each.
+    """A piece packed for another node: integer multiples of a power of two, in 2, 4, 6 or 8 bytes each.
 
     A value is `high` * 2**32 + `low`, or `high` alone where there is no `low`, times 2**`exponent`.
     """
@@ -50,7 +50,7 @@ class Packed:
 
     @classmethod
     def of(cls, piece: np.ndarray) -> "Packed":
-        """Pack (size,) float64, what `ExactSum.pieces` holds: integers of 53 bits on some grid."""
+        """Pack a piece of `ExactSum.pieces`, (size,) float64: integers of 53 bits on some grid."""
         largest = float(np.abs(piece).max(initial=0))
         exponent = int(np.frexp(largest)[1]) - 53
         whole = (piece * 2.0**-exponent).astype(np.int64)
@@ -58,17 +58,17 @@ class Packed:
         zeros = (ones & -ones).bit_length() - 1 if ones else 0
         whole >>= zeros
         bits = int(np.abs(whole).max(initial=0)).bit_length() + 1
-        low = whole.astype(np.uint32) if bits > 32 else None  # the lower half, whatever is above it
+        low = whole.astype(np.uint32) if bits > 32 else None  # the lower half
         high = whole >> 32 if bits > 32 else whole
         return cls(exponent + zeros, high.astype(np.int16 if 0 < bits % 32 <= 16 else np.int32), low)
 
     @property
     def nbytes(self) -> int:
-        """Of all values."""
+        """Size of all values (bytes)."""
         return self.high.nbytes + (0 if self.low is None else self.low.nbytes)
 
     def piece(self) -> np.ndarray:
-        """(size,) float64, to the last bit what was packed."""
+        """Returns the unpacked piece, (size,) float64, with the same bits as before."""
         whole = self.high.astype(np.float64)
         if self.low is not None:
             whole *= 2.0**32
@@ -78,14 +78,14 @@ class Packed:
 
 
 def as_piece(piece: np.ndarray | Packed) -> np.ndarray:
-    """(size,) float64, unpacked if need be."""
+    """Returns a piece, (size,) float64, unpacked if necessary."""
     return piece.piece() if isinstance(piece, Packed) else piece
 
 
 class ExactSum:
-    """Sum of at most `terms` vectors of `size`, with whole weights that add up to at most `total_weight`.
+    """Sum of at most `terms` vectors of `size`, whose integer weights add up to at most `total_weight`.
 
-    Both bounds place the grids; sums to be merged must share them.
+    Both bounds determine the grids. Sums can only be merged if their bounds are equal.
     """
 
     def __init__(self, size: int, terms: int, total_weight: int) -> None:
@@ -123,7 +123,7 @@ class ExactSum:
         """Add the `pieces` and `weight` of another sum with the same bounds.
 
         Raises:
-            ValueError: pieces that no such sum has; nothing has been added.
+            ValueError: the pieces are not those of such a sum; nothing has been added.
             OverweightError: more weight than was announced.
         """
         if any(piece.shape != (self._size,) or not np.isfinite(piece).all() for piece in pieces.values()):
@@ -134,11 +134,11 @@ class ExactSum:
 
     @property
     def pieces(self) -> dict[int, np.ndarray]:
-        """The sum as it stands: float64 arrays of (size,) by level, the coarsest grid's 0; what is 0 is not there."""
+        """The current sum: float64 arrays of (size,) by level, 0 for the coarsest grid, without arrays of zeros."""
         return self._pieces
 
     def mean(self) -> np.ndarray:
-        """The weighted mean, (size,) float32.
+        """Returns the weighted mean, (size,) float32.
 
         Raises:
             ZeroDivisionError: nothing has been added.
@@ -160,7 +160,7 @@ class ExactSum:
         return 2.0 ** (self._top - level * self._spacing)
 
     def _first_level(self, largest: float) -> int:
-        """The coarsest one that values up to `largest` do not all round to 0 on."""
+        """Returns the coarsest level on which values up to `largest` do not all round to 0."""
         level = 0
         while 0 < largest < self._unit(level) / 2:
             level += 1

@@ -1,4 +1,4 @@
-"""FedGAN (Rasouli, Sun, Rajagopal, arXiv 2006.07228, algorithm 1): both networks trained on devices and averaged.
+"""FedGAN (Rasouli, Sun, Rajagopal, arXiv 2006.07228, algorithm 1): devices train both networks, the server averages.
 
 Each device takes K = `device_steps` simultaneous steps of both networks on its own samples, both gradients at the
 old point; then both networks are averaged, by shard sizes. With uniform weights it is FL-GAN (defined in
@@ -31,13 +31,13 @@ class WholeGanDevice(DeviceSide):
         self.generator_optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
 
     def load(self, down: Values, state: State) -> None:
-        """Take both networks from `down`, both optimisers from `state` (fresh ones if it has none)."""
+        """Load both networks from `down`, and both optimisers from `state` (fresh ones if it has none)."""
         load_both(self.networks, down)
         self.discriminator_optimizer.load(state.get("discriminator_optimizer"))
         self.generator_optimizer.load(state.get("generator_optimizer"))
 
     def moments(self) -> State:
-        """Both optimisers, as they are kept."""
+        """Returns the states of both optimisers."""
         return {
             "discriminator_optimizer": self.discriminator_optimizer.dump(),
             "generator_optimizer": self.generator_optimizer.dump(),
@@ -65,7 +65,7 @@ class FedGANDevice(WholeGanDevice):
 
 
 class WholeGanServer(ServerSide):
-    """A server that trains nothing: what comes up, buffers included, is the new global GAN."""
+    """A server that does no training: the aggregate, buffers included, is the new global GAN."""
 
     def down(self, round: int) -> np.ndarray:
         """Both networks."""
@@ -77,15 +77,15 @@ class WholeGanServer(ServerSide):
 
 
 class FedGANServer(WholeGanServer):
-    """Averages every K local steps. Its moving average sees the generator once a round, and decays by K steps."""
+    """Averages after every K local steps. Its moving average is updated once a round, with the decay of K steps."""
 
     @property
     def update_size(self) -> int:
-        """Both networks, without what follows from them."""
+        """Both networks without derived buffers."""
         return self.networks.generator.num_averaged + self.networks.discriminator.num_averaged
 
     def reference(self, round: int) -> np.ndarray:
-        """What went down to be trained."""
+        """Returns the networks that devices started from."""
         return _averaged(self.networks)
 
     def traffic(self) -> Traffic:
@@ -94,7 +94,7 @@ class FedGANServer(WholeGanServer):
         return Traffic(down=both, up=both, broadcast=True)
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
-        """Take the mean over, and recompute what follows from it."""
+        """Take over the mean, and recompute derived buffers."""
         generator, discriminator = np.split(means[0].vector, [self.networks.generator.num_averaged])
         self.networks.generator.take_over(generator)
         self.networks.discriminator.take_over(discriminator)
@@ -103,19 +103,19 @@ class FedGANServer(WholeGanServer):
 
 
 def both(networks: Networks) -> np.ndarray:
-    """Both networks whole, as they go down: generator, then discriminator."""
+    """Returns both networks with derived buffers: generator, then discriminator."""
     return np.concatenate([networks.generator.dump(), networks.discriminator.dump()])
 
 
 def load_both(networks: Networks, vector: Values) -> None:
-    """Take over both networks, laid out as `both` has them."""
+    """Load both networks, in the layout of `both`."""
     generator, discriminator = split(vector, [networks.generator.vector.numel()])
     networks.generator.load(generator)
     networks.discriminator.load(discriminator)
 
 
 def _averaged(networks: Networks) -> np.ndarray:
-    """What a mean is taken of."""
+    """Returns the values that are averaged."""
     return np.concatenate([array_of(networks.generator.averaged), array_of(networks.discriminator.averaged)])
 
 

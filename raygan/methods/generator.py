@@ -1,4 +1,4 @@
-"""A server that trains the generator, whatever it does with what comes up."""
+"""A server that trains the generator, independent of how it aggregates updates."""
 
 import torch
 
@@ -18,7 +18,7 @@ class GeneratorServer(ServerSide):
         self._generator_optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
 
     def generator_steps(self, round: int) -> Metrics:
-        """`generator_steps` steps against the discriminator as it is, the moving average along; their mean loss."""
+        """Take `generator_steps` steps against the current discriminator, update the average; returns the mean loss."""
         config = self.config
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
         losses = []
@@ -30,7 +30,7 @@ class GeneratorServer(ServerSide):
         return {"g_loss": mean(losses)}
 
     def state(self) -> State:
-        """Also the generator's optimiser."""
+        """Returns also the state of the generator's optimiser."""
         return super().state() | {"optimizer": self._generator_optimizer.dump()}
 
     def restore(self, state: State) -> None:

@@ -1,4 +1,4 @@
-"""What a device's local steps draw: its own samples, and noise from its own streams."""
+"""Batches for a device's local steps: its samples, and noise from its random streams."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from raygan.gan.transfer import uploaded
 from raygan.methods.base import DeviceSide, Shard
 from raygan.rng import Role, noise, stream, torch_seeded
 
-_TOGETHER = 64  # steps whose draws are sent to a GPU together
+_TOGETHER = 64  # steps whose batches are sent to a GPU together
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One local step's draw: real samples (N, *shape), latent points (N, latent), penalty places (N,) or None."""
+    """The batch of one local step: real samples (N, *shape), latent points (N, latent), penalty places (N,) or None."""
 
     real: Tensor
     z: Tensor
@@ -27,10 +27,10 @@ class Batch:
 
 @contextmanager
 def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None = None) -> Iterator[Iterator[Batch]]:
-    """Endless batches for one device's round; inside, torch's own random state is the device's too.
+    """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's.
 
-    `steps`: how many will be asked for (None: `device_steps`). A GPU is sent the draws of all of them at once, where
-    the samples lie already.
+    `steps` is the number of batches that will be used (None: `device_steps`). On a GPU that holds the samples, the
+    draws of all of them are copied at once.
     """
     steps = side.config.device_steps if steps is None else steps
     together = 1 if side.torch_device.type == "cpu" else min(steps, _TOGETHER)
@@ -54,11 +54,11 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
 
 
 def _each(drawn: Tensor, size: int) -> Sequence[Tensor]:
-    """Batches of a size, each at the start of memory of its own: libraries choose kernels by how numbers lie."""
+    """Returns batches of a size, each at the start of its own memory: libraries choose kernels by memory layout."""
     return [drawn] if len(drawn) == size else [batch.clone() for batch in drawn.split(size)]
 
 
 def mean(losses: Sequence[Tensor]) -> float:
-    """The mean of a few losses, which is waited for."""
+    """Returns the mean of a few losses. It waits for their computation."""
     values: list[float] = torch.stack(list(losses)).tolist()
     return sum(values) / len(values)

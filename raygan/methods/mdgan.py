@@ -2,13 +2,13 @@
 
 Per round the server generates k batches of b = `batch_size` images. Device n gets two of them, X_g = X((n mod k) + 1)
 and X_d = X(((n+1) mod k) + 1), takes L = `device_steps` discriminator steps on b samples of its own and X_d, the same
-ones L times, and sends up the gradient of its generator loss with respect to each image of X_g. The server carries the
-mean of these gradients through the generator. Every `mdgan.swap_epochs` passes over a shard, discriminators change
-places.
+ones L times, and sends up the gradient of its generator loss with respect to each image of X_g. The server propagates
+the mean of these gradients back through the generator. Every `mdgan.swap_epochs` passes over a shard, devices swap
+discriminators.
 
 Scale: a device's gradient is that of a mean over b images, so the server weighs each by 1/N, N the devices that took
 part, and not by 1/(N b) again. Swaps are random pairs, so that no discriminator is lost or doubled; with an odd
-number one stays. What becomes of the optimiser's moments at a swap is not specified there: `mdgan.swap_moments`.
+number one stays. The paper does not say what happens to the optimiser's moments at a swap: see `mdgan.swap_moments`.
 """
 
 import math
@@ -31,12 +31,12 @@ from raygan.rng import Role, noise, stream, torch_seeded
 
 
 def number_of_batches(config: Config) -> int:
-    """The paper's k: as configured, else ceil(log N) (its section on experiments uses 1 or this)."""
+    """Returns the paper's k: as configured, else ceil(log N) (the paper's experiments use 1 or this)."""
     return config.mdgan.batches or max(1, math.ceil(math.log(config.devices)))
 
 
 class MDGANDevice(DeviceSide):
-    """Keeps a discriminator of its own and gives feedback on generated images."""
+    """Keeps a local discriminator and returns feedback on generated images."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         super().__init__(config, shape, torch_device)
@@ -46,7 +46,7 @@ class MDGANDevice(DeviceSide):
         self._batches = number_of_batches(config)
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
-        """`device_steps` discriminator steps on X_d, then the feedback on X_g, (b * d,)."""
+        """Take `device_steps` discriminator steps on X_d, then compute the feedback on X_g, (b * d,)."""
         networks, discriminator = self.networks, self.networks.discriminator
         discriminator.load(state.get("discriminator", self._initial))
         self._optimizer.load(state.get("optimizer"))
@@ -71,7 +71,7 @@ class MDGANDevice(DeviceSide):
 
 
 class MDGANServer(ServerSide):
-    """Generates the batches and steps the generator along the devices' feedback."""
+    """Generates the batches, and trains the generator with the devices' feedback."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         _check(config)
@@ -83,11 +83,11 @@ class MDGANServer(ServerSide):
 
     @property
     def update_size(self) -> int:
-        """One gradient per value of a batch."""
+        """One gradient for each value of a batch."""
         return self._values_per_batch
 
     def traffic(self) -> Traffic:
-        """Two batches down to each device, or all to everyone; gradients of one up; a discriminator at a swap."""
+        """Two batches down to each device, or all batches to all; gradients of one up; a discriminator at a swap."""
         batch, broadcast = self._values_per_batch, self.config.mdgan.downlink == "broadcast"
         swapped = self.networks.discriminator.num_parameters
         if self.config.mdgan.swap_moments == "travel":
@@ -95,9 +95,9 @@ class MDGANServer(ServerSide):
         return Traffic(down=(self.slots if broadcast else 2) * batch, up=batch, broadcast=broadcast, swap=swapped)
 
     def down(self, round: int) -> np.ndarray:
-        """All k batches, (k * b * d,), from which a device takes its two.
+        """Returns all k batches, (k * b * d,), of which a device uses two.
 
-        What is generated here is generated again in `finish`, with gradients; buffers move only there.
+        `finish` generates the same batches again, with gradients; only that updates buffers.
         """
         moving = self.networks.generator.moving
         before = moving.clone()
@@ -109,17 +109,17 @@ class MDGANServer(ServerSide):
         return np.concatenate(images)
 
     def meanwhile(self, round: int) -> Metrics:
-        """Nothing: the generator waits for the feedback."""
+        """Do nothing: the generator waits for the feedback."""
         return {}
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
-        """One generator step along the mean feedback: slot j's share of it is the share of devices that judged X(j)."""
+        """Take one generator step with the mean feedback, where slot j has the share of devices that judged X(j)."""
         total = sum(judgement.weight for judgement in means.values())
         shape = (self.config.batch_size, *self._shape)
         latents = self._latents(round)
 
         def judged() -> Iterator[tuple[Tensor, Tensor]]:
-            for slot, z in enumerate(latents):  # all of them, as in `down`: each forward pass moves buffers
+            for slot, z in enumerate(latents):  # all batches, as in `down`: each forward pass updates buffers
                 with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
                     images = self.networks.samples(z)
                 if slot in means:
@@ -135,7 +135,7 @@ class MDGANServer(ServerSide):
         return [noise(random, config.batch_size, config.gan.latent, self.torch_device) for _ in range(self.slots)]
 
     def state(self) -> State:
-        """The generator and its optimiser; there is no global discriminator."""
+        """Returns the generator and its optimiser's state; there is no global discriminator."""
         state = super().state() | {"optimizer": self._optimizer.dump()}
         del state["discriminator"]
         return state
@@ -163,16 +163,17 @@ def _check(config: Config) -> None:
 
 
 def _together(config: Config) -> int:
-    """How many devices take part in a round."""
+    """Returns the number of devices that take part in a round."""
     count: int | None = getattr(config.selection, "count", None)
     return count or config.devices
 
 
 def swap_partners(config: Config, samples: int, round: int, devices: list[int]) -> dict[int, int]:
-    """Random pairs of `devices` in a round that ends with a swap: receiver to giver; with an odd number one stays.
+    """Returns random pairs {receiver: giver} of `devices` after a round with a swap; with an odd number one stays.
 
-    Swaps come every m E / b rounds in which a device takes part (the paper's period, rounded), m the mean shard size,
-    E `mdgan.swap_epochs`; where only some devices take part in a round, that is as many more rounds.
+    Swaps happen every m E / b rounds in which a device takes part (the paper's period, rounded), where m is the mean
+    shard size and E is `mdgan.swap_epochs`. If only some devices take part in a round, the period is longer in
+    proportion.
     """
     if config.mdgan.swap_epochs is None:
         return {}
@@ -185,10 +186,10 @@ def swap_partners(config: Config, samples: int, round: int, devices: list[int]) 
 
 
 def merge(config: Config, own: State, given: State) -> State:
-    """The partner's discriminator, with the moments that `mdgan.swap_moments` says."""
+    """Returns the partner's discriminator, with moments according to `mdgan.swap_moments`."""
     source = {"travel": given, "stay": own, "reset": {}}[config.mdgan.swap_moments]
     parts = {"discriminator": given, "optimizer": source}
-    return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is as at first
+    return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is the initial one
 
 
 MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=merge))

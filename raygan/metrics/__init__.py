@@ -1,1 +1,1 @@
-"""How good generated samples are: FD-clf, classes found, FID, mode coverage."""
+"""Metrics of generated samples: FD-clf, classes found, FID, mode coverage and more."""

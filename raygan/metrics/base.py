@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""The interface of a metric."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ from torch import Tensor
 
 Rows = Literal["samples", "features", "logits"]
 COMPARED = 2000
-"""At most so many rows of either kind where rows are compared with each other: that takes their number squared."""
+"""Maximum number of rows of either kind in pairwise comparisons, whose cost grows with its square."""
 
 
 class Metric(ABC):
-    """A comparison of what a generator makes with real samples; one object per set of real samples.
+    """A comparison of generated samples with real ones; one object per set of real samples.
 
-    `of` says what it is given, one row per sample. `samples`: (N, D) float32, pixels in [-1, 1] or coordinates;
-    `features`: (N, d) float32, of the data set's classifier, and of Inception where its weights are named; `logits`:
-    (N, classes) float32, of the classifier. Samples are at most `COMPARED`, features and logits all there are.
+    `of` declares its input, one row per sample. `samples`: (N, D) float32, pixels in [-1, 1] or coordinates;
+    `features`: (N, d) float32, of the data set's classifier, and of Inception if its weights are configured; `logits`:
+    (N, classes) float32, of the classifier. There are at most `COMPARED` samples; features and logits are complete.
     """
 
     of: ClassVar[Rows]
@@ -27,9 +27,9 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, generated: Tensor) -> Mapping[str, float | list[float]]:
-        """Values by name; a list is recorded and not drawn as a curve."""
+        """Returns values by name. A list is recorded but not drawn as a curve."""
 
     def as_many(self, generated: Tensor) -> tuple[Tensor, Tensor]:
-        """Equally many rows of real and of generated samples, float64, at most `COMPARED`."""
+        """Returns equally many rows of real and of generated samples, float64, at most `COMPARED`."""
         count = min(len(self.real), len(generated), COMPARED)
         return self.real[:count].double(), generated[:count].double()

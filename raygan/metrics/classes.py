@@ -1,4 +1,4 @@
-"""Which classes the data set's classifier sees among the samples."""
+"""The classes that the data set's classifier recognises among the samples."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ class Classes(Metric):
     of = "logits"
 
     def measure(self, generated: Tensor) -> dict[str, float | list[float]]:
-        """Of all rows."""
+        """Returns the values over all rows."""
         counts = torch.bincount(generated.argmax(dim=1), minlength=generated.shape[1])
         shares = (counts / counts.sum()).tolist()
         found = sum(share >= FOUND / len(shares) for share in shares)

@@ -1,8 +1,8 @@
-"""A small classifier trained on a data set, whose features FD-clf compares.
+"""A small classifier of a data set, whose features FD-clf compares.
 
-Trained once per content and settings, then cached, and kept with every run that it has measured. Values depend on the
-classifier: never compare across data sets or classifiers; `digest` names the one in use. Training gives other last bits
-on another kind of processor, so runs from two machines compare when both are given one file.
+It is trained once per content and settings, then cached, and kept with every run that it measured. Values depend on the
+classifier: never compare across data sets or classifiers; `digest` names the one in use. Training gives different last
+bits on another kind of processor, so runs from two machines are comparable only if both use one file.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ TRAINING_IMAGES = 20_000
 HELD_OUT_IMAGES = 5_000
 LEAST_STEPS = 200
 _BATCH = 100
-_VERSION = 2  # raise when network or training change, so that older caches are not used
+_VERSION = 2  # increase it when network or training change, so that older caches are not used
 
 
 class Classifier(nn.Module):
@@ -46,24 +46,24 @@ class Classifier(nn.Module):
         self.head = nn.Linear(FEATURES, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of `images`."""
+        """Returns the features of `images`."""
         features: Tensor = self.features(images)
         return features
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """A trained classifier, and how far it is to be trusted."""
+    """A trained classifier, and how reliable it is."""
 
     network: Classifier
-    """In evaluation mode."""
+    """The classifier, in evaluation mode."""
     classes: int
     accuracy: float | None
-    """Share of the held-out images that it names right; None: too few of every class to hold any out."""
+    """Accuracy on the held-out images; None: too few images of every class to hold any out."""
     held_out: int
-    """Images that it was not trained on."""
+    """Number of images that it was not trained on."""
     chance: float
-    """Share of the largest class among all images: what naming it always comes to."""
+    """Share of the largest class among all images: the accuracy of always predicting it."""
 
     @property
     def digest(self) -> str:
@@ -74,10 +74,10 @@ class Yardstick:
         return hasher.hexdigest()
 
     def weakness(self, images: int) -> str | None:
-        """Why distances on its features tell little of a set of so many images; None: nothing is known against it.
+        """Returns why distances on its features say little about a set of so many images, or None if nothing is known.
 
-        The bounds are ours: a held-out accuracy a quarter of the way from chance to 1, and an image per feature, below
-        which the features' covariance has no full rank.
+        The bounds are ours: a held-out accuracy a quarter of the way from chance to 1, and one image per feature, below
+        which the covariance of the features does not have full rank.
         """
         least = self.chance + (1 - self.chance) / 4
         if self.accuracy is None:
@@ -93,12 +93,12 @@ class Yardstick:
 
 
 def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int, epochs: int) -> Yardstick:
-    """The classifier of a data set.
+    """Returns the classifier of a data set, trained or cached.
 
-    `images` (N, C, H, W) uint8, `labels` (N,). Read from the cache when it is there; the seed is fixed, so that runs
-    with different seeds share one yardstick. A fifth of every class is held out, at most `HELD_OUT_IMAGES`; the rest is
-    passed over `epochs` times, and small sets more often, until `LEAST_STEPS` steps are taken: with fewer, noise is as
-    near to the data as the data are.
+    `images` (N, C, H, W) uint8, `labels` (N,). The seed is fixed, so that runs with different seeds share one
+    yardstick. A fifth of every class is held out, at most `HELD_OUT_IMAGES`. Training makes `epochs` passes over the
+    rest, and more over small sets, until `LEAST_STEPS` steps are taken: with fewer, noise is as near to the data as
+    the data are.
     """
     key = hashlib.blake2b(repr((_VERSION, images.shape, classes, epochs)).encode(), digest_size=16)
     key.update(np.ascontiguousarray(images).data)
@@ -106,14 +106,14 @@ def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int, epoch
     name = f"{key.hexdigest()}.safetensors"
     try:
         return load_yardstick(cache_folder("classifiers") / name)
-    except InputError:  # absent, cut off by a full disk, or no cache
+    except InputError:  # missing, truncated by a full disk, or no cache
         trained = _train(images, labels, classes, epochs)
         keep_in_cache("classifiers", name, lambda aside: _write(trained, aside))
         return trained
 
 
 def save_yardstick(yardstick: Yardstick, path: Path) -> None:
-    """Write one as safetensors, whole or not at all; the same one gives the same bytes."""
+    """Write a classifier as safetensors, atomically. The same classifier gives the same bytes."""
     write_whole(path, lambda aside: _write(yardstick, aside))
 
 
@@ -130,10 +130,10 @@ def _write(yardstick: Yardstick, path: Path) -> None:
 
 
 def load_yardstick(path: Path) -> Yardstick:
-    """Read one that `save_yardstick` wrote. No code is loaded.
+    """Read a file of `save_yardstick`. No code is loaded.
 
     Raises:
-        InputError: it cannot be read, or holds something else; names the file.
+        InputError: the file cannot be read, or has other content; names the file.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -175,7 +175,7 @@ def _train(images: np.ndarray, labels: np.ndarray, classes: int, epochs: int) ->
 
 
 def _held_out(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Indices of the first fifth of every class in `order`, rounded down; of many, as many as are allowed."""
+    """Returns the indices of the first fifth of every class in `order`, rounded down, up to the allowed number."""
     by_class = [order[labels[order] == label] for label in np.unique(labels)]
     share = min(0.2, HELD_OUT_IMAGES / len(labels))
     return np.concatenate([members[: int(share * len(members))] for members in by_class])

@@ -9,7 +9,7 @@ _AT_ONCE = 5000
 
 
 class Frechet(Metric):
-    """`fd` (Heusel et al., 1706.08500), by torchmetrics. It grows as samples get fewer."""
+    """`fd` (Heusel et al., 1706.08500), by torchmetrics. It grows as the number of samples falls."""
 
     of = "features"
 
@@ -28,12 +28,12 @@ class Frechet(Metric):
 
 
 class Given(nn.Module):
-    """In a network's place, where its features (N, d) are there already."""
+    """A stand-in for a network whose features (N, d) are computed already."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.num_features = width
 
     def forward(self, features: Tensor) -> Tensor:
-        """As they are."""
+        """Returns the features unchanged."""
         return features

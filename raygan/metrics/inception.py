@@ -1,4 +1,4 @@
-"""Inception's features, of the weights that FID and KID are defined by."""
+"""Inception's features, from the weights that define FID and KID."""
 
 import hashlib
 from pathlib import Path
@@ -11,17 +11,17 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 def is_inception(weights: Path) -> bool:
-    """Whether a file is the one; any other may run code when it is loaded, and gives no FID.
+    """Whether a file is the official one. Any other may run code when it is loaded, and does not give FID.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == SHA256
 
 
 class Inception(nn.Module):
-    """Images (N, 1 or 3, H, W) in [-1, 1] to (N, 2048) features on the CPU, as pytorch-fid has them.
+    """Maps images (N, 1 or 3, H, W) in [-1, 1] to (N, 2048) features on the CPU, equal to pytorch-fid's.
 
     About 3 images a second on a CPU core: meant for a GPU.
     """
@@ -37,7 +37,7 @@ class Inception(nn.Module):
         ).to(device)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Grey images are shown as colour."""
+        """Returns the features; grey images are repeated as colour."""
         pixels = images.expand(-1, 3, -1, -1).add(1).mul(127.5).round().clamp(0, 255).byte()
         features: Tensor = self._network(pixels.to(self._device))
         return features.cpu()

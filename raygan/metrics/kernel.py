@@ -1,4 +1,4 @@
-"""The kernel distance between features: KID's form, and KID on Inception's."""
+"""The kernel distance between features: the form of KID, and KID itself on Inception's features."""
 
 import warnings
 
@@ -13,8 +13,8 @@ from raygan.rng import Role, torch_seeded
 class Kernel(Metric):
     """`kd`: squared MMD with the kernel (x.y/d + 1)^3 (Binkowski et al., 1801.01401), by torchmetrics.
 
-    Unbiased, so it may be a little below zero, and its expectation does not depend on the number of samples. Over one
-    subset of all rows, where papers average over smaller ones: the same expectation, less variance.
+    It is unbiased, so it may be a little below zero, and its expectation does not depend on the number of samples. It
+    is taken over one subset of all rows, while papers average over smaller ones: same expectation, less variance.
     """
 
     of = "features"

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: whether samples lie among the real ones, and the real ones among them."""
+"""Precision, recall, density and coverage: the overlap of the sample manifolds of real and generated data."""
 
 from functools import cache
 
@@ -12,11 +12,11 @@ NEIGHBOURS = 5
 
 
 class Manifold(Metric):
-    """A manifold is the balls around its rows that reach to each row's fifth nearest neighbour.
+    """A manifold is the union of balls around its rows, each reaching to the row's fifth nearest neighbour.
 
-    `precision`: the part of generated rows in the real manifold; `recall`: of real rows in the generated one
-    (Kynkaanniemi et al., 1904.06991). `density`: in how many real balls a generated row lies, over five; `coverage`:
-    the part of real balls with a generated row inside (Naeem et al., 2002.09797, equations 3 to 6).
+    `precision`: the share of generated rows in the real manifold; `recall`: the share of real rows in the generated one
+    (Kynkaanniemi et al., 1904.06991). `density`: the number of real balls around a generated row, over five;
+    `coverage`: the share of real balls with a generated row inside (Naeem et al., 2002.09797, equations 3 to 6).
     """
 
     of = "features"
@@ -26,7 +26,7 @@ class Manifold(Metric):
         self._radii_of = cache(lambda count: _radii(self.real[:count].double())[:, None])
 
     def measure(self, generated: Tensor) -> dict[str, float]:
-        """On equally many rows of each; nothing where there are five or fewer."""
+        """Returns the values for equally many rows of each; nothing if there are five or fewer."""
         real, made = self.as_many(generated)
         if len(real) <= NEIGHBOURS:
             return {}
@@ -41,5 +41,5 @@ class Manifold(Metric):
 
 
 def _radii(rows: Tensor) -> Tensor:
-    """The distance of each row to its fifth nearest neighbour; it is the nearest to itself."""
+    """Returns the distance of each row to its fifth nearest neighbour, not counting itself."""
     return torch.cdist(rows, rows).kthvalue(NEIGHBOURS + 1, dim=1).values

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ModeCoverage:
-    """How generated points lie on the mixture's modes."""
+    """Coverage of the mixture's modes by generated points."""
 
     modes_found: int
     """Modes with at least one point within three standard deviations."""
@@ -18,7 +18,7 @@ class ModeCoverage:
 
 
 def mode_coverage(points: np.ndarray, centres: np.ndarray, std: float) -> ModeCoverage:
-    """Coverage by `points` (N, 2) of equal Gaussians at `centres` (M, 2) with deviation `std`."""
+    """Returns the coverage, by `points` (N, 2), of equal Gaussians at `centres` (M, 2) with deviation `std`."""
     distance = np.linalg.norm(points[:, None] - centres[None], axis=2)
     nearest, near = distance.argmin(axis=1), distance.min(axis=1) <= 3 * std
     share = np.bincount(nearest, minlength=len(centres)) / len(points)

@@ -1,4 +1,4 @@
-"""The nearest training images of generated ones: has the generator learned images by heart?"""
+"""The nearest training images of generated ones, to detect memorisation."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,23 @@ from torch import Tensor
 
 _AT_ONCE = 2000
 _REAL = 100
-"""Real images whose nearest other one is looked for, for comparison."""
+"""Number of real images whose nearest other image is found for comparison."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """What was found."""
+    """The nearest images and their distances."""
 
     indices: np.ndarray
-    """Of the nearest real images of each generated one, nearest first, (n, neighbours)."""
+    """Indices of the nearest real images of each generated one, nearest first, (n, neighbours)."""
     distances: np.ndarray
-    """Euclidean, over pixels in [-1, 1], from each generated image to the nearest real one, (n,)."""
+    """Euclidean distance, over pixels in [-1, 1], from each generated image to the nearest real one, (n,)."""
     real_median: float
-    """The median of the same from real images to the nearest other one; 0 where most have an equal."""
+    """Median distance from real images to the nearest other one; 0 if most have a duplicate."""
 
 
 def nearest_images(generated: Tensor, real: np.ndarray, neighbours: int) -> Nearest:
-    """Look for the nearest of `real` (N, C, H, W) uint8, N > neighbours, to `generated` (n, C, H, W) in [-1, 1]."""
+    """Find the images of `real` (N, C, H, W) uint8, N > neighbours, nearest to `generated` (n, C, H, W) in [-1, 1]."""
     some = np.linspace(0, len(real) - 1, min(_REAL, len(real))).astype(np.int64)
     asked = torch.cat([generated.flatten(1), _rows(real[some])])
     distances, indices = _search(asked, real, max(neighbours, 2))
@@ -32,14 +32,15 @@ def nearest_images(generated: Tensor, real: np.ndarray, neighbours: int) -> Near
     return Nearest(
         indices=indices[: len(generated), :neighbours].numpy(),
         distances=mine[:, 0].numpy(),
-        real_median=float(np.median(theirs[:, 1])),  # the nearest is itself
+        real_median=float(np.median(theirs[:, 1])),  # the nearest one is the image itself
     )
 
 
 def _search(rows: Tensor, real: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
-    """Distances to, and indices of, the `count` nearest real images of each row, both (n, count).
+    """Returns the distances to, and the indices of, the `count` nearest real images of each row, both (n, count).
 
-    Found by products of matrices, which is fast and blurs small distances; those of the found are then worked out.
+    Candidates are found by matrix products, which are fast but blur small distances. Their distances are then computed
+    exactly.
     """
     chunks = (_rows(real[start : start + _AT_ONCE]) for start in range(0, len(real), _AT_ONCE))
     found = torch.cat([torch.cdist(rows, chunk) for chunk in chunks], dim=1).topk(count, largest=False).indices

@@ -1,4 +1,4 @@
-"""The classifier score: the Inception score's form, with the data set's own classifier."""
+"""The classifier score: the form of the Inception score, with the data set's own classifier."""
 
 import warnings
 
@@ -13,14 +13,15 @@ from raygan.rng import Role, torch_seeded
 class Score(Metric):
     """`classifier_score`: exp of the mean KL divergence of each sample's classes from all samples' (1606.03498).
 
-    By torchmetrics, the mean over ten parts; between 1 and the number of classes, higher is better. Real samples do
-    not enter: it says whether each sample is of a clear class and all classes are there, not whether it looks real.
+    Computed by torchmetrics as the mean over ten parts. It lies between 1 and the number of classes; higher is better.
+    It does not use real samples: it says whether each sample has a clear class and all classes occur, not whether
+    samples look real.
     """
 
     of = "logits"
 
     def measure(self, generated: Tensor) -> dict[str, float]:
-        """Of all rows."""
+        """Returns the score over all rows."""
         with warnings.catch_warnings(), torch_seeded(0, Role.EVALUATION):
             warnings.filterwarnings("ignore", "Metric `InceptionScore` will save all")
             score = InceptionScore(feature=Given(generated.shape[1]))

@@ -1,4 +1,4 @@
-"""The sliced Wasserstein distance between the samples themselves, with no network in between."""
+"""The sliced Wasserstein distance between the samples themselves, without a feature network."""
 
 import torch
 from scipy.stats import wasserstein_distance
@@ -13,7 +13,7 @@ DIRECTIONS = 128
 class Sliced(Metric):
     """`sliced_wasserstein`: the mean over 128 fixed random directions of the distance W1 along each, by scipy.
 
-    In units of a pixel's value ([-1, 1]) or of a coordinate. (Bonneel et al., 2015; of pixels as they are, without the
+    It is in units of a pixel's value ([-1, 1]) or of a coordinate. (Bonneel et al., 2015; on plain pixels, without the
     pyramid of 1710.10196.)
     """
 

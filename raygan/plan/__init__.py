@@ -1,1 +1,1 @@
-"""What a run would ask for, and what would go where, before anything is started."""
+"""Planning of a run before anything starts: its resources, its placement, and whether it fits."""

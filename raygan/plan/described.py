@@ -1,11 +1,11 @@
-"""A cluster in a few words: 8xA10G is eight nodes with a GPU each. No Ray here.
+"""Descriptions of clusters in a few words: 8xA10G is eight nodes with one GPU each. Independent of Ray.
 
     NODES x [GPUS x] KIND [:OPTION]...     without the blanks
     NODES x CPUS cpu [:OPTION]...
 
-KIND is a GPU's name as Ray has it, or GPU for any other. The options, in any order, each once, say what is not as
-usual of each node: 8cpu (CPUs), 32GB (memory), 24GB-gpu (memory of each GPU), 10GB-store (Ray's object store). Upper
-and lower case are the same.
+KIND is a GPU's name in Ray, or GPU for any other. The options override the usual values of each node, in any order and
+each at most once: 8cpu (CPUs), 32GB (memory), 24GB-gpu (memory of each GPU), 10GB-store (Ray's object store). Case does
+not matter.
 """
 
 import difflib
@@ -19,17 +19,17 @@ from raygan.plan.gpus import GPUS, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, G
 from raygan.plan.machines import LARGEST_STORE, STORE_SHARE, USABLE_SHARE, Machine, Site
 
 MOST_NODES, MOST_EACH = 10_000, 100_000
-"""Of one description: nodes, and CPUs, GPUs or GB of a node."""
+"""Limits of a description: nodes, and CPUs, GPUs or GB of a node."""
 GB_PER_CPU = 4.0
 """Memory of a machine without a GPU (general-purpose cloud machines, from general knowledge: check)."""
 
 SPEC = (
     "Plan for these nodes, the driver's first; may be repeated. 8xA10G: 8 nodes, a GPU each; 2x4xA10G: 2 nodes of 4; "
-    "4x16cpu: 4 nodes without. GPU stands for one of no known kind. What is not as usual of a node follows, each "
-    "behind a colon: 8cpu, 32GB (memory), 24GB-gpu (memory of a GPU), 10GB-store (object store), as in "
+    "4x16cpu: 4 nodes without. GPU stands for a GPU of unknown kind. Options override the usual values of a node, each "
+    "after a colon: 8cpu, 32GB (memory), 24GB-gpu (memory of a GPU), 10GB-store (object store), as in "
     "2x4xGPU:48cpu:24GB-gpu.  [default: the cluster at engine.address or $RAY_ADDRESS, or this machine]"
 )
-"""The grammar for those who use it."""
+"""The grammar, for users."""
 
 _NODES = re.compile(
     r"(?P<count>[0-9]{1,9})x(?:(?P<cpus>[0-9]{1,9})cpu|(?:(?P<gpus>[0-9]{1,9})x)?(?P<kind>[a-z][\w-]*))",
@@ -49,7 +49,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Described:
-    """Equal nodes. `str` gives the description in full, which reads back as the same."""
+    """A number of equal nodes. `str` gives the full description, which parses back to the same."""
 
     count: int
     cpus: int
@@ -57,7 +57,7 @@ class Described:
     gpus: int = 0
     kind: str = UNKNOWN_KIND
     gpu_gb: float | None = None
-    """None: not known."""
+    """None: unknown."""
     store_gb: float | None = None
     """None: Ray's usual share."""
 
@@ -73,7 +73,7 @@ class Described:
         return ":".join(parts)
 
     def machine(self, number: int) -> Machine:
-        """One of these nodes, the `number`th of all, from 1."""
+        """Returns one of these nodes, as the `number`th of all, from 1."""
         room = {"CPU": float(self.cpus)} | ({"GPU": float(self.gpus)} if self.gpus else {})
         store = min(STORE_SHARE * self.memory_gb * 1e9, LARGEST_STORE) if self.store_gb is None else self.store_gb * 1e9
         return Machine(
@@ -86,7 +86,7 @@ class Described:
 
 
 def described_site(specs: Sequence[str]) -> Site:
-    """The cluster that is described; the driver is on the first node.
+    """Returns the described cluster; the driver is on the first node.
 
     Raises:
         InputError: see `parse`.
@@ -100,10 +100,10 @@ def described_site(specs: Sequence[str]) -> Site:
 
 
 def parse(spec: str) -> Described:
-    """Read a description.
+    """Parse a description.
 
     Raises:
-        InputError: what is wrong with it, and what would be right.
+        InputError: the description is wrong; says what would be right.
     """
     head, *options = spec.split(":")
     match = _NODES.fullmatch(head)
@@ -142,7 +142,7 @@ def _of_gpus(spec: str, match: re.Match[str], count: int, given: dict[str, float
 
 
 def _kind(spec: str, name: str) -> str:
-    """A GPU's name, however it is written."""
+    """Returns the canonical name of a GPU."""
     names = {known.lower(): known for known in (*GPUS, UNKNOWN_KIND)}
     if name.lower() in names:
         return names[name.lower()]
@@ -153,7 +153,7 @@ def _kind(spec: str, name: str) -> str:
 
 
 def _options(spec: str, options: Sequence[str]) -> dict[str, float]:
-    """Values by the key in `_OPTIONS`."""
+    """Returns the values by key in `_OPTIONS`."""
     given: dict[str, float] = {}
     for option in options:
         match = _OPTION.fullmatch(option)
@@ -167,7 +167,7 @@ def _options(spec: str, options: Sequence[str]) -> dict[str, float]:
 
 
 def _checked(spec: str, described: Described) -> Described:
-    """Refuse sizes that cannot be."""
+    """Reject impossible sizes."""
     sizes = {"memory": described.memory_gb, "memory of a GPU": described.gpu_gb, "object store": described.store_gb}
     for what, size in sizes.items():
         if size is not None and not 0 < size <= MOST_EACH:
@@ -190,5 +190,5 @@ def _whole(spec: str, digits: str, least: int, most: int, what: str) -> int:
 
 
 def _number(value: float) -> str:
-    """To the MB, which is as exactly as it can be given."""
+    """Returns a number to the MB, which is the precision of a description."""
     return f"{value:.3f}".rstrip("0").rstrip(".")

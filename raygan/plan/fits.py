@@ -1,4 +1,4 @@
-"""Whether what is planned fits what there is. No Ray here."""
+"""Checks whether a planned run fits the resources, without Ray."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from raygan.plan.sizes import Plan
 
 
 def problems(plan: Plan, places: Places) -> list[str]:
-    """Why the run cannot be, a line for each kind of thing there is too little of; the worst node speaks for all."""
+    """Returns why the run does not fit: a line for each resource that is short, about the worst node."""
     if places.shortage is not None:
         return [places.shortage]
     nodes = places.nodes
@@ -36,7 +36,7 @@ def _store(nodes: list[NodePlan]) -> Iterator[str]:
 
 
 def _shares(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
-    """The allocator of a process is kept to its share (`raygan.round.compute.torch_device`)."""
+    """Check GPU shares: the allocator of a process is limited to its share (`raygan.round.compute.torch_device`)."""
     engine, sizes = plan.config.engine, plan.footprint
     for key, share, tensors, there in (
         ("engine.gpus_per_device", engine.gpus_per_device, sizes.device_on_gpu, [one for one in nodes if one.workers]),

@@ -1,4 +1,4 @@
-"""What the processes of a run hold and send: the first round, tried with a meter on its tensors. No Ray here."""
+"""Memory and messages of a run's processes, measured by trying its first round on the CPU, without Ray."""
 
 import pickle
 from dataclasses import dataclass
@@ -18,84 +18,84 @@ PROCESS = 360e6
 """Private memory of a Ray worker that has imported torch (bytes): measured, torch 2.15's CUDA build on a CPU. A process
 that computes on a GPU has more of it; that was not measured."""
 RECORDER = 880e6
-"""The same of the recorder, which imports torchvision, torchmetrics and scipy too (bytes; measured)."""
+"""The same for the recorder, which also imports torchvision, torchmetrics and scipy (bytes; measured)."""
 DRIVER = 470e6
-"""The same of the process that starts a run (bytes; measured)."""
+"""The same for the driver (bytes; measured)."""
 RAY = 330e6
 """Private memory of Ray's own processes on a head node, fewer on others (bytes): measured, Ray 2.60, no dashboard."""
 CUDA_CONTEXT = 290e6
 """Memory of a GPU that a process takes before any tensor (bytes). An estimate: pytorch#86509 reports 287 MB with lazily
 loaded kernels, torch's default; it depends on GPU and driver, and was not measured for raygan."""
 SUMMED = 8
-"""Updates that are added up to see how large sums are. Twice as many take a bit more for each value."""
+"""Number of updates that are added up to measure the size of sums. Twice as many need one more bit per value."""
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Of one process, where it computes (bytes)."""
+    """Tensors of one process, on the device it computes on (bytes)."""
 
     kept: int
-    """Networks, their gradients and optimisers: always there."""
+    """Networks, their gradients and optimisers, which always exist."""
     passing: int
-    """The most there is besides during a round: activations, batches, gradients in passing."""
+    """Peak of the other tensors during a round: activations, batches, temporary gradients."""
 
     @property
     def most(self) -> int:
-        """Both together."""
+        """The sum of both."""
         return self.kept + self.passing
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Sizes of what a run holds and sends, as float32 has them (bytes)."""
+    """Sizes of a run's tensors and messages, in float32 (bytes)."""
 
     device: Tensors
-    """Of a device actor, however many devices take turns in it."""
+    """Tensors of a device actor, for any number of devices in it."""
     server: Tensors
     samples: int
-    """Of the fullest device actor, which are on the GPU that it computes on."""
+    """Samples of the largest device actor, which are on the GPU that it computes on."""
     graphs: bool
-    """Whether steps on a GPU are replayed, in memory of their own."""
+    """Whether steps on a GPU are replayed, in separate memory."""
     down: int
-    """What goes down in a round."""
+    """The message down in a round."""
     update: int
     """One device's update."""
     part: int
-    """What an actor of several devices sends to its own node's server, for one slot; if the updates are not added up,
-    for each device."""
+    """The message from an actor of several devices to a server on its node, for one slot; if the updates are not added
+    up, for each device."""
     far_part: int
-    """The same to another node, as several actors send it together."""
+    """The combined message of several actors to another node."""
     adds_up: bool
-    """Whether updates are added up on their way."""
+    """Whether updates are added up before they reach the server."""
     slots: int
     state: int
-    """What a device remembers between rounds."""
+    """The state of a device between rounds."""
     server_state: int
-    """What a checkpoint has of the server."""
+    """The server's part of a checkpoint."""
 
     @property
     def device_on_gpu(self) -> int:
-        """What a device actor wants of a GPU for tensors, at most."""
+        """The peak of a device actor's tensors on a GPU."""
         return self.device.most + self.device.passing * self.graphs + self.samples
 
     @property
     def server_on_gpu(self) -> int:
-        """The server, likewise."""
+        """The peak of the server's tensors on a GPU."""
         return self.server.most + self.server.passing * self.graphs
 
     def parts(self, devices: int, part: int) -> int:
-        """What several devices' updates take, put together: `part` is one of the two above."""
+        """Returns the size of several devices' updates combined: `part` is one of the two above."""
         return part * min(devices, self.slots) if self.adds_up else part * devices
 
 
 def footprint_of(
     config: Config, problem: Problem, images: ImageSet, shards: Shards, worker_samples: np.ndarray
 ) -> Footprint:
-    """Try a round of one step, with the largest shard, on the CPU; `config` is as played, and `problem` as tried out.
+    """Try a round of one step, with the largest shard, on the CPU; `config` is the run's, and `problem` the one tried.
 
     `worker_samples`, (workers,), are the bytes of each actor's samples.
 
-    What kernels want on a GPU beside the tensors is not in it.
+    The workspace of GPU kernels is not included.
     """
     config = config.model_copy(update={"device_steps": 1, "generator_steps": 1})
     largest = Shard(0, images.images[: int(shards.sizes.max())])
@@ -132,10 +132,10 @@ def footprint_of(
 
 
 def _part(config: Config, problem: Problem, update: Update, far: bool) -> int:
-    """Bytes of what several updates come to, or of one of them if they are only put side by side.
+    """Returns the bytes of several combined updates, or of one of them if updates are only gathered.
 
-    The others are the same, its values in other places and up to 2**6 times smaller: those of trained networks spread
-    further than initial ones, and sums of them are wider.
+    The other updates are copies with values permuted and up to 2**6 times smaller, because the values of trained
+    networks spread further than initial ones, and their sums are wider.
     """
     aggregator = problem.aggregator(config)
     count = min(SUMMED, config.devices) if aggregator.adds_up else 1

@@ -1,4 +1,4 @@
-"""The nodes that are there, as machines to plan for."""
+"""The nodes of a real cluster, as machines to plan for."""
 
 from raygan.cluster.layout import Node
 from raygan.cluster.site import Found
@@ -9,16 +9,16 @@ _KIND = "accelerator_type:"
 
 
 def site_of(found: Found) -> Site:
-    """A site of nodes that are there."""
+    """Returns the site of existing nodes."""
     machines = [machine_of(node, found.gpu_memory) for node in found.nodes]
     return Site(found.name, machines, found.home, found.may_grow, found.free)
 
 
 def machine_of(node: Node, gpu_memory: float | None) -> Machine:
-    """What Ray says of a node: its memory is what was free when Ray started there.
+    """Returns a node as Ray reports it; its memory is what was free when Ray started there.
 
-    The memory of its GPUs, where it was not asked for, is that of their kind; not known, if that comes in several
-    sizes and nobody has declared a kind that does not (`accelerator_type:A100-80G` beside Ray's own `A100`).
+    The memory of its GPUs, if it was not queried, is that of their kind. It is unknown if the kind comes in several
+    sizes and no exact kind has been declared (`accelerator_type:A100-80G` beside Ray's own `A100`).
     """
     store = node.room.get("object_store_memory", 0.0)
     kinds = [name.removeprefix(_KIND) for name in node.room if name.startswith(_KIND)]

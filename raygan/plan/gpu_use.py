@@ -1,4 +1,4 @@
-"""Who shares a GPU with whom, and what they take of it. No Ray here."""
+"""GPU sharing: the actors on each GPU, and the memory they take. Independent of Ray."""
 
 from dataclasses import dataclass, replace
 
@@ -11,25 +11,24 @@ class GpuUse:
     """The actors on one GPU of a node."""
 
     free: float = 1.0
-    """What nobody was granted."""
+    """The share that has not been granted."""
     server: int = 0
     workers: int = 0
     recorder: int = 0
 
     @property
     def actors(self) -> int:
-        """All of them."""
+        """The number of all actors."""
         return self.server + self.workers + self.recorder
 
     def memory(self, footprint: Footprint) -> float:
-        """What they take of the GPU (bytes, about); the recorder's Inception network is not counted."""
+        """The GPU memory that they take (bytes, about), without the recorder's Inception network."""
         tensors = self.workers * footprint.device_on_gpu + self.server * footprint.server_on_gpu
         return self.actors * CUDA_CONTEXT + tensors
 
 
 def gpus_of(needs: Needs, count: int, *, workers: int, server: bool, recorder: bool) -> list[GpuUse]:
-    """Fill `count` GPUs, which have the room, as Ray 2.60 does: each actor goes to the one with the least left that is
-    enough."""
+    """Fill `count` GPUs that have room, as Ray 2.60 does: each actor goes to the fullest GPU that has room for it."""
     gpus = [GpuUse()] * count
     for share, actors in (
         (needs.server.get("GPU", 0.0), [GpuUse(server=1)] * server),

@@ -1,21 +1,21 @@
-"""GPUs by the names that Ray gives them, with the machine each usually comes in."""
+"""GPUs by their names in Ray, with the usual machine of each."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class GpuKind:
-    """A GPU, and what there is beside one of it in the usual cloud machine."""
+    """A kind of GPU, and the CPUs and memory per GPU of the usual cloud machine."""
 
     memory_gb: float
-    """Of the GPU."""
+    """Memory of the GPU."""
     cpus: int
     """vCPUs of the machine, per GPU."""
     ram_gb: float
     """Memory of the machine, per GPU."""
 
 
-# From general knowledge of the AWS and GCP machine types named: check them before you rely on them. Machines with
+# From general knowledge of these AWS and GCP machine types: check them before you rely on them. Machines with
 # several GPUs often have more CPUs and memory for each.
 GPUS = {
     "T4": GpuKind(16, 4, 16),  # AWS g4dn.xlarge
@@ -30,12 +30,12 @@ GPUS = {
     "H200": GpuKind(141, 24, 256),  # an eighth of AWS p5e.48xlarge
     "B200": GpuKind(180, 24, 256),  # an eighth of AWS p6-b200.48xlarge
 }
-"""What is known of each kind."""
+"""The known kinds."""
 
 SEVERAL_SIZES = {"V100", "A100"}
-"""Ray 2.60 finds a GPU's name in NVML's, without its memory: those of 16 and 32 GB are V100, of 40 and 80 GB A100."""
+"""Kinds of several sizes. Ray 2.60 takes names from NVML, without memory: 16 and 32 GB are V100, 40 and 80 GB A100."""
 
 UNKNOWN_KIND = "GPU"
-"""Stands for a GPU of no known kind in a description; its machine is taken to be as small as the smallest above."""
+"""A GPU of unknown kind in a description; its machine is assumed to be as small as the smallest above."""
 UNKNOWN_CPUS, UNKNOWN_RAM_GB = 4, 16.0
-"""What that has per GPU."""
+"""CPUs and memory of that machine, per GPU."""

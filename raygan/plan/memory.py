@@ -1,7 +1,7 @@
-"""How much private memory each process of a run takes, about. No Ray here.
+"""Estimates of the private memory of each process of a run, without Ray.
 
-Seen beside it on a CPU: 0.36 GB for an actor of small networks, as planned; with three million parameters each, actors
-took 15 % more than planned at their fullest moment, and the driver a third.
+Compared with measurements on a CPU: an actor of small networks took 0.36 GB, as planned; with three million parameters
+each, actors took 15 % more than planned at their peak, and the driver a third more.
 """
 
 from raygan.plan.footprint import DRIVER, PROCESS, RECORDER
@@ -10,7 +10,7 @@ from raygan.plan.sizes import Plan
 
 
 def worker_memory(plan: Plan, devices: int) -> float:
-    """Of an actor of so many devices, at the end of the run (bytes)."""
+    """Returns the memory of an actor of so many devices, at the end of the run (bytes)."""
     sizes, engine = plan.footprint, plan.config.engine
     tensors = 0 if engine.gpus_per_device else sizes.device.most
     sums = adding_up(plan, devices) if devices > 1 else 0
@@ -18,36 +18,36 @@ def worker_memory(plan: Plan, devices: int) -> float:
 
 
 def states(plan: Plan, devices: int) -> float:
-    """What so many devices remember at the end of the run, those that will have taken part (bytes)."""
+    """Returns the size of the states of so many devices at the end of the run, of those that took part (bytes)."""
     took_part = min(1.0, plan.config.rounds * most_together(plan) / plan.devices)
     return devices * took_part * plan.footprint.state
 
 
 def server_memory(plan: Plan) -> float:
-    """Of the server (bytes)."""
+    """Returns the memory of the server (bytes)."""
     tensors = 0 if plan.config.engine.server_gpus else plan.footprint.server.most
     return PROCESS + tensors + plan.footprint.down + adding_up(plan, most_together(plan))
 
 
 def driver_memory(plan: Plan) -> float:
-    """Of the process that starts the run, which loads the data, deals it and tries the first round (bytes)."""
+    """Returns the memory of the driver, which loads and partitions the data and tries the first round (bytes)."""
     tried = plan.footprint.device.most + plan.footprint.server.most
     return DRIVER + tried + plan.image_bytes + 16 * plan.samples  # a label and an index each, of 8 bytes
 
 
 def recorder_memory() -> float:
-    """Of the recorder (bytes); the images that it reads are in shared memory."""
+    """Returns the memory of the recorder (bytes); the images that it reads are in shared memory."""
     return RECORDER
 
 
 def inline_memory(plan: Plan) -> float:
-    """Of the one process of a run without Ray (bytes)."""
-    held = adding_up(plan, most_together(plan)) + states(plan, plan.devices) + plan.image_bytes  # dealt
+    """Returns the memory of the single process of a run without Ray (bytes)."""
+    held = adding_up(plan, most_together(plan)) + states(plan, plan.devices) + plan.image_bytes  # the partition
     return driver_memory(plan) + RECORDER - PROCESS + held
 
 
 def total_memory(plan: Plan) -> float:
-    """Of all processes of a run but Ray's own (bytes)."""
+    """Returns the memory of all processes of a run except Ray's own (bytes)."""
     if not plan.on_ray:
         return inline_memory(plan)
     last = plan.needs.workers - 1
@@ -56,11 +56,11 @@ def total_memory(plan: Plan) -> float:
 
 
 def adding_up(plan: Plan, devices: int) -> int:
-    """For putting the updates of so many devices together: their sum and as much to work with; or all of them."""
+    """Returns the memory to combine the updates of so many devices: their sum and a work space, or all updates."""
     sizes = plan.footprint
     return sizes.parts(devices, sizes.part) * (2 if sizes.adds_up else 1)
 
 
 def most_together(plan: Plan) -> int:
-    """Devices of the fullest round looked at."""
+    """Returns the number of devices in the largest round looked at."""
     return max(len(round.devices) for round in plan.rounds)

@@ -1,4 +1,4 @@
-"""How much memory tensors take while something is played."""
+"""A meter of the memory that tensors take while code runs."""
 
 import weakref
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from raygan.gan.torch_private import DispatchMode
 
 
 class MemoryMeter(DispatchMode):
-    """Adds up the tensors made inside: those that are alive, and the most there were at once (bytes).
+    """Counts the tensors made inside the block: those alive, and the peak (bytes).
 
-    Every storage counts once, until it is freed: activations kept for a backward pass, gradients, what is in passing.
-    What kernels take for themselves (workspaces), and what an allocator keeps beyond what is asked, is not seen.
+    Every storage counts once, until it is freed: activations kept for a backward pass, gradients, temporaries.
+    Workspaces of kernels, and memory that an allocator keeps beyond requests, are not counted.
     """
 
     def __init__(self) -> None:
@@ -23,9 +23,9 @@ class MemoryMeter(DispatchMode):
         self._storages: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation and note what it made."""
+        """Run one operation and count its outputs."""
         for tensor in _tensors([*args, *(kwargs or {}).values()]):
-            self._note(tensor.untyped_storage(), made_here=False)  # or it is known already
+            self._note(tensor.untyped_storage(), made_here=False)  # otherwise it has been counted already
         out = func(*args, **(kwargs or {}))
         for tensor in _tensors(out):
             self._note(tensor.untyped_storage(), made_here=True)

@@ -1,4 +1,4 @@
-"""What really goes from node to node, in float32; the simulated bytes of a round are another thing. No Ray here."""
+"""Real network traffic between nodes, in float32, as opposed to the simulated bytes of a round. Independent of Ray."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ from raygan.plan.footprint import Footprint
 
 @dataclass(frozen=True)
 class Network:
-    """Bytes that leave a node for another: a round's are means over the rounds looked at."""
+    """Bytes sent between nodes; those of a round are means over the rounds looked at."""
 
     down: float
     up: float
     swap: float
     checkpoint: int
-    """Of a checkpoint, to the driver's node, once all devices have taken part."""
+    """Bytes of a checkpoint to the driver's node, once all devices have taken part."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What goes up from a worker, or several of one node together."""
+    """A message to the server from one worker, or from several workers of one node."""
 
     node: str
-    """Where it comes from."""
+    """The node that sends it."""
     size: int
-    """Bytes."""
+    """Size of the message (bytes)."""
     summands: int
-    """Bytes of what is put there to be added up, if several do."""
+    """Bytes that are stored there to be added up, if several workers send together."""
 
 
 def worker_devices(config: Config, worker: int) -> int:
-    """How many devices a worker has."""
+    """Returns the number of devices of a worker."""
     together = config.engine.devices_per_actor
     return min(config.devices - worker * together, together)
 
 
 def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> list[Message]:
-    """What comes to the server in a round of these devices, as the executor sends it."""
+    """Returns the messages to the server in a round of these devices, as the executor sends them."""
     nodes, server = [node.id for node in layout.workers], layout.server.id
     chosen = by_worker(devices, config.engine.devices_per_actor)
 
@@ -65,7 +65,7 @@ def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], la
 def network_of(
     config: Config, footprint: Footprint, rounds: Sequence[SimulatedRound], layout: Layout, home: str
 ) -> Network:
-    """Count what a layout sends in these rounds."""
+    """Count the traffic of a layout in these rounds."""
     nodes, server = [node.id for node in layout.workers], layout.server.id
     counted: list[tuple[int, int]] = []
     last: list[int] | None = None
@@ -83,7 +83,7 @@ def network_of(
 
 
 def _of_round(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> tuple[int, int]:
-    """Down, once to each node with a worker that has a chosen device, and up."""
+    """Returns the bytes down, once to each node with a selected device, and the bytes up."""
     server = layout.server.id
     receivers = {layout.workers[worker].id for worker in by_worker(devices, config.engine.devices_per_actor)} - {server}
     up = sum(one.size for one in messages_of(config, footprint, devices, layout) if one.node != server)
@@ -91,7 +91,7 @@ def _of_round(config: Config, footprint: Footprint, devices: Sequence[int], layo
 
 
 def _swapped(config: Config, footprint: Footprint, partners: Mapping[int, int], nodes: Sequence[str]) -> int:
-    """What an actor hands over is one object: each other node of one who takes of it gets the whole."""
+    """Returns the bytes of swaps. An actor's states are one object, sent whole to each other node that needs a part."""
     together, total = config.engine.devices_per_actor, 0
     for giver, numbers in by_worker(partners.values(), together).items():
         takers = {nodes[receiver // together] for receiver, given in partners.items() if given // together == giver}

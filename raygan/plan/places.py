@@ -1,7 +1,7 @@
-"""What goes where, and what it takes of each node. No Ray here.
+"""The placement of a run, and the resources it takes on each node. Independent of Ray.
 
-What is said of memory is an estimate, of the end of a run or its fullest moment; where each part of it comes from is
-said at `raygan.plan.footprint`, `raygan.plan.memory` and below.
+Memory is an estimate for the end of a run or its peak. `raygan.plan.footprint`, `raygan.plan.memory` and the code below
+say where each part of it comes from.
 """
 
 import math
@@ -17,12 +17,12 @@ from raygan.plan.network import Network, messages_of, network_of, worker_devices
 from raygan.plan.sizes import Plan
 
 STORED_ROUNDS = 2
-"""Rounds of which a store may hold what goes down and up: the one under way, and the one before, not yet freed."""
+"""Rounds whose messages a store may hold: the current one, and the one before, which is not freed yet."""
 
 
 @dataclass(frozen=True)
 class NodePlan:
-    """What is on a node."""
+    """The plan of one node."""
 
     machine: Machine
     workers: int
@@ -30,33 +30,33 @@ class NodePlan:
     home: bool
     """Whether the driver and the recorder are here."""
     private: float
-    """Memory of its processes, Ray's own among them (bytes, about)."""
+    """Memory of its processes, including Ray's own (bytes, about)."""
     stored: float
-    """The most that lies in its object store (bytes, about)."""
+    """Peak of its object store (bytes, about)."""
     gpus: tuple[GpuUse, ...]
 
     @property
     def memory(self) -> float:
-        """All together (bytes, about): the object store is shared memory."""
+        """The total memory (bytes, about), with the object store, which is shared memory."""
         return self.private + self.stored
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where everything goes."""
+    """The placement of every process."""
 
     site: Site
     shortage: str | None
-    """Why there is no layout; then there is nothing else here."""
+    """Why there is no layout; the other fields are then empty."""
     layout: Layout | None
     waits: bool
-    """Whether it fits, but others hold too much of it now."""
+    """Whether it fits, but other runs hold too many resources now."""
     nodes: list[NodePlan]
     network: Network | None
 
 
 def place(plan: Plan, site: Site) -> Places:
-    """Lay a run out, as the engine will."""
+    """Place a run as the engine will."""
     needs, engine = plan.needs, plan.config.engine
     if problem := shortage(needs, site.nodes, site.home):
         if site.may_grow and engine.nodes_timeout_s and not home_problem(needs, site.nodes, site.home):
@@ -64,7 +64,7 @@ def place(plan: Plan, site: Site) -> Places:
         return Places(site, problem, None, False, [], None)
     at_once = choose(needs, site.nodes, site.free, engine.placement, site.home, math.inf)
     layout = at_once or lay_out(needs, site.nodes, engine.placement, site.home)
-    assert layout is not None  # or else there is a shortage
+    assert layout is not None  # otherwise there is a shortage
     network = network_of(plan.config, plan.footprint, plan.rounds, layout, site.home)
     return Places(site, None, layout, at_once is None, _nodes(plan, site, layout), network)
 
@@ -106,11 +106,11 @@ def _private(plan: Plan, workers: list[int], server: bool, home: bool) -> float:
 
 
 def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -> float:
-    """Samples, what goes down and up, and what a checkpoint is made of."""
+    """Returns the content of the object store: samples, messages down and up, and the parts of a checkpoint."""
     footprint = plan.footprint
     samples = float(plan.worker_samples[workers].sum())
     devices = sum(worker_devices(plan.config, worker) for worker in workers)
-    if home:  # all of them are put here first; the recorder has them once more, in their own order
+    if home:  # all samples are put here first; the recorder has a second copy, in the original order
         samples, devices = 2.0 * plan.image_bytes, plan.devices
     down = footprint.down * STORED_ROUNDS if workers or server else 0
     saved = states(plan, devices) + (footprint.server_state if home or server else 0)
@@ -118,7 +118,7 @@ def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -
 
 
 def _messages_stored(plan: Plan, layout: Layout) -> Counter[str]:
-    """What goes up, by the node it lies on (bytes): where it is made, and with the server."""
+    """Returns the messages up by node (bytes): on the sender's node, and on the server's."""
     fullest = max(plan.rounds, key=lambda round: len(round.devices))
     stored: Counter[str] = Counter()
     for message in messages_of(plan.config, plan.footprint, fullest.devices, layout):

@@ -1,4 +1,4 @@
-"""`raygan plan`: the sizes of a run, what goes where, and whether it fits. Starts nothing."""
+"""`raygan plan`: the sizes of a run, its placement, and whether it fits. Starts nothing."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from raygan.plan.text import Line, describe_places, describe_plan
 
 
 def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[Line], str | None]:
-    """Plan a run on the nodes described, or where it would be: what there is to say, and why it cannot be, if so.
+    """Plan a run on the described nodes, or on those it would use; returns the lines to print, and why it does not fit.
 
     Raises:
         InputError: the config, the data or a description is wrong, or there is no cluster at `engine.address`.

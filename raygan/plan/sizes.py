@@ -1,4 +1,4 @@
-"""The sizes of a run, wherever it is: devices, shards, simulated traffic and time, memory. Starts nothing."""
+"""The sizes of a run, independent of its placement: devices, shards, simulated traffic and time, memory."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,15 +17,15 @@ from raygan.plan.footprint import Footprint, footprint_of
 from raygan.round.simulation import as_run, try_out
 
 SIMULATED_ROUNDS = 100
-"""Simulated means are over at most so many rounds."""
+"""Maximum number of rounds for simulated means."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of a run."""
+    """The sizes of a run."""
 
     config: Config
-    """As played."""
+    """The config as the run uses it."""
     devices: int
     samples: int
     shape: tuple[int, ...]
@@ -36,7 +36,7 @@ class Plan:
     generator_parameters: int
     discriminator_parameters: int
     needs: Needs
-    """What the run asks Ray for, played by actors."""
+    """The resources that the run requests from Ray, with actors."""
     bytes_down: float
     """Per round, all devices (bytes, simulated)."""
     bytes_up: float
@@ -44,25 +44,25 @@ class Plan:
     bytes_swap: float
     """Per round, between devices (bytes, simulated)."""
     round_s: float
-    """Length of a round (simulated seconds)."""
+    """Duration of a round (simulated seconds)."""
     phases_s: dict[str, float]
-    """Where it goes (simulated seconds)."""
+    """Duration of each phase (simulated seconds)."""
     rounds: Sequence[SimulatedRound]
-    """Those that the means are over."""
+    """The rounds that the means are over."""
     footprint: Footprint
     image_bytes: int
-    """Of all samples."""
+    """Bytes of all samples."""
     worker_samples: np.ndarray
     """Bytes of each worker's samples, (workers,)."""
 
     @property
     def on_ray(self) -> bool:
-        """Whether actors play it."""
+        """Whether the run uses Ray actors."""
         return self.config.engine.executor == "ray"
 
 
 def make_plan(config: Config) -> Plan:
-    """Work a run's sizes out from its config and data; simulated means are over the first rounds."""
+    """Compute a run's sizes from its config and data. Simulated means are over the first rounds."""
     check_weights(config)
     config = as_run(config)
     images = load_data(config.data, config.seed)
@@ -101,7 +101,7 @@ def _worker_samples(config: Config, images: ImageSet, shards: Shards) -> np.ndar
 
 
 def _classes_per_device(images: ImageSet, shards: Shards) -> np.ndarray:
-    """How many classes each device holds samples of, (K,)."""
+    """Returns the number of classes on each device, (K,)."""
     holders, classes = np.repeat(np.arange(len(shards)), shards.sizes), len(images.classes)
     held = np.unique(holders * classes + images.labels[shards.indices])
     return np.bincount(held // classes, minlength=len(shards))

@@ -1,4 +1,4 @@
-"""A plan in words: (what, how much) lines for a person."""
+"""The text of a plan: lines of (name, amount) for a person."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ Line = tuple[str, str]
 
 
 def describe_plan(plan: Plan) -> list[Line]:
-    """The sizes of a run."""
+    """Returns the lines about the sizes of a run."""
     config = plan.config
     low, middle, high = plan.shard_sizes
     fewest, usual, most = plan.classes_per_device
@@ -51,7 +51,7 @@ def describe_plan(plan: Plan) -> list[Line]:
 
 
 def describe_places(plan: Plan, places: Places) -> list[Line]:
-    """What goes where; without a layout, what each node has room for."""
+    """Returns the lines about the placement; without a layout, those about the room on each node."""
     if places.layout is None or places.network is None:
         return [("where", places.site.name), *_rooms(plan, places)]
     waits = "; others hold too much of it now, so that the run would wait for them" if places.waits else ""
@@ -77,7 +77,7 @@ def _rooms(plan: Plan, places: Places) -> list[Line]:
 
 
 def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
-    """Equal ones together."""
+    """Returns the lines about nodes, with equal nodes combined."""
     groups: dict[object, list[NodePlan]] = {}
     for node in nodes:
         key = (_kind(node.machine), node.machine.memory, node.workers, node.server, node.home, node.gpus)
@@ -118,7 +118,7 @@ def _taken(plan: Plan, node: NodePlan) -> str:
 
 
 def _on_gpus(gpus: Sequence[GpuUse]) -> str:
-    """How the device actors are dealt over a node's GPUs."""
+    """Returns how the device actors are spread over a node's GPUs."""
     each = [gpu.workers for gpu in gpus]
     if not any(each):
         return ""
@@ -130,7 +130,7 @@ def _on_gpus(gpus: Sequence[GpuUse]) -> str:
 
 
 def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
-    """What the fullest device actor takes."""
+    """Returns what the largest device actor takes."""
     devices, sizes, share = worker_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
     tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"
     state = f"what its devices remember {_size(states(plan, devices))}"

@@ -1,1 +1,1 @@
-"""The run folder: the log of its rounds, checkpoints, the generator, and where it is kept."""
+"""The run folder: the log of its rounds, checkpoints, the generator, and its storage."""

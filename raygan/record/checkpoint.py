@@ -1,4 +1,4 @@
-"""The full state of a run, whole or absent: safetensors and JSON, written aside, flushed, renamed."""
+"""Checkpoints of a run's full state, whole or absent: safetensors and JSON, written aside, flushed, renamed."""
 
 import hashlib
 import json
@@ -21,28 +21,28 @@ _FORMAT = 3
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state after `round`: the server's, and that of every device that has something to remember."""
+    """The state after `round`: the server's, and that of every device that has one."""
 
     round: int
     server: State
     devices: dict[int, State]
     settings: FlatConfig = field(default_factory=dict)
-    """What of the config the numbers depend on."""
+    """The config keys that the numbers depend on."""
 
     def of(self, devices: Iterable[int]) -> dict[int, State]:
-        """The states of these devices, as far as they have any."""
+        """Returns the states of these devices, of those that have one."""
         return {device: self.devices[device] for device in devices if device in self.devices}
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
-    """Write `folder`/round_NNNNNN, whole or not at all.
+    """Write `folder`/round_NNNNNN atomically.
 
     Raises:
-        OSError: the disk is full or not writable; what was there before is as it was.
+        OSError: the disk is full or not writable; earlier checkpoints are unchanged.
     """
     final = folder / f"round_{snapshot.round:06d}"
     folder.mkdir(exist_ok=True)
-    for leftover in folder.glob(".round_*"):  # of a process killed while it wrote
+    for leftover in folder.glob(".round_*"):  # left by a process that was killed while it wrote
         shutil.rmtree(leftover)
     aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=folder))
     try:
@@ -67,10 +67,10 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
 
 
 def remove_old(folder: Path, keep: int, recorded: int) -> None:
-    """Keep the newest `keep` checkpoints not ahead of round `recorded`, and all that are ahead of it.
+    """Keep the newest `keep` checkpoints up to round `recorded`, and all later ones.
 
-    `recorded` is the last round that rounds.jsonl has a line of: a run can go on without a gap only from a checkpoint
-    that is not ahead of it.
+    `recorded` is the last round in rounds.jsonl: a run can resume without a gap only from a checkpoint that is not
+    later than that.
     """
     behind = [path for path in _newest_first(folder) if _round_of(path) <= recorded]
     for path in behind[keep:]:
@@ -78,21 +78,21 @@ def remove_old(folder: Path, keep: int, recorded: int) -> None:
 
 
 def remove_later(folder: Path, round: int) -> None:
-    """Remove the checkpoints behind `round`: the rounds that are played anew may have other numbers."""
+    """Remove the checkpoints after `round`: the rounds that are run again may have other numbers."""
     for path in _newest_first(folder):
         if _round_of(path) > round:
             shutil.rmtree(path)
 
 
 def newest(folder: Path, recorded: int) -> Path | None:
-    """The folder of the newest checkpoint, whole or not, that is not ahead of round `recorded`."""
+    """Returns the folder of the newest checkpoint, whole or not, up to round `recorded`."""
     return next((path for path in _newest_first(folder) if _round_of(path) <= recorded), None)
 
 
 def load_newest(folder: Path, recorded: int) -> tuple[Snapshot | None, list[str]]:
-    """The newest whole checkpoint below `folder` not ahead of round `recorded`, or None.
+    """Returns the newest whole checkpoint in `folder` up to round `recorded`, or None.
 
-    Also a line for each newer one that was passed over.
+    Also returns a line for each newer checkpoint that was skipped.
     """
     passed_over: list[str] = []
     for path in _newest_first(folder):

@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves behind, and where."""
+"""The run folder: the files of a run, and their paths."""
 
 import json
 import platform
@@ -25,7 +25,7 @@ _GIVEN = ": given as "
 
 
 class RunFolder:
-    """Paths inside a run folder, and its text files."""
+    """The paths in a run folder, and its text files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,11 +46,11 @@ class RunFolder:
         self._made: list[Path] = []
 
     def picture(self, round: int) -> Path:
-        """The sample grid of a round."""
+        """Returns the path of the sample grid of a round."""
         return self.samples / f"round_{round:06d}.png"
 
     def pictures(self) -> dict[int, Path]:
-        """The sample grids by round, in order of rounds: the names of rounds from 1,000,000 on do not sort as text."""
+        """Returns the sample grids by round, in order: the names of rounds from 1,000,000 on do not sort as text."""
         found = {
             int(number): path
             for path in self.samples.glob("round_*.png")
@@ -60,14 +60,14 @@ class RunFolder:
 
     @property
     def newest_picture(self) -> Path | None:
-        """The sample grid of the latest round that has one; None: there is none."""
+        """Returns the newest sample grid, or None."""
         return next(reversed(self.pictures().values()), None)
 
     def create(self, config: Config) -> None:
-        """Make the folder and write config.yaml.
+        """Create the folder and write config.yaml.
 
         Raises:
-            InputError: it exists and is not empty, or cannot be written.
+            InputError: the folder exists and is not empty, or cannot be written.
         """
         self._made = make_folder(self.root, self.config)
         try:
@@ -78,11 +78,11 @@ class RunFolder:
             raise InputError(f"--out: {self.root} cannot be written: {error.strerror or error}") from error
 
     def discard(self) -> None:
-        """Undo `create`, for a run that never began."""
+        """Undo `create`, for a run that did not start."""
         unmake_folder(self.root, self._made)
 
     def write_config(self, config: Config) -> None:
-        """Write the whole config as run, with absolute paths; comments say how relative ones were given, and where."""
+        """Write the whole config of the run, with absolute paths; comments say how relative ones were given."""
         text = self._text(config)
         write_whole(self.config, lambda aside: aside.write_text(text, encoding="utf-8"))
 
@@ -95,7 +95,7 @@ class RunFolder:
         return "".join(f"{line}\n" for line in (self._given_before(written) | given).values()) + dump_config(written)
 
     def _given_before(self, config: Config) -> dict[str, str]:
-        """The comments of paths that have not changed since, by their keys."""
+        """Returns the comments of paths that have not changed since, by key."""
         if not self.config.exists():
             return {}
         lines = self.config.read_text(encoding="utf-8").splitlines()
@@ -106,10 +106,10 @@ class RunFolder:
         return {key: line for key, line in before.items() if key in now and then.get(key) == now[key]}
 
     def read_config(self, overrides: Iterable[str] = ()) -> Config:
-        """The config the run was started with, below `key=value` words.
+        """Returns the config the run was started with, overridden by `key=value` words.
 
         Raises:
-            InputError: the folder is not a run folder, or its config.yaml is damaged; or a word is wrong.
+            InputError: the folder is not a run folder, its config.yaml is damaged, or a word is wrong.
         """
         if not self.config.is_file():
             raise InputError(f"{self.root}: not a run folder (it has no config.yaml)")
@@ -134,22 +134,22 @@ class RunFolder:
         _write_json(self.environment, about)
 
     def write_data(self, facts: Mapping[str, object]) -> None:
-        """Write what the data is and how it is dealt."""
+        """Write the description of the data and its partition."""
         _write_json(self.data, facts)
 
     def write_evaluation(self, facts: Mapping[str, object]) -> None:
-        """Write what was measured when the run was over."""
+        """Write the measurements at the end of the run."""
         _write_json(self.evaluation, facts)
 
     def note(self, what: str) -> None:
-        """Add a line to events.jsonl: what happened, when, and after which round."""
+        """Add an event to events.jsonl, with its time and round."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         line = json.dumps({"time": now, "round": max(self.log.last_round(), 0), "what": what})
         with self.events.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def data_digest(self) -> str | None:
-        """The hash of the samples and labels that data.json records; None: it is not there.
+        """Returns the hash of the samples and labels in data.json, or None without that file.
 
         Raises:
             InputError: data.json is damaged.
@@ -162,7 +162,7 @@ class RunFolder:
             raise InputError(f"{self.data}: not the record of the data that raygan wrote") from error
 
     def processes(self) -> list[dict[str, object]]:
-        """What environment.json records of the processes of the last try; none if there is no such record."""
+        """Returns the processes of the last attempt that environment.json records; none if it has no such record."""
         try:
             found = load_json(self.environment.read_bytes())["processes"]
             return [dict(process) for process in found]
@@ -170,7 +170,7 @@ class RunFolder:
             return []
 
     def check_same_data(self, digest: str) -> None:
-        """Refuse to resume on other data than the run began with.
+        """Raise if the data differs from that of the run so far.
 
         Raises:
             InputError: environment.json, or data.json where that is missing, records another hash of the samples, or
@@ -192,21 +192,21 @@ class RunFolder:
             )
 
     def pending_rounds(self) -> list[int]:
-        """Rounds whose generators are kept in `pending`, as they have not been evaluated yet."""
+        """Returns the rounds whose generators are kept in `pending`, because they have not been evaluated yet."""
         return sorted(int(path.stem.removeprefix("round_")) for path in self.pending.glob("round_*.safetensors"))
 
     def generators_of(self, round: int) -> Path:
-        """The file in `pending` that keeps the generators of a round until they are evaluated."""
+        """Returns the file in `pending` that keeps the generators of a round until they are evaluated."""
         return self.pending / f"round_{round:06d}.safetensors"
 
     def drop_pending(self, round: int) -> None:
-        """Remove the generators that were kept of a round, which has been evaluated."""
+        """Remove the kept generators of a round that has been evaluated."""
         self.generators_of(round).unlink(missing_ok=True)
-        with suppress(OSError):  # there are others, or there never was one
+        with suppress(OSError):  # other rounds are pending, or the folder does not exist
             self.pending.rmdir()
 
     def trim(self, last_round: int) -> None:
-        """Drop what is there of rounds behind `last_round`, and files that were half written."""
+        """Remove the files of rounds after `last_round`, and partly written files."""
         log = self.log.rounds, self.log.evaluations
         for whole in (self.config, self.environment, *log, self.generator, self.data, self.evaluation, self.classifier):
             for half in self.root.glob(f".{whole.name}.*"):
@@ -224,13 +224,13 @@ class RunFolder:
 
 
 def new_folder(source: str | Path | None, config: Config) -> Path:
-    """Where a run goes when nobody says where: named by its config's source or data, its method and the time."""
+    """Returns the default folder of a run, named by its config's source or data, its method and the time."""
     name = Path(source).stem if source else config.data.name
     return Path("runs") / unmet(f"{name}-{config.method}".replace(":", "."))
 
 
 def unmet(name: str) -> str:
-    """A name with the time and 24 random bits behind it: of what begins in the same second, none is called alike."""
+    """Returns a name followed by the time and 24 random bits, so that runs of the same second get different names."""
     return f"{name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
@@ -240,7 +240,7 @@ def _write_json(path: Path, facts: Mapping[str, object]) -> None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the source tree raygan runs from, if it is one."""
+    """Returns the git commit of raygan's source tree, if it runs from one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

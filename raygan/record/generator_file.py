@@ -1,4 +1,4 @@
-"""generator.safetensors: the trained generator, raw and averaged, with what it takes to rebuild it."""
+"""generator.safetensors: the trained generator, raw and averaged, with everything needed to rebuild it."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ Weights = Literal["raw", "ema"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A generator out of its file, in evaluation mode on the CPU."""
+    """A generator loaded from its file, in evaluation mode on the CPU."""
 
     network: FlatModule
     gan: Gan
@@ -47,9 +47,9 @@ def save_generator(path: Path, generators: State, gan: Gan, shape: tuple[int, ..
 
 
 def sealed(about: Mapping[str, object], tensors: State) -> dict[str, str]:
-    """The file's metadata: what is said `about` the tensors, and a checksum of both.
+    """Returns the file's metadata: the description `about` the tensors, and a checksum of both.
 
-    One entry: safetensors writes several in no fixed order.
+    It is one entry, because safetensors writes several entries in no fixed order.
     """
     return {"raygan": json.dumps({**about, "checksum": _checksum(about, tensors)}, sort_keys=True)}
 
@@ -63,12 +63,12 @@ def _checksum(about: Mapping[str, object], tensors: State) -> str:
 
 
 def load_generator(path: Path, weights: Weights = "ema", own: str | None = None) -> Trained:
-    """Rebuild a generator from its file. No code is imported that the file alone names.
+    """Rebuild a generator from its file. The file alone never causes code to be imported.
 
-    A network of your own is only built when `own` names it again (its import path).
+    A custom network is only built if `own` names it again by its import path.
 
     Raises:
-        InputError: not there, not such a file, or a network that is neither raygan's nor `own`.
+        InputError: the file is missing or of another kind, or its network is neither raygan's nor `own`.
     """
     if not path.is_file():
         raise InputError(f"{path}: not there; a finished `raygan train --out {path.parent}` writes it")
@@ -95,6 +95,6 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a generator that raygan wrote: {error}") from error
-    network.refresh()  # files written before they were recomputed have a mean of spectral normalisation's vectors
+    network.refresh()  # older files hold a mean of spectral normalisation's vectors, which were not recomputed then
     network.module.eval().requires_grad_(False)
     return Trained(network, gan, shape, int(about["round"]))

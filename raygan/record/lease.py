@@ -1,8 +1,8 @@
-"""Who writes a run at a URI holds it by a lease there, which ends a while after it is no longer renewed.
+"""The lease by which one process writes a run at a URI; it expires if it is not renewed.
 
-A store of objects has no locks, and creates a file whether or not it is there. So a lease is written, and read again a
-moment later: of two that begin at once, the one that finds the other's name gives way. Whether a lease is renewed is
-seen by waiting, without comparing the clocks of two machines.
+An object store has no locks, and overwrites files that exist. So a lease is written and read again a moment later: of
+two processes that start at once, the one that finds the other's name gives way. A renewal is detected by waiting,
+without comparing the clocks of two machines.
 """
 
 import json
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 NAME = ".lease.json"
 RENEWED_S = 10.0
-"""A lease is renewed so often."""
+"""Interval of renewals."""
 OVER_S = 35.0
-"""One that has not changed for so long is over."""
+"""A lease that has not changed for so long has expired."""
 SETTLED_S = 0.5
-"""Between writing a lease and reading it again."""
+"""Time between writing a lease and reading it again."""
 
 
 class Lease:
@@ -41,10 +41,10 @@ class Lease:
         self._lost = ""
 
     def take(self, said: Callable[[str], None]) -> None:
-        """Hold it, and renew it until it is given up; says if another one is waited for.
+        """Acquire the lease, and renew it until it is released; reports a wait for another one.
 
         Raises:
-            InputError: another process holds it, or it cannot be written.
+            InputError: another process holds the lease, or it cannot be written.
         """
         try:
             self._wait_for_the_end_of_another(said)
@@ -54,19 +54,19 @@ class Lease:
                 raise InputError(_held(self._uri, found))
         except InputError:
             raise
-        except Exception as error:  # each library has its own
+        except Exception as error:  # each library has its own exceptions
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"--out: {self._uri}: cannot be written: {reason}") from error
         self._thread = Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Raise StorageError if another process has taken the run over meanwhile."""
+        """Raise StorageError if another process has taken over the run."""
         if self._lost:
             raise StorageError(self._lost)
 
     def give_up(self) -> None:
-        """Let others take it."""
+        """Release the lease."""
         if self._thread is None:
             return
         self._over.set()
@@ -76,7 +76,7 @@ class Lease:
             try:
                 self._files.delete_file(self._path)
             except Exception:
-                return  # it ends by itself
+                return  # the lease expires by itself
 
     def _wait_for_the_end_of_another(self, said: Callable[[str], None]) -> None:
         found, until = self._read(), time.monotonic() + OVER_S
@@ -102,7 +102,7 @@ class Lease:
                     return
                 self._write(times)
             except Exception:
-                continue  # the network may be back the next time
+                continue  # the network may be back at the next renewal
 
     def _write(self, times: int) -> None:
         signed = {"name": self._name, "renewed": times, **signature()}
@@ -111,7 +111,7 @@ class Lease:
             file.write(json.dumps(signed).encode())
 
     def _read(self) -> dict[str, object] | None:
-        """What is there; {} if it is being written."""
+        """Returns the lease at the URI; {} if it is being written."""
         from pyarrow.fs import FileType
 
         if self._files.get_file_info(self._path).type == FileType.NotFound:
@@ -127,11 +127,11 @@ class Lease:
 
 
 def _is_dead(found: dict[str, object]) -> bool:
-    """Whether who signed it was a process of this machine that is no longer there."""
+    """Returns whether the lease was signed by a process of this machine that has ended."""
     if found.get("kernel") != signature()["kernel"] or not isinstance(pid := found.get("pid"), int):
         return False
     if pid == os.getpid():
-        return True  # an earlier run of this process, which did not come to giving it up
+        return True  # an earlier run of this process, which did not release it
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,6 +1,6 @@
-"""Who writes a run folder holds it, as long as the process lives.
+"""The lock by which one process writes a run folder, held as long as the process lives.
 
-A lock of the operating system on a file in the folder: it is released when its process dies, however it does.
+It is a lock of the operating system on a file in the folder, which is released when the process ends for any reason.
 """
 
 import fcntl
@@ -17,14 +17,14 @@ from raygan.errors import InputError, RunError
 
 DRIVER, RECORDER = ".lock", ".recorder.lock"
 PATIENCE_S = 5.0
-"""How long a run that goes on waits for the one before, which may just be ending."""
+"""How long a resumed run waits for the previous process, which may just be ending."""
 RECORDER_PATIENCE_S = 120.0
-"""How long a recorder may write on after its run was broken off (a checkpoint that it had begun)."""
+"""How long a recorder may continue to write after its run was interrupted (a checkpoint that it has begun)."""
 _STEP_S = 0.05
 
 
 class Lock:
-    """A file that one process holds, or several that `share` it."""
+    """A lock file that one process holds, or several processes that `share` it."""
 
     def __init__(self, path: Path, share: bool = False) -> None:
         self._path = path
@@ -32,7 +32,7 @@ class Lock:
         self._file: IO[str] | None = None
 
     def take(self) -> bool:
-        """Hold it, if nobody does who does not share; whether it is held now.
+        """Acquire the lock, unless a process holds it without sharing; returns whether it is held now.
 
         Raises:
             OSError: the file system has no locks, or the file cannot be written.
@@ -51,25 +51,25 @@ class Lock:
                 self._file = file
                 self._sign(file)
             else:
-                file.close()  # who held it has just removed it
+                file.close()  # its holder has just removed it
         return True
 
     def release(self) -> None:
-        """Let it go, and remove the file."""
+        """Release the lock and remove the file."""
         if self._file is not None:
-            with self._file as file, suppress(BlockingIOError):  # who shares it still needs it
+            with self._file as file, suppress(BlockingIOError):  # another process that shares it still needs it
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(file, self._path):
                     self._path.unlink()
             self._file = None
 
     def __del__(self) -> None:
-        """Who forgets a lock lets it go."""
+        """Release the lock when it is garbage-collected."""
         if self._file is not None:
             self._file.close()
 
     def holder(self) -> str:
-        """Who has signed the file, in words."""
+        """Returns the process that signed the file, in words."""
         try:
             signed = json.loads(self._path.read_text(encoding="utf-8"))
             return f"process {signed['pid']} on {signed['machine']} since {signed['since']}"
@@ -84,7 +84,7 @@ class Lock:
 
 
 def signature() -> dict[str, object]:
-    """This process, for people; `kernel` is where its number means something: one start of one machine or container."""
+    """Describes this process; `kernel` is the scope of its id: one boot of one machine or container."""
     return {
         "pid": os.getpid(),
         "machine": socket.gethostname(),
@@ -101,10 +101,10 @@ def _kernel() -> str:
 
 
 def hold(path: Path, of: str, patience_s: float = PATIENCE_S) -> Lock:
-    """Hold a run by the lock at `path`.
+    """Lock a run with the file at `path`.
 
     Raises:
-        InputError: another process holds it; names that one, and the run `of` which it is.
+        InputError: another process holds the lock; names that process and the run, `of`.
     """
     lock, deadline = Lock(path), time.monotonic() + patience_s
     while not _taken(lock, of):
@@ -115,18 +115,18 @@ def hold(path: Path, of: str, patience_s: float = PATIENCE_S) -> Lock:
 
 
 def share(root: Path) -> Lock:
-    """Be a recorder of the run folder `root`."""
+    """Lock the run folder `root` as a recorder."""
     lock = Lock(root / RECORDER, share=True)
-    while not lock.take():  # somebody is just looking whether there is one
+    while not lock.take():  # another process is checking for recorders
         time.sleep(_STEP_S)
     return lock
 
 
 def wait_for_recorder(root: Path) -> None:
-    """Wait until no recorder of an earlier try writes in the run folder `root` any more.
+    """Wait until no recorder of an earlier attempt writes in the run folder `root`.
 
     Raises:
-        RunError: one does for too long.
+        RunError: one does so for too long.
     """
     lock, deadline = Lock(root / RECORDER), time.monotonic() + RECORDER_PATIENCE_S
     while not lock.take():
@@ -137,7 +137,7 @@ def wait_for_recorder(root: Path) -> None:
 
 
 def remove_recorders(root: Path, patience_s: float = PATIENCE_S) -> None:
-    """Remove the lock of recorders in the run folder `root`, which were ended, once the last of them is gone."""
+    """Remove the lock of recorders that were ended in the run folder `root`, once the last of them is gone."""
     lock, deadline = Lock(root / RECORDER), time.monotonic() + patience_s
     while (root / RECORDER).exists() and time.monotonic() < deadline:
         if lock.take():

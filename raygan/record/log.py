@@ -1,7 +1,7 @@
 """The log of a run: a line per round in rounds.jsonl, a line per evaluation in evaluations.jsonl.
 
-A round is written when it is over and an evaluation when it is done, so that a slow measurement holds nothing back.
-Readers join the two.
+A round is written when it is over and an evaluation when it is done, so that a slow measurement delays nothing. Readers
+join the two.
 """
 
 import json
@@ -12,60 +12,60 @@ from raygan.errors import InputError
 from raygan.files import load_json, write_whole
 
 Row = dict[str, object]
-"""One line: a round's, with its evaluation where it has one."""
+"""One line: that of a round, with its evaluation if it has one."""
 
 ROUNDS, EVALUATIONS = "rounds.jsonl", "evaluations.jsonl"
-_BLOCK = 2**16  # bytes read at once from a file's end
+_BLOCK = 2**16  # bytes read at a time from a file's end
 
 
 class MetricsLog:
-    """Both files of a run folder."""
+    """The two log files of a run folder."""
 
     def __init__(self, root: Path) -> None:
         self.rounds = root / ROUNDS
         self.evaluations = root / EVALUATIONS
 
     def append_round(self, row: Row) -> None:
-        """Add the line of a round, whole or not at all."""
+        """Append the line of a round atomically."""
         _append(self.rounds, row)
 
     def append_evaluation(self, round: int, measured: Row) -> None:
-        """Add the line of an evaluation, whole or not at all."""
+        """Append the line of an evaluation atomically."""
         _append(self.evaluations, {"round": round, **measured})
 
     def rows(self) -> list[Row]:
-        """A row per round from 0, with what was measured of it; what follows the last line end is left out.
+        """Returns a row per round from 0, with its measurements. Text after the last line end is ignored.
 
         Raises:
-            InputError: a line that is not what was appended.
+            InputError: a line is damaged.
         """
         rows = [_checked(row, self.rounds, number) for number, row in enumerate(_lines(self.rounds))]
         for number, measured in enumerate(_lines(self.evaluations)):
             round = _round_of(measured, self.evaluations, number)
-            if round < len(rows):  # of a run that goes on, the other file may have been read a moment before
+            if round < len(rows):  # in a running run, the other file may have been read a moment before
                 rows[round] |= measured
         return rows
 
     def last_round(self) -> int:
-        """The round of the last whole line; -1 if there is none.
+        """Returns the round of the last whole line; -1 if there is none.
 
         Raises:
-            InputError: it is not a line that was appended.
+            InputError: the line is damaged.
         """
         return _last(self.rounds)
 
     def last_evaluation(self) -> int:
-        """The round that was evaluated last; -1 if none was. Raises as `last_round`."""
+        """Returns the last evaluated round; -1 if there is none. Raises as `last_round`."""
         return _last(self.evaluations)
 
     def trim(self, last_round: int) -> None:
-        """Drop the lines of rounds behind `last_round`, and a half one."""
+        """Drop the lines of rounds after `last_round`, and a partial line."""
         _keep(self.rounds, last_round)
         _keep(self.evaluations, last_round)
 
 
 def _append(path: Path, row: Row) -> None:
-    """A full disk would take part of a line."""
+    """Append a line, and undo it if only part was written, as on a full disk."""
     line = (json.dumps(row) + "\n").encode()
     with path.open("ab", buffering=0) as file:
         end = file.tell()
@@ -110,7 +110,7 @@ def _round_of(row: Row, path: Path, number: int) -> int:
 
 
 def _last(path: Path) -> int:
-    """Read from the end, as far as the last line goes; what follows the last line end is still being written."""
+    """Returns the last whole line, read from the file's end; text after the last line end is still being written."""
     if not path.exists():
         return -1
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Which keys of a config a run's numbers depend on, and stay as they are when it is resumed."""
+"""The config keys that a run's numbers depend on, which must not change when it is resumed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,16 +21,16 @@ _STEPS = ("device_optimizer.lr_steps", "generator_optimizer.lr_steps")
 
 
 def lasting(config: Config) -> FlatConfig:
-    """The keys that a run's numbers depend on, which stay as they are when it is resumed."""
+    """Returns the keys that a run's numbers depend on, which must not change when it is resumed."""
     flat = flatten(config.model_dump(mode="json"))
     bound = {key: value for key, value in flat.items() if key in _BOUND or key.split(".")[0] not in _FREE}
     return {key: value for key, value in bound.items() if key not in _MOVABLE}
 
 
 def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
-    """Refuse to resume with a config that would change the numbers; `before` are the `lasting` keys of the run.
+    """Raise if a config would change the numbers of a resumed run; `before` are the `lasting` keys of the run.
 
-    What learning rates are to be behind the round `played`, the last one that is kept, may differ.
+    Learning rates after the round `played`, the last one that is kept, may differ.
 
     Raises:
         InputError: names the keys that differ.
@@ -46,14 +46,14 @@ def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
 
 
 def _in_force(settings: FlatConfig, played: int) -> FlatConfig:
-    """What has counted up to a round. Checkpoints that are older than `lr_steps` lack it, and are as without any."""
+    """Returns the rates in force up to a round. Checkpoints older than `lr_steps` lack it, which means no steps."""
     settings = {key: value for key, value in settings.items() if key not in _MOVABLE}  # older checkpoints have them
     begun = {key: [step for step in settings.get(key, []) if step["round"] <= played] for key in _STEPS}
     return {**settings, **begun}
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested sections by their whole dotted paths."""
+    """Returns the values of nested sections by their whole dotted paths."""
     flat: dict[str, object] = {}
     for key, value in tree.items():
         if isinstance(value, dict):

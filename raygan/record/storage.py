@@ -1,4 +1,4 @@
-"""Where a run folder is kept: on this machine, or at a URI that Ray's storage takes, with a copy on this machine."""
+"""Storage of a run folder: on this machine, or at a URI that Ray's storage supports, with a copy on this machine."""
 
 import atexit
 import hashlib
@@ -23,42 +23,42 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 Stamp = tuple[int, int]
-"""Size and time of change: a file whose stamp is another has changed."""
+"""Size and modification time: a file with another stamp has changed."""
 
-_BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec has the others
-_PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # a file is there when all of it is
-_UNSENT = ".unsent"  # says that the local copy is ahead of what is at the URI
+_BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec handles the others
+_PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # stores where a file appears only when it is complete
+_UNSENT = ".unsent"  # marks a local copy that is ahead of the URI
 
 
 def is_uri(where: str | Path) -> bool:
-    """Whether it is a URI, such as s3://bucket/runs/x, rather than a path."""
+    """Returns whether `where` is a URI, such as s3://bucket/runs/x, rather than a path."""
     return "://" in str(where)
 
 
 def store_at(where: str | Path) -> "Store":
-    """The store of a run whose folder is to be `where`.
+    """Returns the store of a run whose folder is `where`.
 
     Raises:
-        InputError: a URI of a kind that is not known, or that cannot be reached.
+        InputError: the URI is of an unknown kind, or cannot be reached.
     """
     return Remote(str(where)) if is_uri(where) else Store(Path(where).resolve())
 
 
 class Store:
-    """A run folder on this machine: everything is written where it is kept."""
+    """A run folder on this machine, which needs no copy."""
 
     uri: str | None = None
 
     def __init__(self, local: Path) -> None:
         self.local = local
-        """The folder that a run reads and writes."""
+        """The local folder that a run reads and writes."""
         self._lock: Lock | None = None
 
     def hold(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Be the one who writes, until `release` or the end of this process; does nothing if it is already.
+        """Become the only writer, until `release` or the end of this process; does nothing if it is the writer already.
 
         Raises:
-            InputError: another process is; names it.
+            InputError: another process is the writer; names it.
         """
         if self._lock is None and self.local.is_dir():
             self._lock = hold(self.local / DRIVER, str(self.local))
@@ -71,16 +71,16 @@ class Store:
             self._lock = None
 
     def pull(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Make the local folder what is kept, to go on writing; says what is to be known of it."""
+        """Update the local folder from the storage, to continue writing; returns a message about it."""
 
     def clear(self) -> None:
-        """Make the local folder ready for a new run."""
+        """Prepare the local folder for a new run."""
 
     def claim(self) -> None:
-        """Write there what a run begins with.
+        """Write the first files of a run to the storage.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: the storage cannot be written.
         """
         try:
             self.push()
@@ -88,24 +88,24 @@ class Store:
             raise InputError(f"--out: {error}") from error
 
     def push(self) -> None:
-        """Make what is kept the local folder.
+        """Update the storage from the local folder.
 
         Raises:
-            StorageError: it cannot be written; what is kept can be resumed nevertheless.
+            StorageError: the storage cannot be written; its content can still be resumed.
         """
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Inside, what is wrong with the local folder is said of where it is kept."""
+        """Inside the block, errors about the local folder name its storage."""
         yield
 
 
 class Remote(Store):
-    """A run folder at a URI; the local one is a copy in the cache.
+    """A run folder at a URI, with a local copy in the cache.
 
-    Stores of objects cannot rename a folder. So that what is there can be resumed at every moment, a checkpoint's
-    manifest goes up behind its files, the log behind everything that its lines speak of, its rounds last, and only then
-    does anything go away. (HDFS replaces a file in two steps; between them it is missing.)
+    Object stores cannot rename a folder. So that the URI can be resumed at any moment, files are sent in order: a
+    checkpoint's files before its manifest, everything that the log refers to before the log, and rounds.jsonl last.
+    Only then are files removed. (HDFS replaces a file in two steps; in between it is missing.)
     """
 
     def __init__(self, uri: str) -> None:
@@ -118,7 +118,7 @@ class Remote(Store):
         self._there: dict[str, Stamp | None] = {}
 
     def hold(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Be the one who writes: on this machine by a lock beside the copy, towards others by a lease at the URI."""
+        """Become the only writer: on this machine by a lock beside the copy, among machines by a lease at the URI."""
         if self._lock is None:
             self._lock = hold(self.local.with_name(f"{self.local.name}{DRIVER}"), self.uri)
             try:
@@ -134,7 +134,7 @@ class Remote(Store):
         super().release()
 
     def pull(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Replace the local copy by what is there; or keep the copy, if it is the same run and was sent only in part.
+        """Replace the local copy by the URI's content, or keep it, if it is the same run and was only partly sent.
 
         Raises:
             InputError: it cannot be read.
@@ -149,7 +149,7 @@ class Remote(Store):
                     f"{self.uri}: it ends at round {there.last_round()}, as the rest could not be sent; going on from "
                     f"the copy on this machine, which ends at round {here.last_round()} ({self.local})"
                 )
-                self._there = dict.fromkeys(_files_in(fresh))  # sent again, as nobody knows what is whole
+                self._there = dict.fromkeys(_files_in(fresh))  # sent again, because it is unknown which files are whole
                 return
             if unsent and not goes_on_from(there, here):
                 aside = tempfile.mkdtemp(prefix=f"{self.local.name}-unsent-", dir=self.local.parent)
@@ -162,7 +162,7 @@ class Remote(Store):
         self._there = _files_in(self.local)
 
     def fetch(self, names: Iterable[str], to: Path) -> None:
-        """Copy these files and folders, those of them that are there, into the folder `to`.
+        """Copy these files and folders, if they exist, into the folder `to`.
 
         Raises:
             InputError: they cannot be read.
@@ -175,34 +175,34 @@ class Remote(Store):
                 source = f"{self._root}/{name}"
                 kind = self._files.get_file_info(source).type
                 if kind == FileType.Directory:
-                    (to / name).mkdir()  # copy_files makes those below
+                    (to / name).mkdir()  # copy_files creates the folders below
                 if kind != FileType.NotFound:
                     copy_files(source, str(to / name), self._files, LocalFileSystem())
 
     def clear(self) -> None:
-        """Hold the URI, and drop the local copy of an earlier run there.
+        """Lock the URI, and delete the local copy of an earlier run there.
 
         Raises:
-            InputError: there is something at the URI, or it cannot be read; or another process holds it.
+            InputError: the URI is not empty, cannot be read, or is held by another process.
         """
         self.hold()
         if names := self.names():
             hint = "add --resume to go on with it (in Python resume=True), or " if "config.yaml" in names else ""
             raise InputError(f"--out: {self.uri} exists and is not empty; {hint}name another folder")
-        shutil.rmtree(self.local, ignore_errors=True)  # what it held was of a run that is no longer there
+        shutil.rmtree(self.local, ignore_errors=True)  # its content belonged to a run that no longer exists
 
     def push(self) -> None:
-        """Send what has changed, and remove there what is gone here.
+        """Send changed files to the URI, and remove files that no longer exist locally.
 
         Raises:
-            StorageError: it cannot be written; what is there can be resumed nevertheless.
+            StorageError: the URI cannot be written; its content can still be resumed.
         """
         unsent = self.local / _UNSENT
         self._lease.check()
         with _reaching(self.uri, "written", StorageError):
             if self.local.exists():
                 unsent.touch()
-            frozen = self._freeze_log()  # before the rest is listed: no line without the picture that goes with it
+            frozen = self._freeze_log()  # before the rest is listed, so that no line lacks its picture
             here = _files_in(self.local)
             here |= {name: _stamp(copy) for name, copy in frozen.items() if name in here}
             for name in sorted(here, key=_turn):
@@ -214,12 +214,12 @@ class Remote(Store):
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Inside, what is wrong with the local folder is said of the URI."""
+        """Inside the block, errors about the local folder name the URI."""
         with naming(self.local, self.uri):
             yield
 
     def names(self) -> list[str]:
-        """What is in the folder at the URI."""
+        """Returns the content of the folder at the URI."""
         from pyarrow.fs import FileSelector
 
         with _reaching(self.uri, "read", InputError):
@@ -227,7 +227,7 @@ class Remote(Store):
         return [info.base_name for info in found if not info.base_name.startswith(".")]
 
     def _freeze_log(self) -> dict[str, Path]:
-        """Copies of the log's files as they are now: of the evaluations first, as they are of rounds that are there."""
+        """Copy the current log files: the evaluations first, because their rounds are then in the rounds file."""
         frozen = {}
         for name in (EVALUATIONS, ROUNDS):
             with suppress(FileNotFoundError):
@@ -243,19 +243,19 @@ class Remote(Store):
         landing = target if whole else target.with_name(f".{target.name}")
         if str(PurePosixPath(name).parent) not in _folders(self._there):
             self._files.create_dir(str(target.parent), recursive=True)
-        self._there[name] = None  # from here on there may be a part of it
+        self._there[name] = None  # from here on the file may be partly there
         copy_files(str(source), str(landing), LocalFileSystem(), self._files)
         if landing != target:
             self._files.move(str(landing), str(target))
 
     def _remove(self, names: Iterable[str], kept: set[str]) -> None:
-        """Remove files; at once those of a folder that is not among the `kept`."""
+        """Remove files, and in one step folders that are not among the `kept`."""
         doomed: dict[str, list[str]] = {}
         for name in names:
             folder = str(PurePosixPath(name).parent) if kept else ""
             doomed.setdefault(name if folder in kept else folder, []).append(name)
         for path, held in doomed.items():
-            with suppress(FileNotFoundError):  # a file that was never sent as a whole
+            with suppress(FileNotFoundError):  # a file that was never sent completely
                 if path in held:
                     self._files.delete_file(f"{self._root}/{path}")
                 else:
@@ -265,7 +265,7 @@ class Remote(Store):
 
 
 def copied(uri: str) -> Path:
-    """A copy of the run folder at a URI to read, dropped when this process ends.
+    """Returns a copy of the run folder at a URI for reading, deleted when this process ends.
 
     Raises:
         InputError: it cannot be read.
@@ -280,7 +280,7 @@ def copied(uri: str) -> Path:
 
 @contextmanager
 def opened(where: str | Path, *names: str) -> Iterator[Path]:
-    """A run folder to read: itself, or for a URI a copy of these files and folders, dropped in the end.
+    """Yields a run folder for reading: itself, or for a URI a copy of these files and folders, deleted afterwards.
 
     Raises:
         InputError: it cannot be read.
@@ -290,7 +290,7 @@ def opened(where: str | Path, *names: str) -> Iterator[Path]:
         return
     remote = Remote(str(where))
     with tempfile.TemporaryDirectory(prefix="raygan-") as scratch:
-        local = Path(scratch).resolve().joinpath(*_words(remote.uri))  # named as the URI, for comparisons
+        local = Path(scratch).resolve().joinpath(*_words(remote.uri))  # named like the URI, for comparisons
         remote.fetch(names, local)
         with naming(local, remote.uri):
             yield local
@@ -298,7 +298,7 @@ def opened(where: str | Path, *names: str) -> Iterator[Path]:
 
 @contextmanager
 def naming(local: Path, uri: str | None) -> Iterator[None]:
-    """Inside, what is wrong with a copy is said of the URI that it is of; of none, nothing is changed."""
+    """Inside the block, errors about a copy name its URI; without a copy, errors are unchanged."""
     try:
         yield
     except InputError as error:
@@ -309,7 +309,7 @@ def naming(local: Path, uri: str | None) -> Iterator[None]:
 
 @contextmanager
 def _reaching(uri: str, what: str, kind: type[InputError] | type[StorageError]) -> Iterator[None]:
-    """Every failure inside is one of reaching the URI, said in one line; each library has its own exceptions."""
+    """Turn every failure inside the block into a one-line error about the URI; each library has its own exceptions."""
     try:
         yield
     except InputError:
@@ -320,7 +320,7 @@ def _reaching(uri: str, what: str, kind: type[InputError] | type[StorageError]) 
 
 
 def _resolve(uri: str) -> tuple["FileSystem", str]:
-    """The file system that a URI names, and the folder's path in it."""
+    """Returns the file system of a URI, and the folder's path in it."""
     from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 
     scheme = uri.partition("://")[0]
@@ -335,17 +335,17 @@ def _resolve(uri: str) -> tuple["FileSystem", str]:
         known = "s3://, gs://, hdfs://, file:/// or another that fsspec knows"
         raise InputError(f"{uri}: {scheme}:// is not known; use {known}") from error
     files, path = fsspec.url_to_fs(uri)
-    files.invalidate_cache()  # fsspec gives the same object to everyone in this process, with what it saw before
+    files.invalidate_cache()  # fsspec shares one object in this process, with cached listings
     return PyFileSystem(FSSpecHandler(files)), path
 
 
 def _words(uri: str) -> list[str]:
-    """What a URI is made of, without options behind a question mark."""
+    """Returns the names of a URI's parts, without options after a question mark."""
     return re.split("[:/]+", uri.partition("?")[0])
 
 
 def _files_in(root: Path) -> dict[str, Stamp | None]:
-    """The files of a folder, without hidden ones: those are being written."""
+    """Returns the files of a folder, without hidden ones, which are being written."""
     found: dict[str, Stamp | None] = {}
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -364,7 +364,7 @@ def _same_run(one: Path, other: Path) -> bool:
 
 
 def goes_on_from(one: MetricsLog, other: MetricsLog) -> bool:
-    """Whether one log begins with all of the other, or has as much: it is of the same run, played at least as far."""
+    """Returns whether one log starts with all of the other: it is of the same run, at least as far."""
     mine, theirs = (log.rounds.read_bytes() if log.rounds.exists() else b"" for log in (one, other))
     return mine.startswith(theirs)
 
@@ -375,11 +375,11 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _folders(names: Iterable[str]) -> set[str]:
-    """All that the files are in."""
+    """Returns all folders that contain these files."""
     return {str(parent) for name in names for parent in PurePosixPath(name).parents}
 
 
 def _turn(name: str) -> tuple[bool, bool, bool, bool, str]:
-    """Sorts files as they are to be sent: see `Remote`."""
+    """Sort key for the order of sending: see `Remote`."""
     is_checkpoint, is_manifest = name.startswith("checkpoints/"), name.endswith("/manifest.json")
     return name == ROUNDS, name == EVALUATIONS, not is_checkpoint, is_manifest, name

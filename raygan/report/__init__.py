@@ -1,1 +1,1 @@
-"""What a person looks at: sample grids, the progress display. Reads run folders; knows nothing of Ray."""
+"""Displays, pictures and pages of runs, made from run folders and independent of Ray."""

@@ -1,4 +1,4 @@
-"""The classes of the samples beside those of the data."""
+"""The chart of the samples' classes beside those of the data."""
 
 import html
 from collections import Counter
@@ -8,13 +8,13 @@ import plotly.graph_objects as go
 from raygan.report.page import COLOURS, GREY, chart
 from raygan.report.record import RunRecord
 
-_LONG = 20  # characters of a class name below its bars; all of it is shown on hover
+_LONG = 20  # characters of a class name below its bars; the whole name is shown on hover
 
 
 def class_chart(record: RunRecord) -> str | None:
-    """Shares of classes (%): of the samples, drawn by the page's script, and of the data where it is known.
+    """Returns a chart of class shares (%): of the samples, drawn by the page's script, and of the data if known.
 
-    None: samples were not classified.
+    Returns None if samples were not classified.
     """
     classes = _last_shares(record)
     if not classes:
@@ -32,13 +32,13 @@ def class_chart(record: RunRecord) -> str | None:
         figure.add_bar(x=names, y=shares, name="data", marker={"color": GREY}, hovertemplate=hover)
     figure.update_xaxes(type="category", title="class", labelalias=_short(labels))
     figure.update_yaxes(title="share (%)", rangemode="tozero")
-    above = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}  # below, long names would run into it
+    above = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}  # long names below the bars would overlap it
     margin = {"l": 50, "r": 10, "t": 40, "b": 50}
     return chart(figure, "classes", height=300, showlegend=True, margin=margin, legend=above)
 
 
 def _short(labels: list[str]) -> dict[str, str]:
-    """What stands below the bars for long names: how they begin; where several begin alike, the class's number, too."""
+    """Returns labels for long names: their beginning, and the class's number if several begin alike."""
     begin = {number: label[:_LONG] + "…" for number, label in enumerate(labels) if len(label) > _LONG}
     often = Counter(begin.values())
     return {
@@ -48,7 +48,7 @@ def _short(labels: list[str]) -> dict[str, str]:
 
 
 def shares_at(record: RunRecord, round: int) -> list[float]:
-    """The samples' shares of the classes at an evaluated round (%); empty where they were not classified."""
+    """Returns the samples' class shares at an evaluated round (%); empty if they were not classified."""
     if "class_shares" not in record.rounds:
         return []
     (row,) = record.rounds.index[record.rounds["round"] == round]
@@ -56,7 +56,7 @@ def shares_at(record: RunRecord, round: int) -> list[float]:
 
 
 def round_off(value: float) -> float:
-    """As precise as a chart shows it."""
+    """Returns a number rounded to a chart's precision."""
     return float(f"{value:.4g}")
 
 

@@ -1,4 +1,4 @@
-"""Learning curves of finished or running runs, and what it took them to reach a target."""
+"""Learning curves of finished or running runs, and their cost of reaching a target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from raygan.record.settings import flatten
 from raygan.report.priced import Priced
 
 AXES = {"round": "rounds", "megabytes": "MB sent, up, down and between devices", "sim_s": "simulated seconds"}
-"""What a curve is drawn against: column and title."""
+"""The horizontal axes of curves: column and title."""
 _SENT = ["bytes_up", "bytes_down", "bytes_swap"]
 _SAME_YARDSTICK = ("eval_samples", "classifier", "reference_images")
 _NUMBERS = ("round", "sim_s", *_SENT, "eval_samples", "reference_images", *MEASURES)
@@ -25,16 +25,16 @@ _NUMBERS = ("round", "sim_s", *_SENT, "eval_samples", "reference_images", *MEASU
 
 @dataclass(frozen=True)
 class Run:
-    """One run as it is compared."""
+    """A run in a comparison."""
 
     name: str
     folder: RunFolder
     config: Config
     curve: pd.DataFrame
-    """A row per evaluation: round, megabytes and sim_s so far, and what was measured."""
+    """A row per evaluation: round, megabytes and sim_s so far, and the measurements."""
 
     def trained(self, metric: str) -> pd.Series:
-        """Values of a metric after round 0, the untrained generator; with round 0 where there is nothing else."""
+        """Returns the values of a metric after round 0, the untrained generator; with round 0 if there is no other."""
         after = self.curve.loc[self.curve["round"] > 0, metric].dropna()
         return after if len(after) else self.curve[metric]
 
@@ -42,13 +42,13 @@ class Run:
 def read_runs(
     folders: list[Path], anew: Sequence[Row] | None = None, prices: Sequence[Priced] | None = None
 ) -> list[Run]:
-    """The runs in `folders`, named by as much of their paths as tells them apart.
+    """Returns the runs in `folders`, named by the shortest ends of their paths that differ.
 
-    `anew`: what was measured of each one's last generator since; its curve is then that one point. `prices`: what each
-    one's rounds would have cost otherwise; config, seconds and bytes are then of these.
+    `anew` has new measurements of each run's last generator; its curve is then that one point. `prices` has the costs
+    of each run's rounds with other links or speeds; config, seconds and bytes are then these.
 
     Raises:
-        InputError: not a run folder, nothing evaluated yet, or runs measured by different yardsticks.
+        InputError: not a run folder, nothing evaluated yet, or runs that were measured differently.
     """
     roots = [folder.resolve() for folder in folders]
     every: Sequence[Priced | None] = prices or [None] * len(roots)
@@ -61,13 +61,13 @@ def read_runs(
 
 
 def _last_point(run: Run, price: Priced | None, measured: Row) -> pd.DataFrame:
-    """The costs of a run's last round, and what was measured after it."""
+    """Returns the costs of a run's last round with the measurements after it."""
     rows = [{key: row.get(key) for key in ("round", "sim_s", *_SENT)} for row in _rows(run.folder, price)]
     return curve_of([*rows[:-1], rows[-1] | measured])
 
 
 def check_same_yardstick(runs: list[Run]) -> None:
-    """Refuse to compare what was measured differently.
+    """Raise if runs were measured differently.
 
     Raises:
         InputError: runs, or parts of one run, with other sample counts or another classifier; or without
@@ -94,9 +94,9 @@ def check_same_yardstick(runs: list[Run]) -> None:
 
 
 def _check_same_data(runs: list[Run]) -> None:
-    """The hash of the content tells, wherever it lay; where it is not recorded, the settings do.
+    """Raise if runs used different data: the hash of the content decides, or the settings if it is not recorded.
 
-    A classifier that was trained on the data tells, too, unless it was given (`eval.classifier`).
+    A classifier trained on the data also decides, unless it was given (`eval.classifier`).
     """
     first, *others = runs
     trained_there = all("classifier" in run.curve and run.config.eval.classifier is None for run in runs)
@@ -115,7 +115,7 @@ def _check_same_data(runs: list[Run]) -> None:
 
 
 def _drawn_by_seed(one: Run, other: Run) -> bool:
-    """Whether two runs may have drawn different samples of one law: their settings then say which it is."""
+    """Returns whether two runs may have drawn different samples of one distribution; settings then identify it."""
     if all(isinstance(run.config.data, Gaussians) for run in (one, other)):
         return True
     own = all(isinstance(run.config.data, OwnData) for run in (one, other))
@@ -151,7 +151,7 @@ def _rows(folder: RunFolder, price: Priced | None) -> list[Row]:
 
 
 def read_curve(folder: RunFolder) -> pd.DataFrame:
-    """The evaluations in a run folder, as `curve_of` has them.
+    """Returns the evaluations in a run folder, in the form of `curve_of`.
 
     Raises:
         InputError: a line of evaluations.jsonl is damaged.
@@ -160,10 +160,10 @@ def read_curve(folder: RunFolder) -> pd.DataFrame:
 
 
 def checked_curve(rows: list[Row], folder: RunFolder) -> pd.DataFrame:
-    """The evaluations in `rows`, which were read in `folder`, as `curve_of` has them.
+    """Returns the evaluations in `rows`, read in `folder`, in the form of `curve_of`.
 
     Raises:
-        InputError: one has something other than numbers where numbers are to be.
+        InputError: a value that must be a number is not.
     """
     try:
         return curve_of(rows)
@@ -172,10 +172,10 @@ def checked_curve(rows: list[Row], folder: RunFolder) -> pd.DataFrame:
 
 
 def curve_of(rows: list[Row]) -> pd.DataFrame:
-    """A row per evaluation, with the megabytes sent so far; no rows and no columns if there was none.
+    """Returns a row per evaluation, with the megabytes sent so far; an empty frame without evaluations.
 
     Raises:
-        TypeError, ValueError, OverflowError: something other than numbers where `rows` are to have them.
+        TypeError, ValueError, OverflowError: a value in `rows` that must be a number is not.
     """
     table = pd.DataFrame(rows)
     if "eval_samples" not in table:
@@ -188,7 +188,7 @@ def curve_of(rows: list[Row]) -> pd.DataFrame:
 
 
 def _names(roots: list[Path]) -> list[str]:
-    """The last parts of the paths, as many as make them differ."""
+    """Returns the last parts of the paths, as many as make them differ."""
     for length in range(1, max(len(root.parts) for root in roots)):
         names = ["/".join(root.parts[-length:]) for root in roots]
         if len(set(names)) == len(names):
@@ -197,7 +197,7 @@ def _names(roots: list[Path]) -> list[str]:
 
 
 def common_metric(runs: list[Run], asked: str | None) -> str:
-    """The metric to compare by: the one asked for, or the first of `LOWER` that all runs have.
+    """Returns the metric to compare by: the requested one, or the first of `LOWER` that all runs have.
 
     Raises:
         InputError: a run lacks it.
@@ -210,9 +210,9 @@ def common_metric(runs: list[Run], asked: str | None) -> str:
 
 
 def hardest_common_target(runs: list[Run], metric: str) -> float | None:
-    """The lowest value that every run has reached by training.
+    """Returns the lowest value that every run has reached by training.
 
-    None: some run had it before training (round 0), so it took no rounds, bytes or seconds to reach.
+    Returns None if some run had it before training (round 0), at a cost of no rounds, bytes or seconds.
     """
     target = max(float(run.trained(metric).min()) for run in runs)
     untrained = [run.curve.loc[run.curve["round"] == 0, metric].dropna() for run in runs]
@@ -220,9 +220,9 @@ def hardest_common_target(runs: list[Run], metric: str) -> float | None:
 
 
 def cost_of(curve: pd.DataFrame, metric: str, target: float) -> dict[str, float] | None:
-    """Rounds, megabytes and simulated seconds until the metric first comes down to `target`; None: never.
+    """Returns the rounds, megabytes and simulated seconds until the metric first falls to `target`; None for never.
 
-    Between two evaluations the curve is taken as straight.
+    The curve is interpolated linearly between evaluations.
     """
     values = curve[metric].to_numpy()
     reached = np.flatnonzero(values <= target)

@@ -1,4 +1,4 @@
-"""A run's pictures by round, small enough to be in a page."""
+"""Pictures of a run by round, small enough to embed in a page."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ from raygan.record.folder import RunFolder
 MOST_FRAMES = 60
 """Pictures in a page of one run."""
 _WIDEST = 520  # CSS pixels
-_FILLED = 0.75  # of them at least; below, whole factors leave too much room empty
+_FILLED = 0.75  # at least; below, integer factors would leave too much space empty
 _SHADES = 32  # of a plot
 
 Rows = list[list[str]]
@@ -28,16 +28,16 @@ class Picture:
     """A picture inside a page."""
 
     source: str
-    """Its address: a PNG inside a data URI."""
+    """The source: a PNG as a data URL."""
     width: int
-    """How wide it is to be drawn, if there is room (CSS pixels)."""
+    """The width to draw it at, if there is space (CSS pixels)."""
     pixelated: bool
-    """Whether its pixels are to be seen as squares."""
+    """Whether its pixels are drawn as squares."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A round of the slider."""
+    """One position of the slider: a round."""
 
     round: int
     source: str
@@ -47,11 +47,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class RunFrames:
-    """What the slider moves of one run."""
+    """The pictures and values of one run that the slider shows."""
 
     name: str
     heads: list[str]
-    """Of the table beside the picture."""
+    """Headers of the table beside the picture."""
     frames: list[Frame]
     width: int
     pixelated: bool
@@ -60,7 +60,7 @@ class RunFrames:
 def run_frames(
     folder: RunFolder, evaluated: list[int], most: int, name: str, heads: list[str], cells: Callable[[int], Rows]
 ) -> RunFrames | None:
-    """At most `most` of the pictures of evaluated rounds, each with the `cells` of its round; None: there are none.
+    """Returns at most `most` pictures of evaluated rounds, each with the `cells` of its round; None without pictures.
 
     Raises:
         InputError: a picture is damaged.
@@ -74,16 +74,16 @@ def run_frames(
 
 
 def slider(runs: list[RunFrames], shares: Mapping[int, list[float]]) -> dict[str, Any] | None:
-    """What the template's slider is made of: it stops at every round that a run has a picture of. None: at none.
+    """Returns the data of the template's slider, which stops at every round with a picture; None without pictures.
 
-    `shares` are what a chart of classes has to show at a round (%).
+    `shares` are the class shares of a round for the class chart (%).
     """
     rounds = sorted({frame.round for run in runs for frame in run.frames})
     return {"rounds": rounds, "runs": [asdict(run) for run in runs], "shares": shares} if rounds else None
 
 
 def _drawn_rounds(folder: RunFolder, evaluated: list[int], most: int) -> list[int]:
-    """The evaluated rounds that have a picture; of many the first, the last and `most` - 2 evenly between them."""
+    """Returns the evaluated rounds with a picture; of many, the first, the last and `most` - 2 evenly in between."""
     rounds = [round for round in evaluated if folder.picture(round).is_file()]
     if len(rounds) <= most:
         return rounds
@@ -91,29 +91,29 @@ def _drawn_rounds(folder: RunFolder, evaluated: list[int], most: int) -> list[in
 
 
 def read_picture(path: Path) -> Picture:
-    """A picture for a page. Grids that were enlarged by a whole factor lose it, plots most of their shades.
+    """Returns a picture for a page. Enlarged grids are reduced to their original size, plots to fewer colours.
 
     Raises:
-        InputError: it is damaged.
+        InputError: the picture is damaged.
     """
     try:
         with Image.open(path) as image:
             image.load()
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: not a picture that can be read: {error}") from error
-    plot = image.mode == "RGBA"  # of points; grids of images have no transparency
+    plot = image.mode == "RGBA"  # a plot of points; grids of images have no transparency
     small = image.convert("RGB").quantize(_SHADES) if plot else _as_drawn(image)
     buffer = io.BytesIO()
     small.save(buffer, format="PNG", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     factor = _WIDEST // small.width
-    if factor * small.width < _FILLED * _WIDEST:  # grids of many samples: they fill the room as those of few do
+    if factor * small.width < _FILLED * _WIDEST:  # grids of many samples fill the same space as those of few
         return Picture(source, max(_WIDEST, small.width), factor > 1)
     return Picture(source, small.width * factor, small.width < image.width)
 
 
 def _as_drawn(image: Image.Image) -> Image.Image:
-    """A grid before it was enlarged by a whole factor."""
+    """Returns a grid without its enlargement by an integer factor."""
     pixels = np.asarray(image)
     largest = gcd(image.width, image.height)
     factor = next(factor for factor in range(largest, 0, -1) if largest % factor == 0 and _is_enlarged(pixels, factor))
@@ -121,5 +121,5 @@ def _as_drawn(image: Image.Image) -> Image.Image:
 
 
 def _is_enlarged(pixels: np.ndarray, factor: int) -> bool:
-    """Whether each square of `factor` by `factor` pixels has one colour."""
+    """Returns whether each square of `factor` by `factor` pixels has one colour."""
     return np.array_equal(pixels[::factor, ::factor].repeat(factor, 0).repeat(factor, 1), pixels)

@@ -1,4 +1,4 @@
-"""Pictures of samples."""
+"""Grids of images and scatter plots of points."""
 
 import io
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_SMALLEST_SIDE = 640  # pixels; smaller grids are enlarged by a whole factor, so that each pixel can be seen
+_SMALLEST_SIDE = 640  # pixels; smaller grids are enlarged by an integer factor, so that each pixel is visible
 _GAP = 1
 
 
 def image_grid(images: np.ndarray, columns: int) -> Image.Image:
-    """Images (N, C, H, W) uint8, C 1 or 3, in rows of `columns` on white."""
+    """Returns images (N, C, H, W) uint8, C 1 or 3, in rows of `columns` on white."""
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, channels), 255, np.uint8)
@@ -25,8 +25,8 @@ def image_grid(images: np.ndarray, columns: int) -> Image.Image:
 
 
 def scatter(points: np.ndarray, limit: float = 1.5) -> Image.Image:
-    """Points (N, 2) in the square from -limit to limit."""
-    from matplotlib.figure import Figure  # a second's import, for 2-D data only
+    """Returns a plot of points (N, 2) in the square from -limit to limit."""
+    from matplotlib.figure import Figure  # importing it takes a second, and only 2-D data needs it
 
     figure = Figure(figsize=(6, 6), dpi=100)
     axes = figure.add_axes((0.08, 0.06, 0.9, 0.9))

@@ -1,4 +1,4 @@
-"""What the HTML pages share: their template's ground, charts and pictures inside the file, and writing them."""
+"""The common parts of the HTML pages: templates, embedded charts and pictures, and writing."""
 
 import base64
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from raygan.files import write_whole
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#bab0ac")
 GREY = "#888888"  # readable on white and on black
-_DECADE = 10  # times the smallest value; from here on, equal steps hide the small ones
+_DECADE = 10  # times the smallest value; beyond, a linear axis hides the small ones
 _GRID = {"gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
 
 
 def environment() -> jinja2.Environment:
-    """The templates; what they are given is escaped."""
+    """Returns the template environment, which escapes its input."""
 
     def source(name: str) -> str:
         return (files("raygan.report") / "templates" / name).read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def environment() -> jinja2.Environment:
 
 
 def chart(figure: go.Figure, name: str, **layout: object) -> str:
-    """The figure as an HTML element with the id `name`, in colours that fit a light and a dark page."""
+    """Returns the figure as an HTML element with the id `name`, in colours for light and dark pages."""
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -56,20 +56,20 @@ def chart(figure: go.Figure, name: str, **layout: object) -> str:
 
 
 def wants_log(values: pd.Series) -> bool:
-    """Whether values want a logarithmic axis: over less than a decade it would have hardly a number beside it."""
+    """Returns whether values need a logarithmic axis: over less than a decade it would have hardly any tick labels."""
     return bool(len(values) and values.min() > 0 and values.max() >= _DECADE * values.min())
 
 
 def embedded(picture: Path | None) -> str | None:
-    """A PNG as the address of an image that needs no file."""
+    """Returns a PNG as a data URL."""
     return None if picture is None else "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
 
 
 def write_texts(contents: Mapping[Path, str], out: Path) -> None:
-    """Write each file whole, and the folders it is in.
+    """Write each file atomically, and create its folders.
 
     Raises:
-        InputError: one cannot be written; names `out`, what the user asked for.
+        InputError: a file cannot be written; names `out`, the requested path.
     """
     try:
         for path, text in contents.items():

@@ -1,4 +1,4 @@
-"""The trade between a cost and a quality."""
+"""The Pareto front of cost and quality."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def pareto_front(x: Sequence[float], y: Sequence[float], mode: str) -> list[int]:
-    """The points that no other one beats, by rising `x`: none is as good in both and better in one.
+    """Returns the points that no other one dominates, by rising `x`: no point is as good in both and better in one.
 
-    A low `x` is good; of `y`, a low one if `mode` is "min", a high one if it is "max". Equal points stand together.
+    A low `x` is good; a low `y` is good if `mode` is "min", a high one if it is "max". Equal points are all kept.
     """
     cost, loss = np.asarray(x, float), np.asarray(y, float) * (1 if mode == "min" else -1)
     as_good = (cost[:, None] <= cost) & (loss[:, None] <= loss)

@@ -1,4 +1,4 @@
-"""Who held what: each device's samples by class, and how far the generator is from them."""
+"""The chart of the partition: each device's samples by class, and the generator's distance from them."""
 
 import html
 
@@ -10,7 +10,7 @@ from raygan.report.page import COLOURS, GREY, chart
 from raygan.report.record import DataFacts, OfDevices
 
 MOST_BARS = 60
-"""Devices that have a bar each; more are a heat map."""
+"""Maximum number of devices with a bar each; more are drawn as a heat map."""
 _A_TICK_EACH = 10  # devices
 _CLASS_COLOURS = (*COLOURS, "#ff9da6", "#d6a5c9")
 _NONE = [0, "rgba(128,128,128,0.1)"]
@@ -18,7 +18,7 @@ _FEW_TO_MANY = [_NONE, [1e-9, "#3a6fc4"], [0.25, "#2aa5a0"], [0.5, "#7fae3a"], [
 
 
 def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
-    """A bar or a column per device, with FD-clf against its own shard below where that was measured."""
+    """Returns a chart with a bar or column per device, and FD-clf against its shard below if that was measured."""
     counts = np.array(facts.device_class_counts)
     as_bars = len(counts) <= MOST_BARS and counts.shape[1] <= len(_CLASS_COLOURS)
     figure = make_subplots(
@@ -37,7 +37,7 @@ def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
     if distances:
         _add_distances(figure, distances, facts.devices)
     if len(counts) <= _A_TICK_EACH:
-        figure.update_xaxes(dtick=1)  # there is no device between two
+        figure.update_xaxes(dtick=1)  # device numbers are integers
     figure.update_xaxes(title="device", row=2 if distances else 1)
     return chart(
         figure,
@@ -53,7 +53,7 @@ def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
 
 
 def mean_over(distances: OfDevices, devices: int) -> str:
-    """What the mean of the distances is of: a device may not have been measured, or not have come to a value."""
+    """Returns the name of the mean distance: not every device may have been measured or have a value."""
     known = sum(distance is not None for distance in distances.fd_clf)
     return f"mean of {known:,} of {devices:,} devices" if known < devices else "mean"
 
@@ -81,7 +81,7 @@ def _add_heat_map(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> 
         y=[html.escape(name) for name in classes],
         colorscale=_FEW_TO_MANY,
         zmin=0,
-        zmax=counts.max(),  # without it plotly takes no notice of zmin, and the fewest look like none
+        zmax=counts.max(),  # without it plotly ignores zmin, and the smallest counts look like zero
         colorbar={"title": "samples", "thickness": 12, "len": 0.6, "y": 1, "yanchor": "top"},
         hovertemplate="device %{x}, class %{y}: %{z} samples<extra></extra>",
         row=1,

@@ -1,4 +1,4 @@
-"""The live display of a run in a terminal or a notebook; plain lines where there is none."""
+"""The live progress of a run in a terminal or a notebook, or plain lines elsewhere."""
 
 from importlib.util import find_spec
 from types import TracebackType
@@ -19,7 +19,7 @@ Row = dict[str, object]
 
 
 class ProgressDisplay:
-    """Round, losses, the newest measurement, rounds a second, time left and simulated traffic."""
+    """Shows round, losses, the newest measurement, rounds per second, time left and simulated traffic."""
 
     def __init__(self, rounds: int, console: Console) -> None:
         self._console = console
@@ -30,7 +30,7 @@ class ProgressDisplay:
         self._began = False
 
     def __enter__(self) -> Self:
-        """Show it."""
+        """Start the display."""
         self._progress.start()
         return self
 
@@ -39,23 +39,23 @@ class ProgressDisplay:
         self._progress.stop()
 
     def on_phase(self, text: str) -> None:
-        """Show what is going on before and after the rounds."""
+        """Show the current phase before and after the rounds."""
         self._progress.update(self._task, description=text)
         if not self._live:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def on_event(self, text: str) -> None:
-        """Let it stand above the progress."""
+        """Print an event above the progress."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def on_round(self, row: Row) -> None:
-        """Move on."""
+        """Advance the progress to a round."""
         round = int(str(row["round"]))
         if round == 0:
             return
         if not self._began:
             self._began = True
-            self._progress.reset(self._task, completed=round - 1)  # a resumed run begins at its checkpoint
+            self._progress.reset(self._task, completed=round - 1)  # a resumed run starts at its checkpoint
         self._bytes += sum(int(str(row[name])) for name in ("bytes_down", "bytes_up", "bytes_swap"))
         speed = self._progress.tasks[self._task].speed
         losses = [f"{party} {row[name]:.3f}" for party, name in (("D", "d_loss"), ("G", "g_loss")) if name in row]
@@ -75,11 +75,11 @@ class ProgressDisplay:
             self._console.print(f"round {round}: {quality}", highlight=False, markup=False)
 
     def on_checkpoint(self, round: int) -> None:
-        """Nothing to show."""
+        """Do nothing."""
 
 
 def _columns(wide: bool) -> list[ProgressColumn]:
-    """What there is room for: rounds, time left and quality first."""
+    """Returns the columns that fit: rounds, time left and quality first."""
     rounds = [TextColumn("{task.description}", markup=False), BarColumn(24 if wide else 12), MofNCompleteColumn()]
     times = [TextColumn("{task.fields[speed]}"), TimeElapsedColumn()] if wide else []
     left = [TextColumn("left"), TimeRemainingColumn()]
@@ -92,7 +92,7 @@ _WIDE = 120  # columns
 
 
 def describe(metrics: Row) -> str:
-    """A measurement in a few words."""
+    """Returns a measurement in a few words."""
     words = []
     if "fd_clf" in metrics:
         words.append(f"FD-clf {metrics['fd_clf']:.1f}")
@@ -113,7 +113,7 @@ def _describe_other(metrics: Row) -> str:
 
 
 def bytes_in_words(count: float) -> str:
-    """As short as it can be said."""
+    """Returns a number of bytes in a short form."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.3g} {unit}"
@@ -122,7 +122,7 @@ def bytes_in_words(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Likewise, of a time."""
+    """Returns a duration in a short form."""
     if seconds < 1:
         return f"{seconds:.2g} s"
     for unit, length in (("s", 120), ("min", 120), ("h", 72)):

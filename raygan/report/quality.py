@@ -1,4 +1,4 @@
-"""What measurements are called, which way is better, and how they are said."""
+"""Names, directions and wording of measurements."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,11 +14,11 @@ from raygan.report.sweep.results import shown
 
 @dataclass(frozen=True)
 class Measure:
-    """A measurement, as people say it."""
+    """The display name of a measurement, and its better direction."""
 
     title: str
     better: Literal["lower", "higher"] | None
-    """None: nobody knows (a user's own)."""
+    """None: unknown (custom metrics)."""
 
 
 _TITLES = {
@@ -33,7 +33,7 @@ _TITLES = {
 
 
 BESIDE = ("classes_found", "modes_found", "high_quality")
-"""What is to be seen beside a distance: alone it may hide that classes or modes are missing, or points are on none."""
+"""Shown beside a distance, which alone may hide that classes or modes are missing, or that points are on no mode."""
 
 
 def _title(name: str) -> str:
@@ -48,7 +48,7 @@ _KNOWN = {
     for name, better in MEASURES.items()
     if not name.endswith(RAW)
 }
-"""All that raygan measures; the first that a run has stands for its quality."""
+"""All measures of raygan; the first that a run has stands for its quality."""
 _NO_MEASURE = (
     *("round", "wall_s", "sim_s", "devices", "unreached", "late", "bytes_down", "bytes_up", "bytes_swap", "megabytes"),
     *("classifier_accuracy", "classifier_held_out", "fd_clf_floor", "floor_images"),
@@ -57,8 +57,8 @@ _NO_MEASURE = (
 
 
 def measured(curve: pd.DataFrame) -> list[str]:
-    """What the evaluations have measured of the averaged generator, in raygan's order, a user's own last."""
-    known = curve.dropna(axis=1, how="all").select_dtypes("number")  # a measurement may never have come to a value
+    """Returns the measures of the averaged generator in the evaluations, in raygan's order, custom ones last."""
+    known = curve.dropna(axis=1, how="all").select_dtypes("number")  # a measurement may have no value in any evaluation
     numeric = known.columns.difference(_NO_MEASURE, sort=False)
     found = [name for name in numeric if name.removesuffix(RAW) == name or name.removesuffix(RAW) not in numeric]
     order = list(_KNOWN)
@@ -66,20 +66,20 @@ def measured(curve: pd.DataFrame) -> list[str]:
 
 
 def first_measured(row: Mapping[str, Any]) -> str | None:
-    """The first choice of what one evaluation has measured of the averaged generator; None: nothing."""
+    """Returns the preferred measure of the averaged generator in one evaluation, or None."""
     names = measured(pd.DataFrame([{key: value for key, value in row.items() if not isinstance(value, list | dict)}]))
     return names[0] if names else None
 
 
 def measure_of(name: str) -> Measure:
-    """What a measurement is called; of the raw generator, too."""
+    """Returns the description of a measurement, also of the raw generator's."""
     averaged = name.removesuffix(RAW)
     known = _KNOWN.get(averaged, Measure(averaged, None))
     return Measure(f"{known.title}, raw generator", known.better) if averaged != name else known
 
 
 def meanings(names: Iterable[str]) -> list[tuple[str, str]]:
-    """What each of these measurements says, in a sentence; those of a user's own are left out."""
+    """Returns the meaning of each of these measurements in a sentence, without custom ones."""
     plain = {name: name.removesuffix(RAW).removesuffix("_clf") for name in names}
     return [(measure_of(name).title, _MEANINGS[of]) for name, of in plain.items() if of in _MEANINGS]
 
@@ -105,18 +105,18 @@ _MEANINGS = {
 
 
 def direction(name: str) -> str:
-    """Which way is better, in words; nothing where nobody knows."""
+    """Returns the better direction in words; empty if it is unknown."""
     better = measure_of(name).better
     return f"{better} is better" if better else ""
 
 
 def said(value: Any) -> str:
-    """A measured value; "-" where there is none."""
+    """Returns a measured value as text; "-" without one."""
     return shown(value) if isinstance(value, Real) and not math.isnan(value) else "-"
 
 
 def in_words(row: Mapping[str, Any], name: str, before: str = "") -> str:
-    """A measurement in a few words: `name`, with something to say `before` it was so, and what is to be seen beside."""
+    """Returns a measurement in a few words: the value of `name`, the text `before` after it, and measures beside it."""
     words = [f"{measure_of(name).title} {said(row.get(name))}{before}"]
     if isinstance(shares := row.get("class_shares"), list):
         words.append(f"{said(row.get('classes_found'))} of {len(shares)} classes found")

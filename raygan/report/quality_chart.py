@@ -1,4 +1,4 @@
-"""Quality curves that a page's reader chooses: which measurement, against what."""
+"""Quality curves for which the reader of a page chooses the measurement and the axis."""
 
 import html
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from raygan.report.quality import direction, measure_of
 from raygan.report.thinning import thinned
 from raygan.report.yardstick import floor_of
 
-_MOST_MARKS = 100  # of a line; more would hide it
-_DIGITS = 6  # of the numbers in a page
-_FEW_DECADES = 1000  # times the smallest value; beyond, a log axis has room for powers of ten only
+_MOST_MARKS = 100  # markers per line; more would hide it
+_DIGITS = 6  # significant digits of the numbers in a page
+_FEW_DECADES = 1000  # times the smallest value; beyond, a log axis has room only for powers of ten
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the chart: what is shown of each measurement."""
+    """One line of the chart, with the values of each measurement."""
 
     name: str
     colour: str
@@ -29,15 +29,15 @@ class Line:
     curve: pd.DataFrame
     """A row per evaluation, with `AXES`."""
     columns: dict[str, str]
-    """The column that a measurement is in, where it is not the measurement's name; a curve may lack it."""
+    """The column of a measurement, if it is not the measurement's name; a curve may lack it."""
 
 
 def quality_chart(
     lines: list[Line], measures: list[str], target: tuple[str, float] | None = None
 ) -> tuple[str, dict[str, object]]:
-    """An empty chart of `lines`, and what the page's script draws in it; the first of `measures` to begin with.
+    """Returns an empty chart of `lines`, and the data that the page's script draws, the first of `measures` initially.
 
-    `target` is a value of one of them that is drawn as a line of its own.
+    `target` is a value of one of them, drawn as a separate line.
     """
     figure = go.Figure()
     for line in lines:
@@ -56,7 +56,7 @@ def quality_chart(
 
 
 def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, float] | None) -> dict[str, object]:
-    """One measurement of every line, thinned."""
+    """Returns one measurement of every line, thinned."""
     parts = [_known(line.curve, line.columns.get(name, name)) for line in lines]
     values = pd.concat([values for _, values in parts])
     goal = target[1] if target is not None and target[0] == name else None
@@ -77,7 +77,7 @@ def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, flo
 
 
 def _known(curve: pd.DataFrame, column: str) -> tuple[pd.DataFrame, pd.Series]:
-    """The evaluations that have a value in a column, thinned, and the values."""
+    """Returns the evaluations that have a value in a column, thinned, and the values."""
     if column not in curve:
         return curve.iloc[:0], pd.Series(dtype=float)
     known = thinned(curve[np.isfinite(curve[column].astype(float))], [column])

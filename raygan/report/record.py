@@ -1,4 +1,4 @@
-"""All that a run folder says of a run, read and checked."""
+"""The content of a run folder, read and validated."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ NotNegative = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
-    """What one file, or one line of it, holds; later versions may add to it."""
+    """The content of a file, or of a line; later versions may add fields."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class RoundLine(Record):
-    """What charts draw of a line of rounds.jsonl, beside the measurements."""
+    """The part of a line of rounds.jsonl that charts draw, beside the measurements."""
 
     bytes_down: NotNegative = 0
     bytes_up: NotNegative = 0
@@ -42,7 +42,7 @@ class RoundLine(Record):
 
 
 class DataFacts(Record):
-    """data.json: the data as it was, and who held what."""
+    """data.json: the data of the run, and its partition."""
 
     name: str
     samples: NotNegative
@@ -51,7 +51,7 @@ class DataFacts(Record):
     class_counts: list[NotNegative]
     devices: NotNegative
     device_class_counts: list[list[NotNegative]]
-    """A row per device, of the first ones where there are many."""
+    """A row per device; only the first ones if there are many."""
 
     @model_validator(mode="after")
     def _a_count_per_class(self) -> Self:
@@ -77,7 +77,7 @@ class OfDevices(Record):
 
 
 class Nearest(Record):
-    """How far samples are from their nearest training images, and real images from their nearest others."""
+    """The distances of samples to their nearest training images, and of real images to their nearest others."""
 
     distances: list[float]
     real_median: float
@@ -87,7 +87,7 @@ class Nearest(Record):
 
 
 class Closing(Record):
-    """evaluation.json: what was measured once, when the run was over."""
+    """evaluation.json: the measurements at the end of the run."""
 
     round: int
     devices: OfDevices | None = None
@@ -95,7 +95,7 @@ class Closing(Record):
 
 
 class Environment(Record):
-    """environment.json, as far as it is shown in words."""
+    """The part of environment.json that is shown in words."""
 
     versions: dict[str, str] = {}
     python: str = ""
@@ -108,7 +108,7 @@ class Environment(Record):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run: what it was asked to be, and what is known of it by now. None: there is no such file."""
+    """The record of one run: its config and its results so far. None stands for a missing file."""
 
     folder: RunFolder
     config: Config
@@ -120,13 +120,13 @@ class RunRecord:
     events: list[Event]
     closing: Closing | None
     ended: int | None
-    """The round of generator.safetensors, which is written last, when a run ends, and removed when it goes on."""
+    """The round of generator.safetensors, which is written last at the end of a run, and removed when it is resumed."""
     environment: Environment | None
     nearest_picture: Path | None
 
     @property
     def last_round(self) -> int:
-        """The last round that rounds.jsonl has; 0 if it has none."""
+        """The last round in rounds.jsonl; 0 if it has none."""
         return int(self.rounds["round"].iloc[-1]) if len(self.rounds) else 0
 
 
@@ -134,13 +134,13 @@ def read_record(root: Path) -> RunRecord:
     """Read a run folder.
 
     Raises:
-        InputError: it is none, or a file in it is damaged; names the file.
+        InputError: it is not a run folder, or a file in it is damaged; names the file.
     """
     folder = RunFolder(root)
     config = folder.read_config()
-    ended = _round_of(folder.generator)  # before the rows, as evaluation.json: they are written behind them
+    ended = _round_of(folder.generator)  # read before the rows, as evaluation.json: written after them
     closing = _whole(folder.evaluation, Closing)
-    rows = folder.log.rows()  # once: a run that goes on adds to them
+    rows = folder.log.rows()  # read once: a running run adds to them
     record = RunRecord(
         folder=folder,
         config=config,
@@ -174,7 +174,7 @@ def _rounds(folder: RunFolder, rows: list[Row]) -> pd.DataFrame:
 
 
 def _lines(path: Path) -> list[Event]:
-    """What follows the last line end is still being written."""
+    """Returns the whole lines of a file; text after the last line end is still being written."""
     lines = (_content(path) or b"").split(b"\n")[:-1]
     return [
         _checked(_parsed(line, f"{path}, line {number}"), Event, f"{path}, line {number}")
@@ -188,7 +188,7 @@ def _whole(path: Path, kind: type[Kind]) -> Kind | None:
 
 
 def _round_of(generator: Path) -> int | None:
-    """None: it is not there, or damaged: a page needs nothing else of it."""
+    """Returns the round of a file, or None if it is missing or damaged: a page needs nothing else of it."""
     try:
         with safe_open(generator, framework="numpy") as file:
             return int(load_json(file.metadata()["raygan"])["round"])

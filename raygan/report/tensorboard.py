@@ -1,4 +1,4 @@
-"""TensorBoard files out of a run folder's log and pictures."""
+"""TensorBoard files, written from a run folder's log and pictures."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -12,21 +12,21 @@ from tensorboardX import SummaryWriter
 from raygan.record.log import EVALUATIONS, ROUNDS
 
 INTERVAL_S = 5.0
-"""How often it looks for lines."""
+"""Interval between checks for new lines."""
 
 
 class TensorBoardMirror:
-    """Writes the lines that the log gains, and the pictures of evaluations, in a thread until it is closed.
+    """Writes new lines of the log, and the pictures of evaluations, in a thread until it is closed.
 
-    `first_round` is the first that is not there yet: 0, or where a resumed run goes on. What an earlier try had written
-    of it and of later rounds is marked as replaced. `late` are earlier rounds that are still to be evaluated.
+    `first_round` is the first round to write: 0, or the one at which a resumed run continues. Data of that and later
+    rounds from an earlier attempt is marked as replaced. `late` are earlier rounds that are still to be evaluated.
     """
 
     def __init__(self, root: Path, first_round: int, late: Collection[int] = ()) -> None:
         self._root = root
         self._writer = SummaryWriter(
             str(root / "tensorboard"), purge_step=first_round, filename_suffix=f".{first_round:09d}"
-        )  # files of one second would else be one
+        )  # otherwise files of the same second would be one file
         self._first = first_round
         self._late = set(late)
         self._read = dict.fromkeys((ROUNDS, EVALUATIONS), 0)  # bytes
@@ -36,10 +36,10 @@ class TensorBoardMirror:
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is left, and end the writer.
+        """Write the remaining lines, and close the writer.
 
         Raises:
-            OSError: something could not be written.
+            OSError: a file could not be written.
         """
         if self._over.is_set():
             return
@@ -66,7 +66,7 @@ class TensorBoardMirror:
         self._writer.flush()
 
     def _new(self, name: str, late: Collection[int] = ()) -> Iterator[dict[str, object]]:
-        """Whole lines that have not been read yet, of rounds that are not there yet."""
+        """Returns whole lines that have not been read yet, of rounds that have not been written yet."""
         path = self._root / name
         if not path.exists():
             return
@@ -74,7 +74,7 @@ class TensorBoardMirror:
             file.seek(self._read[name])
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # it is still being written
+                    return  # the line is still being written
                 self._read[name] += len(line)
                 row = json.loads(line)
                 if row["round"] >= self._first or row["round"] in late:

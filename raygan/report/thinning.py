@@ -1,4 +1,4 @@
-"""Long series as a screen can show them."""
+"""Thinning of long series to a screen's resolution."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ STRETCHES = 400
 
 
 def thinned(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The first and the last row, and of each of `STRETCHES` equal stretches those with each column's extremes."""
+    """Returns the first and the last row, and the rows with each column's extremes in `STRETCHES` equal parts."""
     if len(table) <= 2 * STRETCHES:
         return table
     kept = {0, len(table) - 1}
@@ -25,7 +25,7 @@ def thinned(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def thinning_note(count: int, what: str) -> str:
-    """What a reader must know of curves over `count` rounds or evaluations; nothing if all are drawn."""
+    """Returns a note for curves over `count` rounds or evaluations; empty if all are drawn."""
     if count <= 2 * STRETCHES:
         return ""
     return (

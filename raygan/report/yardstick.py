@@ -1,4 +1,4 @@
-"""What measurements depend on: they compare only where it is the same, but for the seed."""
+"""The yardstick of measurements: sample counts, classifier and data, which must be equal for a comparison."""
 
 import math
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ _SAYS = {
     "inception": "Inception weights {}",
     "eval_seed": "evaluation seed {}",
 }
-"""Fields of evaluations.jsonl, and how a sentence says them."""
+"""Fields of evaluations.jsonl, and their wording in a sentence."""
 
 
 def what_it_depends_on(curves: Sequence[pd.DataFrame], points: bool) -> str:
-    """What the numbers of the last evaluations depend on, in all `curves` alike; `points`: the data are no images."""
+    """Returns what the numbers of the last evaluations depend on, if equal in all `curves`; `points`: 2-D data."""
     values = {key: {_said_fact(curve.iloc[-1].get(key)) for curve in curves} for key in _SAYS}
     facts = {key: fact for key, found in values.items() if len(found) == 1 for fact in found if fact}
     if facts.get("compared_images") == facts.get("reference_images"):
-        facts.pop("compared_images", None)  # all of them
+        facts.pop("compared_images", None)  # all samples
     noun = ("point" if points else "image") + ("" if facts.get("reference_images") == "1" else "s")
     words = [sentence.format(facts[key], noun) for key, sentence in _SAYS.items() if key in facts]
     if len(values["eval_seed"]) > 1:
@@ -37,13 +37,13 @@ def what_it_depends_on(curves: Sequence[pd.DataFrame], points: bool) -> str:
 
 
 def floor_of(curve: pd.DataFrame) -> float | None:
-    """FD-clf of real images against other real ones, as the last evaluation has it; None: it does not say."""
+    """Returns FD-clf of real images against other real ones from the last evaluation, or None if it is not recorded."""
     value = curve.iloc[-1].get("fd_clf_floor") if len(curve) else None
     return float(value) if isinstance(value, Real) and math.isfinite(value) else None
 
 
 def _what_it_is_worth(curves: Sequence[pd.DataFrame]) -> list[str]:
-    """Sentences on the classifier and on the floor, where they are alike in all curves."""
+    """Returns sentences about the classifier and the floor, if they are equal in all curves."""
     rows = [curve.iloc[-1] for curve in curves]
     said = []
     accuracies = {(row.get("classifier_accuracy"), row.get("classifier_held_out")) for row in rows}
@@ -64,7 +64,7 @@ def _what_it_is_worth(curves: Sequence[pd.DataFrame]) -> list[str]:
 
 
 def changes_on_the_way(curve: pd.DataFrame) -> str | None:
-    """Which parts of the yardstick changed, and after which round; None: all was measured alike."""
+    """Returns which parts of the yardstick changed, and after which round; None if all evaluations used the same."""
     found = []
     for key in curve.columns.intersection(YARDSTICK, sort=False):
         known = curve.loc[curve[key].notna(), ["round", key]].itertuples(index=False, name=None)
@@ -80,9 +80,9 @@ def changes_on_the_way(curve: pd.DataFrame) -> str | None:
 
 
 def measured_alike(curve: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The evaluations that have a value of a measurement, by the yardstick of the last of them.
+    """Returns the evaluations that have a value of a measurement and the same yardstick as the last of them.
 
-    What an evaluation does not record has not changed.
+    A fact that an evaluation does not record counts as unchanged.
     """
     known = curve[curve[name].notna()]
     alike = pd.Series(True, index=known.index)
@@ -94,7 +94,7 @@ def measured_alike(curve: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _said_fact(value: object) -> str:
-    """A count or a hash; empty where there is none."""
+    """Returns a count or a hash as text; empty without one."""
     if isinstance(value, str):
         return value
     return f"{float(value):,.0f}" if isinstance(value, Real) and value == value else ""

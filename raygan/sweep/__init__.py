@@ -1,1 +1,1 @@
-"""Sweeps: many runs by Ray Tune, from a file to a ranked answer."""
+"""Sweeps: many runs under Ray Tune, from a sweep file to a ranked result."""

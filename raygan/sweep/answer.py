@@ -1,4 +1,4 @@
-"""What a sweep came to: a ranked table, the best config, a page."""
+"""The answer of a sweep: a ranked table, the best config, and a page."""
 
 import json
 import math
@@ -25,7 +25,7 @@ _COSTS = ("sim_s", "megabytes", "wall_s")
 
 
 def write_answer(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
-    """Write results.csv, once a trial has begun report.html, and once one has a value best.yaml.
+    """Write results.csv, report.html once a trial has started, and best.yaml once a trial has a value.
 
     Raises:
         InputError: a file cannot be written.
@@ -35,7 +35,7 @@ def write_answer(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
     texts = {folder / "results.csv": _whole_numbers(table).to_csv(index=False)}
     valued = table[(table["status"] != "failed") & table[sweep.metric].notna()]
     kept = [row for _, row in valued.iterrows() if RunFolder(folder / str(row["run"])).config.exists()]
-    if kept:  # of those whose folder nobody has deleted
+    if kept:  # of trials whose folder has not been deleted
         texts[folder / "best.yaml"] = _best(results, kept[0], folder)
     else:
         (folder / "best.yaml").unlink(missing_ok=True)
@@ -46,12 +46,12 @@ def write_answer(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
 
 
 def varied_keys(sweep: Sweep) -> list[str]:
-    """The config keys that are varied, each once."""
+    """Returns the varied config keys, each once."""
     return list(dict.fromkeys(key for key, _ in domains(sweep.space)))
 
 
 def ranked(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
-    """A row per trial that has begun: the trials of the best point first, each point's best first, failed ones last."""
+    """Returns a row per started trial: the best point's trials first, each point's best first, failed ones last."""
     keys = varied_keys(sweep)
     seed = ["seed"] if sweep.seeds else []
     begun = [result for result in (grid[number] for number in range(len(grid))) if _settings(result)]
@@ -59,7 +59,7 @@ def ranked(sweep: Sweep, folder: Path, grid: ResultGrid) -> SweepResults:
     measured = dict.fromkeys([sweep.metric, f"best {sweep.metric}", sweep.quality])
     columns = ["trial", "status", *keys, *seed, "round", *measured, *_COSTS, "run", "error"]
     table = pd.DataFrame(rows, columns=columns)
-    own = isinstance(sweep.scheduler, Pbt | Pb2)  # a member of a population is nobody's second try
+    own = isinstance(sweep.scheduler, Pbt | Pb2)  # a member of a population is never a retry of another
     names = [row["trial"] if own else json.dumps([row[key] for key in keys]) for row in rows]
     table.insert(1, "point", [list(dict.fromkeys(names)).index(name) + 1 for name in names])
     results = SweepResults(
@@ -93,13 +93,13 @@ def _row(sweep: Sweep, folder: Path, result: Any, keys: Iterable[str]) -> dict[s
     row |= {"trial": name, "run": f"runs/{name}", "status": _status(result), "error": _reason(result.error)}
     if sweep.metric == sweep.quality:
         row[f"best {sweep.metric}"] = _best_value(sweep, folder / "runs" / name, metrics.get("round", 0))
-    else:  # a cost is what it is from the moment that the target is reached
+    else:  # a cost no longer changes once the target is reached
         row[f"best {sweep.metric}"] = row[sweep.metric]
     return row
 
 
 def _settings(result: Any) -> dict[str, Any]:
-    """What a trial was given; Tune's result has it only once there was a report."""
+    """Returns a trial's settings; Tune's result has them only after the first report."""
     params = Path(result.path) / "params.json"
     if result.config is None and params.exists():
         settings: dict[str, Any] = load_json(params.read_bytes())
@@ -108,12 +108,12 @@ def _settings(result: Any) -> dict[str, Any]:
 
 
 def _reached(value: float | None) -> float | None:
-    """None of a target that was not reached."""
+    """Returns None for a target that was not reached."""
     return None if value is None or math.isinf(value) else value
 
 
 def _cell(value: Any) -> Any:
-    """A section or a list as text."""
+    """Returns a section or a list as text."""
     return json.dumps(value) if isinstance(value, dict | list | tuple) else value
 
 
@@ -127,7 +127,7 @@ def _status(result: Any) -> str:
 
 
 def _reason(error: Exception | None) -> str:
-    """What a trial failed of, in a line: our own errors say it themselves."""
+    """Returns the reason of a trial's failure in a line; raygan's own errors are such lines."""
     if error is None:
         return ""
     lines = [line.strip() for line in str(error).splitlines()]
@@ -136,7 +136,7 @@ def _reason(error: Exception | None) -> str:
 
 
 def _best_value(sweep: Sweep, root: Path, last: int) -> float | None:
-    """The best that a trial had at any of its evaluations up to the last one reported."""
+    """Returns the best value of a trial over its evaluations up to the last reported one."""
     curve = read_curve(RunFolder(root))
     if last == 0 or curve.empty:
         return None
@@ -145,16 +145,16 @@ def _best_value(sweep: Sweep, root: Path, last: int) -> float | None:
 
 
 def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """Integers as such where some are missing."""
+    """Returns integers as such even if some are missing."""
     numbers = table.select_dtypes("float")
     whole = [name for name in numbers if numbers[name].notna().any() and (numbers[name].dropna() % 1 == 0).all()]
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
 def _best(results: SweepResults, best: pd.Series, folder: Path) -> str:
-    """The config of the best trial, as a file to train with."""
+    """Returns the config of the best trial, as a file to train with."""
     config = RunFolder(folder / str(best["run"])).read_config()
-    if best["status"] != "finished":  # it is what was measured that plays again
+    if best["status"] != "finished":  # the rounds that were measured are those that run again
         config = config.model_copy(update={"rounds": int(best["round"])})
     about = (
         f"trial {best['trial']}: {results.metric} {shown(best[results.metric])} after round {shown(best['round'])}",

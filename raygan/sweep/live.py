@@ -1,4 +1,4 @@
-"""The live table of a sweep in a terminal; plain lines where there is none."""
+"""The live table of a sweep in a terminal, or plain lines elsewhere."""
 
 from math import inf, isfinite, isnan, nan
 from types import TracebackType
@@ -19,7 +19,7 @@ _TURN = {"RUNNING": 0, "PAUSED": 1, "PENDING": 2, "TERMINATED": 3, "ERROR": 4}
 
 
 class SweepDisplay:
-    """What every trial is doing, the best of them, and how many are to come."""
+    """Shows the state of every trial, the best of them, and the number still to come."""
 
     def __init__(self, sweep: Sweep, total: int, console: Console) -> None:
         self._sweep = sweep
@@ -31,7 +31,7 @@ class SweepDisplay:
         )
 
     def __enter__(self) -> Self:
-        """Show it."""
+        """Start the display."""
         Relay.display = self
         if self._live is not None:
             self._live.start()
@@ -44,7 +44,7 @@ class SweepDisplay:
             self._live.stop()
 
     def on_change(self, trials: list[Trial], trial: Trial, what: str) -> None:
-        """Something happened to a trial."""
+        """Update the display after an event of a trial."""
         self._trials = trials
         if self._live is not None:
             self._live.refresh()
@@ -52,14 +52,14 @@ class SweepDisplay:
             self._console.print(f"{trial}: {what}", highlight=False, markup=False, soft_wrap=True)
 
     def describe(self, result: dict[str, Any]) -> str:
-        """A report in a few words."""
+        """Returns a report in a few words."""
         words = [f"round {result['round']}", f"{self._sweep.metric} {_short(result[self._sweep.metric])}"]
         if self._sweep.quality != self._sweep.metric:
             words.append(f"{self._sweep.quality} {result[self._sweep.quality]:.4g}")
         return ", ".join(words)
 
     def settings(self, trial: Trial) -> str:
-        """What is a trial's own, in a few words."""
+        """Returns a trial's settings in a few words."""
         keys = [*varied_keys(self._sweep), *(["seed"] if self._sweep.seeds else [])]
         return ", ".join(f"{key}={_short(trial.config[key])}" for key in keys if key in trial.config)
 
@@ -77,7 +77,7 @@ class SweepDisplay:
 
     def _order(self, trial: Trial) -> tuple[int, float]:
         value = float((trial.last_result or {}).get(self._sweep.metric, nan))
-        if isnan(value):  # nothing yet: behind all that have a value, whichever is better
+        if isnan(value):  # no value yet: after all trials that have one
             return _TURN[trial.status], inf
         return _TURN[trial.status], value if self._sweep.mode == "min" else -value
 
@@ -100,7 +100,7 @@ def _short(value: object) -> str:
 
 
 class Relay(Callback):
-    """Tells the display that there is now: Tune keeps callbacks in a file, and takes them from there to resume."""
+    """Forwards events to the current display: Tune saves callbacks in a file, and loads them from there to resume."""
 
     display: ClassVar[SweepDisplay | None] = None
 

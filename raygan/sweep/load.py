@@ -1,4 +1,4 @@
-"""From a YAML file and `key=value` words to a checked `Sweep`, or one clear line. Starts nothing."""
+"""Loading and checking of sweeps from a YAML file and `key=value` words. Starts nothing."""
 
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -16,21 +16,21 @@ from raygan.sweep.space import GridSearch, Options, Space, corners, domains, poi
 from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 
 SWEEP = "sweep.yaml"
-"""What a sweep's folder keeps of it."""
+"""The file in a sweep's folder with the sweep itself."""
 _MOST_CORNERS = 1000
 
 
 def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
-    """Read a sweep file; `key=value` words set its own keys, and any other word a config key of all trials.
+    """Load a sweep file. `key=value` words set its keys, or else a config key of all trials.
 
     Raises:
-        InputError: a file that cannot be read, or a sweep that cannot be played; names the key.
+        InputError: the file cannot be read, or the sweep cannot be run; names the key.
     """
     return _load(Path(source), words, begun=False)
 
 
 def _load(source: Path, words: Iterable[str], begun: bool) -> Sweep:
-    """`begun`: the file is what a sweep's folder keeps, where the base's keys are among the config's."""
+    """Load a sweep. `begun`: the file is from a sweep's folder, where the base's keys are merged into the config."""
     if not source.is_file():
         raise InputError(f"{source}: no such sweep file")
     tree = read(str(source))
@@ -55,19 +55,19 @@ def _load(source: Path, words: Iterable[str], begun: bool) -> Sweep:
 
 
 def reload_sweep(folder: Path, words: Iterable[str] = ()) -> Sweep:
-    """The sweep that was begun in a folder; raises as `load_sweep`."""
+    """Returns the sweep that was started in a folder; raises as `load_sweep`."""
     if not (folder / SWEEP).is_file():
         raise InputError(f"{folder}: not a sweep's folder (it has no {SWEEP})")
     return _load(folder / SWEEP, words, begun=True)
 
 
 def dump_sweep(sweep: Sweep) -> str:
-    """A sweep as YAML that `load_sweep` reads back to an equal one."""
+    """Returns a sweep as YAML, which `load_sweep` reads back to an equal one."""
     return dump(sweep.model_dump(mode="json"))
 
 
 def check_sweep(sweep: Sweep) -> None:
-    """Refuse what cannot be played.
+    """Raise if a sweep cannot be run.
 
     Raises:
         InputError: names the key.
@@ -88,7 +88,7 @@ def check_sweep(sweep: Sweep) -> None:
 
 
 def _measuring(config: Config) -> str:
-    """The keys that say what is measured, and what that is."""
+    """Returns the keys that determine the measures, and the measures."""
     keys = f"data.name={config.data.name}"
     if config.eval.metrics != Eval().metrics:
         keys += f" and eval.metrics=[{', '.join(config.eval.metrics)}]"
@@ -96,25 +96,25 @@ def _measuring(config: Config) -> str:
 
 
 def listed(sweep: Sweep) -> list[Settings]:
-    """The points of a random or grid search, one after another with each seed."""
+    """Returns the points of a random or grid search, each with every seed in turn."""
     found = points(sweep.space, sweep.samples, sweep.search.seed)
     return [{**point, **seed} for point in found for seed in seeds_of(sweep)]
 
 
 def seeds_of(sweep: Sweep) -> list[dict[str, int]]:
-    """What each point is played with."""
+    """Returns the seeds of each point."""
     return [{"seed": seed} for seed in sweep.seeds] or [{}]
 
 
 def tried_out(sweep: Sweep) -> list[Settings]:
-    """Settings that stand for all: the points themselves, if they are known, or the corners of the space."""
+    """Returns representative settings to check: the points, if they are known, or the corners of the space."""
     if isinstance(sweep.search, Random) and not isinstance(sweep.scheduler, Pbt | Pb2):
         return listed(sweep)
     return corners(sweep.space, _MOST_CORNERS)
 
 
 def _laid_over(below: Tree, above: Tree) -> Tree:
-    """Lay the sweep's own keys over others. A section with another `name` begins anew; a space is taken whole."""
+    """Merge a sweep's keys over others. A section with another `name` starts fresh; a space is replaced whole."""
     merged = dict(below)
     for key, value in above.items():
         old: Any = merged.get(key)
@@ -129,7 +129,7 @@ def _laid_over(below: Tree, above: Tree) -> Tree:
 
 
 def _check_set_once(sweep: Sweep, tree: Tree, by: str) -> None:
-    """Refuse to set what is varied for all trials; what is varied for some may be set for the others."""
+    """Raise if a key is both set and varied for all trials; a key varied for some trials may be set for the others."""
     for key in _paths(tree):
         for varied in sweep.space:
             if _overlap(key, varied):
@@ -145,7 +145,7 @@ def _paths(tree: Tree) -> Iterator[str]:
 
 
 def _check_apart(space: Space, above: tuple[str, ...]) -> None:
-    """Refuse two keys that would set the same; below different options of a choice they may be the same."""
+    """Raise if two keys would set the same value; below different options of a choice, keys may be equal."""
     for number, key in enumerate(space):
         for other in (*above, *list(space)[:number]):
             if _overlap(key, other):
@@ -157,7 +157,7 @@ def _check_apart(space: Space, above: tuple[str, ...]) -> None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether one key is the other, or a section that holds it."""
+    """Returns whether one key is the other, or a section that contains it."""
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 

@@ -1,4 +1,4 @@
-"""What trials are measured by."""
+"""The values that trials report to Tune."""
 
 from collections.abc import Sequence
 from math import inf
@@ -8,13 +8,13 @@ from raygan.record.log import Row
 from raygan.report.curves import cost_of, curve_of
 
 COSTS = {"rounds_to_target": "round", "megabytes_to_target": "megabytes", "sim_s_to_target": "sim_s"}
-"""What it took to reach a target, and the curve's axis that it is read from."""
+"""Costs of reaching a target, each with the axis of the curve it is read from."""
 
 
 def scores(rows: Sequence[Row], metric: str, target: dict[str, float] | None) -> dict[str, float]:
-    """What is reported of a run after its last evaluation: progress, metrics, and what it took to reach the target.
+    """Returns a run's report after its last evaluation: progress, metrics, and the cost of reaching the target.
 
-    `sim_s` is in simulated seconds, `wall_s` in seconds. A target not yet reached has cost infinity.
+    `sim_s` is in simulated seconds, `wall_s` in seconds. The cost of a target that has not been reached is infinite.
     """
     curve = curve_of(list(rows))
     last = curve.iloc[-1]
@@ -29,5 +29,5 @@ def scores(rows: Sequence[Row], metric: str, target: dict[str, float] | None) ->
 
 
 def evaluated(rows: Sequence[Row]) -> list[int]:
-    """The rounds that have been measured."""
+    """Returns the rounds that have been measured."""
     return [int(str(row["round"])) for row in rows if "eval_samples" in row]

@@ -1,4 +1,4 @@
-"""Tune's population-based bandits, kept in the space that a sweep says."""
+"""Tune's population-based bandits, restricted to the space of a sweep."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from raygan.sweep.spec import Sweep
 
 
 class BoundedPb2(PB2):
-    """Tune's PB2, whose finds become the nearest values of the space.
+    """Tune's PB2, with suggestions replaced by the nearest values in the space.
 
-    Tune rounds what it finds to float32, and so beyond an end; of steps it knows nothing.
+    Tune rounds suggestions to float32, which may pass an end of a range, and it does not support steps.
     """
 
     def __init__(self, sweep: Sweep, **options: Any) -> None:
@@ -20,9 +20,9 @@ class BoundedPb2(PB2):
         super().__init__(hyperparam_bounds=bounds, custom_explore_fn=self._into_space, **options)
 
     def _into_space(self, config: Settings) -> Settings:
-        """Tune's hook behind its own exploring."""
+        """Tune's hook, called after its own exploration."""
         inside = {key: domain.nearest(config[key]) for key, domain in self._ranges.items()}
         if any(config[key] != value for key, value in inside.items()):
-            # The last row is of this find: as another it would be no part of the history that is learnt from.
+            # The last row holds this suggestion; if it differed, PB2 would not count it in the history it learns from.
             self.data.loc[self.data.index[-1], list(inside)] = list(inside.values())
         return config | inside

@@ -1,4 +1,4 @@
-"""The numbers that one key may have, drawn at random, chosen by Optuna, or moved by a population."""
+"""Domains of numeric keys: drawn at random, suggested by Optuna, or perturbed by a population."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 """Config keys by their dotted paths, with plain values."""
 _FACTORS = (0.8, 1.2)
-"""What a population multiplies a number by when it explores (arXiv 1711.09846, section 4)."""
+"""Factors by which a population perturbs a number (arXiv 1711.09846, section 4)."""
 
 
 class Domain(Section):
-    """The values that one key may have: a section with one key, which is Tune's word for it."""
+    """The values of one key: a section with a single key, which is Tune's name of the domain."""
 
     @property
     def given(self) -> Any:
-        """What stands behind the word."""
+        """The value of that single key."""
         return getattr(self, self.word)
 
     @property
     def word(self) -> str:
-        """Such as loguniform."""
+        """The name of the domain, such as loguniform."""
         return next(iter(type(self).model_fields))
 
     @abstractmethod
     def one(self, random: np.random.Generator) -> Any:
-        """One value at random."""
+        """Returns a random value."""
 
     @abstractmethod
     def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
-        """One value at random, or every value of a grid; and likewise what depends on it."""
+        """Returns a random value, or every value of a grid, each with its dependent keys."""
 
     @abstractmethod
     def suggest(self, key: str, trial: "Trial", name: str) -> Settings:
-        """Let Optuna choose; `name` is what this key's values are called there."""
+        """Let Optuna choose; `name` is its name for this key."""
 
     @abstractmethod
     def move(self, value: Any, random: np.random.Generator) -> Any:
-        """Another value near this one, or this one where there is none on that side: what a population explores."""
+        """Returns a neighbouring value, or this one if there is none on that side: a population's perturbation."""
 
     @abstractmethod
     def corners(self, key: str) -> Iterator[Settings]:
-        """What shows whether all values are good: the ends of a range, every option."""
+        """Returns the values to check for validity: the ends of a range, or every option."""
 
 
 class Range(Domain):
@@ -59,7 +59,7 @@ class Range(Domain):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The least and the greatest that can be drawn."""
+        """The smallest and the largest value that can be drawn."""
         low, high = self.given[:2]
         return low, high
 
@@ -72,10 +72,10 @@ class Range(Domain):
 
     @abstractmethod
     def nearest(self, value: float) -> float:
-        """The value that can be drawn and lies nearest to any number."""
+        """Returns the value of the domain that is nearest to a number."""
 
     def move(self, value: Any, random: np.random.Generator) -> float:
-        """A fifth less or more, no farther than the ends."""
+        """Returns a fifth less or more, within the ends."""
         return self.nearest(value * float(random.choice(_FACTORS)))
 
     def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
@@ -91,19 +91,19 @@ class Interval(Range):
     """All numbers between two ends."""
 
     def nearest(self, value: float) -> float:
-        """An end, of what lies beyond it."""
+        """Returns the number, clipped to the ends."""
         low, high = self.ends
         return min(max(value, low), high)
 
     def one(self, random: np.random.Generator) -> float:
-        """As Tune draws it; rounding carries none beyond an end."""
+        """Returns a value drawn by Tune, clipped to the ends after rounding."""
         from ray import tune
 
         return self.nearest(getattr(tune, self.word)(*self.given).sample(random_state=random))
 
 
 class Uniform(Interval):
-    """[low, high]: drawn evenly."""
+    """[low, high]: drawn uniformly."""
 
     uniform: tuple[float, float]
 
@@ -113,7 +113,7 @@ class Uniform(Interval):
 
 
 class Loguniform(Interval):
-    """[low, high]: their logarithms drawn evenly."""
+    """[low, high]: drawn uniformly on a log scale."""
 
     loguniform: tuple[float, float]
 
@@ -129,39 +129,39 @@ class Loguniform(Interval):
 
 
 class Steps(Range):
-    """Numbers from one end to the other in equal steps, each as likely as any other.
+    """Numbers from one end to the other in equal steps, all equally likely.
 
-    Values are drawn by their places. Tune's own quantised words round what was drawn between the ends, where an end
-    has half a step to be rounded from and so comes half as often, while Optuna draws the same words evenly.
+    Values are drawn by index. Tune's quantised domains round a number drawn between the ends, so an end is rounded from
+    half a step and is drawn half as often, while Optuna draws the same domains uniformly.
     """
 
     @property
     @abstractmethod
     def last(self) -> int:
-        """The upper end's place; the lower end's is 0."""
+        """The index of the upper end; that of the lower end is 0."""
 
     @abstractmethod
     def at(self, place: int) -> int | float:
-        """The value at a place."""
+        """Returns the value at an index."""
 
     @abstractmethod
     def place(self, value: float) -> int:
-        """Where a number would be, rounded to a place, which may lie beyond the ends."""
+        """Returns the index nearest to a number, which may lie beyond the ends."""
 
     def one(self, random: np.random.Generator) -> int | float:
-        """By place."""
+        """Returns a value at a random index."""
         return self.at(int(random.integers(self.last + 1)))
 
     def suggest(self, key: str, trial: "Trial", name: str) -> Settings:
-        """Let Optuna choose, by place."""
+        """Let Optuna choose an index."""
         return {key: self.at(trial.suggest_int(name, 0, self.last))}
 
     def nearest(self, value: float) -> int | float:
-        """The value at the nearest place between the ends."""
+        """Returns the value at the nearest index between the ends."""
         return self.at(min(max(self.place(value), 0), self.last))
 
     def move(self, value: Any, random: np.random.Generator) -> int | float:
-        """A fifth less or more, and a step at the least, no farther than the ends."""
+        """Returns a fifth less or more, at least a step, within the ends."""
         factor, here = float(random.choice(_FACTORS)), self.place(value)
         there = self.place(value * factor)
         if there == here:
@@ -170,7 +170,7 @@ class Steps(Range):
 
 
 class Quniform(Steps):
-    """[low, high, step]: multiples of the step, each as likely, the ends too; whole numbers if all three are."""
+    """[low, high, step]: multiples of the step including both ends, all equally likely; integers if all three are."""
 
     quniform: tuple[int | float, int | float, int | float]
 
@@ -188,7 +188,7 @@ class Quniform(Steps):
         return round(high / step) - round(low / step)
 
     def at(self, place: int) -> int | float:
-        """The decimal number that it is: 0.3, not 3 * 0.1; the ends as they are written."""
+        """Returns the exact decimal number: 0.3, not 3 * 0.1; the ends as they are written."""
         low, high, step = self.quniform
         if all(isinstance(number, int) for number in self.quniform):
             return low + place * step
@@ -196,30 +196,30 @@ class Quniform(Steps):
         return float(ends[place] if place in ends else Decimal(str(step)) * (round(low / step) + place))
 
     def place(self, value: float) -> int:
-        """The nearest multiple's."""
+        """Returns the index of the nearest multiple."""
         low, _, step = self.quniform
         return round(value / step) - round(low / step)
 
 
 class Randint(Steps):
-    """[low, high]: whole numbers, drawn evenly; the upper end is left out, as in Tune."""
+    """[low, high]: integers, drawn uniformly; the upper end is excluded, as in Tune."""
 
     randint: tuple[int, int]
 
     @property
     def ends(self) -> tuple[int, int]:
-        """The upper one is not drawn."""
+        """The ends; the upper one is not drawn."""
         return self.randint[0], self.randint[1] - 1
 
     @property
     def last(self) -> int:
-        """How many there are, but one."""
+        """The number of values minus one."""
         return self.ends[1] - self.ends[0]
 
     def at(self, place: int) -> int:
-        """A whole number."""
+        """Returns an integer."""
         return self.randint[0] + place
 
     def place(self, value: float) -> int:
-        """The nearest whole number's."""
+        """Returns the index of the nearest integer."""
         return round(value) - self.randint[0]

@@ -1,4 +1,4 @@
-"""What a trial asks Ray for, and how many trials fit."""
+"""Resource requests of trials, and the number of trials that fit."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -17,19 +17,19 @@ from raygan.sweep.spec import Sweep
 
 
 def resources_for(config: Config) -> PlacementGroupFactory:
-    """The placement group of a trial: all that its run starts, in the bundles where the engine puts it.
+    """Returns the placement group of a trial: everything that its run starts, in the bundles where the engine puts it.
 
-    A trial with actors asks for nothing beside them, as the driver of a single run does not; played inline, it does
-    all the work itself.
+    A trial with actors requests nothing for itself, like the driver of a single run. An inline trial does all the work
+    itself.
     """
     bundles = needs_of_trial(config).bundles
     return PlacementGroupFactory(bundles if config.engine.executor == "inline" else [{}, *bundles])
 
 
 def resources_here(sweep: Sweep, settings: Settings, before: Sequence[Node]) -> PlacementGroupFactory:
-    """As `resources_for`. A trial that can never be held, or is wrong, gets a CPU: to fail with, instead of waiting.
+    """As `resources_for`, but a trial that can never fit, or is invalid, gets a CPU, and fails instead of waiting.
 
-    What nodes there were `before`, when the sweep began, may come again.
+    Nodes that existed `before`, when the sweep started, may come back.
     """
     try:
         config = sweep.config_of(settings)
@@ -41,7 +41,7 @@ def resources_here(sweep: Sweep, settings: Settings, before: Sequence[Node]) -> 
 
 
 def needs_of_trial(config: Config) -> Needs:
-    """What a trial asks for; inline, a logical CPU per thread."""
+    """Returns the needs of a trial; inline, a logical CPU per thread."""
     if config.engine.executor == "inline":
         threads = max(config.engine.threads_per_device, config.engine.server_threads)
         return Needs(workers=0, per_worker={}, server={"CPU": threads}, recorder={})
@@ -49,9 +49,9 @@ def needs_of_trial(config: Config) -> Needs:
 
 
 def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:
-    """Logical CPUs of a Ray started for a sweep: so many that `concurrent` of its largest trials fit.
+    """Returns the logical CPUs of a Ray started for a sweep: enough for `concurrent` of its largest trials.
 
-    Left open, that is as many trials as there are cores for, and one at least, its actors taking turns.
+    By default, as many trials as fit on the cores, and at least one, whose actors then share them.
     """
     largest: float = max(needs_of_trial(sweep.config_of(settings)).total["CPU"] for settings in tried)
     return sweep.concurrent * largest if sweep.concurrent else max(os.cpu_count() or 1, largest)
@@ -60,10 +60,10 @@ def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:
 def wait_until_trials_fit(
     sweep: Sweep, tried: Iterable[Settings], may_grow: bool, tell: Tell, ask: Ask = directly
 ) -> None:
-    """Refuse a sweep with a trial that the cluster cannot hold, now or when the nodes that may be coming are there.
+    """Raise if the cluster cannot hold a trial, now or with nodes that may still come.
 
     Raises:
-        InputError: names the settings and what is missing.
+        InputError: a trial does not fit; names its settings and what is missing.
         RunError: the cluster has ended.
     """
     for settings in tried:

@@ -1,4 +1,4 @@
-"""Tune's schedulers, as a sweep asks for them."""
+"""Tune's schedulers, configured by a sweep."""
 
 from collections.abc import Iterable
 from math import inf
@@ -17,7 +17,7 @@ from raygan.sweep.spec import Asha, Fifo, Pbt, Sweep, rungs
 
 
 def scheduler_of(sweep: Sweep) -> TrialScheduler:
-    """Tune's scheduler for a sweep."""
+    """Returns Tune's scheduler for a sweep."""
     asked, plain = sweep.scheduler, sweep.config_of({})
     if isinstance(asked, Fifo):
         return InTurn(sweep.concurrent)
@@ -31,16 +31,16 @@ def scheduler_of(sweep: Sweep) -> TrialScheduler:
         return PopulationBasedTraining(
             **times, quantile_fraction=asked.quantile_fraction, custom_explore_fn=Exploring(sweep, asked)
         )
-    from raygan.sweep.pb2 import BoundedPb2  # imports scikit-learn
+    from raygan.sweep.pb2 import BoundedPb2  # it imports scikit-learn
 
     return BoundedPb2(sweep, **times, quantile_fraction=asked.quantile_fraction)
 
 
 class Exploring:
-    """How a member of a population comes to other settings than those that it was copied from.
+    """The perturbation of a population member's settings after it was copied from another.
 
-    As Tune's own exploring, but that every value stays in the space: Tune multiplies numbers again and again, so that
-    they leave their range, and the steps in it.
+    It is Tune's exploration with every value kept in the space: Tune multiplies numbers repeatedly, so that they leave
+    their range and its steps.
     """
 
     def __init__(self, sweep: Sweep, asked: Pbt) -> None:
@@ -49,7 +49,7 @@ class Exploring:
         self._random = np.random.default_rng(sweep.search.seed)
 
     def __call__(self, config: Settings) -> Settings:
-        """Settings with each value drawn anew or moved."""
+        """Returns settings with each value redrawn or moved."""
         moved = dict(config)
         for key, domain in self._space.items():
             if self._random.random() < self._again:
@@ -60,9 +60,9 @@ class Exploring:
 
 
 class InTurn(FIFOScheduler):
-    """Tune's FIFO, with at most so many trials at once, also of those that a resumed sweep begins with.
+    """Tune's FIFO with a limit on concurrent trials, which also holds for the first trials of a resumed sweep.
 
-    Tune's searchers hold back new trials only: all that failed before would be tried again at once.
+    Tune's searchers limit new trials only: all trials that failed before would be retried at once.
     """
 
     def __init__(self, most: int | None = None, **options: Any) -> None:
@@ -70,7 +70,7 @@ class InTurn(FIFOScheduler):
         self._most = most or inf
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Let those wait for whom there is no room."""
+        """Make trials beyond the limit wait."""
         super().on_trial_add(tune_controller, trial)
         if self._most == inf:
             return
@@ -79,7 +79,7 @@ class InTurn(FIFOScheduler):
             trial.set_status(Trial.PAUSED)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Who is to begin, or may once somebody else is over."""
+        """Returns the next trial to start, or one that may start after another has ended."""
         trials: list[Trial] = tune_controller.get_trials()
         for trial in trials:
             if trial.status == Trial.PENDING:
@@ -93,14 +93,14 @@ def _under_way(trials: Iterable[Trial]) -> int:
 
 
 class RememberingAsha(InTurn, ASHAScheduler):
-    """Tune's ASHA, which knows its rungs again when a sweep is resumed.
+    """Tune's ASHA, with rungs that are restored when a sweep is resumed.
 
-    Tune saves trials and searchers but no schedulers: without this, every trial that goes on would be compared with
-    the few that come after it.
+    Tune saves trials and searchers but not schedulers: without this, a resumed trial would only be compared with the
+    few trials after it.
     """
 
     runs: ClassVar[Path]
-    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
+    """The run folders of the current sweep. No object that Tune saves may hold the path, as a sweep may be moved."""
 
     def __init__(self, sweep: Sweep, asked: Asha, plain: Config) -> None:
         first, last = rungs(asked, plain)
@@ -109,7 +109,7 @@ class RememberingAsha(InTurn, ASHAScheduler):
         self._sweep = sweep
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Also play back what a restored trial had reported."""
+        """Also replay the reports of a restored trial."""
         super().on_trial_add(tune_controller, trial)
         reported = (trial.last_result or {}).get("round", 0)
         rows = RunFolder(self.runs / str(trial)).log.rows()[: reported + 1]

@@ -1,4 +1,4 @@
-"""Where the points of a sweep come from, as Tune's searchers."""
+"""The points of a sweep, provided as Tune's searchers."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from raygan.sweep.spec import Optuna, Pb2, Pbt, Sweep
 
 @dataclass(frozen=True)
 class Trials:
-    """Where a sweep's trials come from, as a `Tuner` wants it."""
+    """The source of a sweep's trials, in the form of a `Tuner`'s arguments."""
 
     searcher: Any
     space: dict[str, Any]
@@ -31,7 +31,7 @@ class Trials:
 
 
 def trials_of(sweep: Sweep) -> Trials:
-    """The trials of a sweep, whose points are known, drawn by a scheduler that changes them, or chosen by Optuna."""
+    """Returns the trials of a sweep, whose points are listed, drawn for a population, or chosen by Optuna."""
     if isinstance(sweep.scheduler, Pbt | Pb2):
         return _population(sweep)
     if isinstance(sweep.search, Optuna):
@@ -41,7 +41,7 @@ def trials_of(sweep: Sweep) -> Trials:
 
 
 def _population(sweep: Sweep) -> Trials:
-    """Members that begin as the points of a random search do, through Tune's generator: PBT takes no searcher."""
+    """Returns members that start like the points of a random search, by Tune's generator: PBT takes no searcher."""
     from ray import tune
 
     members = population(sweep.space, sweep.samples, sweep.search.seed)
@@ -60,9 +60,9 @@ def _optuna(sweep: Sweep, asked: Optuna) -> Searcher:
 
 
 class _Limited(Searcher):
-    """Keeps to a number of trials at once by itself.
+    """A searcher that limits the number of concurrent trials itself.
 
-    Tune's limiter forgets what was under way when a sweep is resumed, and hides its end.
+    Tune's limiter forgets running trials when a sweep is resumed, and hides the end of the search.
     """
 
     most = math.inf
@@ -70,16 +70,16 @@ class _Limited(Searcher):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._begun: set[str] = set()
-        """Who is under way."""
+        """The running trials."""
         self._failed: set[str] = set()
-        """Who will be tried again if the sweep is resumed."""
+        """The trials that will be retried if the sweep is resumed."""
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
-        """Nothing that is not known already."""
+        """Do nothing: the properties are known already."""
         return True
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
-        """Taken care of."""
+        """Accept the limit, which is implemented here."""
         self.most = max_concurrent
         return True
 
@@ -95,12 +95,12 @@ class _Limited(Searcher):
             self._failed.discard(trial_id)
 
     def _to_come(self) -> list[str]:
-        """Who is under way once the sweep is resumed: those that are, and those that failed."""
+        """Returns the trials that will run when the sweep is resumed: those running now, and those that failed."""
         return sorted(self._begun | self._failed)
 
 
 class Listed(_Limited):
-    """Gives out points that are known beforehand."""
+    """A searcher over points that are known beforehand."""
 
     def __init__(self, points: Sequence[Settings]) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Listed(_Limited):
         self._given = 0
 
     def suggest(self, trial_id: str) -> Any:
-        """The next point."""
+        """Returns the next point."""
         if self._given == len(self._points):
             return Searcher.FINISHED
         if self._is_full:
@@ -118,23 +118,23 @@ class Listed(_Limited):
         return dict(self._points[self._given - 1])
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing is learnt, but that another may begin."""
+        """Record only that another trial may start."""
         self._note_end(trial_id, error)
 
     def save(self, checkpoint_path: str) -> None:
-        """How many were given out, and who of them are not over."""
+        """Save how many points were returned, and which of them have not finished."""
         Path(checkpoint_path).write_text(json.dumps([self._given, self._to_come()]))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Go on behind those."""
+        """Continue after the saved points."""
         self._given, begun = json.loads(Path(checkpoint_path).read_text())
         self._begun = set(begun)
 
 
 class Repeated(_Limited):
-    """Plays every point of another searcher once with each seed, and tells it the mean.
+    """Runs every point of another searcher once with each seed, and reports the mean to it.
 
-    As Tune's `Repeater`, which does not save what it waits for and so cannot be resumed.
+    It replaces Tune's `Repeater`, which does not save pending trials and so cannot be resumed.
     """
 
     def __init__(self, searcher: Searcher, sweep: Sweep) -> None:
@@ -143,21 +143,21 @@ class Repeated(_Limited):
         self._seeds = seeds_of(sweep)
         self._keys = {key for key, _ in domains(sweep.space)}
         self._points: dict[str, Settings] = {}
-        """What the other searcher gave to whom: the first trial of each point."""
+        """The points of the other searcher, by the first trial of each."""
         self._first_of: dict[str, str] = {}
         """The first trial of every trial's point."""
         self._found: dict[str, dict[str, float]] = {}
-        """What is known of each point so far, by its trials; NaN of one that failed."""
+        """The values of each point so far by trial; NaN for a failed trial."""
 
     def suggest(self, trial_id: str) -> Any:
-        """The newest point with its next seed, or a new point."""
+        """Returns the newest point with its next seed, or a new point."""
         if self._is_full:
             return None
         first = next(reversed(self._points), None)
         played = list(self._first_of.values()).count(first) if first is not None else 0
         if first is None or played == len(self._seeds):
             point = self._searcher.suggest(trial_id)
-            if not isinstance(point, dict):  # none for now, or none any more
+            if not isinstance(point, dict):  # no point now, or no more points
                 return point
             first, played = trial_id, 0
             self._points[first] = {key: value for key, value in point.items() if key in self._keys}
@@ -167,7 +167,7 @@ class Repeated(_Limited):
         return {**self._points[first], **self._seeds[played]}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Tell the other searcher once a point has been played with every seed; what is tried again later is late."""
+        """Report a point to the other searcher once it has been run with every seed; later retries are not reported."""
         self._note_end(trial_id, error)
         first = self._first_of[trial_id]
         found = self._found[first]

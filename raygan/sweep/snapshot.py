@@ -1,4 +1,4 @@
-"""A run folder as it was after a round: what goes with a trial's report, and what it goes on from."""
+"""Snapshots of a run folder after a round, saved with a trial's report and restored from it."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ _PRIVATE = ".metadata.json"  # Ray's, of a checkpoint
 
 
 def take(folder: RunFolder, round: int, to: Path) -> None:
-    """Copy what a run that has been saved and measured after `round` had come to; `to` is a run folder then."""
+    """Copy a run folder as of `round`, after which it was saved and measured; `to` becomes a run folder."""
     for part in (folder.samples, folder.checkpoints / f"round_{round:06d}"):
         shutil.copytree(part, to / part.relative_to(folder.root))
     begun_with, so_far = (
@@ -18,19 +18,19 @@ def take(folder: RunFolder, round: int, to: Path) -> None:
         (folder.log.rounds, folder.log.evaluations, folder.events),
     )
     for file in (*begun_with, *so_far, folder.classifier, folder.generator, folder.evaluation):
-        if file.exists():  # the last two only of a run that is over
+        if file.exists():  # the last two exist only if the run is over
             shutil.copy2(file, to)
     RunFolder(to).trim(round)
 
 
 def put_back(kept: Path, folder: RunFolder) -> int:
-    """Make a run folder what it was when it, or another, was taken; returns the round."""
+    """Restore a run folder from a snapshot of itself or of another; returns the round."""
     clear(folder)
     shutil.copytree(kept, folder.root, ignore=shutil.ignore_patterns(_PRIVATE), dirs_exist_ok=True)
     return folder.log.last_round()
 
 
 def clear(folder: RunFolder) -> None:
-    """Remove all that is in a run folder; it itself stands for a trial's number, and may have been deleted."""
+    """Remove the content of a run folder, which may have been deleted; the folder itself reserves a trial's number."""
     folder.root.mkdir(exist_ok=True)
     empty_folder(folder.root)

@@ -1,4 +1,4 @@
-"""What is varied, in Tune's own words, and the points that are made of it."""
+"""The search space of a sweep in Tune's terms, and the points drawn from it."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Options(Domain):
-    """A list of values; or names, each with what is varied only where it is chosen."""
+    """A list of values; or names, each with keys that are varied only if it is chosen."""
 
     @property
     def options(self) -> list[tuple[Any, "Space"]]:
-        """The values, and the space below each."""
+        """Returns the values, and the space below each."""
         given = self.given
         return (
             [(name, below or {}) for name, below in given.items()]
@@ -36,11 +36,11 @@ class Options(Domain):
         return self
 
     def one(self, random: np.random.Generator) -> Any:
-        """An option, without what is below it."""
+        """Returns an option without the space below it."""
         return self.options[random.integers(len(self.options))][0]
 
     def suggest(self, key: str, trial: "Trial", name: str) -> Settings:
-        """Let Optuna choose, by number: options need not be numbers or words.
+        """Let Optuna choose by index: options need not be numbers or words.
 
         The same key below another option is another parameter to Optuna, which takes one domain for each.
         """
@@ -49,35 +49,35 @@ class Options(Domain):
         return {key: value} | suggest(below, trial, f" below {name}, option {number}")
 
     def move(self, value: Any, random: np.random.Generator) -> Any:
-        """The option before or behind it in the list."""
+        """Returns the previous or the next option in the list."""
         values = [option for option, _ in self.options]
         there = values.index(value) + int(random.choice((-1, 1)))
         return values[min(max(there, 0), len(values) - 1)]
 
     def corners(self, key: str) -> Iterator[Settings]:
-        """Every option, with the corners of what is below it."""
+        """Returns every option, with the corners of the space below it."""
         for value, below in self.options:
             yield from ({key: value, **rest} for rest in _joined(_all_corners(below)))
 
 
 class Choice(Options):
-    """One of them, drawn at random."""
+    """One of the options, drawn at random."""
 
     choice: "ListOrNames"
 
     def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
-        """One option."""
+        """Returns one option."""
         value, below = self.options[random.integers(len(self.options))]
         yield from ({key: value, **rest} for rest in draw(below, random))
 
 
 class GridSearch(Options):
-    """Each of them, with each of every other grid."""
+    """Every option, combined with those of every other grid."""
 
     grid_search: "ListOrNames"
 
     def draw(self, key: str, random: np.random.Generator) -> Iterator[Settings]:
-        """Every option."""
+        """Returns every option."""
         for value, below in self.options:
             yield from ({key: value, **rest} for rest in draw(below, random))
 
@@ -93,7 +93,7 @@ WORDS: dict[str, type[Domain]] = {
 
 
 def _plain(value: Any) -> Any:
-    """Refuse what is no domain; lists become tuples, which is all that a strict tree takes behind this."""
+    """Raise if a value is not a domain, and turn lists into tuples, the only sequences of a strict tree."""
     if isinstance(value, Domain):
         return value
     if not (isinstance(value, dict) and len(value) == 1 and next(iter(value)) in WORDS):
@@ -127,12 +127,12 @@ GridSearch.model_rebuild()
 
 
 def draw(space: Space, random: np.random.Generator) -> Iterator[Settings]:
-    """One draw of what is random, with every combination of what is a grid."""
+    """Returns one draw of the random keys, with every combination of the grids."""
     return _joined(list(domain.draw(key, random)) for key, domain in space.items())
 
 
 def points(space: Space, samples: int, seed: int) -> list[Settings]:
-    """`samples` draws, each with every combination of the grids; none twice."""
+    """Returns `samples` draws, each with every combination of the grids, without duplicates."""
     random = np.random.default_rng(seed)
     found: list[Settings] = []
     for _ in range(samples):
@@ -141,20 +141,20 @@ def points(space: Space, samples: int, seed: int) -> list[Settings]:
 
 
 def population(space: Space, samples: int, seed: int) -> list[Settings]:
-    """As `points`, but a population may have two members that begin alike."""
+    """As `points`, but a population may have two members with equal initial settings."""
     random = np.random.default_rng(seed)
     return [point for _ in range(samples) for point in draw(space, random)]
 
 
 def suggest(space: Space, trial: "Trial", where: str = "") -> Settings:
-    """Let Optuna choose a point; its parameters have the keys' names, with `where` behind them."""
+    """Let Optuna choose a point; its parameters have the names of the keys, followed by `where`."""
     return _together(domain.suggest(key, trial, key + where) for key, domain in space.items())
 
 
 def corners(space: Space, most: int) -> list[Settings]:
-    """Every combination of the ends of ranges and of options, if they are no more than `most`.
+    """Returns every combination of the ends of ranges and of options, if there are at most `most`.
 
-    Else each corner of each key once, all the least together, all the greatest, and so many at random.
+    Otherwise each corner of each key once, all smallest ones together, all largest ones, and others at random.
     """
     of_keys = _all_corners(space)
     if math.prod(len(found) for found in of_keys) <= most:
@@ -179,7 +179,7 @@ def _together(parts: Iterable[Settings]) -> Settings:
 
 
 def domains(space: Space) -> Iterator[tuple[str, AnyDomain]]:
-    """Every domain with its key, those below options too."""
+    """Yields every domain with its key, including those below options."""
     for key, domain in space.items():
         yield key, domain
         if isinstance(domain, Options):
@@ -188,12 +188,12 @@ def domains(space: Space) -> Iterator[tuple[str, AnyDomain]]:
 
 
 def tree_of(settings: Settings) -> Tree:
-    """Settings as a tree of sections."""
+    """Returns settings as a tree of sections."""
     tree: Tree = {}
     for path, value in settings.items():
         *sections, key = path.split(".")
         below = tree
         for section in sections:
             below = below.setdefault(section, {})
-        below[key] = deepcopy(value)  # what is laid over a section must not change the option that it came from
+        below[key] = deepcopy(value)  # merging over a section must not change the option it came from
     return tree

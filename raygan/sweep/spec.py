@@ -1,4 +1,4 @@
-"""What a sweep is: the file's keys, typed as strictly as a config's."""
+"""The keys of a sweep file, typed as strictly as those of a config."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,50 +21,50 @@ NO_KEYS: Tree = {}
 
 
 class Fifo(Section):
-    """Every trial is played to its end."""
+    """Every trial runs to its end."""
 
     name: Literal["fifo"] = "fifo"
 
 
 class Asha(Section):
-    """Asynchronous successive halving (arXiv 1810.05934): what is behind others at a rung is stopped there."""
+    """Asynchronous successive halving (arXiv 1810.05934): trials that are worse than others at a rung stop there."""
 
     name: Literal["asha"] = "asha"
     grace_period: Positive | None = None
-    """The first rung (in `time_attr`; null: the first evaluation)."""
+    """First rung (in `time_attr`; null: the first evaluation)."""
     reduction_factor: Annotated[float, Field(gt=1)] = 3.0
-    """One in so many goes on at a rung, and the next rung is so many times as far."""
+    """One in so many trials continues at a rung, and each rung is so many times as far as the one before."""
     time_attr: Literal["round", "sim_s", "megabytes"] = "round"
-    """What trials are compared at: rounds, simulated seconds or MB sent."""
+    """Unit of the rungs: rounds, simulated seconds or MB sent."""
     max_t: Positive | None = None
-    """No rung lies behind it (in `time_attr`; null: the config's `rounds`)."""
+    """Upper bound of the rungs (in `time_attr`; null: the config's `rounds`)."""
 
 
 class Pbt(Section):
-    """Population-based training (arXiv 1711.09846): who is behind goes on from a copy of who is ahead, with other
+    """Population-based training (arXiv 1711.09846): the worst members continue from copies of the best, with other
     learning rates."""
 
     name: Literal["pbt"] = "pbt"
     perturbation_interval: Count | None = None
     """How often a trial is compared with the population (rounds; null: at every evaluation)."""
     quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    """The worst part of the population, which goes on from the best."""
+    """Share of the worst members, which continue from the best."""
     resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """Probability that a value is drawn anew rather than moved by a fifth."""
+    """Probability that a value is redrawn instead of moved by a fifth."""
 
 
 class Pb2(Section):
-    """Population-based bandits (arXiv 2002.02518): as `pbt`, the new rates chosen by a Gaussian process."""
+    """Population-based bandits (arXiv 2002.02518): as `pbt`, with new rates chosen by a Gaussian process."""
 
     name: Literal["pb2"] = "pb2"
     perturbation_interval: Count | None = None
     """How often a trial is compared with the population (rounds; null: at every evaluation)."""
     quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    """The worst part of the population, which goes on from the best."""
+    """Share of the worst members, which continue from the best."""
 
 
 class Random(Section):
-    """Draws values at random; every combination of what is to be searched as a grid."""
+    """Random values, with every combination of the keys that are searched as a grid."""
 
     name: Literal["random"] = "random"
     seed: Seed = 0
@@ -72,26 +72,26 @@ class Random(Section):
 
 
 class Optuna(Section):
-    """Optuna's tree-structured Parzen estimator learns from finished trials; needs the `optuna` extra."""
+    """Optuna's tree-structured Parzen estimator, which learns from finished trials; needs the `optuna` extra."""
 
     name: Literal["optuna"] = "optuna"
     seed: Seed = 0
-    """Seed of the sampler. What comes first decides what is drawn next, so only one trial at a time repeats itself."""
+    """Seed of the sampler. The order in which trials finish affects later draws, so only sequential trials repeat."""
     startup: Count = 10
-    """Points drawn at random before it begins to learn."""
+    """Points drawn at random before the sampler begins to learn."""
 
 
 class Stop(Section):
-    """What ends a trial early, or all of them. Looked at after each evaluation."""
+    """Criteria that end a trial, or the whole sweep, early. They are checked after each evaluation."""
 
     value: float | None = None
-    """A trial whose metric is this good."""
+    """End a trial whose metric is this good."""
     sim_s: Positive | None = None
-    """A trial that has taken so long (simulated seconds)."""
+    """End a trial after so much simulated time (simulated seconds)."""
     megabytes: Positive | None = None
-    """A trial that has sent so much (MB, up, down and between devices)."""
+    """End a trial after so much traffic (MB, up, down and between devices)."""
     hours: Positive | None = None
-    """The whole sweep, as Ctrl-C would (hours since it was started or resumed)."""
+    """End the whole sweep, as Ctrl-C does (hours since it was started or resumed)."""
 
 
 _Schedulers = (
@@ -109,34 +109,34 @@ class Sweep(Section):
     """A whole sweep."""
 
     question: str = ""
-    """What it asks; heads the report."""
+    """The question of the sweep; it heads the report."""
     base: str | None = None
-    """The preset or config file that all trials begin with (a file's path is relative to the
-    sweep's; in Python, to the working folder)."""
+    """The preset or config file that all trials start from (a file's path is relative to the sweep file; in Python, to
+    the working folder)."""
     config: dict[str, Any] = NO_KEYS
     """Config keys over those of `base`."""
     space: Space
-    """What is varied: config keys by their dotted paths, each with a domain."""
+    """The varied config keys by their dotted paths, each with a domain."""
     metric: str = "fd_clf"
-    """What trials are ranked by, at their last evaluation; or `rounds_to_target`, `megabytes_to_target` or
-    `sim_s_to_target`: what it took them to come down to `target`."""
+    """Ranking criterion of trials: a metric at the last evaluation; or `rounds_to_target`, `megabytes_to_target` or
+    `sim_s_to_target`, the cost of falling to `target`."""
     mode: Literal["min", "max"] = "min"
     """Whether lower or higher is better."""
     target: dict[str, float] | None = None
-    """Of a `..._to_target`: the metric and its value, as {fd_clf: 40}. A trial stops when it has been reached."""
+    """For `..._to_target`: the metric and its value, as {fd_clf: 40}. A trial stops when it reaches the value."""
     samples: Count = 1
-    """How often each random draw is made (points; times all that is searched as a grid)."""
+    """Number of random draws (points; multiplied by the combinations of the grids)."""
     seeds: tuple[Seed, ...] = ()
-    """Each point is played once with each seed, and ranked by the mean (none: the config's)."""
+    """Each point is run once with each seed, and ranked by the mean (none: the config's seed)."""
     scheduler: Scheduler = Fifo()
-    """Who is stopped early, or goes on from another's state."""
+    """Scheduler: which trials stop early, or continue from another trial's state."""
     search: Search = Random()
-    """Where points come from."""
+    """Source of the points."""
     stop: Stop = Stop()
-    """What ends trials early."""
+    """Criteria that end trials early."""
     concurrent: Count | None = None
-    """At most so many trials at once (null: what fits on the cores; on a joined cluster, what fits there). A Ray that
-    is started here has as many logical CPUs as that takes."""
+    """Maximum number of concurrent trials (null: as many as fit on the cores, or on the joined cluster). A Ray that is
+    started here has as many logical CPUs as they need."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -161,11 +161,11 @@ class Sweep(Section):
 
     @property
     def quality(self) -> str:
-        """The metric that curves are drawn of."""
+        """The metric whose curves are drawn."""
         return next(iter(self.target)) if self.target is not None else self.metric
 
     def tree(self, folder: Path = Path()) -> Tree:
-        """The config keys that all trials begin with: `config` over those of `base` (a path: from `folder`).
+        """Returns the config keys of all trials: `config` over those of `base` (a path is relative to `folder`).
 
         Raises:
             InputError: `base` cannot be read.
@@ -173,7 +173,7 @@ class Sweep(Section):
         return merge({} if self.base is None else _read_base(self.base, folder), self.config, Config)
 
     def on_its_own(self, folder: Path = Path(), words: Tree = NO_KEYS) -> Self:
-        """The same sweep with the keys of `base` in its `config`, below `words`: it needs no other file.
+        """Returns the same sweep with the keys of `base` merged into `config`, below `words`: it needs no other file.
 
         Raises:
             InputError: `base` cannot be read.
@@ -181,10 +181,10 @@ class Sweep(Section):
         return self.model_copy(update={"base": None, "config": merge(self.tree(folder), words, Config)})
 
     def config_of(self, settings: Settings) -> Config:
-        """The config of a trial: on the Ray it finds itself on, and with its state saved at every evaluation.
+        """Returns the config of a trial: it uses the Ray it runs on, and saves its state at every evaluation.
 
         Raises:
-            InputError: a setting is no config key or has no good value.
+            InputError: a setting is not a config key, or its value is invalid.
         """
         tree: Tree = merge(self.tree(), tree_of(settings), Config)
         config = check_config(tree)
@@ -193,7 +193,7 @@ class Sweep(Section):
 
     @property
     def address(self) -> str | None:
-        """The cluster that the sweep is played on, as `engine.address` has it."""
+        """The cluster that the sweep runs on, from `engine.address`."""
         return check_config(self.tree()).engine.address
 
 
@@ -207,5 +207,5 @@ def _read_base(base: str, folder: Path) -> Tree:
 
 
 def rungs(asked: Asha, plain: Config) -> tuple[float, float]:
-    """Where ASHA's first rung lies, and the last one may."""
+    """Returns ASHA's first rung, and the upper bound of its last."""
     return asked.grace_period or plain.eval.every, asked.max_t or plain.rounds

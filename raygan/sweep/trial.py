@@ -1,4 +1,4 @@
-"""What runs inside a trial: a run of raygan that reports every evaluation, with its state, to Tune."""
+"""A trial: a run of raygan that reports every evaluation, with its state, to Tune."""
 
 import os
 import sys
@@ -25,46 +25,46 @@ from raygan.sweep.space import tree_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 
 LAST = "last"
-"""Says in a report that the run is over."""
+"""Key in a report that says that the run is over."""
 
 
 def run_trial(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
-    """Play a trial in the run folder `runs`/NAME, seen from the folder `home` that the sweep was started in.
+    """Run a trial in the run folder `runs`/NAME, with paths relative to `home`, where the sweep was started.
 
-    A trial that is started again goes on from its last report, and one that exploits another from that one's: either
-    way the run folder becomes what it was then.
+    A restarted trial continues from its last report, and one that exploits another from the other's report. In both
+    cases the run folder is restored to that state.
     """
-    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"  # for a stopped trial to end before another takes its process
-    if Path(home).is_dir():  # which it may not be on another node
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"  # a stopped trial must end before another takes its process
+    if Path(home).is_dir():  # it may be missing on another node
         os.chdir(home)
     if home not in sys.path:
-        sys.path.append(home)  # the user's own modules
+        sys.path.append(home)  # custom modules
     folder = RunFolder(runs / tune.get_context().get_trial_name())
     checkpoint = tune.get_checkpoint()
     own = checkpoint is None or checkpoint.get_metadata()["trial"] == folder.root.name
-    if own and folder.generator.exists():  # it was over when the sweep was lost, but Tune did not know yet
+    if own and folder.generator.exists():  # the trial was over when the sweep was lost, but Tune had not recorded it
         config = folder.read_config()
     elif checkpoint is None:
         config = sweep.config_of(settings)
         if config.engine.executor == "ray" and (problem := shortage_in_group(needs_of_trial(config), all_nodes())):
-            raise InputError(problem)  # it was drawn in mid-sweep, and was given less than it needs
+            raise InputError(problem)  # it was drawn during the sweep, and got less than it needs
         clear(folder)
         train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)])
     else:
         with checkpoint.as_directory() as kept:
             round = put_back(Path(kept), folder)
         config = folder.read_config()
-        if isinstance(sweep.scheduler, Pbt | Pb2):  # nobody else changes anything in mid-run
+        if isinstance(sweep.scheduler, Pbt | Pb2):  # only a population changes settings during a run
             config = going_on(config, settings, round)
         train(config, folder.root, resume=True, watchers=[_Reporter(sweep, folder, config.rounds)])
     _report(sweep, folder, config.rounds, last=True)
 
 
 def going_on(config: Config, settings: Settings, round: int) -> Config:
-    """The config of a run that goes on behind `round` with these settings.
+    """Returns the config of a run that continues after `round` with these settings.
 
-    It differs only in learning rates that a population has changed. Each becomes a step of the rate, so that the
-    config says all that has been played, and plays it again.
+    It differs only in learning rates that a population has changed. Each change becomes a step of the rate, so that the
+    config describes the whole run and can repeat it.
     """
     changed: dict[str, object] = {}
     for key in set(CHANGING) & settings.keys():
@@ -77,9 +77,9 @@ def going_on(config: Config, settings: Settings, round: int) -> Config:
 
 
 class _Reporter:
-    """Watches a run, and reports each of its evaluations but the last once the state after it is saved.
+    """A watcher that reports each evaluation except the last once the state after it is saved.
 
-    The last is reported when the run is over and all of it is written: Tune may end the process at a report.
+    The last is reported when the run is over and everything is written: Tune may end the process at a report.
     """
 
     def __init__(self, sweep: Sweep, folder: RunFolder, rounds: int) -> None:
@@ -89,7 +89,7 @@ class _Reporter:
         self._reported = folder.log.last_round()
 
     def on_phase(self, text: str) -> None:
-        """Nothing that Tune asks for."""
+        """Do nothing: Tune does not need it."""
 
     def on_event(self, text: str) -> None:
         """As `on_phase`."""
@@ -108,7 +108,7 @@ class _Reporter:
     def _report_if_whole(self, round: int) -> None:
         saved = (self._folder.checkpoints / f"round_{round:06d}").is_dir()
         measured = self._folder.log.last_evaluation() >= round
-        if saved and measured and self._reported < round < self._rounds:  # a run may replay what it had reported
+        if saved and measured and self._reported < round < self._rounds:  # a run may replay reported rounds
             _report(self._sweep, self._folder, round, last=False)
             self._reported = round
 

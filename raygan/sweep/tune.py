@@ -1,4 +1,4 @@
-"""A whole sweep, from its file to its answer."""
+"""Running a whole sweep, from its file to its answer."""
 
 import os
 import shutil
@@ -32,57 +32,57 @@ from raygan.sweep.tuner import TUNE, Namer, new_tuner, restored_tuner
 __all__ = ["Outcome", "ResultGrid", "tune"]
 
 _SETTINGS = {
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config are the user's
-    "TUNE_GLOBAL_CHECKPOINT_S": "1",  # what is over is known to be over, whenever the sweep is lost
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config refer to the user's folder
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",  # finished trials are recorded at any time the sweep may be lost
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # every run folder has TensorBoard's files already
-    "RAY_AIR_NEW_OUTPUT": "0",  # whose verbose=0 still writes
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours also takes SIGTERM
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # every run folder has TensorBoard files already
+    "RAY_AIR_NEW_OUTPUT": "0",  # which writes even with verbose=0
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # raygan's handler also handles SIGTERM
 }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to."""
+    """The outcome of a sweep."""
 
     folder: Path
     grid: ResultGrid
     results: SweepResults
     stopped_by: signal.Signals | None
-    """The signal that ended it early, if one did; SIGALRM when its time was up."""
+    """The signal that ended the sweep early, if any; SIGALRM at the end of its time."""
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody ended it early."""
+        """Whether the sweep was interrupted."""
         return self.stopped_by not in (None, signal.SIGALRM)
 
     @property
     def failed(self) -> int:
-        """How many trials failed, so that the answer lacks them."""
+        """The number of failed trials, which the answer lacks."""
         return int((self.results.table["status"] == "failed").sum())
 
     @property
     def best(self) -> Path | None:
-        """The best trial's config; None: no trial has a value."""
+        """The best trial's config, or None if no trial has a value."""
         path = self.folder / "best.yaml"
         return path if path.exists() else None
 
 
 def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Console | None = None) -> Outcome:
-    """Play a sweep into the folder `out`.
+    """Run a sweep into the folder `out`.
 
-    Leaves run folders in `out`/runs, Tune's own files in `out`/tune, and sweep.yaml, results.csv, best.yaml and
-    report.html. Ctrl-C or SIGTERM ends it with the trials' states as they last reported; `resume` goes on from there,
-    and tries failed trials again. What goes on is shown on the `console`, if there is one.
+    It writes run folders to `out`/runs, Tune's files to `out`/tune, and sweep.yaml, results.csv, best.yaml and
+    report.html. Ctrl-C or SIGTERM ends it with the last reported states of the trials; `resume` continues from these
+    and retries failed trials. Progress is shown on the `console`, if given.
 
     Raises:
-        InputError: the sweep or the folder are wrong, or a trial cannot fit; nothing has been changed.
+        InputError: the sweep or the folder is invalid, or a trial cannot fit; nothing has been changed.
     """
     if is_uri(out):
         raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
     if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
-        raise InputError("stop.hours: Tune can be told that time is up in a program's main thread only")
-    sweep = checked(sweep.model_dump(mode="json"), Sweep).on_its_own()  # it may have been changed since it was loaded
+        raise InputError("stop.hours: works only if the sweep runs in the main thread; leave it out")
+    sweep = checked(sweep.model_dump(mode="json"), Sweep).on_its_own()  # it may have changed since it was loaded
     refuse_ray_client(sweep.address)
     check_sweep(sweep)
     folder = Path(out).resolve()
@@ -129,7 +129,7 @@ def _fit(tuner: Tuner, folder: Path) -> ResultGrid:
 
 
 def _check_folder(sweep: Sweep, folder: Path, resume: bool) -> None:
-    """Before Ray is started, which takes seconds."""
+    """Check the folder before Ray is started, which takes seconds."""
     if resume and not Tuner.can_restore(str(folder / TUNE)):
         raise InputError(f"--resume: {folder} holds no sweep that had begun; start it without --resume")
     if resume and reload_sweep(folder) != sweep:
@@ -140,11 +140,11 @@ def _check_folder(sweep: Sweep, folder: Path, resume: bool) -> None:
 
 @contextmanager
 def _begun(sweep: Sweep, folder: Path, resume: bool) -> Iterator[None]:
-    """Make the folder of a new sweep, and leave nothing of one that did not begin."""
+    """Create the folder of a new sweep, and remove it if the sweep does not start."""
     made = [] if resume else make_folder(folder, folder / SWEEP)
     Namer.runs = RememberingAsha.runs = folder / "runs"
     Namer.runs.mkdir(exist_ok=True)
-    for scratch in Namer.runs.glob(".*"):  # of trials that were killed while they reported
+    for scratch in Namer.runs.glob(".*"):  # left by trials that were killed while they reported
         shutil.rmtree(scratch)
     write_whole(folder / SWEEP, lambda aside: aside.write_text(dump_sweep(sweep), encoding="utf-8"))
     try:
@@ -156,7 +156,7 @@ def _begun(sweep: Sweep, folder: Path, resume: bool) -> Iterator[None]:
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """Tune takes these from the environment only."""
+    """Set the options that Tune takes from the environment only."""
     before = {name: os.environ.get(name) for name in _SETTINGS}
     os.environ.update(_SETTINGS)
     try:
@@ -171,14 +171,14 @@ def _settings() -> Iterator[None]:
 
 @contextmanager
 def _stopping(hours: float | None) -> Iterator[StopWish]:
-    """Inside, Tune is told of the first SIGINT or SIGTERM, or when the time is up. A second signal ends all at once."""
+    """Inside the block, the first SIGINT or SIGTERM, or the end of the time, stops Tune; a second ends at once."""
     with stop_wish(_let_tune_end) as wish:
         over = threading.Event()
 
         def when_time_is_up() -> None:
             if over.wait((hours or 0) * 3600):
                 return
-            while not callable(signal.getsignal(signal.SIGUSR1)):  # Tune does not play yet, and would not hear it
+            while not callable(signal.getsignal(signal.SIGUSR1)):  # Tune is not running yet, and would miss it
                 if over.wait(0.05):
                     return
             wish.signal = signal.SIGALRM
@@ -191,12 +191,12 @@ def _stopping(hours: float | None) -> Iterator[StopWish]:
             yield wish
         finally:
             over.set()
-            if signal.getsignal(signal.SIGUSR1) != before:  # Tune leaves its own
+            if signal.getsignal(signal.SIGUSR1) != before:  # Tune leaves its handler
                 signal.signal(signal.SIGUSR1, before)
 
 
 def _let_tune_end() -> None:
-    """Tune ends and saves its state at SIGUSR1, once it plays; before that there is nothing to save."""
+    """Stop Tune, which saves its state at SIGUSR1 once it runs; before that there is nothing to save."""
     if not callable(signal.getsignal(signal.SIGUSR1)):
         raise KeyboardInterrupt
     os.kill(os.getpid(), signal.SIGUSR1)

@@ -1,4 +1,4 @@
-"""A sweep as Tune's `Tuner`: what it is given, and what it is given back from its files."""
+"""Tune's `Tuner` for a sweep: its arguments, and its restoration from files."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ TUNE = "tune"
 
 
 def new_tuner(sweep: Sweep, folder: Path) -> Tuner:
-    """The Tuner of a sweep that begins, its files in `folder`."""
+    """Returns the Tuner of a new sweep, with its files in `folder`."""
     trials = trials_of(sweep)
     population = isinstance(sweep.scheduler, Pbt | Pb2)
     return Tuner(
@@ -32,7 +32,7 @@ def new_tuner(sweep: Sweep, folder: Path) -> Tuner:
             metric=sweep.metric,
             mode=sweep.mode,
             num_samples=trials.count,
-            reuse_actors=True,  # of processes that have imported; a trial ends all that it has started itself
+            reuse_actors=True,  # reuse processes that have done the imports; a trial ends everything it has started
             search_alg=trials.searcher,
             scheduler=scheduler_of(sweep),
             max_concurrent_trials=None if population else sweep.concurrent,
@@ -44,14 +44,14 @@ def new_tuner(sweep: Sweep, folder: Path) -> Tuner:
             storage_path=str(folder),
             stop=_Stopping(sweep),
             callbacks=[JsonLoggerCallback(), CSVLoggerCallback(), Relay()],
-            checkpoint_config=CheckpointConfig(num_to_keep=None if population else 2),  # a population clones old ones
+            checkpoint_config=CheckpointConfig(num_to_keep=None if population else 2),  # a population copies older ones
             verbose=0,
         ),
     )
 
 
 def restored_tuner(sweep: Sweep, folder: Path) -> Tuner:
-    """The Tuner of a sweep that goes on; trials that failed are tried again."""
+    """Returns the Tuner of a resumed sweep, which retries failed trials."""
     return Tuner.restore(str(folder / TUNE), trainable=_trainable(sweep, folder), resume_errored=True)
 
 
@@ -66,20 +66,20 @@ def _trainable(sweep: Sweep, folder: Path) -> Any:
 
 
 class Namer:
-    """Numbers trials in the order that they are made in, by their run folders: Tune copies what it is given."""
+    """Numbers trials in the order of their creation, by their run folders: Tune copies this object."""
 
     runs: ClassVar[Path]
-    """Of the sweep that is played: nothing that Tune keeps in a file may hold it, for a sweep may be moved."""
+    """The run folders of the current sweep. No object that Tune saves may hold the path, as a sweep may be moved."""
 
     def __call__(self, trial: Any) -> str:
         taken = [int(path.name) for path in self.runs.iterdir() if path.name.isdecimal()]
-        name = f"{max(taken, default=-1) + 1:05d}"  # not their count: some may have been deleted
+        name = f"{max(taken, default=-1) + 1:05d}"  # not the count: some may have been deleted
         (self.runs / name).mkdir()
         return name
 
 
 class _Stopping:
-    """Ends a trial that is over, and early one that need not go on."""
+    """Stops trials that are over, and those that a `stop` criterion ends early."""
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep

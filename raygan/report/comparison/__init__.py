@@ -1,1 +1,1 @@
-"""The page that compares runs."""
+"""The HTML page that compares runs."""

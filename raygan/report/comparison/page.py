@@ -1,4 +1,4 @@
-"""Runs side by side: one self-contained HTML page and two CSV tables beside it."""
+"""A comparison of runs: one self-contained HTML page and two CSV tables."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _BELOW_ZERO = ("kd_clf", "kid")  # unbiased estimates of squared distances
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was written."""
+    """The written files."""
 
     page: Path
     table: Path
@@ -48,17 +48,16 @@ def compare(
     anew: Sequence[Row] | None = None,
     prices: Sequence[Priced] | None = None,
 ) -> Comparison:
-    """Compare the runs in `folders` by `metric` (lower is better) and by what it took them to reach `target`.
+    """Compare the runs in `folders` by `metric` (lower is better) and by their cost of reaching `target`.
 
-    Without a target, it is the lowest value that every run has reached by training and none had before; there is
-    none if some run only got worse. `out` is the page; a line per run goes to `out` with the ending .csv, the curves
-    to -curves.csv. `anew` is what was measured of each run's last generator since, with one classifier: the curves are
-    then these points, and there is no target. `prices` are what the runs would have cost otherwise: seconds, bytes
-    and settings are then of these.
+    The default target is the lowest value that every run has reached by training and none had before; there is none if
+    some run only got worse. `out` is the page; a line per run goes to `out` with the ending .csv, the curves to
+    -curves.csv. `anew` has new measurements of each run's last generator, with one classifier: the curves are then
+    these points, and there is no target. `prices` has the costs of each run with other links or speeds: seconds, bytes
+    and settings are then these.
 
     Raises:
-        InputError: a folder is no run or not evaluated, runs that do not compare, or `out` is no page that can be
-            written.
+        InputError: a folder is not an evaluated run, the runs are not comparable, or `out` cannot be written.
     """
     if out.suffix != ".html":
         raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
@@ -118,7 +117,7 @@ def compare(
 
 
 def _aim(target: float | None, chosen: bool) -> str:
-    """What the costs are of."""
+    """Returns a sentence about the target of the costs."""
     if target is None:
         return (
             "No costs of a target are given: not every run came below what all had before any training; name one "
@@ -139,9 +138,9 @@ def _check_target(target: float | None, metric: str) -> None:
 
 
 def summary(runs: list[Run], metric: str, target: float | None) -> pd.DataFrame:
-    """A row per run: what it was, how well it came out, and its cost of reaching `target` (none: not reached).
+    """Returns a row per run: its settings, its quality, and its cost of reaching `target` (empty: not reached).
 
-    Round 0, the untrained generator, is no best value. Without a target there are no columns of costs.
+    Round 0, the untrained generator, does not count as a best value. Without a target there are no cost columns.
     """
     rows = []
     for run in runs:
@@ -174,7 +173,7 @@ def _costs(run: Run, metric: str, target: float) -> dict[str, float]:
 
 
 def _split(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
-    """The summary of runs: a line of the settings in which all are alike, if there are any, and a table of the rest."""
+    """Split the summary of runs: a line of the settings that all share, if any, and a table of the rest."""
     settings = table.columns[1 : table.columns.get_loc("eval_samples") + 1]
     alike = [column for column in settings if table[column].nunique() == 1]
     said = ", ".join(f"{column} {shown(table[column].iloc[0])}" for column in alike)
@@ -182,7 +181,7 @@ def _split(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
 
 
 def _notes(runs: list[Run], metric: str, target: float | None) -> list[str]:
-    """What a reader of the comparison must know."""
+    """Returns the notes for readers of the comparison."""
     notes = []
     settings = {run.config.model_dump_json(include={"channel", "compute"}) for run in runs}
     if len(settings) > 1:
@@ -198,7 +197,7 @@ def _notes(runs: list[Run], metric: str, target: float | None) -> list[str]:
 
 
 def _cells(table: pd.DataFrame) -> dict[str, object]:
-    """The summary for the page; costs that are missing are of targets that were not reached."""
+    """Returns the summary for the page; missing costs belong to targets that were not reached."""
     return {
         "heads": list(table.columns),
         "numeric": [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns],
@@ -210,7 +209,7 @@ def _cells(table: pd.DataFrame) -> dict[str, object]:
 
 
 def _quality(runs: list[Run], metric: str, target: float | None) -> tuple[str, dict[str, object]]:
-    """Curves of all that was measured, `metric` first."""
+    """Returns curves of all measurements, `metric` first."""
     found = dict.fromkeys(name for run in runs for name in measured(run.curve))
     raw = [name + RAW for name in found if any(name + RAW in run.curve for run in runs)]
     looks = islice(cycle(product(_DASHES, COLOURS)), len(runs))

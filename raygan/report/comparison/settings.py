@@ -1,4 +1,4 @@
-"""A run's settings: what is not as usual, and the command that plays the run again."""
+"""The settings of a run that differ from the defaults, and the command that repeats the run."""
 
 import json
 import shlex
@@ -17,12 +17,12 @@ from raygan.record.settings import flatten
 
 _AGAIN = "runs/again"
 NO_VALUE = "-"
-"""Stands where a key has no default, or does not apply."""
+"""Shown if a key has no default, or does not apply."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A key that is not as by default."""
+    """A key whose value is not the default."""
 
     key: str
     value: Any
@@ -31,12 +31,12 @@ class Change:
 
     @property
     def word(self) -> str:
-        """What sets it on a command line."""
+        """Returns the word that sets it on a command line."""
         return f"{self.key}={_written(self.value)}"
 
 
 def changes(config: Config) -> list[Change]:
-    """All keys whose values are not the defaults; of a chosen component, not those of that component."""
+    """Returns all keys with values other than the defaults, which depend on the chosen component."""
     return list(_changes(config, Config(), ""))
 
 
@@ -56,17 +56,17 @@ def _changes(section: Section, usual: Section, prefix: str) -> Iterator[Change]:
 
 
 def shown_setting(value: object) -> str:
-    """A value as a table has it."""
+    """Returns a value as a table shows it."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def command(config: Config) -> str:
-    """The command that plays the run again, for a shell."""
+    """Returns the shell command that repeats the run."""
     return shlex.join(["raygan", "train", *(change.word for change in changes(config)), "--out", _AGAIN])
 
 
 def _written(value: object) -> str:
-    """A value as YAML in one line that is read back to the same value."""
+    """Returns a value as one line of YAML that reads back to the same value."""
     if isinstance(value, str) and value and _reads_as(value) == value:
         return value
     return json.dumps(value)
@@ -80,7 +80,7 @@ def _reads_as(text: str) -> object:
 
 
 def needs(config: Config) -> list[str]:
-    """What has to be there for the command to work, beside raygan."""
+    """Returns the files and modules that the command needs, beside raygan."""
     flat = flatten(config.model_dump(mode="json"))
     lines = []
     if modules := sorted({name.partition(":")[0] for name in _components(flat) if ":" in name}):
@@ -98,7 +98,7 @@ def needs(config: Config) -> list[str]:
 
 
 def _components(flat: Mapping[str, object]) -> Iterator[str]:
-    """The values that may be import paths."""
+    """Returns the values that may be import paths."""
     for key, value in flat.items():
         if key in ("method", "gan.generator", "gan.discriminator", "gan.loss") or key.endswith(".name"):
             yield str(value)
@@ -107,7 +107,7 @@ def _components(flat: Mapping[str, object]) -> Iterator[str]:
 
 
 def differing(configs: Mapping[str, Config]) -> dict[str, list[str]]:
-    """The keys in which runs differ, each with a value per run as text."""
+    """Returns the keys in which runs differ, each with a value per run as text."""
     flats = [flatten(config.model_dump(mode="json")) for config in configs.values()]
     keys = sorted({key for flat in flats for key in flat})
     values = {key: [shown_setting(flat[key]) if key in flat else NO_VALUE for flat in flats] for key in keys}

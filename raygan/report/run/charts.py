@@ -1,4 +1,4 @@
-"""Charts of a run's rounds: losses, what was sent and how long it took, and who took part."""
+"""Charts of a run's rounds: losses, traffic, time and participation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from raygan.report.page import COLOURS, chart
 from raygan.report.thinning import thinned
 
 Style = Mapping[str, object]
-"""How plotly is to draw lines, or bars."""
+"""Plotly's style of lines or bars."""
 _HOVER = "round %{x}: %{y:.4~g}"
 _DOWN, _UP, _SWAP = ({"color": colour} for colour in COLOURS[:3])
 
 
 @dataclass(frozen=True)
 class Charts:
-    """Each as HTML; None where there is nothing to draw."""
+    """The charts as HTML; None if there is nothing to draw."""
 
     losses: str | None
     seconds: str | None
@@ -28,7 +28,7 @@ class Charts:
 
 
 def run_charts(rounds: pd.DataFrame) -> Charts:
-    """The charts of a run whose rounds are as `record.RunRecord` has them."""
+    """Returns the charts of a run, whose rounds are those of `record.RunRecord`."""
     played = rounds[rounds["round"] > 0]
     return Charts(
         losses=_losses(played),
@@ -41,7 +41,7 @@ def run_charts(rounds: pd.DataFrame) -> Charts:
 
 
 def everyone_took_part(rounds: pd.DataFrame) -> int | None:
-    """How many devices took part, if as many in every round, and none missed one or was left out; else None."""
+    """Returns the number of devices per round, if it is constant and none missed a round or was left out; else None."""
     played = rounds[rounds["round"] > 0]
     missing = played[["unreached", "late"]].any(axis=None) or played["dropped"].map(len).any()
     constant = played["devices"].nunique() == 1 and not missing
@@ -62,7 +62,7 @@ def _traffic(played: pd.DataFrame) -> str | None:
 
 def _taking_part(played: pd.DataFrame) -> str | None:
     counts = played.assign(dropped=played["dropped"].map(len))
-    # Lines may lie on one another; as they are drawn, all are seen.
+    # Lines may coincide; drawn in this style, all remain visible.
     columns: dict[str, tuple[str, Style]] = {
         "devices": ("took part", _DOWN | {"width": 5}),
         "unreached": ("out of reach: its link had faded", _SWAP | {"dash": "dashdot"}),
@@ -81,7 +81,7 @@ def _lines(
     height: int = 320,
     rangemode: str = "normal",
 ) -> str | None:
-    """Columns, each with its name and style, against rounds."""
+    """Draw columns, each with its name and style, against rounds."""
     known = [column for column in columns if table[column].notna().any()]
     if not known:
         return None
@@ -103,9 +103,9 @@ def _lines(
 
 
 def _phases(played: pd.DataFrame, column: str, name: str, style: Style) -> str | None:
-    """Mean and median seconds of a round's phases, over all rounds; those that took no time are left out.
+    """Returns mean and median seconds of a round's phases over all rounds, without phases that took no time.
 
-    Both, since a few faded links or a busy machine move a mean far.
+    Both are shown, because a few faded links or a busy machine move the mean far.
     """
     table = pd.DataFrame(played[column].tolist(), index=played.index).fillna(0.0)
     means = table.mean()

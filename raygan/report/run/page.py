@@ -1,4 +1,4 @@
-"""One run as one self-contained HTML page."""
+"""A run as one self-contained HTML page."""
 
 import json
 import shlex
@@ -34,10 +34,10 @@ _MOST_EVENTS = 200
 
 
 def write_report(folder: Path, out: Path) -> Path:
-    """Write the page `out` of the run in `folder`, whether it is over or not; returns `out`.
+    """Write the page `out` of the finished or running run in `folder`; returns `out`.
 
     Raises:
-        InputError: it is no run folder, a file in it is damaged, or `out` is no page that can be written.
+        InputError: `folder` is not a run folder, a file in it is damaged, or `out` cannot be written.
     """
     if out.suffix != ".html":
         raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
@@ -85,7 +85,7 @@ def write_report(folder: Path, out: Path) -> Path:
 
 
 def _growth(record: RunRecord) -> dict[str, Any] | None:
-    """The pictures by round, and what was measured beside each; None: there is none."""
+    """Returns the pictures by round with their measurements; None without pictures."""
     curve = record.curve
     if curve.empty:
         return None
@@ -124,7 +124,7 @@ def _nearest(record: RunRecord) -> dict[str, object] | None:
 
 
 def _environment(facts: Environment | None) -> list[tuple[str, str]]:
-    """Where it ran, in a few lines."""
+    """Returns the environment of the run, in a few lines."""
     if facts is None:
         return []
     nodes = {str(process.get("node")) for process in facts.processes}
@@ -143,6 +143,6 @@ def _environment(facts: Environment | None) -> list[tuple[str, str]]:
 
 
 def _text(record: RunRecord) -> str | None:
-    """The whole of environment.json."""
+    """Returns the whole of environment.json."""
     path = record.folder.environment
     return json.dumps(json.loads(path.read_bytes()), indent=2, ensure_ascii=False) if record.environment else None

@@ -1,4 +1,4 @@
-"""What a run was and came to, in sentences."""
+"""Sentences about a run's settings, state and results."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from raygan.report.record import DataFacts, Nearest, RunRecord
 from raygan.report.run.charts import everyone_took_part
 from raygan.report.yardstick import measured_alike
 
-_ALIKE = (0.8, 0.5)  # parts of the distance between real images; what they are called below them is ours
+_ALIKE = (0.8, 0.5)  # shares of the distance between real images; the wording below them is ours
 
 
 def what_it_was(record: RunRecord) -> str:
-    """Method, schedule, data, partition, devices and rounds in one line."""
+    """Returns method, schedule, data, partition, devices and rounds in one line."""
     config = record.config
     method = f"{config.method}, {config.schedule}" if config.method == "averaged" else config.method
     words = [f"{method} on {_data(record)}"]
@@ -43,7 +43,7 @@ def _data(record: RunRecord) -> str:
 
 
 def how_it_stands(record: RunRecord) -> str:
-    """Whether it is over, and what it took so far."""
+    """Returns whether the run is over, and its cost so far."""
     last, rounds = record.last_round, record.config.rounds
     spent = _spent(record)
     if record.rounds.empty:
@@ -71,7 +71,7 @@ def _spent(record: RunRecord) -> str:
 
 
 def _failure(record: RunRecord) -> str | None:
-    """The last line of error.txt, if nothing was recorded after it."""
+    """Returns the last line of error.txt, if nothing was recorded after it."""
     error, rounds = record.folder.error, record.folder.log.rounds
     if not error.is_file() or (rounds.exists() and rounds.stat().st_mtime > error.stat().st_mtime):
         return None
@@ -80,7 +80,7 @@ def _failure(record: RunRecord) -> str | None:
 
 
 def quality_now(record: RunRecord) -> str:
-    """The newest measurement of the first choice, against the first that was measured like it."""
+    """Returns the newest value of the preferred measure, with the first value that was measured in the same way."""
     if not (names := measured(record.curve)):
         if not record.config.eval.metrics and len(record.curve):
             return "Nothing is measured (eval.metrics is empty)."
@@ -93,16 +93,16 @@ def quality_now(record: RunRecord) -> str:
 
 
 def evaluation(curve: pd.DataFrame, place: int) -> dict[str, Any]:
-    """What a row of a curve has, each value of its own type."""
+    """Returns the values of a row of a curve, each with its own type."""
     values = {str(column): curve[column].iloc[place] for column in curve}
     return {column: value for column, value in values.items() if isinstance(value, list) or not pd.isna(value)}
 
 
 def quality_table(record: RunRecord) -> dict[str, object]:
-    """A row per measurement: first, best and last of the averaged generator, last of the raw one.
+    """Returns a row per measurement: first, best and last of the averaged generator, last of the raw one.
 
-    All of them by the yardstick of the last. Round 0, the untrained generator, is the best only where there is no
-    other; where it was better than all behind it, that is said.
+    All have the yardstick of the last. Round 0, the untrained generator, is the best only if it is the only one; if it
+    was better than all later ones, the table says so.
     """
     rows, untrained_better = [], []
     for name in measured(record.curve):
@@ -126,12 +126,12 @@ def quality_table(record: RunRecord) -> dict[str, object]:
 
 
 def _better(untrained: pd.Series, best: float, better: str | None) -> bool:
-    """Whether the untrained generator was better than the best behind it."""
+    """Returns whether the untrained generator was better than the best later one."""
     return bool((untrained < best).any() if better == "lower" else (untrained > best).any())
 
 
 def nearest_in_words(nearest: Nearest, round: int) -> str:
-    """What the distances to training images say of copies, of the samples after a round."""
+    """Returns what the distances to training images say about copies among the samples after a round."""
     samples = f"{counted(nearest.samples, 'sample')} of round {round:,}"
     if nearest.ratio_median is None:
         return f"Most real images have an exact copy among the others, so the distances of {samples} say little."
@@ -147,7 +147,7 @@ def nearest_in_words(nearest: Nearest, round: int) -> str:
 
 
 def shards_in_words(facts: DataFacts) -> str:
-    """How large shards are."""
+    """Returns the sizes of the shards in words."""
     sizes = [sum(counts) for counts in facts.device_class_counts]
     shown = "" if len(sizes) == facts.devices else f" (the first {len(sizes):,} of {facts.devices:,})"
     if not sizes:
@@ -158,7 +158,7 @@ def shards_in_words(facts: DataFacts) -> str:
 
 
 def who_took_part(record: RunRecord) -> str | None:
-    """One sentence, if the same took part in every round; else None."""
+    """Returns a sentence if the same devices took part in every round, else None."""
     if record.config.method == "centralized":
         return "The server alone, in every round: it has all of the data, and no device takes part."
     if (count := everyone_took_part(record.rounds)) is None:

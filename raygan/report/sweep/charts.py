@@ -19,23 +19,23 @@ _HOVER = "%{x:.4~g}, %{y:.4~g}<br>%{text}<extra></extra>"
 
 @dataclass(frozen=True)
 class Trials:
-    """A sweep's trials as charts need them, in the table's order."""
+    """A sweep's trials for the charts, in the order of the table."""
 
     results: SweepResults
     curves: list[pd.DataFrame]
     """A trial's evaluations: `AXES` and the quality; no rows if there are none."""
     best_point: int | None
     floor: float | None = None
-    """FD-clf of real images against real ones, where that is the quality and all trials agree on it."""
+    """FD-clf of real images against real ones, if that is the quality and all trials agree on it."""
 
     @property
     def drawn(self) -> list[int]:
-        """The trials with a curve, the best last, so that it lies on top."""
+        """Returns the trials with a curve, the best last, so that it is drawn on top."""
         return [index for index, curve in reversed(list(enumerate(self.curves))) if len(curve)]
 
     @property
     def texts(self) -> list[str]:
-        """What a chart says of a trial one points at."""
+        """Returns the hover text of each trial."""
         return [
             "<br>".join(html.escape(line) for line in [f"{row['trial']} ({row['status']})", *settings(row, self.keys)])
             for _, row in self.results.table.iterrows()
@@ -48,17 +48,17 @@ class Trials:
 
     @property
     def is_best(self) -> list[bool]:
-        """Whether a trial is of the best point."""
+        """Returns whether a trial belongs to the best point."""
         return [point == self.best_point for point in self.results.table["point"]]
 
     @property
     def quality_mode(self) -> str:
-        """Which values of the quality are better; all that targets are set for is better when lower."""
+        """The direction of the quality; everything that targets can be set for is better when lower."""
         return self.results.mode if self.results.quality == self.results.metric else "min"
 
 
 def learning_curves(trials: Trials) -> tuple[str, dict[str, object]]:
-    """A line per trial, and what the page's script redraws them with: by axis, and by the key that groups them."""
+    """Returns a line per trial, and the data to redraw them by axis and by grouping key."""
     results, drawn, texts, is_best = trials.results, trials.drawn, trials.texts, trials.is_best
     curves = [trials.curves[index] for index in drawn]
     figure = go.Figure()
@@ -100,7 +100,7 @@ def learning_curves(trials: Trials) -> tuple[str, dict[str, object]]:
 
 
 def parallel_coordinates(trials: Trials) -> str:
-    """A line per trial with a value, through its settings to the metric; the better, the more orange."""
+    """Returns a line per trial with a value, through its settings to the metric; the better, the more orange."""
     results = trials.results
     table = results.table[results.table[results.metric].notna()]
     axes = {key: axis_of(table[key]) for key in [*trials.keys, results.metric]}
@@ -130,7 +130,7 @@ def parallel_coordinates(trials: Trials) -> str:
 
 
 def slices(trials: Trials) -> list[str]:
-    """The metric against each varied key: a point per trial with a value."""
+    """Returns the metric against each varied key: a point per trial with a value."""
     return [_slice(trials, key, f"slice-{number}") for number, key in enumerate(trials.keys)]
 
 
@@ -152,7 +152,7 @@ def _slice(trials: Trials, key: str, name: str) -> str:
 
 
 def quality_against_time(trials: Trials) -> str | None:
-    """A point per trial, its last evaluation, and the front; None where simulated time tells trials nothing apart."""
+    """Returns a point per trial at its last evaluation, and the front; None if simulated time does not differ."""
     results, drawn, texts = trials.results, trials.drawn, trials.texts
     last = [trials.curves[index].iloc[-1] for index in drawn]
     seconds, values = [float(row["sim_s"]) for row in last], [float(row[results.quality]) for row in last]
@@ -188,7 +188,7 @@ def _scale(title: str, log: bool) -> dict[str, object]:
 
 
 def _marks(trials: Trials, drawn: Sequence[int]) -> dict[str, object]:
-    """Orange: of the best point; hollow: not run to its end."""
+    """Returns markers: orange for the best point, hollow for trials that did not finish."""
     status = trials.results.table["status"].tolist()
     return {
         "size": 8,

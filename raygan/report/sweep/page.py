@@ -30,7 +30,7 @@ _UNITS = {"sim_s": "simulated s", "megabytes": "MB", "wall_s": "wall s"}
 def write_sweep_page(results: SweepResults, folder: Path, out: Path) -> None:
     """Write the page `out` of the sweep in `folder`.
 
-    A trial whose log is damaged is in the tables, not in the charts of what it says; the page says so.
+    A trial with a damaged log is listed in the tables but not drawn in the charts; the page says so.
 
     Raises:
         InputError: `out` cannot be written.
@@ -82,7 +82,7 @@ def _curve(curve: pd.DataFrame, quality: str) -> pd.DataFrame:
 
 
 def _pictures(results: SweepResults, ranked: pd.DataFrame, runs: list[RunFolder]) -> list[dict[str, object]]:
-    """The first points' best trials, as they draw last."""
+    """Returns the last pictures of the best trials of the first points."""
     table = results.table.reset_index(drop=True)
     usable = table[table[results.metric].notna() & (table["status"] != "failed")]
     best = [usable[usable["point"] == point].iloc[0] for point in ranked.index[:_PICTURED]]
@@ -108,7 +108,7 @@ def _point_cells(results: SweepResults, points: pd.DataFrame) -> dict[str, objec
 
 
 def _cells(table: pd.DataFrame, names: dict[str, str] = _UNITS) -> dict[str, object]:
-    """A table for the page: its heads, which columns are of numbers, and its rows of text."""
+    """Returns a table for the page: its headers, which columns are numeric, and its rows of text."""
     return {
         "heads": [names.get(column, column) for column in table.columns],
         "numeric": [is_numeric(table[column]) for column in table.columns],

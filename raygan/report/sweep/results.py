@@ -1,4 +1,4 @@
-"""What a sweep came to: its trials, and its points (combinations of settings) in their order."""
+"""The results of a sweep: its trials, and its points (combinations of settings) in ranked order."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +8,14 @@ from scipy.stats import t as student_t
 from scipy.stats import ttest_ind
 
 STATUSES = {"finished": "finished", "stopped": "stopped early", "failed": "failed", "unfinished": "did not finish"}
-"""How a trial ended, and how a sentence says it."""
+"""States of a trial, and their wording in a sentence."""
 _LISTED = 5
-_LONG = 1e7  # whole numbers below it are written out
+_LONG = 1e7  # integers below it are written out
 
 
 @dataclass(frozen=True)
 class SweepResults:
-    """A sweep's trials and what they are ranked by."""
+    """A sweep's trials and their ranking criterion."""
 
     table: pd.DataFrame
     """A row per trial, best first: rank, trial, point (which settings; trials of one point differ in the seed only),
@@ -24,11 +24,11 @@ class SweepResults:
     varied: list[str]
     """The varied keys' columns, without the seed."""
     metric: str
-    """What trials are ranked by."""
+    """The ranking criterion of trials."""
     mode: str
     """"min" or "max": which values of the metric are better."""
     quality: str
-    """What learning curves show; not the metric where that is the cost of reaching a target."""
+    """The measure in learning curves; it differs from the metric if that is the cost of reaching a target."""
     target: float | None
     """The target of such a metric."""
     title: str
@@ -36,7 +36,7 @@ class SweepResults:
 
 
 def shown(value: Any) -> str:
-    """A value as a table or a chart has it."""
+    """Returns a value as a table or a chart shows it."""
     if isinstance(value, str):
         return value
     if pd.isna(value):
@@ -47,16 +47,16 @@ def shown(value: Any) -> str:
 
 
 def settings(row: pd.Series, varied: list[str]) -> list[str]:
-    """The settings of a trial or point, of those that apply to it."""
+    """Returns the settings that apply to a trial or point, as text."""
     return [f"{key} = {shown(row[key])}" for key in varied if pd.notna(row[key])]
 
 
 def rank_points(results: SweepResults) -> pd.DataFrame:
-    """A row per point, best first, indexed by point: settings, mean and std of the metric, seeds, and what they took.
+    """Returns a row per point, best first, indexed by point: settings, mean and std of the metric, seeds, and costs.
 
-    Failed trials are counted in `status` only. A point is behind those that more of its trials have a value for:
-    a target that half of the seeds miss is no good target. Those that all miss it are ranked by how near they came.
-    `seeds` are the trials with a value.
+    Failed trials are counted in `status` only. Points with a larger share of trials with a value come first: a target
+    that half of the seeds miss is not a good target. Points whose trials all miss it are ranked by how near they came.
+    `seeds` is the number of trials with a value.
     """
     table = results.table
     point, alive = table["point"], table[table["status"] != "failed"]
@@ -79,7 +79,7 @@ def rank_points(results: SweepResults) -> pd.DataFrame:
 
 
 def found(results: SweepResults, points: pd.DataFrame) -> str:
-    """One line of what the sweep found."""
+    """Returns the result of the sweep in one line."""
     metric, best = results.metric, points.iloc[0]
     counts = results.table["status"].value_counts()
     ends = ", ".join(f"{counts[status]} {said}" for status, said in STATUSES.items() if status in counts)
@@ -94,16 +94,16 @@ def found(results: SweepResults, points: pd.DataFrame) -> str:
 
 
 def doubts(results: SweepResults, points: pd.DataFrame) -> str | None:
-    """What to say where the seeds do not show that the best point is better than the second; None: they do.
+    """Returns a note if the seeds do not show that the best point is better than the second; None if they do.
 
-    By the 95 % interval of Student's t over the differences of the two, seed by seed; over their trials where these
-    have no two seeds in common (Welch). One trial each shows nothing.
+    It uses the 95 % interval of Student's t over the differences of the two by seed, or Welch's over their trials if
+    they have fewer than two seeds in common. One trial each shows nothing.
     """
     valued = points[points["seeds"] > 0]
     if len(valued) < 2:
         return None
     first, second = (_values(results, point) for point in valued.index[:2])
-    paired = first.index.is_unique and second.index.is_unique  # else a seed was played more than once
+    paired = first.index.is_unique and second.index.is_unique  # otherwise a seed was run more than once
     common = first.index.intersection(second.index) if paired else first.index[:0]
     if len(common) > 1:
         difference = first[common] - second[common]
@@ -122,7 +122,7 @@ def doubts(results: SweepResults, points: pd.DataFrame) -> str | None:
 
 
 def _values(results: SweepResults, point: object) -> pd.Series:
-    """The metric of a point's trials that did not fail, by seed; a sweep without seeds plays every point once."""
+    """Returns the metric of a point's trials that did not fail, by seed; without seeds every point is run once."""
     table = results.table
     own = table[(table["point"] == point) & (table["status"] != "failed") & table[results.metric].notna()]
     values = pd.to_numeric(own[results.metric])
@@ -130,7 +130,7 @@ def _values(results: SweepResults, point: object) -> pd.Series:
 
 
 def summary(results: SweepResults) -> list[str]:
-    """A sweep in a few lines: what was found, the first points, and why trials failed."""
+    """Returns a sweep in a few lines: its result, the first points, and why trials failed."""
     if results.table.empty:
         return ["No trial has begun."]
     points = rank_points(results)

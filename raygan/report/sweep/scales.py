@@ -1,4 +1,4 @@
-"""How a varied key's values become places on an axis, and colours."""
+"""Axes and colours for the values of varied keys."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from raygan.report.page import COLOURS, GREY
 from raygan.report.sweep.results import shown
 
 _LOW_TO_HIGH = ["#3a6fc4", "#2aa5a0", "#7fae3a", "#f0a020", "#dd4f6a"]  # all readable on white and on black
-_DECADES = 30  # times the smallest value; from here on, equal steps hide the small ones
-_FEW = 8  # values that have a colour, or a tick, each
+_DECADES = 30  # times the smallest value; beyond, a linear axis hides the small ones
+_FEW = 8  # at most this many values have their own colour or tick
 _BINS = 5
-_ROOM = 0.06  # of the axis, at both ends
-_GAP = 0.2  # of the axis, below it: where a key does not apply
+_ROOM = 0.06  # share of the axis, at both ends
+_GAP = 0.2  # share of the axis, below it, for trials to which the key does not apply
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of a chart, with a place for every trial."""
+    """An axis of a chart, with the position of every trial."""
 
     places: list[float]
     ticks: list[float]
@@ -39,12 +39,12 @@ class Groups:
 
 
 def spans_decades(values: pd.Series) -> bool:
-    """Whether the values want a log axis."""
+    """Returns whether the values need a log axis."""
     return bool(len(values) and values.min() > 0 and values.max() > _DECADES * values.min())
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Whether the key's values are numbers, wherever it applies."""
+    """Returns whether the key's values are numbers, where it applies."""
     return column.notna().any() and pd.api.types.infer_dtype(column.dropna()) in (
         "integer",
         "floating",
@@ -53,7 +53,7 @@ def is_numeric(column: pd.Series) -> bool:
 
 
 def axis_of(column: pd.Series) -> Axis:
-    """The axis of a key: numbers in their order, others side by side, "-" below both where the key does not apply."""
+    """Returns the axis of a key: numbers in order, other values side by side, "-" below if the key does not apply."""
     return _of_numbers(column) if is_numeric(column) else _of_names(column)
 
 
@@ -86,7 +86,7 @@ def _of_numbers(column: pd.Series) -> Axis:
 
 
 def groups_of(column: pd.Series) -> Groups:
-    """Groups of equal values; of many numbers, of neighbouring ones."""
+    """Returns groups of equal values, or of neighbouring ones if there are many numbers."""
     numeric = is_numeric(column)
     names = _bins(column) if numeric and column.nunique() > _FEW else column.map(shown)
     order = pd.DataFrame({"name": names, "value": column}).dropna()
@@ -101,7 +101,7 @@ def groups_of(column: pd.Series) -> Groups:
 
 
 def _bins(column: pd.Series) -> pd.Series:
-    """Each number's fifth of all, by name."""
+    """Returns the quintile of each number, by name."""
     values = pd.to_numeric(column)
     fifths = values.groupby(pd.qcut(values, _BINS, labels=False, duplicates="drop"))
     low, high = fifths.transform("min").map(shown), fifths.transform("max").map(shown)
