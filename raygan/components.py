@@ -47,6 +47,7 @@ PARTITIONS = {
     "dirichlet_equal": "raygan.data.partition:dirichlet_equal",
     "classes": "raygan.data.partition:classes",
     "quantity": "raygan.data.partition:quantity",
+    "natural": "raygan.data.natural:natural",
 }
 AGGREGATORS = {
     "mean": "raygan.methods.aggregation:WeightedMean",

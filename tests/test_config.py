@@ -54,7 +54,7 @@ def test_a_new_name_drops_keys_the_new_choice_lacks_and_keeps_the_rest(tmp_path)
         (["devices=two"], "devices: input should be a valid integer, got 'two'"),
         (["devices=2.5"], "devices: input should be a valid integer, got 2.5"),
         (["devices=true"], "devices: input should be a valid integer, got True"),
-        (["devices=-1"], "devices: input should be greater than or equal to 1, got -1"),
+        (["devices=-1"], "devices: input should be greater than or equal to 0, got -1"),
         (["gan.ema=.nan"], "gan.ema: "),
         (["gan.loss=hing"], "gan.loss: 'hing' is not known; did you mean hinge?"),
         (["data.name=cifer10"], "data.name: 'cifer10' is not known; did you mean cifar10?"),

@@ -9,8 +9,15 @@ from raygan.components import DATA_SETS, PARTITIONS, check_name
 from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, named
 
 Side = Annotated[
-    Literal[16, 28, 32, 64],
+    Literal[16, 28, 32, 64, 128, 256],
     Field(description="Height and width the images are cropped and resized to (pixels)."),
+]
+OwnSide = Annotated[
+    Literal[16, 28, 32, 64, 128, 256] | None,
+    Field(
+        description="Height and width the images are cropped and resized to (pixels; null: the images' own size, or "
+        "the largest of 16, 28, 32, 64, 128 and 256 that is not above the shorter sides of half of them)."
+    ),
 ]
 
 
@@ -60,9 +67,18 @@ class Quantity(Section):
     """Minimum samples per device: sizes are redrawn until every device has them (samples)."""
 
 
+class Natural(Section):
+    """Each device holds the samples of one holder: a hospital, a writer, a person. `devices` is the number of holders
+    if it is not given; fewer devices take several holders each, evenly by samples."""
+
+    name: Literal["natural"] = "natural"
+    min_samples: Count = 1
+    """Minimum samples per holder: holders with fewer are left out (samples)."""
+
+
 class OwnPartition(Section):
     """A custom partition: `name` is an import path to `split(labels, devices, partition, random)`, which returns an
-    index array per device."""
+    index array per device. A function with a fifth parameter `holders` is given the holder of every sample."""
 
     name: Annotated[str, AfterValidator(lambda name: check_name(PARTITIONS, name))]
     options: Options = NO_OPTIONS
@@ -75,9 +91,23 @@ _Partitions = (
     | Annotated[DirichletEqual, Tag("<dirichlet_equal>")]
     | Annotated[Classes, Tag("<classes>")]
     | Annotated[Quantity, Tag("<quantity>")]
+    | Annotated[Natural, Tag("<natural>")]
     | Annotated[OwnPartition, Tag("<own>")]
 )
 Partition = Annotated[_Partitions, named("iid", _Partitions)]
+
+
+def _range(given: object) -> object:
+    if isinstance(given, list | tuple) and len(given) == 2 and not given[0] < given[1]:
+        raise ValueError(f"[{given[0]}, {given[1]}] is empty; low must be below high")
+    return given
+
+
+Depth = Annotated[
+    Literal["type", "set", "percentiles"] | Annotated[int, Field(ge=1, le=32)] | tuple[float, float],
+    AfterValidator(_range),
+]
+"""See `ScannedDataSet.depth`."""
 
 
 class DataSet(Section):
@@ -160,24 +190,38 @@ class CelebA(FileDataSet):
     """The binary attribute used as class label (classes are needed by non-iid partitions and by FD-clf)."""
 
 
-class Folder(FileDataSet):
-    """A tree of images with a sub-folder per class; `root` may be inside a tar (`set.tar.gz/train`)."""
+class ScannedDataSet(DataSet):
+    """Images of any size and depth, as they lie on people's disks."""
+
+    root: Path
+    """Folder or file to read. It may differ when a run is resumed or measured, as long as the content is the same."""
+    size: OwnSide = None
+    channels: Literal[1, 3] | None = None
+    """1: grey, 3: colour; images are converted (null: grey if all images are)."""
+    depth: Depth = "type"
+    """The values of an image that become 0 and 255; values between them are scaled linearly and rounded. `type`: the
+    range of the file's type (255 or 65,535 for 8 or 16 bits; 0 to 1 for floats; the stored bits of DICOM); `set`: the
+    smallest and the largest value in the data set; `percentiles`: its 0.5th and 99.5th percentile, values outside are
+    clipped; a number of bits such as 12: 0 to 4,095; or `[low, high]`."""
+
+
+class Folder(ScannedDataSet):
+    """A tree of images, in a folder, a tar or a zip; `root` may be inside of one (`set.tar.gz/train`)."""
 
     name: Literal["folder"] = "folder"
     root: Path
-    """Folder, tar, or folder inside a tar."""
-    size: Side = 32
-    channels: Literal[1, 3] = 3
-    """1: grey, 3: colour; images are converted."""
+    """Folder, tar or zip, or a folder inside of one."""
+    layout: Literal["class", "holder/class", "class/holder", "holder"] = "class"
+    """The meaning of the first levels of sub-folders below `root`: the class of an image, or who holds it (such as a
+    hospital or a person, see `data.partition.name=natural`). `holder` alone: one class."""
 
 
-class Npz(FileDataSet):
-    """A numpy .npz file with `images` (N,H,W[,C]) uint8, `labels` (N,) integers and, optionally, names `classes`."""
+class Npz(ScannedDataSet):
+    """A numpy .npz file with arrays of images and, optionally, labels, names of classes, and holders."""
 
     name: Literal["npz"] = "npz"
     root: Path
     """The file."""
-    size: Side = 32
 
 
 class OwnData(DataSet):

@@ -13,7 +13,17 @@ from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
-from raygan.config.section import NO_OPTIONS, Count, NotNegative, OneOrMany, Options, Positive, Section, Seed
+from raygan.config.section import (
+    NO_OPTIONS,
+    Count,
+    NotNegative,
+    NotNegativeCount,
+    OneOrMany,
+    Options,
+    Positive,
+    Section,
+    Seed,
+)
 from raygan.config.simulation import All, Channel, Compute, Constant, NoChannel, Selection
 
 
@@ -110,8 +120,8 @@ class Config(Section):
     schedule: Literal["serial", "parallel"] = "serial"
     """Schedule of `averaged`. `serial`: the generator waits for the new average; `parallel`: it trains on the old
     one."""
-    devices: Count = 5
-    """Number of devices K."""
+    devices: NotNegativeCount = 5
+    """Number of devices K (0: as many as holders, which `data.partition.name=natural` has by default)."""
     rounds: Count = 800
     """Number of rounds."""
     seed: Seed = 0
@@ -161,6 +171,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_the_devices(self) -> Self:
+        natural = self.data.partition.name == "natural"
+        if natural and "devices" not in self.model_fields_set:
+            self.__dict__["devices"] = 0  # a frozen model has no other way
+        if self.devices == 0:  # checked again when the data is loaded
+            if not natural:
+                raise ValueError("devices: 0 is for data.partition.name=natural alone; give the number of devices")
+            return self._fits_the_engine()
         count = getattr(self.selection, "count", None)
         if count is not None and count > self.devices:
             raise ValueError(f"selection.count: {count} is more than devices={self.devices}")
@@ -176,6 +193,9 @@ class Config(Section):
         for key, values in lists.items():
             if len(values) not in (1, self.devices):
                 raise ValueError(f"{key}: {len(values)} values for devices={self.devices}; give one, or one per device")
+        return self._fits_the_engine()
+
+    def _fits_the_engine(self) -> Self:
         if self.gan.precision == "tf32" and not (self.engine.gpus_per_device or self.engine.server_gpus):
             raise ValueError(
                 "gan.precision: tf32 is how a GPU multiplies, and none is asked for; set engine.gpus_per_device and "

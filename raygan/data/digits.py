@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from raygan.config.data import Digits
-from raygan.data.images import ImageSet, resize_all
+from raygan.data.images import ImageSet
+from raygan.data.sizes import resize_all
 
 
 def load(data: Digits, seed: int) -> ImageSet:

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from raygan.config.data import Folder
-from raygan.data.images import ImageSet, resize
+from raygan.data.images import ImageSet
+from raygan.data.sizes import resize
 from raygan.errors import InputError
 from raygan.files import cached_array
 
@@ -91,7 +92,7 @@ def _digest(files: list[tuple[str, bytes]], data: Folder) -> str:
 def _decode(content: bytes, data: Folder, path: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as image:
-            pixels = np.asarray(resize(image.convert("L" if data.channels == 1 else "RGB"), data.size))
+            pixels = np.asarray(resize(image.convert("L" if data.channels == 1 else "RGB"), data.size or 32))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{data.root / path}: not a readable image; remove or repair it") from error
     return pixels[None] if data.channels == 1 else pixels.transpose(2, 0, 1)

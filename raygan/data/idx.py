@@ -8,7 +8,8 @@ import numpy as np
 
 from raygan.config.data import FashionMnist, Mnist
 from raygan.data.downloads import one_at_a_time
-from raygan.data.images import ImageSet, resize_all
+from raygan.data.images import ImageSet
+from raygan.data.sizes import resize_all
 from raygan.errors import InputError
 from raygan.files import cache_folder
 

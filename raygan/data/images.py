@@ -1,21 +1,20 @@
 """The common form of all data sets: `ImageSet`."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from raygan.components import DATA_SETS, resolve
-from raygan.config.data import Data
+from raygan.config.data import Data, Natural
 from raygan.errors import InputError, counted, naming
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Samples and their labels in memory.
+    """Samples in memory, with the class and perhaps the holder of each.
 
     `images` is (N, C, H, W) uint8 for images or (N, d) float32 for points; `labels` is (N,) int64 from 0
     to len(classes) - 1.
@@ -24,6 +23,11 @@ class ImageSet:
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    holders: np.ndarray | None = None
+    """(N,) int64 from 0 to len(holder_names) - 1; None: the data does not say who holds a sample."""
+    holder_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Lines for the user on what loading did to the samples, such as a change of their depth."""
 
     def __post_init__(self) -> None:
         # Sums run in memory order, so the layout affects the numbers: it must not be that of a loader's views.
@@ -57,11 +61,14 @@ class ImageSet:
 
     def take(self, indices: np.ndarray) -> "ImageSet":
         """Returns a copy of the samples at `indices`."""
-        return ImageSet(self.images[indices], self.labels[indices], self.classes)
+        holders = None if self.holders is None else self.holders[indices]
+        return replace(self, images=self.images[indices], labels=self.labels[indices], holders=holders)
 
 
 def load_data(data: Data, seed: int) -> ImageSet:
     """Load `data`, then keep `data.limit` samples, an equal share of every class.
+
+    With a natural partition, holders with too few samples are left out.
 
     Raises:
         InputError: the data is missing or not readable; names the key or file.
@@ -70,9 +77,13 @@ def load_data(data: Data, seed: int) -> ImageSet:
     with naming("data.name", data.name):
         images = load(data, seed)
     images = _checked(images, f"data.name: {data.name}")
-    if data.limit is None or data.limit >= len(images):
-        return images
-    return images.take(_first_of_each_class(images.labels, data.limit))
+    if data.limit is not None and data.limit < len(images):
+        images = images.take(_first_of_each_class(images.labels, data.limit))
+    if isinstance(data.partition, Natural):
+        from raygan.data.natural import with_enough
+
+        images = with_enough(images, data.partition)
+    return images
 
 
 def _checked(found: object, named: str) -> ImageSet:
@@ -105,7 +116,22 @@ def _checked(found: object, named: str) -> ImageSet:
             f"{named}: its labels go from {labels.min()} to {labels.max()}; from 0 to {len(classes) - 1} is needed, as "
             f"it names {len(classes)} classes"
         )
-    return ImageSet(images, labels.astype(np.int64, copy=False), tuple(classes))
+    _check_holders(found, named)
+    return replace(found, labels=labels.astype(np.int64, copy=False), classes=tuple(classes))
+
+
+def _check_holders(found: ImageSet, named: str) -> None:
+    holders, names = found.holders, found.holder_names
+    if holders is None:
+        return
+    if not (isinstance(holders, np.ndarray) and holders.shape == (len(found),) and holders.dtype.kind in "iu"):
+        are = f"{holders.dtype} {tuple(holders.shape)}" if hasattr(holders, "dtype") else f"a {type(holders).__name__}"
+        raise InputError(f"{named}: its holders are {are}; a numpy array of {len(found):,} integers is needed")
+    if not 0 <= holders.min() <= holders.max() < len(names):
+        raise InputError(
+            f"{named}: its holders go from {holders.min()} to {holders.max()}; from 0 to {len(names) - 1} is needed, "
+            f"as it names {len(names)} holders"
+        )
 
 
 def _first_of_each_class(labels: np.ndarray, limit: int) -> np.ndarray:
@@ -115,18 +141,3 @@ def _first_of_each_class(labels: np.ndarray, limit: int) -> np.ndarray:
         members = np.flatnonzero(labels == label)
         rank[members] = np.arange(len(members))
     return np.sort(np.lexsort((labels, rank))[:limit])
-
-
-def resize(image: Image.Image, size: int) -> Image.Image:
-    """Centre-crop to a square, then resize to `size` (bilinear with antialiasing)."""
-    short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    square = image.crop((left, top, left + short, top + short)) if image.width != image.height else image
-    return square if short == size else square.resize((size, size), Image.Resampling.BILINEAR)
-
-
-def resize_all(images: np.ndarray, size: int) -> np.ndarray:
-    """(N, H, W) or (N, H, W, 3) uint8 of any size to (N, C, size, size) uint8."""
-    if images.shape[1:3] != (size, size):
-        images = np.stack([np.asarray(resize(Image.fromarray(image), size)) for image in images])
-    return np.ascontiguousarray(images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2))

@@ -5,7 +5,8 @@ import zipfile
 import numpy as np
 
 from raygan.config.data import Npz
-from raygan.data.images import ImageSet, resize_all
+from raygan.data.images import ImageSet
+from raygan.data.sizes import own_side, resize_all
 from raygan.errors import InputError
 
 
@@ -47,4 +48,6 @@ def load(data: Npz, seed: int) -> ImageSet:
             f"{data.root}: classes is {names.dtype} {names.shape}, but names of {count} classes are needed (strings)"
         )
     classes = tuple(map(str, range(count))) if names is None else tuple(map(str, names))
-    return ImageSet(resize_all(squeezed, data.size), labels.astype(np.int64), classes)
+    return ImageSet(
+        resize_all(squeezed, data.size or own_side([squeezed.shape[1:3]])), labels.astype(np.int64), classes
+    )

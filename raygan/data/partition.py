@@ -1,13 +1,18 @@
 """Partitions of samples over devices: every sample is on exactly one device, and no device is empty.
 
 A partition is a function of (labels, devices, its config section, random stream) that returns one index array per
-device: a list, or `Shards`. `split` checks the result, so the same rules hold for custom partitions.
+device: a list, or `Shards`. If it has a fifth parameter `holders`, it is given who holds each sample. `split` checks
+the result, so the same rules hold for custom partitions.
 """
+
+from inspect import signature
 
 import numpy as np
 
 from raygan.components import PARTITIONS, resolve
 from raygan.config.data import Classes, Dirichlet, DirichletEqual, Iid, Partition, Quantity
+from raygan.config.tree import Config
+from raygan.data.images import ImageSet
 from raygan.data.shards import Shards
 from raygan.errors import InputError, counted, naming
 from raygan.rng import Role, stream
@@ -15,8 +20,15 @@ from raygan.rng import Role, stream
 _DRAWS = 100  # Dirichlet draws before giving up on a split without an empty device
 
 
-def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> Shards:
-    """Partition len(labels) samples over `devices`.
+def dealt(images: ImageSet, config: Config) -> Shards:
+    """Partition the samples over the devices of a config; raises as `split`."""
+    return split(images.labels, config.devices, config.data.partition, config.seed, images.holders)
+
+
+def split(
+    labels: np.ndarray, devices: int, partition: Partition, seed: int, holders: np.ndarray | None = None
+) -> Shards:
+    """Partition len(labels) samples over `devices`. `holders` is who holds each sample, if the data says so.
 
     Raises:
         InputError: there are too few samples or classes; says how many devices fit.
@@ -27,8 +39,9 @@ def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> 
         )
     deal = resolve(PARTITIONS, partition.name, "data.partition.name")
     with naming("data.partition.name", partition.name):
-        dealt = deal(labels, devices, partition, stream(seed, Role.PARTITION))
-    shards = dealt if isinstance(dealt, Shards) else _of_arrays(dealt, devices, partition.name)
+        seen = {"holders": holders} if "holders" in signature(deal).parameters else {}
+        parts = deal(labels, devices, partition, stream(seed, Role.PARTITION), **seen)
+    shards = parts if isinstance(parts, Shards) else _of_arrays(parts, devices, partition.name)
     if len(shards) != devices or not np.array_equal(np.sort(shards.indices), np.arange(len(labels))):
         raise InputError(f"data.partition.name: {partition.name} did not put every sample on exactly one device")
     if empty := int(np.count_nonzero(shards.sizes == 0)):
@@ -39,16 +52,16 @@ def split(labels: np.ndarray, devices: int, partition: Partition, seed: int) -> 
     return shards
 
 
-def _of_arrays(dealt: object, devices: int, name: str) -> Shards:
+def _of_arrays(parts: object, devices: int, name: str) -> Shards:
     """Returns the checked result of a custom partition."""
-    arrays = list(dealt) if isinstance(dealt, list | tuple) else []
+    arrays = list(parts) if isinstance(parts, list | tuple) else []
     if len(arrays) == devices and all(
         isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu" for array in arrays
     ):
         return Shards.of_arrays(arrays)
     got = [f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__ for one in arrays[:3]]
     raise InputError(
-        f"data.partition.name: {name} returned a {type(dealt).__name__} of {len(arrays)} ({', '.join(got)}, ...); a "
+        f"data.partition.name: {name} returned a {type(parts).__name__} of {len(arrays)} ({', '.join(got)}, ...); a "
         f"list of {devices} arrays of integers, one for each device, is needed"
     )
 

@@ -9,7 +9,8 @@ from torchvision import datasets
 
 from raygan.config.data import CelebA, Cifar10
 from raygan.data.downloads import one_at_a_time
-from raygan.data.images import ImageSet, resize, resize_all
+from raygan.data.images import ImageSet
+from raygan.data.sizes import resize, resize_all
 from raygan.errors import InputError
 from raygan.files import cache_folder, cached_array
 

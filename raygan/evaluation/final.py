@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from raygan.config.tree import Config
-from raygan.data import ImageSet, split
+from raygan.data import ImageSet, dealt
 from raygan.errors import InputError
 from raygan.evaluation.checks import check_weights, load_again
 from raygan.evaluation.evaluator import Evaluator, as_row, real_batches, sample_batches
@@ -42,7 +42,7 @@ def by_device(
     """
     if "fd_clf" not in pooled or config.devices == 1:
         return {}
-    shards = split(images.labels, config.devices, config.data.partition, config.seed)
+    shards = dealt(images, config)
     generated = evaluator.features(evaluator.samples(generator))
     found = [
         _distance(evaluator, images.images[shards[device]], generated) for device in range(min(len(shards), DEVICES))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from raygan.channel.clock import SimulatedRound
 from raygan.config.tree import Config
-from raygan.data import ImageSet, Shards, load_data, split
+from raygan.data import ImageSet, Shards, dealt, load_data
 from raygan.errors import InputError
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
@@ -65,4 +65,4 @@ def _dealt(config: Config, folder: Path) -> tuple[ImageSet, Shards]:
             f"{folder}: --price reads the data again, and it is not what the run was trained on (its hash was "
             f"{digest}, now it is {images.digest}); put it back"
         )
-    return images, split(images.labels, config.devices, config.data.partition, config.seed)
+    return images, dealt(images, config)

@@ -10,7 +10,8 @@ import torch
 from raygan.channel.clock import SimulatedRound
 from raygan.cluster.resources import Needs, needs_of
 from raygan.config.tree import Config
-from raygan.data import ImageSet, Shards, load_data, split
+from raygan.data import ImageSet, Shards, dealt, load_data
+from raygan.data.natural import settled
 from raygan.evaluation.checks import check_weights
 from raygan.gan.networks import build_networks
 from raygan.plan.footprint import Footprint, footprint_of
@@ -66,7 +67,8 @@ def make_plan(config: Config) -> Plan:
     check_weights(config)
     config = as_run(config)
     images = load_data(config.data, config.seed)
-    shards = split(images.labels, config.devices, config.data.partition, config.seed)
+    config = settled(config, images)
+    shards = dealt(images, config)
     networks = build_networks(config, images.shape, torch.device("cpu"))
     problem, clock = try_out(config, images, shards)
     worker_samples = _worker_samples(config, images, shards)

@@ -9,7 +9,7 @@ from raygan.cluster.connection import Connection, connect
 from raygan.cluster.waiting import Patience
 from raygan.config.paths import absolute
 from raygan.config.tree import Config
-from raygan.data import load_data, split
+from raygan.data import dealt, load_data
 from raygan.data.about import about
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.evaluation.checks import check_weights, load_again
@@ -109,13 +109,16 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     for watcher in watchers:
         watcher.on_phase(f"loading {config.data.name}")
     images = load_again(used) if resume else load_data(used.data, config.seed)
-    shards = split(images.labels, used.devices, used.data.partition, config.seed)
+    shards = dealt(images, used)
     check_networks(used, images.shape, int(shards.sizes.min()))
     if used.eval.classifier is not None:
         from raygan.evaluation.evaluator import check_classifier  # with metrics that a driver does not need otherwise
 
         check_classifier(used, images)
     problem, clock = try_out(used, images, shards)
+    for note in images.notes:
+        for watcher in watchers:
+            watcher.on_event(note)
     folder = RunFolder(store.local)
     if resume:
         folder.check_same_data(images.digest)
@@ -156,7 +159,7 @@ def _write_beginning(run: Run, executor: Executor, after: int) -> None:
     folder.write_config(run.config)
     facts, before = executor.facts(), folder.processes() if after else []
     folder.write_environment({"data_digest": run.setup.images.digest, **facts})
-    folder.write_data(about(run.config.data.name, run.setup.images, run.setup.shards))
+    folder.write_data(about(run.config.data, run.setup.images, run.setup.shards))
     for unlike in (unlike_each_other(facts["processes"]), unlike_before(facts["processes"], before)):
         if unlike is not None:
             run.happened(unlike)

@@ -59,6 +59,7 @@ def begin(
 
     A new run that does not get there leaves nothing.
     """
+    config = with_devices(config)
     folder = RunFolder(store.local)
     if resume:
         store.hold(_to_all(watchers))
@@ -90,6 +91,21 @@ def begin(
             with suppress(StorageError):
                 store.push()
         raise
+
+
+def with_devices(config: Config) -> Config:
+    """Returns the config with as many devices as its data has holders, if the number is left open (`devices=0`).
+
+    Raises:
+        InputError: the data cannot be loaded, or a key does not fit that number of devices.
+    """
+    if config.devices:
+        return config
+    from raygan.config.paths import absolute
+    from raygan.data import load_data
+    from raygan.data.natural import settled
+
+    return settled(config, load_data(absolute(config).data, config.seed))
 
 
 def _to_all(watchers: "list[Watcher]") -> Callable[[str], None]:

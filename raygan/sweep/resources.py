@@ -12,6 +12,7 @@ from raygan.cluster.waiting import Ask, Tell, directly, wait_for_group
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.report.sweep.results import shown
+from raygan.run.train import with_devices
 from raygan.sweep.ranges import Settings
 from raygan.sweep.spec import Sweep
 
@@ -45,7 +46,7 @@ def needs_of_trial(config: Config) -> Needs:
     if config.engine.executor == "inline":
         threads = max(config.engine.threads_per_device, config.engine.server_threads)
         return Needs(workers=0, per_worker={}, server={"CPU": threads}, recorder={})
-    return needs_of(config)
+    return needs_of(with_devices(config))
 
 
 def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:

@@ -158,7 +158,7 @@ def test_npz(tmp_path):
     path = tmp_path / "set.npz"
     np.savez(path, images=np.full((6, 20, 20, 3), 7, np.uint8), labels=np.arange(6) % 3)
     loaded = load("data.name=npz", f"data.root={path}")
-    assert loaded.images.shape == (6, 3, 32, 32)
+    assert loaded.images.shape == (6, 3, 16, 16)
     assert (loaded.images == 7).all()
     assert loaded.classes == ("0", "1", "2")
     np.savez(path, images=np.zeros((2, 20, 20), np.uint8), labels=np.arange(2), classes=["lung", "pneumonia", "other"])

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from raygan.config import Config
-from raygan.config.data import FileDataSet
+from raygan.config.data import FileDataSet, ScannedDataSet
 from raygan.config.section import Section
 from raygan.config.source import parse
 from raygan.record.settings import flatten
@@ -88,7 +88,7 @@ def needs(config: Config) -> list[str]:
     root = getattr(config.data, "root", None)
     if root is not None:
         lines.append(f"the data at data.root={root}")
-    elif isinstance(config.data, FileDataSet):
+    elif isinstance(config.data, FileDataSet | ScannedDataSet):
         lines.append(f"the data set {config.data.name} where it is usually kept, or a network to fetch it from")
     if isinstance(weights := config.eval.inception_weights, Path):
         lines.append(f"Inception's weights at eval.inception_weights={weights}")

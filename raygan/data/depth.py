@@ -1,0 +1,96 @@
+"""The depth of images: any numbers to 8 bits, by one rule for a whole data set."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from raygan.errors import InputError
+
+Rule = str | int | tuple[float, float]
+"""As the key `data.depth`."""
+_LOW, _HIGH = 0.5, 99.5
+_SAMPLED = 4096
+"""Values of an image that its percentiles are taken of, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that become 0 and 255. `clips`: values outside become the nearer of both, else they are an error."""
+
+    low: float
+    high: float
+    clips: bool = False
+
+    def scaled(self, values: np.ndarray, name: str) -> np.ndarray:
+        """Returns values as uint8, 255 (v - low) / (high - low) rounded half up, of the same shape.
+
+        Raises:
+            InputError: a value is outside the range or not finite; names the file.
+        """
+        if values.dtype == np.uint8 and (self.low, self.high) == (0, 255):
+            return values
+        least, most = values.min(initial=self.low), values.max(initial=self.high)
+        if not (np.isfinite(least) and np.isfinite(most)):
+            raise InputError(f"{name}: holds values that are not finite; leave the image out")
+        if not self.clips and (least < self.low or most > self.high):
+            raise InputError(
+                f"{name}: holds values from {values.min():g} to {values.max():g}, but data.depth says {self.low:g} to "
+                f"{self.high:g}; set data.depth to [low, high], a number of bits, set or percentiles"
+            )
+        whole = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))
+        return np.floor(np.clip(whole, 0, 255) + 0.5).astype(np.uint8)
+
+
+def range_of_type(dtype: np.dtype, bits: int | None = None) -> Range:
+    """Returns the range of a type: 0 to 2^bits - 1 for integers (without the sign's bit), 0 to 1 for floats.
+
+    `bits`: those that the file says are used.
+    """
+    if dtype.kind == "b":
+        return Range(0, 1)
+    if dtype.kind == "f":
+        return Range(0.0, 1.0)
+    return Range(0, 2 ** (bits or 8 * dtype.itemsize - (dtype.kind == "i")) - 1)
+
+
+def given_range(rule: Rule) -> Range | None:
+    """Returns the range that a rule names by itself, or None if it depends on the files or the data set."""
+    if isinstance(rule, int):
+        return Range(0, 2**rule - 1)
+    return Range(*rule) if isinstance(rule, tuple) else None
+
+
+def range_of_set(rule: Rule, images: Iterable[np.ndarray]) -> Range:
+    """Returns the range of a data set under `set` or `percentiles`, in one pass over its images.
+
+    `percentiles` takes at most 4,096 values of each image, evenly spread.
+
+    Raises:
+        InputError: all values are equal.
+    """
+    low, high, sampled = np.inf, -np.inf, []
+    for image in images:
+        if rule == "set":
+            low, high = min(low, float(image.min())), max(high, float(image.max()))
+        else:
+            flat = image.reshape(-1)
+            sampled.append(flat[:: max(1, len(flat) // _SAMPLED)].astype(np.float64))
+    if sampled:
+        low, high = (float(value) for value in np.percentile(np.concatenate(sampled), [_LOW, _HIGH]))
+    if not low < high:
+        raise InputError(f"data.depth: {rule}, but all values of the data set are {low:g}; set [low, high]")
+    return Range(low, high, clips=rule == "percentiles")
+
+
+def depth_note(rule: Rule, kinds: Iterable[str], found: Range | None) -> tuple[str, ...]:
+    """Returns a line for the user on how images became 8 bits, none if all were. `kinds`: such as `uint16`."""
+    kinds = sorted(set(kinds))
+    if kinds == ["uint8"] and rule == "type":
+        return ()
+    span = "the range of each file's type" if found is None else f"{found.low:g} to {found.high:g}"
+    return (f"{', '.join(kinds)} values are scaled to 8 bits: {span} becomes 0 to 255 (data.depth={_said(rule)})",)
+
+
+def _said(rule: Rule) -> str:
+    return f"[{rule[0]:g},{rule[1]:g}]" if isinstance(rule, tuple) else str(rule)
