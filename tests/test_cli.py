@@ -147,7 +147,7 @@ WRONG = [
     (["train", "generator_optimizer.lr=0"], "generator_optimizer.lr: input should be greater than 0"),
     (["train", "data.name=imagenet"], "data.name: 'imagenet' is not known"),
     (["train", "data.name=gaussians", "engine.executor=ray"], "gan.generator: dcgan makes square images"),
-    (["train", "data.size=48"], "data.size: input should be 16, 28, 32 or 64"),
+    (["train", "data.size=48"], "data.size: input should be 16, 28, 32, 64, 128 or 256"),
     (["train", "data.name=folder", "data.root=/no/such/place"], "data.root: /no/such/place is neither a folder"),
     (["train", "data.name=folder"], "data.root: field required"),
     (["train", "data.name=folder", corrupt_image], "1.png: not a readable image"),
