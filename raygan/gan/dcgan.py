@@ -71,8 +71,8 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Returns channels, side of the innermost feature map, and the number of doublings from there to the image."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
         raise InputError(
-            f"gan.generator: dcgan makes square images of {', '.join(map(str, _SMALLEST))} pixels, but a sample has the "
-            f"shape {shape}; set data.size"
+            f"gan.generator: dcgan makes square images of {', '.join(map(str, _SMALLEST))} pixels, but a sample has "
+            f"the shape {shape}; set data.size"
         )
     side = _SMALLEST[shape[1]]
     return shape[0], side, int(math.log2(shape[1] // side))
