@@ -25,6 +25,7 @@ MAY_USE = {
     "evaluation": FREE | FILES | PARTS | {"methods", "round", "report"},
     "executors": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster"},
     "run": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster", "executors", "report"},
+    "export": FREE | FILES | {"evaluation", "report"},
     "plan": FREE | PARTS | {"methods", "round", "evaluation", "cluster"},
     "sweep": FREE | FILES | {"cluster", "executors", "run", "report"},
 }
