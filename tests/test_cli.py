@@ -132,7 +132,7 @@ WRONG = [
     (["train", "divices=3"], "divices: unknown key; did you mean devices?"),
     (["train", "engine.exector=ray"], "did you mean engine.executor?"),
     (["train", "devices=two"], "devices: input should be a valid integer"),
-    (["train", "devices=-1"], "devices: input should be greater than or equal to 1"),
+    (["train", "devices=-1"], "devices: input should be greater than or equal to 0"),
     (["train", "rounds=0"], "rounds: input should be greater than or equal to 1"),
     (["train", "batch_size=1.5"], "batch_size: input should be a valid integer"),
     (["train", "schedule=paralel"], "schedule: input should be 'serial' or 'parallel'"),
@@ -228,7 +228,7 @@ WRONG = [
     (["sample", "nowhere", "--count", "4", "--out", "x.png"], "nowhere: not a run folder"),
     (["sample", "nowhere", "--count", "0", "--out", "x.png"], "Invalid value for '--count'"),
     (["sample", "nowhere"], "Missing option '--count'"),
-    (["plan", "devices=0"], "devices: input should be greater than or equal to 1"),
+    (["plan", "devices=0"], "devices: 0 is for data.partition.name=natural alone"),
     (["plan", "--nodes", "8xA10"], "--nodes 8xA10: 'A10' is no known GPU; did you mean A10G?"),
     (["plan", "--nodes", "1x8cpu", "engine.executor=inline"], "--nodes: engine.executor=inline plays a run in one pro"),
     (
