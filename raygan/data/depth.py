@@ -28,14 +28,14 @@ class Range:
         Raises:
             InputError: a value is outside the range or not finite; names the file.
         """
-        if values.dtype == np.uint8 and (self.low, self.high) == (0, 255):
-            return values
-        least, most = values.min(initial=self.low), values.max(initial=self.high)
+        if not values.size or (values.dtype == np.uint8 and (self.low, self.high) == (0, 255)):
+            return values.astype(np.uint8, copy=False)
+        least, most = values.min().item(), values.max().item()  # the range may be beyond the type
         if not (np.isfinite(least) and np.isfinite(most)):
             raise InputError(f"{name}: holds values that are not finite; leave the image out")
         if not self.clips and (least < self.low or most > self.high):
             raise InputError(
-                f"{name}: holds values from {values.min():g} to {values.max():g}, but data.depth says {self.low:g} to "
+                f"{name}: holds values from {least:g} to {most:g}, but data.depth says {self.low:g} to "
                 f"{self.high:g}; set data.depth to [low, high], a number of bits, set or percentiles"
             )
         whole = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))

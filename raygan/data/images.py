@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from raygan.components import DATA_SETS, resolve
-from raygan.config.data import Data, Natural
+from raygan.config.data import Data
+from raygan.config.partitions import Natural
 from raygan.errors import InputError, counted, naming
 
 
