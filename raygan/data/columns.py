@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
     from pyarrow.parquet import ParquetFile
 
-_ROWS = 128  # images in memory at once, encoded
+_ROWS = 128  # images decoded together
 _DEFAULT_SPLIT = "train"
 _SHOWN = 20
 
@@ -60,9 +60,10 @@ class Columns:
                     if name not in found.names or found.field(name).type != self.schema.field(name).type:
                         raise InputError(f"data.root: {path} has no column {name} like that of {self.paths[0]}")
                 row = 0
-                for batch in file.iter_batches(_ROWS, columns=names):
-                    yield path, row, batch
-                    row += batch.num_rows
+                for group in range(file.num_row_groups):  # otherwise pyarrow reads all of them ahead
+                    for batch in file.iter_batches(_ROWS, row_groups=[group], columns=names):
+                        yield path, row, batch
+                        row += batch.num_rows
 
     def class_names(self) -> dict[str, list[str]]:
         """Returns the names of classes by column, as the `datasets` library of Hugging Face writes them."""

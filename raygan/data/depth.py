@@ -12,6 +12,8 @@ Rule = str | int | tuple[float, float]
 _LOW, _HIGH = 0.5, 99.5
 _SAMPLED = 4096
 """Values of an image that its percentiles are taken of, evenly spread."""
+_KEPT = 1 << 24
+"""Values of all images, beyond which half as many are taken of each."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,23 @@ def given_range(rule: Rule) -> Range | None:
 def range_of_set(rule: Rule, images: Iterable[np.ndarray]) -> Range:
     """Returns the range of a data set under `set` or `percentiles`, in one pass over its images.
 
-    `percentiles` takes at most 4,096 values of each image, evenly spread.
+    `percentiles` takes at most 4,096 values of each image, evenly spread, and 17 million of all.
 
     Raises:
         InputError: all values are equal.
     """
-    low, high, sampled = np.inf, -np.inf, []
+    low, high, sampled = np.inf, -np.inf, list[np.ndarray]()
+    kept, thinned = 0, 1
     for image in images:
         if rule == "set":
             low, high = min(low, float(image.min())), max(high, float(image.max()))
         else:
             flat = image.reshape(-1)
-            sampled.append(flat[:: max(1, len(flat) // _SAMPLED)].astype(np.float64))
+            sampled.append(flat[:: max(1, len(flat) // _SAMPLED) * thinned].copy())
+            kept += len(sampled[-1])
+            if kept > _KEPT:
+                sampled, thinned = [values[::2].copy() for values in sampled], 2 * thinned
+                kept = sum(map(len, sampled))
     if sampled:
         low, high = (float(value) for value in np.percentile(np.concatenate(sampled), [_LOW, _HIGH]))
     if not low < high:

@@ -12,6 +12,7 @@ from raygan import InputError, load_config
 from raygan.cli import run
 from raygan.data import load_data
 from raygan.data import parquet as parquet_set
+from raygan.data.columns import columns_at
 from tests.helpers import TINY
 
 pa = pytest.importorskip("pyarrow")
@@ -186,6 +187,18 @@ def test_each_content_is_decoded_once(root, monkeypatch):
     femnist(root / "train.parquet", 255 - GREY)
     assert np.array_equal(load(root).images[:, 0], 255 - GREY)
     assert len(decoded) == 60
+
+
+def test_a_file_is_not_in_memory_as_a_whole(root):
+    content = pa.array([RANDOM.bytes(200_000) for _ in range(100)], pa.binary())
+    write(root / "a.parquet", {"image": content}, row_group_size=5)
+    del content
+    before, most, size = pa.total_allocated_bytes(), 0, 0
+    for _, _, batch in columns_at(root, None).batches(["image"]):
+        size += batch.nbytes
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert size > 20_000_000
+    assert most < 7_000_000
 
 
 PNG = structs(GREY[:2])
