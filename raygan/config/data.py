@@ -172,8 +172,8 @@ class Npz(ScannedDataSet):
     `x`, for other parts `x_PART` or `PART_images`)."""
     labels: str | None = None
     """The array of labels, (N,) or (N, 1) numbers or strings of any values, or (N, C) one-hot (null: the first that is
-    there of `labels`, `y_train`, `train_labels` and `y`, for other parts `y_PART` or `PART_labels`; if none is, all
-    images are one class)."""
+    there of `labels`, `y_train`, `train_labels` and `y`, for other parts `y_PART` or `PART_labels`; if none is, or
+    with `none`, all images are one class)."""
     holders: str | None = None
     """The array of who holds each image, (N,) numbers or strings (null: none; see `data.partition.name=natural`)."""
     names: str | None = None
@@ -195,7 +195,8 @@ class Parquet(ScannedDataSet):
     """The column of images (null: `image` or `img`, else the only one that can be)."""
     labels: str | None = None
     """The column of labels, numbers or strings (null: the first that is there of `label`, `labels`, `fine_label`,
-    `class` and `target`, else the only one with names of classes; if none is, all images are one class)."""
+    `class` and `target`, else the only one with names of classes; if none is, or with `none`, all images are one
+    class)."""
     holders: str | None = None
     """The column of who holds each image (null: none; see `data.partition.name=natural`)."""
 

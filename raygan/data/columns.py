@@ -102,7 +102,10 @@ def _listed(where: str) -> tuple["FileSystem", str, list[str]]:
     """Returns the file system, the path of the root, and the files at or below it, without hidden ones."""
     from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 
-    files, path = file_system(where) if is_uri(where) else (LocalFileSystem(), str(Path(where).resolve()))
+    try:
+        files, path = file_system(where) if is_uri(where) else (LocalFileSystem(), str(Path(where).resolve()))
+    except InputError as error:
+        raise InputError(f"data.root: {error}") from error
     kind = files.get_file_info(path).type
     if kind == FileType.File:
         return files, path, [path]

@@ -6,7 +6,7 @@ from raygan.config.data import Npz
 from raygan.data.depth import depth_note
 from raygan.data.finish import finished, layout_of, range_for, refuse_black
 from raygan.data.images import ImageSet
-from raygan.data.labels import classes_of
+from raygan.data.labels import NO_LABELS, classes_of, labels_of, one_class
 from raygan.data.sizes import own_side, resized_note
 from raygan.data.zipped import ZippedArrays
 from raygan.errors import InputError
@@ -38,7 +38,7 @@ def load(data: Npz, seed: int) -> ImageSet:
     if not count:
         raise InputError(f"{named} is empty")
     labels, classes = _labels(arrays, data, key, count)
-    holders, holder_names = _column(arrays, "holders", data.holders, count) if data.holders else (None, ())
+    holders, holder_names = _holders(arrays, data, count)
     found = range_for(data.depth, header.dtype, lambda: (one for block in arrays.blocks(key) for one in block), named)
     size = (layout.height, layout.width)
     channels, side = data.channels or layout.channels, data.size or own_side([size])
@@ -66,25 +66,26 @@ def _chosen(arrays: ZippedArrays, key: str, given: str | None, usual: list[str])
 
 
 def _labels(arrays: ZippedArrays, data: Npz, images: str, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    usual = _usual(data.split)
-    usual = tuple(sorted(usual, key=lambda pair: pair[0] != images))  # those that belong to the images first
-    key = _chosen(arrays, "labels", data.labels, [labels for _, labels in usual])
-    names = _names(arrays, data)
-    if key is None:
-        return np.zeros(count, np.int64), (names[0] if names and len(names) == 1 else data.root.stem,)
-    return _column(arrays, "labels", key, count, names)
+    usual = sorted(_usual(data.split), key=lambda pair: pair[0] != images)  # those that belong to the images first
+    wanted = None if data.labels == NO_LABELS else _chosen(arrays, "labels", data.labels, [name for _, name in usual])
+    if wanted is None:
+        if data.names is not None:
+            raise InputError(f"data.names: {data.names} names classes, but there are no labels; set data.labels")
+        return one_class(count, data.root.stem)
+    return labels_of(*_column(arrays, "labels", wanted, count), _names(arrays, data))
 
 
-def _column(
-    arrays: ZippedArrays, key: str, name: str, count: int, names: list[str] | None = None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Returns a value for each image, from 0, and the names of the values."""
-    if name not in arrays.headers:
-        raise InputError(f"data.{key}: {arrays.path} has no array named {name}; it has: {arrays}")
+def _column(arrays: ZippedArrays, key: str, name: str, count: int) -> tuple[np.ndarray, str]:
+    """Returns an array with a row for each image, and what to call it in an error."""
     named = f"data.{key}: {name} in {arrays.path}"
     if arrays.headers[name].shape[:1] != (count,):
         raise InputError(f"{named}: is {arrays.headers[name]}, but there are {count:,} images")
-    return classes_of(arrays.read(name), named, names)
+    return arrays.read(name), named
+
+
+def _holders(arrays: ZippedArrays, data: Npz, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    wanted = _chosen(arrays, "holders", data.holders, [])
+    return (None, ()) if wanted is None else classes_of(*_column(arrays, "holders", wanted, count))
 
 
 def _names(arrays: ZippedArrays, data: Npz) -> list[str] | None:

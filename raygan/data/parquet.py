@@ -16,7 +16,7 @@ from raygan.data.depth import Range, depth_note, given_range, range_of_set, rang
 from raygan.data.encoded import Header, header, pixels
 from raygan.data.finish import finished, layout_of, refuse_black
 from raygan.data.images import ImageSet
-from raygan.data.labels import classes_of
+from raygan.data.labels import NO_LABELS, classes_of, labels_of, one_class
 from raygan.data.sizes import own_side, resized_note
 from raygan.errors import InputError
 from raygan.files import cached_array
@@ -42,23 +42,21 @@ def load(data: Parquet, seed: int) -> ImageSet:
     columns = columns_at(data.root, data.split)
     image = _image_column(columns, data)
     label = _label_column(columns, data)
-    if data.holders is not None:
-        columns.type_of(data.holders, "holders")
-    wanted = {"labels": label, "holders": data.holders}
-    values = {key: _values(columns, key, name) for key, name in wanted.items() if name is not None}
-    names = columns.class_names().get(label or "")
+    names = columns.class_names()
+    labelled = None if label is None else _values(columns, "labels", label)
+    held = None if data.holders is None else _values(columns, "holders", data.holders)
     scan = _scanned(columns, image, data)
     if not scan.sizes:
         raise InputError(f"data.root: {columns.where} holds no rows")
     labels, classes = (
-        classes_of(values["labels"], f"data.labels: {label} in {columns.where}", names)
-        if label is not None
-        else (np.zeros(len(scan.sizes), np.int64), (Path(columns.where).stem,))
+        one_class(len(scan.sizes), Path(columns.where).stem)
+        if label is None or labelled is None
+        else labels_of(labelled, f"data.labels: {label} in {columns.where}", names.get(label))
     )
     holders, holder_names = (
-        classes_of(values["holders"], f"data.holders: {data.holders} in {columns.where}")
-        if data.holders is not None
-        else (None, ())
+        (None, ())
+        if data.holders is None or held is None
+        else classes_of(held, f"data.holders: {data.holders} in {columns.where}", names.get(data.holders))
     )
     side = data.size or own_side(scan.sizes)
     found = given_range(data.depth)
@@ -126,6 +124,8 @@ def _leaf(kind: "DataType") -> tuple[int, "DataType"]:
 
 
 def _label_column(columns: Columns, data: Parquet) -> str | None:
+    if data.labels == NO_LABELS:
+        return None
     if data.labels is not None:
         columns.type_of(data.labels, "labels")
         return data.labels

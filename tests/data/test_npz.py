@@ -158,6 +158,13 @@ def test_without_labels_there_is_one_class(path):
     np.savez(path, images=GREY)
     assert load(path).classes == ("set",)
     assert not load(path).labels.any()
+    findings = RANDOM.integers(2, size=(6, 14))
+    np.savez(path, train_images=GREY, train_labels=findings)
+    with pytest.raises(
+        InputError, match=r"train_labels in .* are int64 \(6, 14\); .* \(data\.labels=none: one class\)"
+    ):
+        load(path)
+    assert load(path, "data.labels=none").classes == ("set",)
 
 
 LARGE = """
@@ -215,7 +222,13 @@ class Code:
         ({"a": GREY}, ["data.images=b"], r"data\.images: FILE has no array named b; it has: a \(6, 16, 16\) uint8$"),
         ({"x": GREY}, ["data.labels=b"], r"data\.labels: FILE has no array named b; it has: x"),
         ({"x": GREY}, ["data.holders=b"], r"data\.holders: FILE has no array named b; it has: x"),
-        ({"x": GREY}, ["data.names=b"], r"data\.names: FILE has no array named b; it has: x"),
+        (
+            {"x": GREY, "h": np.ones((6, 7))},
+            ["data.holders=h"],
+            r"data\.holders: h in FILE: are float64 \(6, 7\)[^()]*$",
+        ),
+        ({"x": GREY, "y": np.arange(6)}, ["data.names=b"], r"data\.names: FILE has no array named b; it has: x"),
+        ({"x": GREY, "n": ["a"]}, ["data.names=n"], r"data\.names: n names classes, but there are no labels"),
         ({"x": np.zeros((2, 3, 9, 3))}, [], r"data\.images: x in FILE: images of \(3, 9, 3\) may be \(H, W, C\) or"),
         ({"x": np.zeros((2, 8, 8, 8))}, [], r"data\.images: x in FILE: its images are float64 \(8, 8, 8\); numbers as"),
         ({"x": np.zeros((2, 64))}, [], r"data\.images: x in FILE: its images are float64 \(64,\)"),
@@ -231,7 +244,11 @@ class Code:
         ({"x": GREY, "y": np.ones((6, 2))}, [], r"data\.labels: y in FILE: are float64 \(6, 2\)"),
         ({"x": GREY, "y": np.arange(6) / 2}, [], r"data\.labels: y in FILE: are float64 \(6,\)"),
         ({"x": GREY, "y": np.arange(6), "classes": ["a"]}, [], r"data\.labels: y in FILE: 1, 2, .* have no name"),
-        ({"x": GREY, "classes": np.arange(2)}, [], r"data\.names: classes in FILE is \(2,\) int64; a list of names"),
+        (
+            {"x": GREY, "y": np.arange(6), "classes": np.arange(2)},
+            [],
+            r"data\.names: classes in FILE is \(2,\) int64; a list of names",
+        ),
         ({"x": np.array([Code()] * 6)}, [], r"data\.root: FILE: x holds pickled Python objects"),
         ({"x": GREY, "y": np.array([Code()] * 6)}, [], r"data\.root: FILE: y holds pickled Python objects"),
     ],

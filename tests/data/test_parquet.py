@@ -110,6 +110,11 @@ def test_files_of_no_part_are_all_read(root):
     assert len(load(root)) == 60
 
 
+def test_an_unknown_kind_of_uri_is_named():
+    with pytest.raises(InputError, match=r"^data\.root: nowhere://set: nowhere:// is not known; use s3://"):
+        load("nowhere://set")
+
+
 @pytest.mark.parametrize("scheme", ["file", "memory"])
 def test_uris(root, scheme):
     femnist(root / "train.parquet")
@@ -237,8 +242,11 @@ def test_refusals_name_the_key_and_the_file(root, columns, words, message):
 def test_labels_without_a_name_are_refused(root):
     names = {"names": ["cat"], "_type": "ClassLabel"}
     write(root / "a.parquet", {"image": PNG, "label": [0, -1]}, {"label": names})
-    with pytest.raises(InputError, match=r"data\.labels: label in .*set: -1 has no name; there are 1"):
+    with pytest.raises(InputError, match=r"data\.labels: label in .*set: -1 has no name; there are 1 \(data"):
         load(root)
+    assert load(root, "data.labels=none").classes == ("set",)
+    write(root / "a.parquet", {"image": PNG, "who": [0, 1]}, {"who": {"names": ["ann", "bob"], "_type": "ClassLabel"}})
+    assert load(root, "data.labels=none", "data.holders=who").holder_names == ("ann", "bob")
 
 
 @pytest.mark.parametrize("metadata", [b"no json", b"[]", b'{"info": {"features": {"label": 3}}}', b"[" * 100_000])
