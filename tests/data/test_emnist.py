@@ -69,3 +69,18 @@ def test_what_is_wrong_is_named(tmp_path, split, labels, message):
 def test_a_split_that_does_not_exist_is_named():
     with pytest.raises(InputError, match=r"data\.split: input should be 'byclass'"):
         load_config(None, ["data.name=emnist", "data.split=lower"])
+
+
+def test_without_a_root_torchvision_downloads_the_split(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("torchvision.datasets")
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path))
+    asked = []
+
+    def download(root, split, download):
+        asked.append((split, download))
+        write(root / "EMNIST" / "raw", split, np.arange(26) + 1, "")
+
+    monkeypatch.setattr(datasets, "EMNIST", download)
+    loaded = load_data(load_config(None, ["data.name=emnist", "data.split=letters"]).data, seed=0)
+    assert np.array_equal(loaded.images[:, 0], UPRIGHT)
+    assert asked == [("letters", True)]
