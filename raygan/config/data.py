@@ -110,6 +110,12 @@ Depth = Annotated[
 """See `ScannedDataSet.depth`."""
 
 
+Ground = Annotated[
+    Literal["black", "white"],
+    Field(description="The colour below transparent pixels: `black` or `white`."),
+]
+
+
 class DataSet(Section):
     """The keys of every data set."""
 
@@ -214,6 +220,7 @@ class Folder(ScannedDataSet):
     layout: Literal["class", "holder/class", "class/holder", "holder"] = "class"
     """The meaning of the first levels of sub-folders below `root`: the class of an image, or who holds it (such as a
     hospital or a person, see `data.partition.name=natural`). `holder` alone: one class."""
+    ground: Ground = "black"
 
 
 class Npz(ScannedDataSet):

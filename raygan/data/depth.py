@@ -30,12 +30,12 @@ class Range:
         """
         if values.dtype == np.uint8 and (self.low, self.high) == (0, 255):
             return values
-        least, most = values.min(initial=self.low), values.max(initial=self.high)
+        least, most = float(values.min()), float(values.max())
         if not (np.isfinite(least) and np.isfinite(most)):
             raise InputError(f"{name}: holds values that are not finite; leave the image out")
         if not self.clips and (least < self.low or most > self.high):
             raise InputError(
-                f"{name}: holds values from {values.min():g} to {values.max():g}, but data.depth says {self.low:g} to "
+                f"{name}: holds values from {least:g} to {most:g}, but data.depth says {self.low:g} to "
                 f"{self.high:g}; set data.depth to [low, high], a number of bits, set or percentiles"
             )
         whole = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))
@@ -69,18 +69,20 @@ def range_of_set(rule: Rule, images: Iterable[np.ndarray]) -> Range:
     Raises:
         InputError: all values are equal.
     """
-    low, high, sampled = np.inf, -np.inf, []
-    for image in images:
-        if rule == "set":
-            low, high = min(low, float(image.min())), max(high, float(image.max()))
-        else:
-            flat = image.reshape(-1)
-            sampled.append(flat[:: max(1, len(flat) // _SAMPLED)].astype(np.float64))
-    if sampled:
-        low, high = (float(value) for value in np.percentile(np.concatenate(sampled), [_LOW, _HIGH]))
+    values = np.concatenate([sampled(rule, image) for image in images])
+    if rule == "set":
+        low, high = float(values.min()), float(values.max())
+    else:
+        low, high = (float(value) for value in np.percentile(values, [_LOW, _HIGH]))
     if not low < high:
         raise InputError(f"data.depth: {rule}, but all values of the data set are {low:g}; set [low, high]")
     return Range(low, high, clips=rule == "percentiles")
+
+
+def sampled(rule: Rule, image: np.ndarray) -> np.ndarray:
+    """Returns the values of an image that its data set's range depends on. Sampling them again gives the same."""
+    flat = image.reshape(-1)
+    return np.stack([flat.min(), flat.max()]) if rule == "set" else flat[:: -(-len(flat) // _SAMPLED)].copy()
 
 
 def depth_note(rule: Rule, kinds: Iterable[str], found: Range | None) -> tuple[str, ...]:
