@@ -59,14 +59,29 @@ def keep_in_cache(folder: str, name: str, write: Callable[[Path], object]) -> No
 
 def cached_array(folder: str, name: str, make: Callable[[], "np.ndarray"]) -> "np.ndarray":
     """Returns the array of `make`: from the cache if it is there and whole, else computed and, if possible, cached."""
+    kept = kept_array(folder, name)
+    if kept is not None:
+        return kept
+    made = make()
+    keep_array(folder, name, made)
+    return made
+
+
+def kept_array(folder: str, name: str) -> "np.ndarray | None":
+    """Returns an array of the cache, or None if it is not there and whole."""
     import numpy as np
 
     with suppress(InputError, OSError, ValueError, EOFError):  # missing, or truncated by a full disk
         kept: np.ndarray = np.load(cache_folder(folder) / name, allow_pickle=False)
         return kept
-    made = make()
-    keep_in_cache(folder, name, lambda aside: np.save(aside, made, allow_pickle=False))
-    return made
+    return None
+
+
+def keep_array(folder: str, name: str, array: "np.ndarray") -> None:
+    """Put an array into the cache, if possible."""
+    import numpy as np
+
+    keep_in_cache(folder, name, lambda aside: np.save(aside, array, allow_pickle=False))
 
 
 def make_folder(root: Path, begun: Path) -> list[Path]:

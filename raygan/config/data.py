@@ -42,6 +42,12 @@ Place = Annotated[
 """A path, or a URI, which is kept as it is."""
 
 
+Ground = Annotated[
+    Literal["black", "white"],
+    Field(description="The colour below transparent pixels: `black` or `white`."),
+]
+
+
 class DataSet(Section):
     """The keys of every data set."""
 
@@ -155,6 +161,7 @@ class Folder(ScannedDataSet):
     layout: Literal["class", "holder/class", "class/holder", "holder"] = "class"
     """The meaning of the first levels of sub-folders below `root`: the class of an image, or who holds it (such as a
     hospital or a person, see `data.partition.name=natural`). `holder` alone: one class."""
+    ground: Ground = "black"
 
 
 class Npz(ScannedDataSet):
@@ -199,6 +206,7 @@ class Parquet(ScannedDataSet):
     class)."""
     holders: str | None = None
     """The column of who holds each image (null: none; see `data.partition.name=natural`)."""
+    ground: Ground = "black"
 
 
 class OwnData(DataSet):

@@ -71,23 +71,33 @@ def range_of_set(rule: Rule, images: Iterable[np.ndarray]) -> Range:
     Raises:
         InputError: all values are equal.
     """
-    low, high, sampled = np.inf, -np.inf, list[np.ndarray]()
-    kept, thinned = 0, 1
-    for image in images:
-        if rule == "set":
-            low, high = min(low, float(image.min())), max(high, float(image.max()))
-        else:
-            flat = image.reshape(-1)
-            sampled.append(flat[:: max(1, len(flat) // _SAMPLED) * thinned].copy())
-            kept += len(sampled[-1])
-            if kept > _KEPT:
-                sampled, thinned = [values[::2].copy() for values in sampled], 2 * thinned
-                kept = sum(map(len, sampled))
-    if sampled:
-        low, high = (float(value) for value in np.percentile(np.concatenate(sampled), [_LOW, _HIGH]))
+    samples = (sampled(rule, image) for image in images)
+    values = np.concatenate(list(samples) if rule == "set" else _thinned(samples))
+    if rule == "set":
+        low, high = float(values.min()), float(values.max())
+    else:
+        low, high = (float(value) for value in np.percentile(values, [_LOW, _HIGH]))
     if not low < high:
         raise InputError(f"data.depth: {rule}, but all values of the data set are {low:g}; set [low, high]")
     return Range(low, high, clips=rule == "percentiles")
+
+
+def sampled(rule: Rule, image: np.ndarray) -> np.ndarray:
+    """Returns the values of an image that its data set's range depends on. Sampling them again gives the same."""
+    flat = image.reshape(-1)
+    return np.stack([flat.min(), flat.max()]) if rule == "set" else flat[:: -(-len(flat) // _SAMPLED)].copy()
+
+
+def _thinned(samples: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Returns the samples; of too many, the same share of each."""
+    held, count, step = list[np.ndarray](), 0, 1
+    for values in samples:
+        held.append(values if step == 1 else values[::step].copy())
+        count += len(held[-1])
+        if count > _KEPT:
+            held, step = [one[::2].copy() for one in held], 2 * step
+            count = sum(map(len, held))
+    return held
 
 
 def depth_note(rule: Rule, kinds: Iterable[str], found: Range | None) -> tuple[str, ...]:

@@ -1,62 +1,34 @@
-"""Images as files hold them: encoded bytes to arrays of the file's own depth."""
+"""Encoded images in a table, before they are decoded."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import warnings
+from typing import Literal
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from raygan.errors import InputError
+from raygan.data.decode import Picture, UnreadableError, is_dicom, read_picture
+from raygan.data.depth import Range
 
-_DTYPES = {"I": "int32", "F": "float32"}
+_KINDS = {"I": "int32", "F": "float32"}
 _GREY = {"1", "L", "LA", "La", "I", "F"}
-_ORIENTATION = 0x0112  # of EXIF
 
 
-@dataclass(frozen=True)
-class Header:
-    """What an image is, known before it is decoded."""
+def header(content: bytes, ground: Literal["black", "white"], name: str) -> Picture:
+    """Returns what is known of an encoded image without decoding it: its size, type and whether it is grey.
 
-    size: tuple[int, int]
-    """Height and width (pixels), before it is turned as its EXIF says."""
-    grey: bool
-    dtype: str
-
-
-def header(content: bytes, named: str) -> Header:
-    """Returns the header of an encoded image.
+    The size is that before the image is turned as its EXIF says.
 
     Raises:
-        InputError: it is not a readable image; begins with `named`.
+        InputError: it is not a readable image; begins with `name`.
     """
-    with _opened(content, named) as image:
-        wide = _is_16_bit(image)
-        dtype = "uint16" if wide else _DTYPES.get(image.mode, "uint8")
-        return Header((image.height, image.width), wide or image.mode in _GREY, dtype)
-
-
-def pixels(content: bytes, named: str) -> np.ndarray:
-    """Returns an encoded image as (H, W) if it is grey, else (H, W, 3), turned as its EXIF says; raises as `header`."""
-    with _opened(content, named) as image:
-        wide, grey = _is_16_bit(image), image.mode in _GREY
-        turned = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
-        if wide:
-            return np.asarray(turned).astype(np.uint16)
-        if turned.mode in ("L", "RGB", *_DTYPES):
-            return np.asarray(turned)
-        return np.asarray(turned.convert("L" if grey else "RGB"))
-
-
-def _is_16_bit(image: Image.Image) -> bool:
-    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-
-
-@contextmanager
-def _opened(content: bytes, named: str) -> Iterator[Image.Image]:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            yield image
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{named}: not a readable image; remove or repair it") from error
+    if is_dicom(content):
+        return read_picture(content, ground, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(content))
+        except Exception as error:  # damaged bytes make decoders raise anything
+            raise UnreadableError(name) from error
+    wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    kind = "uint16" if wide else _KINDS.get(image.mode, "uint8")
+    return Picture(Range(0, 255), kind, wide or image.mode in _GREY, image=image)

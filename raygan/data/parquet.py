@@ -1,8 +1,8 @@
 """Tables of images in parquet files, in the layout of Hugging Face's `datasets`."""
 
 import hashlib
-import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,13 @@ import numpy as np
 
 from raygan.config.data import Parquet
 from raygan.data.columns import Columns, columns_at
-from raygan.data.depth import Range, depth_note, given_range, range_of_set, range_of_type
-from raygan.data.encoded import Header, header, pixels
-from raygan.data.finish import finished, layout_of, refuse_black
+from raygan.data.decode import Picture, read_picture
+from raygan.data.depth import Range, depth_note, given_range, range_of_set, range_of_type, sampled
+from raygan.data.encoded import header
+from raygan.data.finish import layout_of, refuse_black
 from raygan.data.images import ImageSet
 from raygan.data.labels import NO_LABELS, classes_of, labels_of, one_class
+from raygan.data.pool import cores
 from raygan.data.sizes import own_side, resized_note
 from raygan.errors import InputError
 from raygan.files import cached_array
@@ -61,7 +63,8 @@ def load(data: Parquet, seed: int) -> ImageSet:
     side = data.size or own_side(scan.sizes)
     found = given_range(data.depth)
     if found is None and data.depth != "type":
-        found = range_of_set(data.depth, (array for _, array in _decoded(columns, image)))
+        samples = _done(columns, image, data, lambda one, name: sampled(data.depth, one.values))
+        found = range_of_set(data.depth, samples)
     channels = data.channels or (1 if scan.grey else 3)
     images = cached_array(
         "images",
@@ -184,57 +187,51 @@ def _plain(stored: "Array", named: list[str]) -> list[Content]:
     return made
 
 
-def _header(content: Content, name: str) -> Header:
+def _picture(content: Content, data: Parquet, name: str, decoded: bool) -> Picture:
     if isinstance(content, bytes):
-        return header(content, name)
+        return (read_picture if decoded else header)(content, data.ground, name)
     layout = layout_of(content.shape, content.dtype, name)
-    return Header((layout.height, layout.width), layout.channels == 1, str(content.dtype))
+    grey, array = layout.channels == 1, layout.applied(content[None])[0]
+    return Picture(range_of_type(content.dtype), str(content.dtype), grey, deep=array)
 
 
 def _scanned(columns: Columns, image: str, data: Parquet) -> _Scan:
-    hasher = hashlib.blake2b(repr((_VERSION, data.depth)).encode(), digest_size=16)
+    hasher = hashlib.blake2b(repr((_VERSION, data.depth, data.ground)).encode(), digest_size=16)
     sizes, grey, dtypes = [], True, set()
     for names, contents in _contents(columns, image):
         for name, content in zip(names, contents, strict=True):
-            one = _header(content, name)
+            one = _picture(content, data, name, decoded=False)
             sizes.append(one.size)
             grey &= one.grey
-            dtypes.add(one.dtype)
+            dtypes.add(one.kind)
             shape = "" if isinstance(content, bytes) else f"{content.dtype} {content.shape}"
             hasher.update(f"{shape}\0{len(content)}\0".encode())
             hasher.update(content if isinstance(content, bytes) else content.tobytes())
     return _Scan(hasher.hexdigest(), sizes, grey, frozenset(dtypes))
 
 
-def _pixels(name: str, content: Content) -> np.ndarray:
-    """Returns (H, W) or (H, W, 3) of the file's own depth."""
-    if isinstance(content, bytes):
-        return pixels(content, name)
-    image: np.ndarray = layout_of(content.shape, content.dtype, name).applied(content[None])[0]
-    return image
+def _done(
+    columns: Columns, image: str, data: Parquet, what: Callable[[Picture, str], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Yields what is made of each image, decoded on all cores."""
 
+    def one(name: str, content: Content) -> np.ndarray:
+        return what(_picture(content, data, name, decoded=True), name)
 
-def _decoded(columns: Columns, image: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the name and the pixels of each image, decoded on all cores."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:  # Pillow lets other threads run meanwhile
+        warnings.simplefilter("ignore")  # each thread does so too, and none must put back what another had
         for names, contents in _contents(columns, image):
-            yield from zip(names, pool.map(_pixels, names, contents), strict=True)
+            yield from pool.map(one, names, contents)
 
 
 def _images(
     columns: Columns, image: str, scan: _Scan, found: Range | None, channels: int, side: int, data: Parquet
 ) -> np.ndarray:
-    def one(name: str, content: Content) -> np.ndarray:
-        array = _pixels(name, content)
-        return finished(array[None], found or range_of_type(array.dtype), channels, side, name)
-
     images = np.empty((len(scan.sizes), channels, side, side), np.uint8)
-    start = 0
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # Pillow lets other threads run while it decodes
-        for names, contents in _contents(columns, image):
-            for done in pool.map(one, names, contents):
-                images[start] = done[0]
-                start += 1
+    for row, pixels in enumerate(
+        _done(columns, image, data, lambda one, name: one.pixels(side, channels, found, name))
+    ):
+        images[row] = pixels
     refuse_black(images, data.depth, map(np.dtype, scan.dtypes), f"data.images: {image} in {columns.where}")
     return images
 

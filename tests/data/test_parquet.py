@@ -183,8 +183,8 @@ def test_colour_and_size_are_the_images_own(root):
 def test_each_content_is_decoded_once(root, monkeypatch):
     femnist(root / "train.parquet")
     first, decoded = load(root), []
-    original = parquet_set.pixels
-    monkeypatch.setattr(parquet_set, "pixels", lambda *given: decoded.append(given) or original(*given))
+    original = parquet_set.read_picture
+    monkeypatch.setattr(parquet_set, "read_picture", lambda *given: decoded.append(given) or original(*given))
     assert load(root).digest == first.digest
     assert not decoded
     assert load(root, "data.labels=hsf_id").classes == ("0", "1", "2", "3")

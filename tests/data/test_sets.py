@@ -11,8 +11,7 @@ from PIL import Image
 
 import raygan
 from raygan import InputError, load_config
-from raygan.data import folder as folder_set
-from raygan.data import load_data
+from raygan.data import decoding, load_data
 from raygan.data.gaussians import centres
 from raygan.data.idx import DEBIAN_FASHION_MNIST
 from raygan.files import cache_problem
@@ -89,9 +88,9 @@ def test_folder_makes_a_class_of_each_sub_folder(tree):
     loaded = load("data.name=folder", f"data.root={tree}")
     assert loaded.classes == ("blue", "red")
     assert loaded.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert loaded.images.shape == (6, 3, 32, 32)
+    assert loaded.images.shape == (6, 3, 16, 16)
     assert loaded.images[0, :, 0, 0].tolist() == [0, 0, 200]
-    assert load("data.name=folder", f"data.root={tree}", "data.channels=1").shape == (1, 32, 32)
+    assert load("data.name=folder", f"data.root={tree}", "data.channels=1", "data.size=32").shape == (1, 32, 32)
 
 
 def test_the_layout_in_memory_does_not_depend_on_the_cache(tree, tmp_path, monkeypatch):
@@ -104,10 +103,12 @@ def test_the_layout_in_memory_does_not_depend_on_the_cache(tree, tmp_path, monke
 
 
 def test_folder_decodes_once_per_content(tree, monkeypatch):
+    for path in tree.rglob("*.png"):
+        os.utime(path, (10**9, 10**9))  # no longer fresh
     first = load("data.name=folder", f"data.root={tree}")
-    decoded = []
-    original = folder_set._decode
-    monkeypatch.setattr(folder_set, "_decode", lambda *given: decoded.append(given) or original(*given))
+    decoded = set()
+    original = decoding.read_picture
+    monkeypatch.setattr(decoding, "read_picture", lambda *given: decoded.add(given[2]) or original(*given))
     assert load("data.name=folder", f"data.root={tree}").digest == first.digest
     assert not decoded
     (tree / "red" / "deeper" / "0.png").write_bytes(picture((0, 99, 0)))
@@ -175,7 +176,7 @@ def test_without_a_cache_data_is_decoded_anew(tree, tmp_path, monkeypatch, how):
         monkeypatch.setattr("raygan.files.write_whole", full_disk)
     first = load(*words)
     if how == "damaged":
-        (kept,) = (tmp_path / "cache" / "images").iterdir()
+        (kept,) = (tmp_path / "cache" / "images").glob("*.npy")
         kept.write_bytes(kept.read_bytes()[:90])
     assert load(*words).digest == first.digest
 
