@@ -12,9 +12,10 @@ from rich.console import Console
 from raygan.completion import config_words, evaluation_words, network_words, price_words, run_folders, sweep_words
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
+from raygan.files import is_uri
 from raygan.plan.described import SPEC
 from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
-from raygan.record.storage import is_uri, opened
+from raygan.record.storage import opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI

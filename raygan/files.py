@@ -1,4 +1,4 @@
-"""Atomic file writes, and the cache of reusable files."""
+"""Atomic file writes, the cache of reusable files, and file systems at URIs."""
 
 import json
 import os
@@ -15,6 +15,9 @@ from raygan.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from pyarrow.fs import FileSystem
+
+_BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec handles the others
 
 
 def cache_folder(name: str) -> Path:
@@ -56,14 +59,29 @@ def keep_in_cache(folder: str, name: str, write: Callable[[Path], object]) -> No
 
 def cached_array(folder: str, name: str, make: Callable[[], "np.ndarray"]) -> "np.ndarray":
     """Returns the array of `make`: from the cache if it is there and whole, else computed and, if possible, cached."""
+    kept = kept_array(folder, name)
+    if kept is not None:
+        return kept
+    made = make()
+    keep_array(folder, name, made)
+    return made
+
+
+def kept_array(folder: str, name: str) -> "np.ndarray | None":
+    """Returns an array of the cache, or None if it is not there and whole."""
     import numpy as np
 
     with suppress(InputError, OSError, ValueError, EOFError):  # missing, or truncated by a full disk
         kept: np.ndarray = np.load(cache_folder(folder) / name, allow_pickle=False)
         return kept
-    made = make()
-    keep_in_cache(folder, name, lambda aside: np.save(aside, made, allow_pickle=False))
-    return made
+    return None
+
+
+def keep_array(folder: str, name: str, array: "np.ndarray") -> None:
+    """Put an array into the cache, if possible."""
+    import numpy as np
+
+    keep_in_cache(folder, name, lambda aside: np.save(aside, array, allow_pickle=False))
 
 
 def make_folder(root: Path, begun: Path) -> list[Path]:
@@ -161,3 +179,32 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def is_uri(where: str | Path) -> bool:
+    """Returns whether `where` is a URI, such as s3://bucket/runs/x, rather than a path."""
+    return "://" in str(where)
+
+
+def file_system(uri: str) -> tuple["FileSystem", str]:
+    """Returns the file system of a URI, and the path in it.
+
+    Raises:
+        InputError: the URI is of an unknown kind. Other errors are those of the file system's library.
+    """
+    from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+
+    scheme = uri.partition("://")[0]
+    if scheme in _BY_ARROW:
+        found: tuple[FileSystem, str] = FileSystem.from_uri(uri)
+        return found
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ValueError as error:
+        known = "s3://, gs://, hdfs://, file:/// or another that fsspec knows"
+        raise InputError(f"{uri}: {scheme}:// is not known; use {known}") from error
+    files, path = fsspec.url_to_fs(uri)
+    files.invalidate_cache()  # fsspec shares one object in this process, with cached listings
+    return PyFileSystem(FSSpecHandler(files)), path

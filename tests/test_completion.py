@@ -112,6 +112,7 @@ def test_files_and_run_folders(tmp_path, monkeypatch):
         (tmp_path / file).touch()
     monkeypatch.chdir(tmp_path)
     assert offered("train c") == ["celeba", "cifar10", "configs/", "channel.", "compute.", "checkpoint."]
+    assert offered("train data.name=parquet data.root=pic") == ["data.root=picture.png"]
     assert offered("train conf") == ["configs/mine.yaml"]
     assert offered("evaluate ") == ["configs/", "runs/"]
     assert offered("evaluate runs/") == ["runs/first", "runs/second/"]

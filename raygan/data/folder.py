@@ -1,98 +1,163 @@
-"""Image folders: a tree or a tar of images with a sub-folder per class, decoded once and then cached."""
+"""Image folders: a tree, a tar or a zip of images, decoded once and then cached."""
 
 import hashlib
-import io
-import tarfile
+import json
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from raygan.config.data import Folder
+from raygan.data.archives import archive_of
+from raygan.data.decoding import Pass, Plan, Seen, Task, tasks, work
+from raygan.data.depth import depth_note, given_range, range_of_set
 from raygan.data.images import ImageSet
-from raygan.data.sizes import resize
-from raygan.errors import InputError
-from raygan.files import cached_array
+from raygan.data.layouts import assigned, nested_note
+from raygan.data.sizes import own_side, resized_note
+from raygan.data.sources import Content, Found, Source, Tree
+from raygan.errors import InputError, counted
+from raygan.files import cache_folder, keep_array, keep_in_cache, kept_array, load_json
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_VERSION = 1  # increase it when decoding changes, so that older caches are not used
+_VERSION = 2  # increase it when decoding changes, so that older caches are not used
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is kept of a reading, beside the pixels."""
+
+    digest: str
+    """Of the content of all files, and of the keys that change their pixels; names the array in the cache."""
+    names: list[str]
+    found: Found
+    notes: tuple[str, ...]
 
 
 def load(data: Folder, seed: int) -> ImageSet:
-    """Returns the images below `data.root`. The class is the name of the first sub-folder, numbered alphabetically.
+    """Returns the images below `data.root`, in the order of their paths.
 
-    Every byte is read at each load, to identify the content. Each content is decoded once.
+    Files are read if one of their paths, sizes or times has changed since the last load, and decoded at the same time.
 
     Raises:
-        InputError: no images, an empty class, or an image that does not decode; names the file.
+        InputError: no images, images that do not decode, a damaged archive, or folders that do not have the layout;
+            names the file or folder.
     """
-    files = sorted(_read_tree(data.root))
-    classes = tuple(sorted({_class_of(path, data.root) for path, _ in files}))
-    labels = np.array([classes.index(_class_of(path, data.root)) for path, _ in files], np.int64)
-    images = cached_array(
-        "images",
-        f"{_digest(files, data)}.npy",
-        lambda: np.stack([_decode(content, data, path) for path, content in files]),
+    source: Source | None = Tree(data.root) if data.root.is_dir() else archive_of(data.root)
+    if source is None:
+        raise InputError(f"data.root: {data.root} is neither a folder nor a path to or into a tar or zip")
+    if source.names is not None:
+        assigned(source.names, source.found, data.layout, data.root)  # before the time that decoding takes
+    place = source.key()
+    name = None if place is None else f"{_hashed(_settings(data), place)}.json"
+    known, images = _kept(name)
+    if known is None or images is None:
+        known, images = _read(source, data)
+        keep_array("images", f"{known.digest}.npy", images)
+        if name is not None:
+            _keep(name, known)
+    who = assigned(known.names, known.found, data.layout, data.root)
+    notes = (*known.notes, *nested_note(known.names, who.classes, data.layout, data.root))
+    return ImageSet(images, who.labels, who.classes, who.holders, who.holder_names, notes)
+
+
+def _settings(data: Folder) -> str:
+    """Returns the keys that pixels depend on."""
+    return repr((_VERSION, data.size, data.channels, data.depth, data.ground))
+
+
+def _read(source: Source, data: Folder) -> tuple[_Known, np.ndarray]:
+    """Read and decode everything: once, if the first pictures show the size and colour of all."""
+    rule = data.depth if data.depth in ("set", "percentiles") else None
+    groups: Iterator[list[tuple[str, Content]]] = tasks(source.read())
+    plan = None
+    if rule is None:
+        first = next(groups, [])
+        plan = _plan(data, work(Task(data.root, data.ground, None, None, first)))
+        groups = chain([first], groups)
+    expected = None if source.names is None else len(source.names)
+    only_grey = data.channels is None and plan is not None and plan.channels == 1
+    one = Pass(Task(data.root, data.ground, rule, plan, []), expected, only_grey)
+    one.run(groups)
+    one.seen.check(data.root)
+    seen, plan = one.seen, _plan(data, one.seen)
+    assert plan is not None  # pictures were read, as none is an error
+    order = _order(seen)
+    images = one.pixels(order, plan)
+    if images is None:
+        two = Pass(Task(data.root, data.ground, None, plan, []), len(seen.names) if expected else None)
+        two.run(tasks(source.read()))
+        two.seen.check(data.root)
+        order, seen.names, seen.hashes = _order(two.seen), two.seen.names, two.seen.hashes
+        images = two.pixels(order, plan)
+        assert images is not None  # by this plan
+    names = [seen.names[index] for index in order]
+    content = (f"{seen.names[index]}\0{seen.hashes[index].hex()}" for index in order)
+    digest = _hashed(_settings(data), *content)
+    return _Known(digest, names, source.found, _notes(data, seen, plan, source.found)), images
+
+
+def _plan(data: Folder, seen: Seen) -> Plan | None:
+    """Returns the pixels to make of pictures such as these; None without any."""
+    if not seen.sizes:
+        return None
+    found = range_of_set(data.depth, seen.samples) if seen.samples else given_range(data.depth)
+    return Plan(data.size or own_side(seen.sizes), data.channels or (1 if seen.grey else 3), found)
+
+
+def _order(seen: Seen) -> np.ndarray:
+    return np.array(sorted(range(len(seen.names)), key=seen.names.__getitem__), np.int64)
+
+
+def _notes(data: Folder, seen: Seen, plan: Plan, found: Found) -> tuple[str, ...]:
+    more = f"{counted(seen.more, 'file')} with several frames or pages: the first one is taken"
+    return (
+        *_passed_note(found.passed),
+        *depth_note(data.depth, seen.kinds, plan.range),
+        *resized_note(seen.sizes, plan.side),
+        *([more] if seen.more else []),
     )
-    return ImageSet(images, labels, classes)
 
 
-def _read_tree(root: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields the relative path and the content of every image below `root`."""
-    for place in (root, *root.parents):
-        if place.is_file() and tarfile.is_tarfile(place):
-            return _read_tar(place, PurePosixPath(root.relative_to(place).as_posix()))
-    if not root.is_dir():
-        raise InputError(f"data.root: {root} is neither a folder nor a path into a tar")
-    return _read_folder(root)
+def _passed_note(passed: Counter[str]) -> tuple[str, ...]:
+    if not passed:
+        return ()
+    kinds = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(passed.items(), key=lambda one: (-one[1], one)))
+    return (f"{counted(passed.total(), 'file')} passed over that are no images: {kinds}",)
 
 
-def _read_folder(root: Path) -> Iterator[tuple[str, bytes]]:
-    paths = [path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    if not paths:
-        raise InputError(f"data.root: {root} holds no images ({', '.join(sorted(SUFFIXES))})")
-    used = {path.relative_to(root).parts[0] for path in paths}
-    for folder in sorted(root.iterdir()):
-        if folder.is_dir() and folder.name not in used and not folder.name.startswith("."):
-            raise InputError(f"data.root: class folder {folder} holds no images; remove it or fill it")
-    return ((path.relative_to(root).as_posix(), path.read_bytes()) for path in paths)
-
-
-def _read_tar(archive: Path, inside: PurePosixPath) -> Iterator[tuple[str, bytes]]:
-    found = False
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                path = PurePosixPath(member.name)
-                if member.isfile() and path.is_relative_to(inside) and path.suffix.lower() in SUFFIXES:
-                    file = tar.extractfile(member)
-                    assert file is not None  # a regular file always opens
-                    found = True
-                    yield path.relative_to(inside).as_posix(), file.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(f"data.root: {archive} is not a whole tar: {error}") from error
-    if not found:
-        raise InputError(f"data.root: {archive} holds no images below {inside}")
-
-
-def _class_of(path: str, root: Path) -> str:
-    first, *rest = PurePosixPath(path).parts
-    return first if rest else root.name  # images straight in the root are one class
-
-
-def _digest(files: list[tuple[str, bytes]], data: Folder) -> str:
-    hasher = hashlib.blake2b(repr((_VERSION, data.size, data.channels)).encode(), digest_size=16)
-    for path, content in files:
-        hasher.update(f"{path}\0{len(content)}\0".encode())
-        hasher.update(content)
+def _hashed(*texts: str) -> str:
+    hasher = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        hasher.update(text.encode("utf-8", "surrogateescape") + b"\0")
     return hasher.hexdigest()
 
 
-def _decode(content: bytes, data: Folder, path: str) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            pixels = np.asarray(resize(image.convert("L" if data.channels == 1 else "RGB"), data.size or 32))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{data.root / path}: not a readable image; remove or repair it") from error
-    return pixels[None] if data.channels == 1 else pixels.transpose(2, 0, 1)
+def _kept(name: str | None) -> tuple[_Known | None, np.ndarray | None]:
+    """Returns what an earlier load has kept, if it is whole."""
+    if name is None:
+        return None, None
+    with suppress(InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = load_json((cache_folder("images") / name).read_bytes())
+        labels = kept["labels"]
+        found = Found(set(kept["folders"]), Counter(kept["passed"]), None if labels is None else labels.encode())
+        known = _Known(kept["digest"], kept["names"], found, tuple(kept["notes"]))
+        images = kept_array("images", f"{known.digest}.npy")
+        if images is not None and images.ndim == 4 and images.dtype == np.uint8 and len(images) == len(known.names):
+            return known, images
+    return None, None
+
+
+def _keep(name: str, known: _Known) -> None:
+    found = known.found
+    labels = None if found.labels is None else found.labels.decode("utf-8", "replace")
+    kept = {
+        "digest": known.digest,
+        "names": known.names,
+        "folders": sorted(found.folders),
+        "passed": found.passed,
+        "labels": labels,
+        "notes": known.notes,
+    }
+    keep_in_cache("images", name, lambda aside: aside.write_text(json.dumps(kept), encoding="utf-8"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import raygan
 from raygan.config import load_config
-from raygan.config.data import Natural
+from raygan.config.partitions import Natural
 from raygan.data import ImageSet
 from raygan.data.natural import device_names, devices_of, with_enough
 from raygan.data.partition import dealt, split
