@@ -94,13 +94,12 @@ class Seen:
 
 def work(task: Task) -> Seen:
     """Decode the pictures of a task."""
-    seen = Seen()
-    plan = task.plan
+    seen, plan, root = Seen(), task.plan, str(task.root)
     if plan is not None:
         seen.pixels = np.zeros((len(task.items), plan.channels, plan.side, plan.side), np.uint8)
     for row, (name, content) in enumerate(task.items):
         seen.names.append(name)
-        full_name = str(task.root / name)
+        full_name = f"{root}/{name}"
         try:
             content = _bytes_of(content, full_name)
             seen.hashes.append(hashlib.blake2b(content, digest_size=16).digest())
