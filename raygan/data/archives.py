@@ -39,6 +39,7 @@ _DAMAGE = (
     MemoryError,
 )
 _PIECE = 1 << 20
+_CHECKSUM = slice(148, 156)  # in a header of tar
 _END_OF_ZIP, _ENTRIES_AT, _MANY = 22, 10, 0xFFFF
 """The last record of a zip without its comment (bytes), where it has the number of entries, and "see elsewhere"."""
 
@@ -171,11 +172,27 @@ class _StrictInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
         try:
-            return super().frombuf(buf, encoding, errors)
+            return _of_file(cls, bytes(buf)) or super().frombuf(buf, encoding, errors)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"a header is damaged or missing ({error})") from error
+
+
+def _of_file(kind: type[_StrictInfo], header: bytes) -> _StrictInfo | None:
+    """Returns the header of a usual file, with its name and size; None: tarfile must look at it, which takes longer."""
+    if header[156:157] != tarfile.REGTYPE or len(header) != tarfile.BLOCKSIZE or header[124] & 0x80:
+        return None
+    try:
+        checksum, size = (int(header[at].strip(b" \0"), 8) for at in (_CHECKSUM, slice(124, 136)))
+        name, prefix = (header[at].partition(b"\0")[0].decode("utf-8") for at in (slice(0, 100), slice(345, 500)))
+    except ValueError:
+        return None
+    if size < 0 or checksum != sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" "):
+        return None
+    info = kind(f"{prefix}/{name}" if prefix else name)
+    info.size = size
+    return info
 
 
 def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:

@@ -103,7 +103,7 @@ def _checked(found: object, named: str) -> ImageSet:
         )
     if len(images) == 0:
         raise InputError(f"{named} holds no samples")
-    if not np.isfinite(images).all():
+    if images.dtype != np.uint8 and not np.isfinite(images).all():  # of uint8 it would take the set's memory again
         bad = int(np.count_nonzero(~np.isfinite(images).all(axis=1)))
         raise InputError(f"{named}: {counted(bad, 'point')} of {len(images):,} are not finite; leave them out")
     if not (isinstance(classes, list | tuple) and classes and all(isinstance(name, str) for name in classes)):
