@@ -12,9 +12,10 @@ from rich.console import Console
 from raygan.completion import config_words, evaluation_words, network_words, price_words, run_folders, sweep_words
 from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
+from raygan.files import is_uri
 from raygan.plan.described import SPEC
 from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
-from raygan.record.storage import is_uri, opened
+from raygan.record.storage import opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI
@@ -157,6 +158,27 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
 
         draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
     click.echo(out)
+    return DONE
+
+
+@cli.command()
+@click.argument("where", metavar="DIR", shell_complete=run_folders)
+@click.argument("overrides", nargs=-1, metavar="[gan.generator=PACKAGE.MODULE:NAME]", shell_complete=network_words)
+@click.option("--to", type=click.Choice(["onnx", "safetensors", "torchscript"]), required=True, help="The format.")
+@click.option("--out", type=click.Path(path_type=Path), help="The folder to write.  [default: DIR/export/FORMAT]")
+@click.option("--licence", metavar="NAME", help="The licence in the model card, as the Hugging Face hub names it.")
+@click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
+def export(where: str, overrides: tuple[str, ...], to: str, out: Path | None, licence: str | None, raw: bool) -> int:
+    """Write a finished run's generator for other tools, with a model card. A custom network must be named again."""
+    own, settings = _own_network(overrides)
+    if settings:
+        raise InputError(f"{settings[0]}: only gan.generator can be given")
+    if out is None and is_uri(where):
+        raise InputError(f"--out: say where the export of {where} is to be written, for example --out export")
+    from raygan.export.exporting import export_run
+
+    with opened(where, *_REPORTED) as folder:
+        click.echo(export_run(folder, to, out or folder / "export" / to, "raw" if raw else "ema", licence, own))
     return DONE
 
 

@@ -7,7 +7,7 @@ candidate, so one that ends in `.`, `=` or `/` is replaced by its possible conti
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from click.shell_completion import CompletionItem
@@ -156,12 +156,17 @@ def _values(key: str, annotation: Any, default: object, start: str) -> Iterator[
     words = list(_words(annotation))
     if key in _TABLES:
         yield from _TABLES[key]
-    elif Path in (annotation, *get_args(annotation)):
+    elif Path in (annotation, *map(_bare, get_args(annotation))):
         yield from _paths(start, lambda path: path.is_file())
     elif set(words) - {"null"}:
         yield from words
     else:
         yield from ("", *words, *_written(default))
+
+
+def _bare(annotation: Any) -> Any:
+    """Returns a type without what is annotated to it."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _words(annotation: Any) -> Iterator[str]:

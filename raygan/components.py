@@ -36,10 +36,12 @@ DATA_SETS = {
     "gaussians": "raygan.data.gaussians:load",
     "mnist": "raygan.data.idx:load_mnist",
     "fashion_mnist": "raygan.data.idx:load_fashion_mnist",
+    "emnist": "raygan.data.idx:load_emnist",
     "cifar10": "raygan.data.vision:load_cifar10",
     "celeba": "raygan.data.vision:load_celeba",
     "folder": "raygan.data.folder:load",
     "npz": "raygan.data.npz:load",
+    "parquet": "raygan.data.parquet:load",
 }
 PARTITIONS = {
     "iid": "raygan.data.partition:iid",

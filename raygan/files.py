@@ -1,4 +1,4 @@
-"""Atomic file writes, and the cache of reusable files."""
+"""Atomic file writes, the cache of reusable files, and file systems at URIs."""
 
 import json
 import os
@@ -15,6 +15,9 @@ from raygan.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from pyarrow.fs import FileSystem
+
+_BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec handles the others
 
 
 def cache_folder(name: str) -> Path:
@@ -176,3 +179,32 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def is_uri(where: str | Path) -> bool:
+    """Returns whether `where` is a URI, such as s3://bucket/runs/x, rather than a path."""
+    return "://" in str(where)
+
+
+def file_system(uri: str) -> tuple["FileSystem", str]:
+    """Returns the file system of a URI, and the path in it.
+
+    Raises:
+        InputError: the URI is of an unknown kind. Other errors are those of the file system's library.
+    """
+    from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+
+    scheme = uri.partition("://")[0]
+    if scheme in _BY_ARROW:
+        found: tuple[FileSystem, str] = FileSystem.from_uri(uri)
+        return found
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ValueError as error:
+        known = "s3://, gs://, hdfs://, file:/// or another that fsspec knows"
+        raise InputError(f"{uri}: {scheme}:// is not known; use {known}") from error
+    files, path = fsspec.url_to_fs(uri)
+    files.invalidate_cache()  # fsspec shares one object in this process, with cached listings
+    return PyFileSystem(FSSpecHandler(files)), path

@@ -20,15 +20,17 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait t
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-TOGETHER = {  # files that use a Ray of the session, by the fixture that starts it
-    "tests/executors/test_executors.py": "cluster",
-    "tests/sweep/test_tune.py": "cluster",
-    "tests/record/test_storage.py": "cluster",
-    "tests/test_docs_code.py": "cluster",
+TOGETHER = {  # files that use the head of the session, which takes long to start, in one process
     "tests/test_jobs.py": "head",
     "tests/plan/test_here.py": "head",
 }
-FIRST = ("tests/executors/test_executors.py", "tests/executors/test_nodes.py", *TOGETHER)  # what takes longest
+FIRST = (  # the files that take longest
+    "tests/executors/test_executors.py",
+    "tests/sweep/test_tune.py",
+    "tests/executors/test_nodes.py",
+    *TOGETHER,
+    "tests/record/test_storage.py",
+)
 
 
 def file_of(nodeid: str) -> str:
@@ -38,7 +40,7 @@ def file_of(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several processes (`-n 2 --dist loadfile`), one plays all files that share a Ray of the session."""
+    """Of several processes (`-n 2 --dist loadfile`), one runs all files that share the head of the session."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
@@ -49,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes begin with what takes longest, so that none waits at the end. In one the order stays."""
+    """Several processes begin with the files that take longest, so that none waits at the end. One keeps the order."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         rank = {file: number for number, file in enumerate(reversed(FIRST), 1)}
         items.sort(key=lambda item: -rank.get(file_of(item.nodeid), 0))

@@ -49,7 +49,7 @@ def in_bash(monkeypatch, *words: str) -> list[str]:
         ("train gan.loss=", [f"gan.loss={name}" for name in components.LOSSES]),
         ("train data.partition.name=", [f"data.partition.name={name}" for name in components.PARTITIONS]),
         ("train data.name=gaussians data.mod", ["data.modes=", "data.modes=8"]),
-        ("train data.size=", [f"data.size={size}" for size in (16, 28, 32, 64)]),
+        ("train data.size=", [f"data.size={size}" for size in (16, 28, 32, 64, 128, 256, "null")]),
         ("train device_optimizer.name=", ["device_optimizer.name=adam", "device_optimizer.name=sgd"]),
         ("train nonsense.", []),
         ("train nonsense=", []),
@@ -112,6 +112,7 @@ def test_files_and_run_folders(tmp_path, monkeypatch):
         (tmp_path / file).touch()
     monkeypatch.chdir(tmp_path)
     assert offered("train c") == ["celeba", "cifar10", "configs/", "channel.", "compute.", "checkpoint."]
+    assert offered("train data.name=parquet data.root=pic") == ["data.root=picture.png"]
     assert offered("train conf") == ["configs/mine.yaml"]
     assert offered("evaluate ") == ["configs/", "runs/"]
     assert offered("evaluate runs/") == ["runs/first", "runs/second/"]

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from raygan import Config, InputError, components, load_config, preset_names
 from raygan.config import dump_config
-from raygan.config.data import Cifar10, Dirichlet
+from raygan.config.data import Cifar10
 from raygan.config.explain import sections_of
 from raygan.config.gan import LrStep, Sgd
 from raygan.config.load import check_config
+from raygan.config.partitions import Dirichlet
 from raygan.config.section import Section
 
 

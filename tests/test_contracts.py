@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 import raygan
 from raygan import InputError
-from raygan.config.data import OwnData, OwnPartition
+from raygan.config.data import OwnData
+from raygan.config.partitions import OwnPartition
 from raygan.data import load_data, split
 from raygan.errors import RunError
 from raygan.gan.losses import Loss

@@ -24,7 +24,9 @@ MAY_USE = {
     "cluster": FREE,
     "evaluation": FREE | FILES | PARTS | {"methods", "round", "report"},
     "executors": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster"},
-    "run": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster", "executors", "report"},
+    "tracking": FREE | FILES,
+    "run": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster", "executors", "report", "tracking"},
+    "export": FREE | FILES | {"evaluation", "report"},
     "plan": FREE | PARTS | {"methods", "round", "evaluation", "cluster"},
     "sweep": FREE | FILES | {"cluster", "executors", "run", "report"},
 }
@@ -70,6 +72,10 @@ HEAVY = {"torch", "torchvision", "torchmetrics", "matplotlib", "sklearn", "tenso
 
 def test_importing_raygan_is_cheap():
     assert not loaded_after("import raygan, raygan.cli") & (HEAVY | {"pyarrow", "fsspec"})
+
+
+def test_a_run_imports_no_tracker_that_is_not_named():
+    assert not loaded_after("import raygan.run.session") & {"mlflow", "wandb", "onnx", "onnxscript"}
 
 
 def test_a_device_process_imports_torch_and_nothing_heavier():

@@ -1,4 +1,4 @@
-"""Tests that share a Ray are played by one process, however many play."""
+"""Tests that share a cluster of the session run in one process, however many processes there are."""
 
 import pytest
 
@@ -6,14 +6,13 @@ from tests.conftest import FIRST, TOGETHER, file_of
 from tests.test_docs import ROOT
 
 
-def test_files_that_use_a_ray_of_the_session_are_listed(request):
+def test_files_that_use_the_head_of_the_session_are_listed(request):
     found = {}
     for item in request.session.items:
         if TOGETHER.keys() & {file_of(item.nodeid)} or not isinstance(item, pytest.Function):
             continue
-        for name in ("cluster", "head"):
-            if any(made.baseid == "tests" for made in item._fixtureinfo.name2fixturedefs.get(name, ())):
-                found[file_of(item.nodeid)] = name
+        if any(made.baseid == "tests" for made in item._fixtureinfo.name2fixturedefs.get("head", ())):
+            found[file_of(item.nodeid)] = "head"
     assert not found, "add them to TOGETHER in tests/conftest.py"
 
 

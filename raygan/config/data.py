@@ -1,11 +1,12 @@
-"""Config of the data set and its partition over the devices."""
+"""Config of the data set."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from raygan.components import DATA_SETS, PARTITIONS, check_name
+from raygan.components import DATA_SETS, check_name
+from raygan.config.partitions import Iid, Partition
 from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, named
 
 Side = Annotated[
@@ -21,82 +22,6 @@ OwnSide = Annotated[
 ]
 
 
-class Iid(Section):
-    """Equal shards of shuffled samples (sizes differ by at most one)."""
-
-    name: Literal["iid"] = "iid"
-
-
-class Dirichlet(Section):
-    """Each class is split over the devices in proportions drawn from Dirichlet(alpha), so shards have unequal sizes
-    (Yurochkin et al., arXiv 1905.12022, section 4)."""
-
-    name: Literal["dirichlet"] = "dirichlet"
-    alpha: Positive = 0.5
-    """Concentration: 0.1 is nearly one class per device, 100 nearly iid."""
-    min_samples: Count = 1
-    """Minimum samples per device: all proportions are redrawn until every device has them (samples; 1: no device is
-    empty; public code often uses 10)."""
-
-
-class DirichletEqual(Section):
-    """Shards of equal sizes, each with its own class proportions drawn from Dirichlet(alpha p), where p are the shares
-    of the classes in the data (Hsu, Qi, Brown, arXiv 1909.06335, section 3)."""
-
-    name: Literal["dirichlet_equal"] = "dirichlet_equal"
-    alpha: Positive = 1.0
-    """Concentration: 0.1 is nearly one class per device, 100 nearly iid. It is divided among the classes: each of C
-    equal classes has alpha / C, whereas `dirichlet` gives each device alpha."""
-
-
-class Classes(Section):
-    """Each device holds a fixed number of classes; the devices that hold a class share its samples equally."""
-
-    name: Literal["classes"] = "classes"
-    per_device: Count = 2
-    """Classes on each device."""
-
-
-class Quantity(Section):
-    """Shards with sizes drawn from Dirichlet(alpha), independent of class."""
-
-    name: Literal["quantity"] = "quantity"
-    alpha: Positive = 1.0
-    """Concentration: small is very unequal, 100 nearly equal."""
-    min_samples: Count = 1
-    """Minimum samples per device: sizes are redrawn until every device has them (samples)."""
-
-
-class Natural(Section):
-    """Each device holds the samples of one holder: a hospital, a writer, a person. `devices` is the number of holders
-    if it is not given; fewer devices take several holders each, evenly by samples."""
-
-    name: Literal["natural"] = "natural"
-    min_samples: Count = 1
-    """Minimum samples per holder: holders with fewer are left out (samples)."""
-
-
-class OwnPartition(Section):
-    """A custom partition: `name` is an import path to `split(labels, devices, partition, random)`, which returns an
-    index array per device. A function with a fifth parameter `holders` is given the holder of every sample."""
-
-    name: Annotated[str, AfterValidator(lambda name: check_name(PARTITIONS, name))]
-    options: Options = NO_OPTIONS
-    """Free settings for your function."""
-
-
-_Partitions = (
-    Annotated[Iid, Tag("<iid>")]
-    | Annotated[Dirichlet, Tag("<dirichlet>")]
-    | Annotated[DirichletEqual, Tag("<dirichlet_equal>")]
-    | Annotated[Classes, Tag("<classes>")]
-    | Annotated[Quantity, Tag("<quantity>")]
-    | Annotated[Natural, Tag("<natural>")]
-    | Annotated[OwnPartition, Tag("<own>")]
-)
-Partition = Annotated[_Partitions, named("iid", _Partitions)]
-
-
 def _range(given: object) -> object:
     if isinstance(given, list | tuple) and len(given) == 2 and not given[0] < given[1]:
         raise ValueError(f"[{given[0]}, {given[1]}] is empty; low must be below high")
@@ -108,6 +33,13 @@ Depth = Annotated[
     AfterValidator(_range),
 ]
 """See `ScannedDataSet.depth`."""
+
+
+Place = Annotated[
+    Annotated[str, Tag("<uri>")] | Annotated[Path, Tag("<path>")],
+    Discriminator(lambda given: "<uri>" if "://" in str(given) else "<path>"),
+]
+"""A path, or a URI, which is kept as it is."""
 
 
 Ground = Annotated[
@@ -180,6 +112,17 @@ class FashionMnist(FileDataSet):
     size: Side = 28
 
 
+class Emnist(FileDataSet):
+    """EMNIST, handwritten letters and digits (Cohen et al., arXiv 1702.05373): idx files (plain or .gz) under `root`,
+    else torchvision's download. Images are turned upright."""
+
+    name: Literal["emnist"] = "emnist"
+    split: Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"] = "balanced"
+    """The part of EMNIST: 62 classes (`byclass`), 47 with look-alike cases merged (`bymerge`; `balanced`: the same
+    number of each), 26 letters, or 10 digits (`digits`, `mnist`)."""
+    size: Side = 28
+
+
 class Cifar10(FileDataSet):
     """CIFAR-10 through torchvision: `root` holds cifar-10-batches-py, or receives the download."""
 
@@ -188,7 +131,7 @@ class Cifar10(FileDataSet):
 
 
 class CelebA(FileDataSet):
-    """CelebA through torchvision, centre-cropped to the face."""
+    """CelebA through torchvision, centre-cropped to the face. The person in an image is who holds it."""
 
     name: Literal["celeba"] = "celeba"
     size: Side = 64
@@ -199,8 +142,6 @@ class CelebA(FileDataSet):
 class ScannedDataSet(DataSet):
     """Images of any size and depth, as they lie on people's disks."""
 
-    root: Path
-    """Folder or file to read. It may differ when a run is resumed or measured, as long as the content is the same."""
     size: OwnSide = None
     channels: Literal[1, 3] | None = None
     """1: grey, 3: colour; images are converted (null: grey if all images are)."""
@@ -224,11 +165,48 @@ class Folder(ScannedDataSet):
 
 
 class Npz(ScannedDataSet):
-    """A numpy .npz file with arrays of images and, optionally, labels, names of classes, and holders."""
+    """A numpy .npz file with arrays of images and, optionally, labels, names of classes, and holders. Images are
+    (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W)."""
 
     name: Literal["npz"] = "npz"
     root: Path
     """The file."""
+    split: Literal["train", "val", "test"] = "train"
+    """The part of a file with several: `train_images`, `val_images` and `test_images`, or `x_train`, `x_val` and
+    `x_test`."""
+    images: str | None = None
+    """The array of images (null: for `split=train` the first that is there of `images`, `x_train`, `train_images` and
+    `x`, for other parts `x_PART` or `PART_images`)."""
+    labels: str | None = None
+    """The array of labels, (N,) or (N, 1) numbers or strings of any values, or (N, C) one-hot (null: the first that is
+    there of `labels`, `y_train`, `train_labels` and `y`, for other parts `y_PART` or `PART_labels`; if none is, or
+    with `none`, all images are one class)."""
+    holders: str | None = None
+    """The array of who holds each image, (N,) numbers or strings (null: none; see `data.partition.name=natural`)."""
+    names: str | None = None
+    """The array of the names of the classes 0, 1, ... (null: `classes`, if it is there)."""
+
+
+class Parquet(ScannedDataSet):
+    """Parquet files in the layout of Hugging Face: a column of encoded images (PNG, JPEG, ...) or of lists of pixels,
+    and columns of labels and of holders."""
+
+    name: Literal["parquet"] = "parquet"
+    root: Place
+    """A file, a folder of files, or the URI of either (`s3://`, `gs://`, `hf://` or another that pyarrow or fsspec
+    knows)."""
+    split: str | None = None
+    """The part of a folder whose files or sub-folders are named after parts, such as `test-00000-of-00001.parquet`
+    (null: `train`, if there is one so named, else all files)."""
+    images: str | None = None
+    """The column of images (null: `image` or `img`, else the only one that can be)."""
+    labels: str | None = None
+    """The column of labels, numbers or strings (null: the first that is there of `label`, `labels`, `fine_label`,
+    `class` and `target`, else the only one with names of classes; if none is, or with `none`, all images are one
+    class)."""
+    holders: str | None = None
+    """The column of who holds each image (null: none; see `data.partition.name=natural`)."""
+    ground: Ground = "black"
 
 
 class OwnData(DataSet):
@@ -246,10 +224,12 @@ _DataSets = (
     | Annotated[Gaussians, Tag("<gaussians>")]
     | Annotated[Mnist, Tag("<mnist>")]
     | Annotated[FashionMnist, Tag("<fashion_mnist>")]
+    | Annotated[Emnist, Tag("<emnist>")]
     | Annotated[Cifar10, Tag("<cifar10>")]
     | Annotated[CelebA, Tag("<celeba>")]
     | Annotated[Folder, Tag("<folder>")]
     | Annotated[Npz, Tag("<npz>")]
+    | Annotated[Parquet, Tag("<parquet>")]
     | Annotated[OwnData, Tag("<own>")]
 )
 Data = Annotated[_DataSets, named("digits", _DataSets)]

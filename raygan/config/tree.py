@@ -164,6 +164,9 @@ class Config(Section):
     """Evaluation."""
     checkpoint: Checkpoint = Checkpoint()
     """Saved states."""
+    track: Annotated[tuple[Literal["tensorboard", "mlflow", "wandb"], ...], OneOrMany] = ("tensorboard",)
+    """Trackers that are given config, metrics, sample grids and the generator: `tensorboard` (files in the run folder),
+    `mlflow`, `wandb` (each needs the extra of its name, and is set up by its own environment variables)."""
 
     def is_measured(self, round: int) -> bool:
         """Returns whether the generator is measured after a round, counted from 1."""

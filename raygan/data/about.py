@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from raygan.config.data import Data, Natural
+from raygan.config.data import Data
+from raygan.config.partitions import Natural
 from raygan.data.images import ImageSet
 from raygan.data.natural import device_names
 from raygan.data.shards import Shards

@@ -12,6 +12,8 @@ Rule = str | int | tuple[float, float]
 _LOW, _HIGH = 0.5, 99.5
 _SAMPLED = 4096
 """Values of an image that its percentiles are taken of, evenly spread."""
+_KEPT = 1 << 24
+"""Values of all images, beyond which half as many are taken of each."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Range:
         Raises:
             InputError: a value is outside the range or not finite; names the file.
         """
-        if values.dtype == np.uint8 and (self.low, self.high) == (0, 255):
-            return values
-        least, most = float(values.min()), float(values.max())
+        if not values.size or (values.dtype == np.uint8 and (self.low, self.high) == (0, 255)):
+            return values.astype(np.uint8, copy=False)
+        least, most = values.min().item(), values.max().item()  # the range may be beyond the type
         if not (np.isfinite(least) and np.isfinite(most)):
             raise InputError(f"{name}: holds values that are not finite; leave the image out")
         if not self.clips and (least < self.low or most > self.high):
@@ -64,12 +66,13 @@ def given_range(rule: Rule) -> Range | None:
 def range_of_set(rule: Rule, images: Iterable[np.ndarray]) -> Range:
     """Returns the range of a data set under `set` or `percentiles`, in one pass over its images.
 
-    `percentiles` takes at most 4,096 values of each image, evenly spread.
+    `percentiles` takes at most 4,096 values of each image, evenly spread, and 17 million of all.
 
     Raises:
         InputError: all values are equal.
     """
-    values = np.concatenate([sampled(rule, image) for image in images])
+    samples = (sampled(rule, image) for image in images)
+    values = np.concatenate(list(samples) if rule == "set" else _thinned(samples))
     if rule == "set":
         low, high = float(values.min()), float(values.max())
     else:
@@ -83,6 +86,18 @@ def sampled(rule: Rule, image: np.ndarray) -> np.ndarray:
     """Returns the values of an image that its data set's range depends on. Sampling them again gives the same."""
     flat = image.reshape(-1)
     return np.stack([flat.min(), flat.max()]) if rule == "set" else flat[:: -(-len(flat) // _SAMPLED)].copy()
+
+
+def _thinned(samples: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Returns the samples; of too many, the same share of each."""
+    held, count, step = list[np.ndarray](), 0, 1
+    for values in samples:
+        held.append(values if step == 1 else values[::step].copy())
+        count += len(held[-1])
+        if count > _KEPT:
+            held, step = [one[::2].copy() for one in held], 2 * step
+            count = sum(map(len, held))
+    return held
 
 
 def depth_note(rule: Rule, kinds: Iterable[str], found: Range | None) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from raygan.components import DATA_SETS, resolve
-from raygan.config.data import Data, Natural
+from raygan.config.data import Data
+from raygan.config.partitions import Natural
 from raygan.errors import InputError, counted, naming
 
 
@@ -103,7 +104,7 @@ def _checked(found: object, named: str) -> ImageSet:
         )
     if len(images) == 0:
         raise InputError(f"{named} holds no samples")
-    if images.dtype != np.uint8 and not np.isfinite(images).all():  # of uint8 it would take the set's memory again
+    if not is_images and not np.isfinite(images).all():
         bad = int(np.count_nonzero(~np.isfinite(images).all(axis=1)))
         raise InputError(f"{named}: {counted(bad, 'point')} of {len(images):,} are not finite; leave them out")
     if not (isinstance(classes, list | tuple) and classes and all(isinstance(name, str) for name in classes)):

@@ -9,6 +9,23 @@ from raygan.errors import InputError
 _SHOWN = 5
 
 
+NO_LABELS = "none"
+"""The value of `data.labels` that makes one class of all images."""
+
+
+def one_class(count: int, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns the labels and the name of the class of images without labels."""
+    return np.zeros(count, np.int64), (name,)
+
+
+def labels_of(values: np.ndarray, named: str, names: Sequence[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns `classes_of`; an error says how to do without labels."""
+    try:
+        return classes_of(values, named, names)
+    except InputError as error:
+        raise InputError(f"{error} (data.labels={NO_LABELS}: one class)") from error
+
+
 def classes_of(
     values: np.ndarray, named: str, names: Sequence[str] | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -5,8 +5,8 @@ from heapq import heapify, heapreplace
 
 import numpy as np
 
-from raygan.config.data import Natural
 from raygan.config.load import check_config
+from raygan.config.partitions import Natural
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.data.shards import Shards

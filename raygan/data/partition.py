@@ -10,7 +10,7 @@ from inspect import signature
 import numpy as np
 
 from raygan.components import PARTITIONS, resolve
-from raygan.config.data import Classes, Dirichlet, DirichletEqual, Iid, Partition, Quantity
+from raygan.config.partitions import Classes, Dirichlet, DirichletEqual, Iid, Partition, Quantity
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.data.shards import Shards

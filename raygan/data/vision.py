@@ -10,6 +10,7 @@ from torchvision import datasets
 from raygan.config.data import CelebA, Cifar10
 from raygan.data.downloads import one_at_a_time
 from raygan.data.images import ImageSet
+from raygan.data.labels import classes_of
 from raygan.data.sizes import resize, resize_all
 from raygan.errors import InputError
 from raygan.files import cache_folder, cached_array
@@ -28,11 +29,14 @@ def load_cifar10(data: Cifar10, seed: int) -> ImageSet:
 
 
 def load_celeba(data: CelebA, seed: int) -> ImageSet:
-    """The 162,770 training images of CelebA, centre-cropped; the label is one binary attribute."""
+    """The 162,770 training images of CelebA, centre-cropped; the label is one binary attribute, the holder the person.
+
+    The names of holders are the numbers of the persons, in `identity_CelebA.txt`.
+    """
     root = data.root or cache_folder("torchvision")
     try:
         with _alone(data.root, root, "CelebA"):
-            celeba = datasets.CelebA(str(root), split="train", target_type="attr", download=data.root is None)
+            celeba = datasets.CelebA(str(root), split="train", target_type="identity", download=data.root is None)
     except (RuntimeError, OSError, ImportError) as error:
         raise InputError(_absent("CelebA", root, "celeba")) from error
     names = [name for name in celeba.attr_names if name]
@@ -45,7 +49,9 @@ def load_celeba(data: CelebA, seed: int) -> ImageSet:
         f"celeba-{names_hash}-{data.size}.npy",
         lambda: np.stack([np.asarray(resize(celeba[i][0], data.size)) for i in range(len(celeba))]),
     )
-    return ImageSet(resize_all(images, data.size), labels, (f"not {data.attribute}", data.attribute))
+    holders, persons = classes_of(celeba.identity[:, 0].numpy(), f"{root}/celeba/identity_CelebA.txt")
+    classes = (f"not {data.attribute}", data.attribute)
+    return ImageSet(resize_all(images, data.size), labels, classes, holders, persons)
 
 
 def _alone(given: Path | None, root: Path, name: str) -> AbstractContextManager[None]:

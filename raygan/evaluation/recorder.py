@@ -79,10 +79,10 @@ class Recorder:
             raise RunError(f"{path}: damaged; remove it, and the evaluation of round {round} is left out") from error
         return self.evaluate(round, generators)
 
-    def _follow_log(self) -> TensorBoardMirror:
+    def _follow_log(self) -> TensorBoardMirror | None:
         """Follow the log from the first call on: by then a resumed run has dropped the lines it will write again."""
         with self._mirror_begins:
-            if self._mirror is None:
+            if self._mirror is None and "tensorboard" in self._config.track:
                 late = self._folder.pending_rounds()
                 self._mirror = TensorBoardMirror(self._folder.root, self._first_round, late)
         return self._mirror
@@ -134,7 +134,8 @@ class Recorder:
 
         A user who presses Ctrl-C between two evaluations does not want to wait for one.
         """
-        self._follow_log().close()  # this process may be killed as soon as the last file is there
+        if (mirror := self._follow_log()) is not None:
+            mirror.close()  # this process may be killed as soon as the last file is there
         self._remove_old()
         if self._config.is_measured(round):
             self._conclude(round, generators)

@@ -13,8 +13,8 @@ class FromPoint(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """One matrix product; the result is channels_last, like the weights."""
         side = self.kernel_size[0]
-        maps = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
-        maps = maps.view(len(input), side, side, -1)
+        maps: Tensor = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        maps = maps.unflatten(1, (side, side, -1))
         return (maps if self.bias is None else maps + self.bias).permute(0, 3, 1, 2)
 
 
@@ -24,7 +24,8 @@ class ToGrey(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """The sixteen values that each pixel spreads, and their sum."""
         spread = self.weight.flatten(1).t() @ input.flatten(2)
-        return F.fold(spread, 2 * input.shape[-1], kernel_size=4, stride=2, padding=1)
+        doubled = (2 * input.shape[-2], 2 * input.shape[-1])
+        return F.fold(spread, doubled, kernel_size=4, stride=2, padding=1)
 
 
 class ToPoint(nn.Conv2d):

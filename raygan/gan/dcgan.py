@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al., arXiv 1511.06434) for square images of 16, 28, 32 or 64 pixels, grey or colour.
+"""DCGAN (Radford et al., arXiv 1511.06434) for square images of 16 to 256 pixels (or 28), grey or colour.
 
 At 64 pixels and width 64, with batch normalisation and a latent of 100, the layers and parameter counts are
 those of PyTorch's tutorial: generator 3,576,704, discriminator 2,765,568. Weights are channels_last in memory, in
@@ -17,7 +17,10 @@ from raygan.errors import InputError
 from raygan.gan.convolutions import FromPoint, ToGrey, ToPoint
 from raygan.gan.derived import Derived
 
-_SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4}  # side of the innermost feature map; each layer doubles it
+_SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4, 128: 4, 256: 4}  # side of the innermost feature map; each layer doubles it
+_WIDEST = 8
+"""Width of the innermost maps over that of the outermost, at most: reached at 64 pixels, kept from there on as the maps
+of larger networks are (512 for a width of 64 in Karras et al., arXiv 1710.10196, table 2)."""
 
 
 class Generator(nn.Module):
@@ -26,7 +29,7 @@ class Generator(nn.Module):
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         channels, side, doublings = _layout(shape)
-        widths = [gan.generator_width * 2**i for i in reversed(range(doublings))]
+        widths = _widths(gan.generator_width, doublings)[::-1]
         layers = _block(FromPoint(gan.latent, widths[0], side), gan.generator_norm, nn.ReLU())
         for before, after in pairwise(widths):
             layers += _block(nn.ConvTranspose2d(before, after, 4, 2, 1), gan.generator_norm, nn.ReLU())
@@ -48,7 +51,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
         channels, side, halvings = _layout(shape)
-        widths = [gan.discriminator_width * 2**i for i in range(halvings)]
+        widths = _widths(gan.discriminator_width, halvings)
         first: Norm = "spectral" if gan.discriminator_norm == "spectral" else "none"
         layers = _block(nn.Conv2d(channels, widths[0], 4, 2, 1, bias=first == "spectral"), first, _leaky())
         for before, after in pairwise(widths):
@@ -68,10 +71,16 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Returns channels, side of the innermost feature map, and the number of doublings from there to the image."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
         raise InputError(
-            f"gan.generator: dcgan makes square images of 16, 28, 32 or 64 pixels, but a sample has shape {shape}"
+            f"gan.generator: dcgan makes square images of {', '.join(map(str, _SMALLEST))} pixels, but a sample has "
+            f"the shape {shape}; set data.size"
         )
     side = _SMALLEST[shape[1]]
     return shape[0], side, int(math.log2(shape[1] // side))
+
+
+def _widths(outermost: int, layers: int) -> list[int]:
+    """Returns the widths of the maps from the image inwards."""
+    return [outermost * min(2**i, _WIDEST) for i in range(layers)]
 
 
 def _leaky() -> nn.Module:

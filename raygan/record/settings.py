@@ -9,7 +9,7 @@ from raygan.errors import InputError
 FlatConfig = Mapping[str, Any]
 """Keys of a config by their whole dotted paths, with plain values."""
 
-_FREE = ("rounds", "checkpoint", "eval", "engine")  # may differ when a run is resumed ...
+_FREE = ("rounds", "checkpoint", "eval", "engine", "track")  # may differ when a run is resumed ...
 _BOUND = {  # ... but these change numbers (what a policy leaves out ends a run under another, so they may differ)
     "engine.threads_per_device",
     "engine.server_threads",

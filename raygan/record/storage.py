@@ -9,30 +9,20 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from raygan.errors import InputError, StorageError
-from raygan.files import cache_folder
+from raygan.files import cache_folder, file_system, is_uri
 from raygan.record.folder import RunFolder
 from raygan.record.lease import Lease
 from raygan.record.lock import DRIVER, Lock, hold, remove_recorders
 from raygan.record.log import EVALUATIONS, ROUNDS, MetricsLog
 from raygan.record.settings import lasting
 
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
-
 Stamp = tuple[int, int]
 """Size and modification time: a file with another stamp has changed."""
 
-_BY_ARROW = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}  # as in Ray; fsspec handles the others
 _PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # stores where a file appears only when it is complete
 _UNSENT = ".unsent"  # marks a local copy that is ahead of the URI
-
-
-def is_uri(where: str | Path) -> bool:
-    """Returns whether `where` is a URI, such as s3://bucket/runs/x, rather than a path."""
-    return "://" in str(where)
 
 
 def store_at(where: str | Path) -> "Store":
@@ -113,7 +103,7 @@ class Remote(Store):
         digest = hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
         super().__init__(cache_folder("runs") / f"{_words(self.uri)[-1]}-{digest}")
         with _reaching(self.uri, "reached", InputError):
-            self._files, self._root = _resolve(self.uri)
+            self._files, self._root = file_system(self.uri)
         self._lease = Lease(self._files, self._root, self.uri)
         self._there: dict[str, Stamp | None] = {}
 
@@ -317,26 +307,6 @@ def _reaching(uri: str, what: str, kind: type[InputError] | type[StorageError]) 
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise kind(f"{uri}: cannot be {what}: {reason}") from error
-
-
-def _resolve(uri: str) -> tuple["FileSystem", str]:
-    """Returns the file system of a URI, and the folder's path in it."""
-    from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
-
-    scheme = uri.partition("://")[0]
-    if scheme in _BY_ARROW:
-        found: tuple[FileSystem, str] = FileSystem.from_uri(uri)
-        return found
-    import fsspec
-
-    try:
-        fsspec.get_filesystem_class(scheme)
-    except ValueError as error:
-        known = "s3://, gs://, hdfs://, file:/// or another that fsspec knows"
-        raise InputError(f"{uri}: {scheme}:// is not known; use {known}") from error
-    files, path = fsspec.url_to_fs(uri)
-    files.invalidate_cache()  # fsspec shares one object in this process, with cached listings
-    return PyFileSystem(FSSpecHandler(files)), path
 
 
 def _words(uri: str) -> list[str]:

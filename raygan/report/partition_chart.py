@@ -12,6 +12,8 @@ from raygan.report.record import DataFacts, OfDevices
 MOST_BARS = 60
 """Maximum number of devices with a bar each; more are drawn as a heat map."""
 _A_TICK_EACH = 10  # devices
+_LONGEST = 24
+"""Characters of a holder's name below the chart."""
 _CLASS_COLOURS = (*COLOURS, "#ff9da6", "#d6a5c9")
 _NONE = [0, "rgba(128,128,128,0.1)"]
 _FEW_TO_MANY = [_NONE, [1e-9, "#3a6fc4"], [0.25, "#2aa5a0"], [0.5, "#7fae3a"], [0.75, "#f0a020"], [1, "#dd4f6a"]]
@@ -20,6 +22,7 @@ _FEW_TO_MANY = [_NONE, [1e-9, "#3a6fc4"], [0.25, "#2aa5a0"], [0.5, "#7fae3a"], [
 def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
     """Returns a chart with a bar or column per device, and FD-clf against its shard below if that was measured."""
     counts = np.array(facts.device_class_counts)
+    hovers = _hovers(facts)
     as_bars = len(counts) <= MOST_BARS and counts.shape[1] <= len(_CLASS_COLOURS)
     figure = make_subplots(
         rows=2 if distances else 1,
@@ -29,14 +32,16 @@ def partition_chart(facts: DataFacts, distances: OfDevices | None) -> str:
         row_heights=[0.62, 0.38] if distances else [1.0],
     )
     if as_bars:
-        _add_bars(figure, counts, facts.classes)
+        _add_bars(figure, counts, facts.classes, hovers)
     elif counts.shape[1] == 1:
-        _add_sizes(figure, counts[:, 0])
+        _add_sizes(figure, counts[:, 0], hovers)
     else:
-        _add_heat_map(figure, counts, facts.classes)
+        _add_heat_map(figure, counts, facts.classes, hovers)
     if distances:
-        _add_distances(figure, distances, facts.devices)
-    if len(counts) <= _A_TICK_EACH:
+        _add_distances(figure, distances, facts.devices, hovers)
+    if facts.device_names and len(counts) <= MOST_BARS:
+        figure.update_xaxes(tickvals=np.arange(len(counts)), ticktext=[_short(name) for name in facts.device_names])
+    elif len(counts) <= _A_TICK_EACH:
         figure.update_xaxes(dtick=1)  # device numbers are integers
     figure.update_xaxes(title="device", row=2 if distances else 1)
     return chart(
@@ -58,24 +63,34 @@ def mean_over(distances: OfDevices, devices: int) -> str:
     return f"mean of {known:,} of {devices:,} devices" if known < devices else "mean"
 
 
-def _add_bars(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> None:
+def _hovers(facts: DataFacts) -> list[str]:
+    """Returns the text of each device on hover: its number, and its holders if it has some."""
+    names = facts.device_names or [""] * len(facts.device_class_counts)
+    return [f"device {number}{f', {html.escape(name)}' if name else ''}" for number, name in enumerate(names)]
+
+
+def _short(name: str) -> str:
+    return html.escape(name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…")
+
+
+def _add_bars(figure: go.Figure, counts: np.ndarray, classes: list[str], hovers: list[str]) -> None:
     devices = np.arange(len(counts))
     for label, colour, held in zip(classes, _CLASS_COLOURS, counts.T, strict=False):
         name = html.escape(label) if len(classes) > 1 else "samples"
-        hover = f"device %{{x}}, {name}: %{{y}}<extra></extra>"
-        figure.add_bar(x=devices, y=held, name=name, marker={"color": colour}, hovertemplate=hover, row=1, col=1)
+        text = {"customdata": hovers, "hovertemplate": f"%{{customdata}}, {name}: %{{y}}<extra></extra>"}
+        figure.add_bar(x=devices, y=held, name=name, marker={"color": colour}, row=1, col=1, **text)
     figure.update_yaxes(title="samples", row=1)
 
 
-def _add_sizes(figure: go.Figure, sizes: np.ndarray) -> None:
+def _add_sizes(figure: go.Figure, sizes: np.ndarray, hovers: list[str]) -> None:
     devices = np.arange(len(sizes))
     line = {"shape": "hvh", "color": COLOURS[0]}
-    hover = "device %{x}: %{y} samples<extra></extra>"
-    figure.add_scatter(x=devices, y=sizes, name="samples", mode="lines", line=line, hovertemplate=hover, row=1, col=1)
+    text = {"customdata": hovers, "hovertemplate": "%{customdata}: %{y} samples<extra></extra>"}
+    figure.add_scatter(x=devices, y=sizes, name="samples", mode="lines", line=line, row=1, col=1, **text)
     figure.update_yaxes(title="samples", rangemode="tozero", row=1)
 
 
-def _add_heat_map(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> None:
+def _add_heat_map(figure: go.Figure, counts: np.ndarray, classes: list[str], hovers: list[str]) -> None:
     figure.add_heatmap(
         z=counts.T,
         y=[html.escape(name) for name in classes],
@@ -83,21 +98,23 @@ def _add_heat_map(figure: go.Figure, counts: np.ndarray, classes: list[str]) -> 
         zmin=0,
         zmax=counts.max(),  # without it plotly ignores zmin, and the smallest counts look like zero
         colorbar={"title": "samples", "thickness": 12, "len": 0.6, "y": 1, "yanchor": "top"},
-        hovertemplate="device %{x}, class %{y}: %{z} samples<extra></extra>",
+        customdata=[hovers] * len(classes),
+        hovertemplate="%{customdata}, class %{y}: %{z} samples<extra></extra>",
         row=1,
         col=1,
     )
     figure.update_yaxes(title="class", type="category", row=1)
 
 
-def _add_distances(figure: go.Figure, distances: OfDevices, devices: int) -> None:
+def _add_distances(figure: go.Figure, distances: OfDevices, devices: int, hovers: list[str]) -> None:
     figure.add_scatter(
         x=np.arange(len(distances.fd_clf)),
         y=np.array(distances.fd_clf, dtype=float),
         name="FD-clf against the device's own samples",
         mode="markers",
         marker={"color": COLOURS[3], "size": 8, "symbol": "diamond"},
-        hovertemplate="device %{x}: %{y:.4~g}<extra></extra>",
+        customdata=hovers,
+        hovertemplate="%{customdata}: %{y:.4~g}<extra></extra>",
         legend="legend2",
         row=2,
         col=1,

@@ -52,6 +52,10 @@ class DataFacts(Record):
     devices: NotNegative
     device_class_counts: list[list[NotNegative]]
     """A row per device; only the first ones if there are many."""
+    device_names: list[str] = []
+    """The holders of each of these devices, if the partition is natural."""
+    notes: list[str] = []
+    """Lines on what loading did to the samples."""
 
     @model_validator(mode="after")
     def _a_count_per_class(self) -> Self:

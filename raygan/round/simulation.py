@@ -8,7 +8,7 @@ import torch
 
 from raygan.channel.clock import Clock, Work
 from raygan.config.aggregation import Plain
-from raygan.config.data import Iid
+from raygan.config.partitions import Iid
 from raygan.config.simulation import All, Compute, NoChannel
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards

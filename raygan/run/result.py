@@ -5,9 +5,10 @@ from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
+from raygan.files import is_uri
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
-from raygan.record.storage import copied, is_uri, naming
+from raygan.record.storage import copied, naming
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -30,6 +30,7 @@ from raygan.run.ledger import Watcher
 from raygan.run.loop import Rounds
 from raygan.run.saving import Saving
 from raygan.signals import StopWish
+from raygan.tracking.tracking import check_trackers
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     """Load, deal and check everything before a process is started."""
     check_weights(config)
     check_metrics(config)
+    check_trackers(config)
     used = as_run(absolute(config))  # other processes have other working folders
     if problem_of_cache := cache_problem():
         for watcher in watchers:

@@ -27,11 +27,18 @@ if TYPE_CHECKING:
     from raygan.run.session import Run
 
 
-def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "Iterable[Watcher]" = ()) -> Result:
+def train(
+    config: Config,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    watchers: "Iterable[Watcher]" = (),
+    experiment: str = "raygan",
+) -> Result:
     """Train as `config` says, into the run folder `out`: a path, or a URI such as s3://bucket/runs/x.
 
     Ctrl-C or SIGTERM ends the run after the round, its state saved; `resume` goes on from the newest whole
-    checkpoint in `out`.
+    checkpoint in `out`. `experiment` is the name of the group of runs at the trackers in `config.track`.
 
     Raises:
         InputError: config, data or folder are wrong; nothing has been changed.
@@ -46,8 +53,11 @@ def train(config: Config, out: str | Path, *, resume: bool = False, watchers: "I
             run, executor, after = begin(config, store, list(watchers), resume, wish)
         with _kept(store), noting(wish):
             from raygan.run.session import run_to_end
+            from raygan.tracking.tracking import tracked
 
-            last = run_to_end(run, executor, after)
+            with tracked(run.config, run.folder, experiment, run.report, wish) as trackers:
+                run = replace(run, watchers=[*run.watchers, *trackers])
+                last = run_to_end(run, executor, after)
             store.push()
     return Result(store.local, last, wish.signal, store.uri, last >= config.rounds)
 

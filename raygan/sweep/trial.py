@@ -49,14 +49,15 @@ def run_trial(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
         if config.engine.executor == "ray" and (problem := shortage_in_group(needs_of_trial(config), all_nodes())):
             raise InputError(problem)  # it was drawn during the sweep, and got less than it needs
         clear(folder)
-        train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)])
+        train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)], experiment=runs.parent.name)
     else:
         with checkpoint.as_directory() as kept:
             round = put_back(Path(kept), folder)
         config = folder.read_config()
         if isinstance(sweep.scheduler, Pbt | Pb2):  # only a population changes settings during a run
             config = going_on(config, settings, round)
-        train(config, folder.root, resume=True, watchers=[_Reporter(sweep, folder, config.rounds)])
+        watchers = [_Reporter(sweep, folder, config.rounds)]
+        train(config, folder.root, resume=True, watchers=watchers, experiment=runs.parent.name)
     _report(sweep, folder, config.rounds, last=True)
 
 

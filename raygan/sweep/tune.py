@@ -16,8 +16,7 @@ from rich.console import Console
 from raygan.cluster.connection import Connection, refuse_ray_client
 from raygan.config.load import checked
 from raygan.errors import InputError, RunError
-from raygan.files import make_folder, unmake_folder, write_whole
-from raygan.record.storage import is_uri
+from raygan.files import is_uri, make_folder, unmake_folder, write_whole
 from raygan.report.sweep.results import SweepResults
 from raygan.signals import StopWish, stop_wish
 from raygan.sweep.answer import write_answer

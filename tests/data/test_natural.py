@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import raygan
 from raygan.config import load_config
-from raygan.config.data import Natural
+from raygan.config.partitions import Natural
 from raygan.data import ImageSet
 from raygan.data.natural import device_names, devices_of, with_enough
 from raygan.data.partition import dealt, split
@@ -122,3 +122,11 @@ def test_limit_keeps_holders(tmp_path):
     )
     assert images.holders.tolist() == [0] * 10
     assert isinstance(Shards.of_holders(images.holders, 1), Shards)
+
+
+def test_the_page_names_the_holders(tmp_path):
+    words = ["data.name=tests.data.test_natural:holders", "data.partition.name=natural", "eval.metrics=[sliced]"]
+    result = raygan.train(load_config(None, [*TINY_OPEN, *words, "data.partition.min_samples=20"]), tmp_path / "run")
+    page = result.report().read_text()
+    assert "device 1, bob" in page
+    assert "1 holder with fewer than data.partition.min_samples=20 samples left out, with 10 samples: cem" in page

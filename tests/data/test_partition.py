@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raygan import InputError
-from raygan.config.data import Classes, Dirichlet, DirichletEqual, Iid, OwnPartition, Quantity
+from raygan.config.partitions import Classes, Dirichlet, DirichletEqual, Iid, OwnPartition, Quantity
 from raygan.data import split
 from raygan.data.partition import dirichlet_equal
 

@@ -155,44 +155,12 @@ def test_what_is_wrong_with_a_folder_is_named(tree, harm, message):
         load("data.name=folder", f"data.root={tree}")
 
 
-def test_npz(tmp_path):
-    path = tmp_path / "set.npz"
-    np.savez(path, images=np.full((6, 20, 20, 3), 7, np.uint8), labels=np.arange(6) % 3)
-    loaded = load("data.name=npz", f"data.root={path}")
-    assert loaded.images.shape == (6, 3, 16, 16)
-    assert (loaded.images == 7).all()
-    assert loaded.classes == ("0", "1", "2")
-    np.savez(path, images=np.zeros((2, 20, 20), np.uint8), labels=np.arange(2), classes=["lung", "pneumonia", "other"])
-    assert load("data.name=npz", f"data.root={path}").classes == ("lung", "pneumonia", "other")
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"images": np.zeros((2, 8, 8), np.uint8)}, "has no array named labels"),
-        ({"images": np.zeros((2, 8, 8)), "labels": np.zeros(2, int)}, "images is float64"),
-        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(3, int)}, "2 integers from 0"),
-        ({"images": np.array([{}, {}]), "labels": np.zeros(2, int)}, "not a readable .npz"),
-        (
-            {"images": np.zeros((2, 8, 8), np.uint8), "labels": np.arange(2), "classes": np.arange(2)},
-            "classes is int64",
-        ),
-        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.arange(2), "classes": ["a"]}, "names of 2 classes"),
-    ],
-)
-def test_wrong_npz(tmp_path, arrays, message):
-    path = tmp_path / "set.npz"
-    np.savez(path, **arrays)
-    with pytest.raises(InputError, match=message):
-        load("data.name=npz", f"data.root={path}")
-
-
 def test_a_data_set_of_ones_own():
     stripes = load("data.name=tests.own:stripes", "data.options.width=4")
     assert stripes.images.shape == (40, 1, 16, 16)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "celeba", "folder", "npz"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "emnist", "cifar10", "celeba", "folder", "npz", "parquet"])
 def test_a_missing_root_is_named(tmp_path, name):
     with pytest.raises(InputError, match=r"data\.root: .*nowhere"):
         load(f"data.name={name}", f"data.root={tmp_path / 'nowhere'}")

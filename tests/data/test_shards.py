@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.config.data import Classes, Digits, Dirichlet, Iid, OwnPartition, Quantity
+from raygan.config.data import Digits
+from raygan.config.partitions import Classes, Dirichlet, Iid, OwnPartition, Quantity
 from raygan.data import Shards, load_data, split
 from raygan.rng import Role, stream
 

@@ -12,7 +12,13 @@ def count(network):
 
 @pytest.mark.parametrize(
     ("side", "latent", "generator", "discriminator"),
-    [(64, 100, 3_576_704, 2_765_568), (32, 100, 1_068_928, 663_296)],
+    [
+        (64, 100, 3_576_704, 2_765_568),
+        (32, 100, 1_068_928, 663_296),
+        # A layer of 512 x 512 x 4 x 4 weights and its normalisation more each
+        (128, 100, 3_576_704 + 4_195_328, 2_765_568 + 4_195_328),
+        (256, 100, 3_576_704 + 2 * 4_195_328, 2_765_568 + 2 * 4_195_328),
+    ],
 )
 def test_parameter_counts_are_the_tutorials(side, latent, generator, discriminator):
     gan = Gan(
@@ -23,7 +29,7 @@ def test_parameter_counts_are_the_tutorials(side, latent, generator, discriminat
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", "none", "spectral"])
-@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 28, 28), (1, 32, 32), (3, 64, 64)])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 28, 28), (1, 32, 32), (3, 64, 64), (1, 128, 128), (3, 256, 256)])
 def test_shapes(shape, norm):
     gan = Gan(latent=8, generator_width=4, discriminator_width=4, generator_norm=norm, discriminator_norm=norm)
     images = dcgan.Generator(shape, gan)(torch.randn(2, 8))
@@ -44,7 +50,7 @@ def test_spectral_norm_bounds_every_layer():
 
 @pytest.mark.parametrize("shape", [(2,), (1, 16, 28), (1, 48, 48)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(InputError, match=r"gan.generator: dcgan makes square images of 16, 28, 32 or 64"):
+    with pytest.raises(InputError, match=r"gan.generator: dcgan makes square images of 16, 28, 32, 64, 128, 256"):
         dcgan.Generator(shape, Gan())
 
 

@@ -14,6 +14,7 @@ from ray.tune import Checkpoint
 import raygan
 from raygan.record.folder import RunFolder
 from raygan.sweep.trial import going_on, run_trial
+from raygan.tracking.tracking import _SINKS
 from tests.helpers import tiny
 from tests.sweep.helpers import CONFIG, RATES, sweep
 
@@ -161,3 +162,21 @@ def test_a_trial_that_exploits_another_goes_on_from_it_with_its_own_rates_and_it
     assert (config.device_optimizer.lr, steps_of(config)[0]) == (1e-3, [(3, 2e-3)])
     alone = raygan.train(config, tmp_path / "alone")
     assert result(tmp_path / "runs" / "00001") == alone.generator.read_bytes()
+
+
+def test_trials_are_runs_of_one_experiment_of_a_tracker(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("raygan.tracking.tracking.find_spec", lambda name: True)
+    monkeypatch.setitem(_SINKS, "mlflow", "tests.sweep.test_trial:begun")
+    BEGUN.clear()
+    asked = sweep(RATES, CONFIG | {"track": ["mlflow"]})
+    for name in ("00000", "00001"):
+        run(asked, {D: 1e-3}, name=name)
+    assert [("00000", tmp_path.name), ("00001", tmp_path.name)] == BEGUN
+
+
+BEGUN = []
+
+
+def begun(folder, experiment):
+    BEGUN.append((folder.root.name, experiment))
+    raise ConnectionError("no server")

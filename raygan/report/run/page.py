@@ -67,6 +67,7 @@ def write_report(folder: Path, out: Path) -> Path:
             events_left_out=max(0, len(record.events) - _MOST_EVENTS),
             nearest=_nearest(record),
             shards=shards_in_words(facts) if facts else None,
+            data_notes=facts.notes if facts else [],
             partition=partition_chart(facts, closing.devices if closing else None)
             if facts and facts.devices > 1 and facts.device_class_counts
             else None,

@@ -1,0 +1,86 @@
+"""The formats that a generator is exported to."""
+
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from raygan.errors import InputError
+from raygan.evaluation.trained import TrainedGenerator
+from raygan.record.folder import RunFolder
+
+_TRIED = 4  # latent points that a generator is traced with
+_CLOSE = 1e-5
+
+
+def _onnx(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder, out: Path) -> Path:
+    """An ONNX model of any number of latent points; needs the `onnx` extra."""
+    try:
+        import onnxscript  # noqa: F401 - torch's exporter is built on it
+    except ImportError as error:
+        raise InputError('--to: onnx needs the extra of that name: pip install "raygan[onnx]"') from error
+    path = out / "generator.onnx"
+    count = torch.export.Dim("count")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, of its own code
+        program = torch.onnx.export(
+            generator.network,
+            (latents,),
+            dynamo=True,
+            input_names=["latents"],
+            output_names=["samples"],
+            dynamic_shapes=({0: count},),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None  # with dynamo
+    program.save(path)
+    return path
+
+
+def _torchscript(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder, out: Path) -> Path:
+    """A TorchScript module, which torch still reads without Python but has deprecated."""
+    path = out / "generator.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is deprecated
+        torch.jit.trace(generator.network, latents).save(str(path))
+        again = torch.jit.load(str(path))
+        more = torch.randn(2 * len(latents), generator.latent, generator=torch.Generator().manual_seed(1))
+        difference = float((again(more) - generator(more)).abs().max())
+    if difference > _CLOSE:
+        path.unlink()
+        raise InputError(
+            f"--to: torchscript does not follow this network: its samples differ by {difference:.2g}; take safetensors"
+        )
+    return path
+
+
+def _safetensors(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder, out: Path) -> Path:
+    """The run's own file, with both generators, which `raygan.load_generator` reads."""
+    return Path(shutil.copy(folder.generator, out / "generator.safetensors"))
+
+
+FORMATS: dict[str, Callable[[TrainedGenerator, torch.Tensor, RunFolder, Path], Path]] = {
+    "onnx": _onnx,
+    "safetensors": _safetensors,
+    "torchscript": _torchscript,
+}
+"""Each writes its file into a folder, and returns it."""
+
+
+def write_generator(generator: TrainedGenerator, to: str, folder: RunFolder, out: Path) -> Path:
+    """Write a generator in one of `FORMATS` into the folder `out`; returns the file.
+
+    Raises:
+        InputError: the format needs an extra, or its exporter cannot follow the network.
+    """
+    latents = torch.randn(_TRIED, generator.latent, generator=torch.Generator().manual_seed(0))
+    try:
+        return FORMATS[to](generator, latents, folder, out)
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # whatever torch's exporters raise on a custom network
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"--to: {to} does not follow this network: {type(error).__name__}: {reason}") from error

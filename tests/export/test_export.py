@@ -1,0 +1,126 @@
+"""A generator as other tools read it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+import raygan
+from raygan.cli import run
+from tests.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    return raygan.train(tiny("gan.generator_norm=group"), tmp_path_factory.mktemp("runs") / "run")
+
+
+def exported(result, out, *words):
+    assert run(["export", str(result.out), "--out", str(out), *words]) == 0
+    return out
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group", "spectral"])
+def test_onnx_gives_the_samples_of_torch_at_any_number_of_latents(norm, tmp_path):
+    import onnxruntime
+
+    result = raygan.train(tiny(f"gan.generator_norm={norm}", "rounds=2", "eval.every=2"), tmp_path / "run")
+    out = exported(result, tmp_path / "onnx", "--to", "onnx")
+    session = onnxruntime.InferenceSession(out / "generator.onnx", providers=["CPUExecutionProvider"])
+    generator = result.load_generator()
+    for count in (1, 3, 17):
+        latents = torch.randn(count, generator.latent)
+        (samples,) = session.run(None, {"latents": latents.numpy()})
+        np.testing.assert_allclose(samples, generator(latents).numpy(), atol=1e-5)
+
+
+def test_torchscript_needs_no_raygan(finished, tmp_path):
+    out = exported(finished, tmp_path / "script", "--to", "torchscript")
+    script = "import sys, torch; torch.save(torch.jit.load(sys.argv[1])(torch.load(sys.argv[2])), sys.argv[3])"
+    latents = torch.randn(7, 8)
+    torch.save(latents, tmp_path / "latents.pt")
+    paths = [str(out / "generator.pt"), str(tmp_path / "latents.pt"), str(tmp_path / "samples.pt")]
+    subprocess.run([sys.executable, "-c", script, *paths], check=True, cwd="/", capture_output=True)
+    samples = torch.load(tmp_path / "samples.pt")
+    assert torch.allclose(samples, finished.load_generator()(latents), atol=1e-6)
+
+
+def test_safetensors_is_the_file_of_the_run(finished, tmp_path):
+    out = exported(finished, tmp_path / "tensors", "--to", "safetensors")
+    assert (out / "generator.safetensors").read_bytes() == finished.generator.read_bytes()
+    assert raygan.load_generator(out / "generator.safetensors").round == 4
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_raw_is_the_generator_as_it_was_last(finished, tmp_path):
+    out = exported(finished, tmp_path / "raw", "--to", "torchscript", "--raw")
+    latents = torch.randn(5, 8)
+    samples = torch.jit.load(out / "generator.pt")(latents)
+    assert torch.allclose(samples, finished.load_generator("raw")(latents), atol=1e-6)
+    assert not torch.allclose(samples, finished.load_generator("ema")(latents), atol=1e-4)
+
+
+def test_the_hub_reads_the_card(finished, tmp_path):
+    out = exported(finished, tmp_path / "card", "--to", "safetensors", "--licence", "mit")
+    card = ModelCard.load(out / "README.md")
+    assert card.data.license == "mit"
+    assert card.data.pipeline_tag == "unconditional-image-generation"
+    found = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert found["fd_clf"] == pytest.approx(finished.evaluations[-1]["fd_clf"])
+    assert "200 samples of 1 x 16 x 16 of `digits`, 10 classes" in card.text
+    assert "3 devices hold" in card.text
+    assert (out / "samples.png").read_bytes() == finished.picture.read_bytes()
+
+
+@pytest.mark.parametrize("to", ["onnx", "safetensors", "torchscript"])
+def test_the_code_in_the_card_runs(to, finished, tmp_path):
+    out = exported(finished, tmp_path / to, "--to", to)
+    text = (out / "README.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0] + "\nprint(samples.shape == (16, 1, 16, 16))\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
+def test_without_a_licence_none_is_claimed(finished, tmp_path):
+    out = exported(finished, tmp_path / "none", "--to", "safetensors")
+    assert "license" not in (out / "README.md").read_text()
+
+
+def refused(capsys, *words):
+    status = run(["export", *map(str, words)])
+    said = capsys.readouterr().err
+    assert status == 2
+    assert said.count("\n") == 1
+    return said
+
+
+def test_a_folder_in_use_is_not_written_to(finished, tmp_path, capsys):
+    (tmp_path / "mine").write_text("mine")
+    said = refused(capsys, finished.out, "--to", "safetensors", "--out", tmp_path)
+    assert f"--out: {tmp_path} exists and is not an empty folder" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_run_without_a_generator_is_refused(finished, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text((finished.out / "config.yaml").read_text())
+    assert "generator.safetensors" in refused(capsys, tmp_path / "run", "--to", "onnx")
+    assert not (tmp_path / "run" / "export").exists()
+
+
+def test_onnx_without_its_extra_is_one_line(finished, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    said = refused(capsys, finished.out, "--to", "onnx", "--out", tmp_path / "onnx")
+    assert 'pip install "raygan[onnx]"' in said
+    assert not Path(tmp_path / "onnx").exists()
+
+
+def test_a_network_that_cannot_be_traced_is_one_line(tmp_path, capsys):
+    result = raygan.train(tiny("gan.generator=tests.own:Generator", "rounds=1"), tmp_path / "run")
+    said = refused(capsys, result.out, "--to", "onnx", "--out", tmp_path / "onnx")
+    assert "if you trust that code, add gan.generator=tests.own:Generator" in said
+    exported(result, tmp_path / "again", "--to", "torchscript", "gan.generator=tests.own:Generator")
