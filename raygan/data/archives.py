@@ -39,6 +39,7 @@ _DAMAGE = (
     MemoryError,
 )
 _PIECE = 1 << 20
+_CHECKSUM = slice(148, 156)  # in a header of tar
 _END_OF_ZIP, _ENTRIES_AT, _MANY = 22, 10, 0xFFFF
 """The last record of a zip without its comment (bytes), where it has the number of entries, and "see elsewhere"."""
 
@@ -60,7 +61,7 @@ class Archive:
     def __init__(self, place: Path, inside: PurePosixPath) -> None:
         self.names: list[str] | None = None
         self.found = Found()
-        self._place, self._inside = place, inside
+        self._place, self._inside, self._parts = place, inside, list(inside.parts)
         try:
             with place.open("rb") as file:
                 head = file.read(512)
@@ -89,17 +90,18 @@ class Archive:
         read = Counter[str]()
         try:
             for name, is_folder, opened in self._members():
-                path = _below(name, self._inside)
-                if is_folder and path is not None and len(path.parts) == 1:
-                    self.found.folders.add(path.name)
+                parts = _below(name, self._parts)
+                if parts and (is_folder or len(parts) > 1):
+                    self.found.folders.add(parts[0])
+                path = "" if is_folder or parts is None else "/".join(parts)
                 file = opened() if opened is not None else None
-                wanted = path is not None and not is_folder and self._is_data(path, file)
+                wanted = bool(path) and self._is_data(path, file)
                 content = file.read() if file is not None and wanted else None
                 while file is not None and file.read(_PIECE):
                     pass  # to its checksum
-                if content is not None and path is not None and self._is_picture(path, content):
-                    read[path.as_posix()] += 1
-                    yield path.as_posix(), content
+                if content is not None and self._is_picture(path, content):
+                    read[path] += 1
+                    yield path, content
         except InputError:
             raise
         except _DAMAGE as error:
@@ -111,24 +113,22 @@ class Archive:
             raise InputError(f"data.root: {self._place} holds {twice} twice; unpack it and give the folder")
         self.names = sorted(read)
 
-    def _is_data(self, path: PurePosixPath, file: IO[bytes] | None) -> bool:
+    def _is_data(self, path: str, file: IO[bytes] | None) -> bool:
         """Whether a file's content is wanted, as far as its name tells; counts what is not."""
-        suffix = suffix_of(path.name)
-        if len(path.parts) > 1:
-            self.found.folders.add(path.parts[0])
+        suffix = suffix_of(path)
         if file is None:
             self.found.passed["links"] += 1
             return False
-        if not suffix or suffix in suffixes() or path.as_posix() == LABELS_FILE:
+        if not suffix or suffix in suffixes() or path == LABELS_FILE:
             return True
         self.found.passed[suffix] += 1
         return False
 
-    def _is_picture(self, path: PurePosixPath, content: bytes) -> bool:
-        if path.as_posix() == LABELS_FILE:
+    def _is_picture(self, path: str, content: bytes) -> bool:
+        if path == LABELS_FILE:
             self.found.labels = content
             return False
-        if not suffix_of(path.name) and not is_dicom(content):
+        if not suffix_of(path) and not is_dicom(content):
             self.found.passed["no suffix"] += 1
             return False
         return True
@@ -172,11 +172,27 @@ class _StrictInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
         try:
-            return super().frombuf(buf, encoding, errors)
+            return _of_file(cls, bytes(buf)) or super().frombuf(buf, encoding, errors)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"a header is damaged or missing ({error})") from error
+
+
+def _of_file(kind: type[_StrictInfo], header: bytes) -> _StrictInfo | None:
+    """Returns the header of a usual file, with its name and size; None: tarfile must look at it, which takes longer."""
+    if header[156:157] != tarfile.REGTYPE or len(header) != tarfile.BLOCKSIZE or header[124] & 0x80:
+        return None
+    try:
+        checksum, size = (int(header[at].strip(b" \0"), 8) for at in (_CHECKSUM, slice(124, 136)))
+        name, prefix = (header[at].partition(b"\0")[0].decode("utf-8") for at in (slice(0, 100), slice(345, 500)))
+    except ValueError:
+        return None
+    if size < 0 or checksum != sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" "):
+        return None
+    info = kind(f"{prefix}/{name}" if prefix else name)
+    info.size = size
+    return info
 
 
 def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
@@ -191,10 +207,11 @@ def _entries_said(place: Path, archive: zipfile.ZipFile) -> int:
     return int(said)
 
 
-def _below(name: str, inside: PurePosixPath) -> PurePosixPath | None:
-    """Returns a member's path below a folder, or None if it is elsewhere or junk."""
-    path = PurePosixPath(name.lstrip("/"))
-    if not path.is_relative_to(inside):
-        return None
-    below = path.relative_to(inside)
-    return None if not below.parts or any(is_junk(part) for part in below.parts) else below
+def _below(name: str, inside: list[str]) -> list[str] | None:
+    """Returns the parts of a member's path below a folder, or None if it is elsewhere or junk.
+
+    pathlib would take a quarter of the time in which a tar is read.
+    """
+    parts = [part for part in name.split("/") if part and part != "."]
+    below = parts[len(inside) :]
+    return None if not below or parts[: len(inside)] != inside or any(map(is_junk, below)) else below

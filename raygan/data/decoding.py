@@ -18,8 +18,9 @@ from raygan.errors import InputError
 
 _COUNT, _BYTES = 64, 1 << 18
 """A task has at most so many pictures, and no more once it has so many bytes (of those whose bytes are known)."""
-_ALONE_S = 0.4
-"""Other processes are started once decoding has taken so long, because their start takes as long (s)."""
+_ALONE_S, _MANY = 0.3, 4000
+"""Other processes are started once decoding has taken so long (s), because their start takes as long; at once, if so
+many pictures are known to come."""
 _SLAB = 1 << 26
 """Rows are collected in arrays of so many bytes: large ones are given back to the system one by one."""
 
@@ -94,13 +95,12 @@ class Seen:
 
 def work(task: Task) -> Seen:
     """Decode the pictures of a task."""
-    seen = Seen()
-    plan = task.plan
+    seen, plan, root = Seen(), task.plan, str(task.root)
     if plan is not None:
         seen.pixels = np.zeros((len(task.items), plan.channels, plan.side, plan.side), np.uint8)
     for row, (name, content) in enumerate(task.items):
         seen.names.append(name)
-        full_name = str(task.root / name)
+        full_name = f"{root}/{name}"
         try:
             content = _bytes_of(content, full_name)
             seen.hashes.append(hashlib.blake2b(content, digest_size=16).digest())
@@ -188,14 +188,14 @@ class Pass:
         self._rows = Rows(like.plan, expected) if like.plan is not None else None
         self._groups: dict[int, Seen] = {}
         self._given = 0
-        self._began = time.monotonic()
+        self._alone_until = time.monotonic() + (0 if expected and expected >= _MANY else _ALONE_S)
 
     def run(self, groups: Iterator[list[tuple[str, Content]]]) -> None:
         """Decode all groups."""
         with ExitStack() as ending:
             pool: Pool | None = None
             for group in groups:
-                if pool is None and cores() > 1 and time.monotonic() - self._began > _ALONE_S:
+                if pool is None and cores() > 1 and time.monotonic() >= self._alone_until:
                     pool = ending.enter_context(Pool(cores() - 1))
                 task = Task(self._like.root, self._like.ground, self._like.rule, self._plan, group)
                 start, self._given = self._given, self._given + len(group)

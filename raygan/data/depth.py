@@ -40,7 +40,7 @@ class Range:
                 f"{name}: holds values from {least:g} to {most:g}, but data.depth says {self.low:g} to "
                 f"{self.high:g}; set data.depth to [low, high], a number of bits, set or percentiles"
             )
-        whole = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))
+        whole = (values.astype(np.float64) - self.low) * 255 / (self.high - self.low)  # exact at halves
         return np.floor(np.clip(whole, 0, 255) + 0.5).astype(np.uint8)
 
 

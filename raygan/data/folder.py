@@ -124,7 +124,7 @@ def _passed_note(passed: Counter[str]) -> tuple[str, ...]:
     if not passed:
         return ()
     kinds = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(passed.items(), key=lambda one: (-one[1], one)))
-    return (f"{counted(passed.total(), 'file')} passed over that are no images: {kinds}",)
+    return (f"{counted(passed.total(), 'file')} passed over, no images: {kinds}",)
 
 
 def _hashed(*texts: str) -> str:

@@ -22,7 +22,7 @@ from raygan.errors import RunError
 if TYPE_CHECKING:
     from raygan.data.decoding import Seen, Task
 
-_QUEUED = 2
+_QUEUED = 4
 """Tasks that a process has at most, so that it never waits for the next."""
 _MOST = 15
 _PIPE_BYTES = 1 << 20
