@@ -22,8 +22,8 @@ class Memory:
         """Pages of the object store in use."""
         self.mapped = 0
         """Their shares of what else several of them map, such as libraries."""
-        first = psutil.Process(pid)
         with suppress(psutil.NoSuchProcess):
+            first = psutil.Process(pid)
             for process in [first, *first.children(recursive=True)]:
                 with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                     self._add(process, "driver" if process.pid == first.pid else None)
