@@ -5,11 +5,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=${1:-}
 stamp=.venv/.installed${extras:+-$extras}
-if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+if ! cmp -s pyproject.toml "$stamp"; then
   python=$(command -v python3.11 || command -v python3)
   "$python" -c 'import sys; sys.exit(f"raygan needs Python 3.11 or newer, this is {sys.version.split()[0]}" if sys.version_info < (3, 11) else 0)'
   [ -d .venv ] || "$python" -m venv .venv
   echo "Installing raygan into .venv (torch is large: two to five minutes the first time)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}"
-  touch "$stamp"
+  cp pyproject.toml "$stamp"
 fi

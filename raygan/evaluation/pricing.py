@@ -43,7 +43,8 @@ def priced(folder: Path, words: Sequence[str]) -> Priced:
         others += was.devices != now.devices
         sim_s += now.phases.seconds
         sent = {"bytes_down": now.bytes_down, "bytes_up": now.bytes_up, "bytes_swap": now.bytes_swap}
-        rows.append({"sim_s": sim_s, "phases_s": asdict(now.phases), **sent})
+        who = {"devices": len(now.devices), "unreached": now.unreached, "late": now.late}
+        rows.append({"sim_s": sim_s, "phases_s": asdict(now.phases), **sent, **who})
     return Priced(words, price, rows, others)
 
 

@@ -1,15 +1,21 @@
 """The model card of an exported generator: Markdown below metadata that the Hugging Face hub reads."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from numbers import Real
 from pathlib import Path, PurePosixPath
 
 from raygan.config.source import dump
 from raygan.config.tree import Config
 from raygan.errors import counted
 from raygan.evaluation.trained import TrainedGenerator
+from raygan.measures import RAW
+from raygan.record.generator_file import Weights
 from raygan.report.comparison.settings import command
-from raygan.report.quality import measure_of, measured
+from raygan.report.quality import direction, measure_of, measured, said
 from raygan.report.record import RunRecord
-from raygan.report.run.words import nearest_in_words, quality_now, shards_in_words, what_it_was
+from raygan.report.run.words import nearest_in_words, shards_in_words, what_it_was
 
 _TASK = "unconditional-image-generation"
 _USE = {
@@ -30,19 +36,22 @@ samples = generator(torch.randn(16, {latent}))  # {form}""",
 }
 
 
-def model_card(record: RunRecord, generator: TrainedGenerator, to: str, file: Path, licence: str | None) -> str:
+def model_card(
+    record: RunRecord, generator: TrainedGenerator, to: str, file: Path, weights: Weights, licence: str | None
+) -> str:
     """Returns the text of README.md: the data, the method, the measurements, and how to use the file."""
-    about = dump(_metadata(record, licence))
+    found = _measured(record, weights)
+    about = dump(_metadata(record, found if found.round == generator.round else _Measured(), licence))
     use = _USE[to].format(file=file.name, latent=generator.latent, form=_form(generator))
     parts = [
         f"---\n{about}---",
         f"# A {record.config.gan.generator} generator of {_name(record)}",
-        f"{what_it_was(record)} Trained with raygan, which simulates distributed training of "
-        f"GANs. This is the generator after round {generator.round:,}.",
-        *(["![samples](samples.png)"] if record.folder.newest_picture is not None else []),
+        f"{what_it_was(record)} Trained with raygan {version('raygan')}, which simulates distributed training of GANs. "
+        f"{_which(record, generator, weights)}",
+        "![samples](samples.png)",
         f"## Use\n\nLatent points are standard normal, (N, {generator.latent}).\n\n```python\n{use}\n```",
         f"## Training data\n\n{_data(record)}",
-        f"## Quality\n\n{_quality(record)}",
+        f"## Quality\n\n{_quality(record, found, weights)}",
         f"## Training again\n\n    {command(_without_place(record.config))}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -68,34 +77,48 @@ def _form(generator: TrainedGenerator) -> str:
     return f"(16, {shape})" + (" from -1 to 1" if len(generator.shape) == 3 else "")
 
 
-def _metadata(record: RunRecord, licence: str | None) -> dict[str, object]:
+def _which(record: RunRecord, generator: TrainedGenerator, weights: Weights) -> str:
+    which = "the moving average of the generator" if weights == "ema" else "the generator as it was"
+    rounds = record.config.rounds
+    stopped = "" if generator.round >= rounds else f"; the run was stopped before its {rounds:,} rounds"
+    return f"This is {which} after round {generator.round:,}{stopped}."
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The last evaluation of one of the two generators."""
+
+    round: int | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+def _measured(record: RunRecord, weights: Weights) -> _Measured:
+    if record.curve.empty:
+        return _Measured()
+    last, ending = record.curve.iloc[-1], RAW if weights == "raw" else ""
+    values = {name: last.get(name + ending) for name in measured(record.curve)}
+    known = {name: float(value) for name, value in values.items() if isinstance(value, Real) and value == value}
+    return _Measured(int(last["round"]), known)
+
+
+def _metadata(record: RunRecord, found: _Measured, licence: str | None) -> dict[str, object]:
     """Returns the fields of the hub's model cards, without a licence where none was named."""
-    found: dict[str, object] = {"license": licence} if licence else {}
-    found |= {
+    about: dict[str, object] = {"license": licence} if licence else {}
+    about |= {
         "library_name": "raygan",
         "pipeline_tag": _TASK,
         "tags": ["gan", "federated-learning", record.config.method.partition(":")[0]],
     }
-    if metrics := _metrics(record):
+    metrics = [{"type": name, "name": measure_of(name).title, "value": value} for name, value in found.values.items()]
+    if metrics:
         data = {"name": _name(record), "type": _name(record)}
-        found["model-index"] = [
+        about["model-index"] = [
             {
                 "name": f"raygan-{_name(record)}",
                 "results": [{"task": {"type": _TASK}, "dataset": data, "metrics": metrics}],
             }
         ]
-    return found
-
-
-def _metrics(record: RunRecord) -> list[dict[str, object]]:
-    if record.curve.empty:
-        return []
-    last = record.curve.iloc[-1]
-    return [
-        {"type": name, "name": measure_of(name).title, "value": float(last[name])}
-        for name in measured(record.curve)
-        if last[name] == last[name]  # not NaN
-    ]
+    return about
 
 
 def _data(record: RunRecord) -> str:
@@ -113,8 +136,14 @@ def _data(record: RunRecord) -> str:
     return " ".join(lines)
 
 
-def _quality(record: RunRecord) -> str:
-    lines = [quality_now(record)] if not record.curve.empty else ["It was not measured."]
-    if record.closing is not None and record.closing.nearest is not None:
-        lines.append(nearest_in_words(record.closing.nearest, record.closing.round))
-    return "\n\n".join(lines)
+def _quality(record: RunRecord, found: _Measured, weights: Weights) -> str:
+    if found.round is None:
+        return "It was not measured."
+    lines = [f"Measured after round {found.round:,}:\n"]
+    for name, value in found.values.items():
+        better = f" ({direction(name)})" if direction(name) else ""
+        lines.append(f"* {measure_of(name).title}: {said(value)}{better}")
+    closing = record.closing
+    if weights == "ema" and closing is not None and closing.nearest is not None:
+        lines += ["", nearest_in_words(closing.nearest, closing.round)]
+    return "\n".join(lines)

@@ -32,7 +32,8 @@ def notes_on_price(priced: Iterable[tuple[str, Priced]]) -> list[str]:
         if not notes:
             words = ", ".join(one.words)
             notes.append(
-                f"Seconds, bytes and settings are not those that were played: every run is timed anew with {words}."
+                f"Simulated seconds, bytes and settings are those with {words} in every run. The training, and with it "
+                "the quality after each round, is as it was."
             )
         if one.others:
             notes.append(

@@ -86,7 +86,7 @@ class Rounds:
             self._run_round(last)
         if wish.signal is not None and last < config.rounds:
             for watcher in self._watchers:
-                watcher.on_event(f"stopping after round {last}: the state is being saved (once more gives it up)")
+                watcher.on_event(f"stopping after round {last}: the state is being saved (again: stop without it)")
         if last > self._start and last % config.checkpoint.every != 0:
             self._saving.begin(last, self._executor.save)
         return last

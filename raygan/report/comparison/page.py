@@ -107,6 +107,9 @@ def compare(
             [*alike, aim, differ.to_string(index=False, na_rep="not reached", float_format="{:.4g}".format), *notes]
         ),
     )
+    if prices:
+        words = " ".join(prices[0].words)
+        table, curves = table.assign(price=words), curves.assign(price=words)
     contents = {
         done.page: page,
         done.table: table.to_csv(index=False),
