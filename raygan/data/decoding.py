@@ -57,7 +57,10 @@ class Seen:
     hashes: list[bytes] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
-    grey: bool = True
+    coloured: int = 0
+    """Pictures with colour."""
+    first_coloured: str = ""
+    """The name of one of them."""
     more: int = 0
     """Pictures with further frames."""
     samples: list[np.ndarray] = field(default_factory=list)
@@ -72,7 +75,8 @@ class Seen:
         for key in ("names", "hashes", "sizes", "samples", "unreadable"):
             getattr(self, key).extend(getattr(other, key))
         self.kinds |= other.kinds
-        self.grey &= other.grey
+        self.coloured += other.coloured
+        self.first_coloured = self.first_coloured or other.first_coloured
         self.more += other.more
         self.unusable |= other.unusable
 
@@ -108,7 +112,8 @@ def work(task: Task) -> Seen:
             picture = read_picture(content, task.ground, full_name)
             seen.sizes.append(picture.size)
             seen.kinds.add(picture.kind)
-            seen.grey &= picture.grey
+            if not picture.grey:
+                seen.coloured, seen.first_coloured = seen.coloured + 1, seen.first_coloured or name
             seen.more += picture.more
             if task.rule is not None:
                 seen.samples.append(sampled(task.rule, picture.values))
@@ -219,7 +224,7 @@ class Pass:
     def _accept(self, start: int, seen: Seen) -> None:
         pixels, seen.pixels = seen.pixels, None
         self._groups[start] = seen
-        if self._only_grey and not seen.grey:
+        if self._only_grey and seen.coloured:
             self._plan = self._rows = None
         if pixels is not None and self._rows is not None:
             self._rows.put(start, pixels)

@@ -103,7 +103,7 @@ def _plan(data: Folder, seen: Seen) -> Plan | None:
     if not seen.sizes:
         return None
     found = range_of_set(data.depth, seen.samples) if seen.samples else given_range(data.depth)
-    return Plan(data.size or own_side(seen.sizes), data.channels or (1 if seen.grey else 3), found)
+    return Plan(data.size or own_side(seen.sizes), data.channels or (3 if seen.coloured else 1), found)
 
 
 def _order(seen: Seen) -> np.ndarray:
@@ -112,11 +112,16 @@ def _order(seen: Seen) -> np.ndarray:
 
 def _notes(data: Folder, seen: Seen, plan: Plan, found: Found) -> tuple[str, ...]:
     more = f"{counted(seen.more, 'file')} with several frames or pages: the first one is taken"
+    mixed = (
+        f"{seen.coloured:,} of {len(seen.sizes):,} images have colour, such as {seen.first_coloured}, so all are taken "
+        "in colour; data.channels=1 takes all in grey"
+    )
     return (
         *_passed_note(found.passed),
         *depth_note(data.depth, seen.kinds, plan.range),
         *resized_note(seen.sizes, plan.side),
         *([more] if seen.more else []),
+        *([mixed] if data.channels is None and 0 < seen.coloured <= len(seen.sizes) // 2 else []),
     )
 
 

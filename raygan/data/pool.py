@@ -4,13 +4,13 @@ They are commands of their own, neither forked (this process has threads) nor of
 user's script once more). Each ends when this process closes its pipe or is gone.
 """
 
+import fcntl
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from fcntl import F_SETPIPE_SZ, fcntl
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from threading import Thread
@@ -31,7 +31,8 @@ _COMMAND = "import sys; sys.path[:] = {path!r}; from raygan.data.pool import ser
 
 def cores() -> int:
     """Returns the number of cores that this process may use."""
-    return min(len(os.sched_getaffinity(0)), _MOST + 1)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # on macOS
+    return min(usable, _MOST + 1)
 
 
 class Pool:
@@ -85,8 +86,8 @@ class _Helper:
         down, to = os.pipe()
         of, up = os.pipe()
         for pipe in (down, up):
-            with suppress(OSError):  # smaller ones do, more slowly
-                fcntl(pipe, F_SETPIPE_SZ, _PIPE_BYTES)
+            with suppress(OSError, AttributeError):  # smaller ones do, more slowly; other systems have no such call
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         command = _COMMAND.format(path=sys.path, down=down, up=up)
         self._to = Connection(to, readable=False)
         self.up_pipe = Connection(of, writable=False)

@@ -1,8 +1,10 @@
 """The model card of an exported generator: Markdown below metadata that the Hugging Face hub reads."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from raygan.config.source import dump
+from raygan.config.tree import Config
+from raygan.errors import counted
 from raygan.evaluation.trained import TrainedGenerator
 from raygan.report.comparison.settings import command
 from raygan.report.quality import measure_of, measured
@@ -34,16 +36,31 @@ def model_card(record: RunRecord, generator: TrainedGenerator, to: str, file: Pa
     use = _USE[to].format(file=file.name, latent=generator.latent, form=_form(generator))
     parts = [
         f"---\n{about}---",
-        f"# A {record.config.gan.generator} generator of {record.config.data.name}",
-        f"{what_it_was(record)} Trained with [raygan](https://pypi.org/project/raygan/), which simulates distributed "
-        f"training of GANs. This is the generator after round {generator.round:,}.",
+        f"# A {record.config.gan.generator} generator of {_name(record)}",
+        f"{what_it_was(record)} Trained with raygan, which simulates distributed training of "
+        f"GANs. This is the generator after round {generator.round:,}.",
         *(["![samples](samples.png)"] if record.folder.newest_picture is not None else []),
         f"## Use\n\nLatent points are standard normal, (N, {generator.latent}).\n\n```python\n{use}\n```",
         f"## Training data\n\n{_data(record)}",
         f"## Quality\n\n{_quality(record)}",
-        f"## Training again\n\n    {command(record.config)}",
+        f"## Training again\n\n    {command(_without_place(record.config))}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _name(record: RunRecord) -> str:
+    """Returns the name of the data set: of files, the name of the folder or file, without its place on this machine."""
+    root = getattr(record.config.data, "root", None)
+    return record.config.data.name if root is None else PurePosixPath(str(root)).stem or record.config.data.name
+
+
+def _without_place(config: Config) -> Config:
+    """Returns the config with the name of the data's folder or file in place of its path: cards are published."""
+    root = getattr(config.data, "root", None)
+    if root is None:
+        return config
+    named = config.data.model_copy(update={"root": Path(PurePosixPath(str(root)).name)})
+    return config.model_copy(update={"data": named})
 
 
 def _form(generator: TrainedGenerator) -> str:
@@ -60,10 +77,10 @@ def _metadata(record: RunRecord, licence: str | None) -> dict[str, object]:
         "tags": ["gan", "federated-learning", record.config.method.partition(":")[0]],
     }
     if metrics := _metrics(record):
-        data = {"name": record.config.data.name, "type": record.config.data.name}
+        data = {"name": _name(record), "type": _name(record)}
         found["model-index"] = [
             {
-                "name": f"raygan-{record.config.data.name}",
+                "name": f"raygan-{_name(record)}",
                 "results": [{"task": {"type": _TASK}, "dataset": data, "metrics": metrics}],
             }
         ]
@@ -88,9 +105,10 @@ def _data(record: RunRecord) -> str:
     shape = " x ".join(map(str, facts.shape))
     shown = ", ".join(facts.classes[:20]) + (" ..." if len(facts.classes) > 20 else "")
     lines = [
-        f"{facts.samples:,} samples of {shape} of `{facts.name}`, {len(facts.classes)} classes ({shown}).",
+        f"{counted(facts.samples, 'sample')} of {shape} of `{_name(record)}`, "
+        f"{len(facts.classes)} {'class' if len(facts.classes) == 1 else 'classes'} ({shown}).",
         shards_in_words(facts),
-        *facts.notes,
+        *(f"{note}." for note in facts.notes),
     ]
     return " ".join(lines)
 

@@ -136,7 +136,11 @@ def test_size_and_colour_are_the_images_own(tmp_path):
     put(tmp_path, "1.png", "2.png", side=64, channels=1)
     assert load(tmp_path).shape == (1, 64, 64)
     put(tmp_path, "3.png", side=64)
-    assert load(tmp_path).shape == (3, 64, 64)
+    found = load(tmp_path)
+    assert found.shape == (3, 64, 64)
+    said = "1 of 3 images have colour, such as 3.png, so all are taken in colour; data.channels=1 takes all in grey"
+    assert found.notes == (said,)
+    assert load(tmp_path, "data.channels=1").notes == ()
     put(tmp_path, "4.png", "5.png", "6.png", "7.png", side=40)
     found = load(tmp_path)
     assert found.shape == (3, 32, 32)

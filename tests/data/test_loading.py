@@ -206,7 +206,7 @@ def test_a_pass_stops_making_grey_pixels_once_there_is_colour(tmp_path):
     one = Pass(Task(tmp_path, "black", None, plan, []), 150, only_grey=True)
     one.run(tasks(tree.read()))
     assert one.pixels(np.arange(150), plan) is None
-    assert (len(one.seen.names), one.seen.grey) == (150, False)
+    assert (len(one.seen.names), one.seen.coloured, one.seen.first_coloured) == (150, 1, "070.png")
 
 
 LOADING = """

@@ -85,6 +85,19 @@ def test_the_code_in_the_card_runs(to, finished, tmp_path):
     assert done.stdout.splitlines()[-1] == "True"
 
 
+def test_a_card_names_no_place_of_this_machine(tmp_path):
+    faces = tmp_path / "me" / "faces.npz"
+    faces.parent.mkdir()
+    images = np.random.default_rng(0).integers(256, size=(40, 16, 16), dtype=np.uint8)
+    np.savez(faces, images=images, labels=np.arange(40) % 2)
+    words = ["data.name=npz", f"data.root={faces}", "rounds=1", "eval.metrics=[sliced]"]
+    result = raygan.train(tiny(*words), tmp_path / "run")
+    text = (exported(result, tmp_path / "out", "--to", "safetensors") / "README.md").read_text()
+    assert str(tmp_path) not in text
+    assert "data.root=faces.npz" in text
+    assert "# A dcgan generator of faces" in text
+
+
 def test_without_a_licence_none_is_claimed(finished, tmp_path):
     out = exported(finished, tmp_path / "none", "--to", "safetensors")
     assert "license" not in (out / "README.md").read_text()
