@@ -1,9 +1,10 @@
 """A pass over many pictures: decoded in this process and, if it takes long, on the other cores."""
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -201,7 +202,9 @@ class Pass:
             pool: Pool | None = None
             for group in groups:
                 if pool is None and cores() > 1 and time.monotonic() >= self._alone_until:
-                    pool = ending.enter_context(Pool(cores() - 1))
+                    self._alone_until = math.inf
+                    with suppress(OSError):  # no processes or no memory left for them: this one does it all
+                        pool = ending.enter_context(Pool(cores() - 1))
                 task = Task(self._like.root, self._like.ground, self._like.rule, self._plan, group)
                 start, self._given = self._given, self._given + len(group)
                 if pool is None or not pool.give(start, task):

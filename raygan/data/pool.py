@@ -39,7 +39,13 @@ class Pool:
     """Processes for tasks of `raygan.data.decoding`, which end with the block."""
 
     def __init__(self, count: int) -> None:
-        self._helpers = [_Helper() for _ in range(count)]
+        self._helpers: list[_Helper] = []
+        try:
+            for _ in range(count):
+                self._helpers.append(_Helper())
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -77,24 +83,26 @@ class _Helper:
     def __init__(self) -> None:
         self.up = False
         self.starts: list[int] = []
-        down, self._down = os.pipe()
-        self._up, up = os.pipe()
+        down, to = os.pipe()
+        of, up = os.pipe()
         for pipe in (down, up):
             with suppress(OSError, AttributeError):  # smaller ones do, more slowly; other systems have no such call
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         command = _COMMAND.format(path=sys.path, down=down, up=up)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", command],
-            pass_fds=(down, up),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the process that started it
-        )
-        os.close(down)
-        os.close(up)
-        self._to = Connection(self._down, readable=False)
-        self.up_pipe = Connection(self._up, writable=False)
+        self._to = Connection(to, readable=False)
+        self.up_pipe = Connection(of, writable=False)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", command],
+                pass_fds=(down, up),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the process that started it
+            )
+        finally:
+            os.close(down)
+            os.close(up)
 
     def give(self, start: int, task: "Task") -> None:
         self.starts.append(start)

@@ -139,6 +139,19 @@ def test_several_processes_decode_the_same(tmp_path, monkeypatch, kind):
     assert not psutil.Process().children()
 
 
+def test_where_no_process_can_be_started_this_one_decodes(tmp_path, monkeypatch):
+    put(tmp_path / "set", *(f"{number}.png" for number in range(200)))
+    alone = load(tmp_path / "set")
+    monkeypatch.setattr(subprocess, "Popen", no_process)
+    monkeypatch.setattr(decoding, "cores", lambda: 3)
+    monkeypatch.setattr(decoding, "_ALONE_S", 0)
+    assert load(tmp_path / "set").digest == alone.digest
+
+
+def no_process(*given, **options):
+    raise BlockingIOError("Resource temporarily unavailable")
+
+
 def empty(folder):
     for path in folder.iterdir():
         path.unlink()
