@@ -1,5 +1,7 @@
 """A generator as other tools read it."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from huggingface_hub import ModelCard
 
 import raygan
 from raygan.cli import run
-from tests.helpers import tiny
+from tests.helpers import Watch, tiny
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,42 @@ def test_the_hub_reads_the_card(finished, tmp_path):
     assert found["fd_clf"] == pytest.approx(finished.evaluations[-1]["fd_clf"])
     assert "200 samples of 1 x 16 x 16 of `digits`, 10 classes" in card.text
     assert "3 devices hold" in card.text
-    assert (out / "samples.png").read_bytes() == finished.picture.read_bytes()
+    assert "This is the moving average of the generator after round 4." in card.text
+    picture = tmp_path / "samples.png"
+    assert run(["sample", str(finished.out), "--count", "64", "--out", str(picture)]) == 0
+    assert (out / "samples.png").read_bytes() == picture.read_bytes()
+
+
+def test_the_card_of_the_raw_generator_is_of_that_one(finished, tmp_path):
+    average, raw = (
+        exported(finished, tmp_path / name, "--to", "torchscript", *words)
+        for name, words in (("a", []), ("r", ["--raw"]))
+    )
+    card = ModelCard.load(raw / "README.md")
+    found = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert found["fd_clf"] == pytest.approx(finished.evaluations[-1]["fd_clf_raw"])
+    assert "This is the generator as it was after round 4." in card.text
+    assert (raw / "samples.png").read_bytes() != (average / "samples.png").read_bytes()
+
+
+def test_the_card_of_a_run_that_was_stopped_says_so_and_claims_no_measurement(tmp_path):
+    def stop(round):
+        if round == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        raygan.train(tiny("rounds=90", "eval.every=2"), tmp_path / "run", watchers=[Watch(stop)])
+    stopped = raygan.open_run(tmp_path / "run")
+    text = (exported(stopped, tmp_path / "out", "--to", "safetensors") / "README.md").read_text()
+    assert f"after round {stopped.round:,}; the run was stopped before its 90 rounds." in text
+    if stopped.round % 2:
+        assert "model-index" not in text
+        assert f"Measured after round {stopped.round - 1}:" in text
+
+
+def test_safetensors_has_both_so_raw_is_refused(finished, tmp_path, capsys):
+    said = refused(capsys, finished.out, "--to", "safetensors", "--raw", "--out", tmp_path / "raw")
+    assert '--raw: safetensors holds both generators; load that one with load_generator(FILE, "raw")' in said
 
 
 @pytest.mark.parametrize("to", ["onnx", "safetensors", "torchscript"])
