@@ -153,7 +153,7 @@ def test_what_is_raised_in_a_process_is_one_line_and_its_traceback_is_kept(tmp_p
     assert "in poisoned" in (tmp_path / "run" / "error.txt").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_device_that_always_dies_ends_the_run(tmp_path, cluster):
     words = ["method=tests.own:dies", "devices=2", "rounds=50", "checkpoint.every=2"]
     with pytest.raises(raygan.RunError, match=r"device 0: the process died.*third time.*state is kept up to round_"):
@@ -170,7 +170,7 @@ def without_time(row):
     [
         (["method=averaged"], 3_000_000),
         # Two devices' states of 1.6 MB change places.
-        pytest.param(["method=mdgan", "mdgan.swap_epochs=0.1"], 5_000_000, marks=pytest.mark.slow),
+        pytest.param(["method=mdgan", "mdgan.swap_epochs=0.1"], 5_000_000, marks=pytest.mark.nightly),
     ],
     ids=["averaged", "mdgan"],
 )
@@ -293,7 +293,7 @@ def alone(what, out, *words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("round", [5, 12])
+@pytest.mark.parametrize("round", [5, pytest.param(12, marks=pytest.mark.nightly)])
 def test_rays_head_may_die(round, tmp_path):
     """In the middle it is one more loss; at the end there is nothing left to lose."""
     words = [f"rounds={200 if round == 5 else round}", "checkpoint.every=2", "eval.every=200"]
@@ -329,7 +329,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_threads_of_a_process_train_in_one_ray(tmp_path):
     command = [sys.executable, "-c", THREADS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)

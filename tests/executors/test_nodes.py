@@ -78,7 +78,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["spread", pytest.param("packed, a message from each", marks=pytest.mark.nightly)])
 def test_where_actors_are_and_what_they_send_changes_no_bit(way, three_nodes, laptop, tmp_path):
     words, expected = WAYS[way]
     finished(started(three_nodes, tmp_path / "run", *words))
@@ -146,6 +146,7 @@ def test_a_run_waits_for_nodes_that_are_coming(laptop, tmp_path):
     assert same_bytes(out, laptop)
 
 
+@pytest.mark.nightly
 def test_who_adds_up_and_a_node_may_be_left_out(tmp_path):
     """First the actor that sends its node's sum is killed alone, so the others of the node send nothing either."""
     out = tmp_path / "run"

@@ -314,7 +314,7 @@ def test_a_trial_that_diverges_fails_alone_is_counted_and_is_tried_again_in_its_
     assert (out / "best.yaml").read_text().startswith("# trial 00002: "), "the other one's folder is gone"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_trial_whose_device_dies_comes_to_the_same_bytes(tmp_path):
     out = tmp_path / "sweep"
     config = CONFIG | {"rounds": 120, "eval": CONFIG["eval"] | {"every": 10}}
