@@ -296,7 +296,7 @@ def alone(what, out, *words):
 @pytest.mark.parametrize("round", [5, pytest.param(12, marks=pytest.mark.nightly)])
 def test_rays_head_may_die(round, tmp_path):
     """In the middle it is one more loss; at the end there is nothing left to lose."""
-    words = [f"rounds={200 if round == 5 else round}", "checkpoint.every=2", "eval.every=200"]
+    words = [f"rounds={100 if round == 5 else round}", "checkpoint.every=2", "eval.every=200"]
     done = alone(f'9, lambda: _ray_process("gcs_server"), {round}', tmp_path / "ray", *words)
     assert done.returncode == 0, done.stderr
     inline = raygan.train(tiny(*words), tmp_path / "inline")
