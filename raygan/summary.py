@@ -13,7 +13,7 @@ from raygan.measures import YARDSTICK
 
 if TYPE_CHECKING:
     from raygan.run.result import Result
-    from raygan.sweep.tune import Outcome
+    from raygan.sweep.tune import SweepOutcome
 
 
 def say_how_to_go_on(done: str, command: str, where: str | Path, console: Console, how: str = "Go on") -> None:
@@ -46,7 +46,7 @@ def summarise(result: "Result", console: Console) -> None:
         console.print("  open this picture:", Text(str(shown(result.picture)), style="bold"), soft_wrap=True)
 
 
-def summarise_sweep(outcome: "Outcome", console: Console) -> None:
+def summarise_sweep(outcome: "SweepOutcome", console: Console) -> None:
     """Print the result of a sweep: the best trials, and the files to look at."""
     from raygan.report.sweep.results import summary
 

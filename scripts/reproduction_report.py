@@ -15,14 +15,14 @@ from scipy.stats import t as student_t
 from raygan.config import Config, load_config
 from raygan.data import ImageSet, Shards, load_data, split
 from raygan.evaluation.pricing import timed
-from raygan.report.curves import AXES, Run, check_same_yardstick, cost_of, read_runs
+from raygan.report.curves import AXES, RunCurve, check_same_yardstick, cost_of, read_runs
 from raygan.round.checks import method_of
 from raygan.round.simulation import as_run
 
 UNITS = {"round": "rounds", "megabytes": "MB", "sim_s": "simulated s"}
 Group = tuple[str, str, str]
 """Study, data set, split."""
-Runs = dict[Group, dict[str, dict[int, Run]]]
+Runs = dict[Group, dict[str, dict[int, RunCurve]]]
 """Finished runs by group, method and seed."""
 
 
@@ -64,7 +64,7 @@ def finished(settings: Tree, cells: Iterable[Cell], out: Path) -> Runs:
     return {group: dict(sorted(runs[group].items(), key=lambda item: order.index(item[0]))) for group in runs}
 
 
-def costs(seeds: dict[int, Run], share: float) -> dict[int, dict[str, float]]:
+def costs(seeds: dict[int, RunCurve], share: float) -> dict[int, dict[str, float]]:
     """By seed, what it took to come down to `share` of the first value; without the seeds that never did."""
     reached = {}
     for seed, run in seeds.items():
@@ -177,7 +177,7 @@ def price_table(settings: Tree, runs: Runs) -> list[str]:
     return table(["study", "data", "split", "price", f"simulated s / {baseline} to the first target"], rows)
 
 
-def repriced(run: Run, words: list[str]) -> Run:
+def repriced(run: RunCurve, words: list[str]) -> RunCurve:
     """The run as it would have been timed under `words`.
 
     Nobody is chosen by its link or gives up at a deadline, so training depends on the links only by who misses which
@@ -190,7 +190,7 @@ def repriced(run: Run, words: list[str]) -> Run:
     lengths = [one.phases.seconds for one in timed(config, int(run.curve["round"].max()), *data)]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     curve = run.curve.assign(sim_s=ends[run.curve["round"].to_numpy(int)])
-    return Run(run.name, run.folder, run.config, curve)
+    return RunCurve(run.name, run.folder, run.config, curve)
 
 
 @lru_cache

@@ -23,7 +23,7 @@ from reproduce import play
 from reproduction_cells import Tree, cells, is_finished, read
 from reproduction_report import costs, finished, interval, repriced, shown, shown_ratio, table
 
-from raygan.report.curves import Run
+from raygan.report.curves import RunCurve
 
 HERE = Path(__file__).parent
 SETTINGS = HERE / "study_uplink.yaml"
@@ -31,7 +31,7 @@ PAGE = HERE.parent / "docs" / "study.md"
 MARKERS = ("<!-- written by scripts/study_uplink.py: begin -->", "<!-- end -->")
 SCHEDULES = ("serial", "parallel")
 
-Seeds = dict[int, Run]
+Seeds = dict[int, RunCurve]
 Studies = dict[str, dict[str, Seeds]]
 """Finished runs by study, schedule and seed."""
 
@@ -57,7 +57,7 @@ class Price:
         return "yes" if high < 1 else "no" if low > 1 else "open"
 
 
-def seconds_of_a_round(run: Run) -> float:
+def seconds_of_a_round(run: RunCurve) -> float:
     """All rounds are alike, as rates and speeds are constant."""
     return float(run.curve["sim_s"].iloc[-1]) / float(run.curve["round"].iloc[-1])
 

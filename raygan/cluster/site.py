@@ -16,7 +16,7 @@ from raygan.config.tree import Config
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundNodes:
     """The nodes that a run of this process would use."""
 
     name: str
@@ -33,7 +33,7 @@ class Found:
     """Memory of each GPU (bytes), if it was queried."""
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> FoundNodes:
     """Find the cluster that a run would join, by joining and leaving it, or else this machine. Starts no Ray.
 
     Raises:
@@ -52,15 +52,15 @@ def _nodes_of_cluster() -> tuple[str, str, list[Node], list[Node]]:
     return context.gcs_address, str(context.get_node_id()), all_nodes(), free_nodes()
 
 
-def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: list[Node]) -> Found:
+def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: list[Node]) -> FoundNodes:
     count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
-    return Found(f"{count} of the Ray at {address}", nodes, free, home, may_grow, None)
+    return FoundNodes(f"{count} of the Ray at {address}", nodes, free, home, may_grow, None)
 
 
-def this_machine(cpus: float) -> Found:
+def this_machine(cpus: float) -> FoundNodes:
     """Returns this machine as the node of a Ray that is started for the run."""
     spec = ResourceAndLabelSpec(num_cpus=math.ceil(cpus))
     spec.resolve(is_head=True, node_ip_address="127.0.0.1")
     nodes = [Node("here", "this machine", spec.to_resource_dict())]
     known = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
-    return Found("this machine, with a Ray started for the run", nodes, nodes, "here", False, known)
+    return FoundNodes("this machine, with a Ray started for the run", nodes, nodes, "here", False, known)

@@ -14,7 +14,7 @@ from raygan.cluster.resources import Needs, Resources
 from raygan.config.tree import Engine
 from raygan.errors import InputError, RunError
 
-Found = TypeVar("Found")
+FoundRoom = TypeVar("FoundRoom")
 Answer = TypeVar("Answer")
 Tell = Callable[[str], None]
 """Reports progress to the watchers."""
@@ -46,8 +46,8 @@ class Patience:
 
 
 def wait_for_room(
-    needs: Needs, engine: Engine, patience: Patience, home: str, look: Callable[[list[Node], float], Found | None]
-) -> Found:
+    needs: Needs, engine: Engine, patience: Patience, home: str, look: Callable[[list[Node], float], FoundRoom | None]
+) -> FoundRoom:
     """Wait until `look` finds room in the free resources. It also gets the seconds waited for other runs so far.
 
     Raises:
@@ -75,7 +75,7 @@ def wait_for_room(
             patience.ask(wish.hold_on)
 
 
-def _looked(look: Callable[[list[Node], float], Found | None], waited: float) -> Found | None:
+def _looked(look: Callable[[list[Node], float], FoundRoom | None], waited: float) -> FoundRoom | None:
     return look(free_nodes(), waited)
 
 

@@ -15,7 +15,7 @@ from stat import S_ISLNK
 from typing import Any, Protocol
 
 from raygan.data.decode import is_dicom, suffix_of, suffixes
-from raygan.data.sources import LABELS_FILE, Content, Found, is_junk, key_of
+from raygan.data.sources import LABELS_FILE, Content, Extras, is_junk, key_of
 from raygan.errors import InputError
 
 _ZIP = b"PK"
@@ -69,7 +69,7 @@ class Archive:
 
     def __init__(self, place: Path, inside: PurePosixPath) -> None:
         self.names: list[str] | None = None
-        self.found = Found()
+        self.found = Extras()
         self._place, self._inside, self._parts = place, inside, list(inside.parts)
         try:
             with place.open("rb") as file:
@@ -95,7 +95,7 @@ class Archive:
         Raises:
             InputError: at the end: the archive is damaged, or has no pictures.
         """
-        self.found = Found()
+        self.found = Extras()
         read = Counter[str]()
         try:
             for name, is_folder, opened in self._members():

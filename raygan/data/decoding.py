@@ -27,7 +27,7 @@ _SLAB = 1 << 26
 
 
 @dataclass(frozen=True)
-class Plan:
+class PixelPlan:
     """The pixels that are made of each picture."""
 
     side: int
@@ -44,13 +44,13 @@ class Task:
     ground: Literal["black", "white"]
     rule: Literal["set", "percentiles"] | None
     """Whether values are sampled for a range of the whole set."""
-    plan: Plan | None
+    plan: PixelPlan | None
     """None: no pixels are made."""
     items: list[tuple[str, Content]]
 
 
 @dataclass
-class Seen:
+class Scan:
     """What a pass saw, of all pictures in the order of `names`."""
 
     names: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Seen:
     pixels: np.ndarray | None = None
     """Of a task's pictures, (n, channels, side, side)."""
 
-    def add(self, other: "Seen") -> None:
+    def add(self, other: "Scan") -> None:
         """Append what was seen of further pictures, without pixels."""
         for key in ("names", "hashes", "sizes", "samples", "unreadable"):
             getattr(self, key).extend(getattr(other, key))
@@ -98,9 +98,9 @@ class Seen:
             raise InputError(self.unusable[min(self.unusable)] + more)
 
 
-def work(task: Task) -> Seen:
+def work(task: Task) -> Scan:
     """Decode the pictures of a task."""
-    seen, plan, root = Seen(), task.plan, str(task.root)
+    seen, plan, root = Scan(), task.plan, str(task.root)
     if plan is not None:
         seen.pixels = np.zeros((len(task.items), plan.channels, plan.side, plan.side), np.uint8)
     for row, (name, content) in enumerate(task.items):
@@ -139,7 +139,7 @@ def _bytes_of(content: Content, name: str) -> bytes:
 class Rows:
     """Pixels of pictures, in the order in which they are decoded; at no time twice as many as there are."""
 
-    def __init__(self, plan: Plan, expected: int | None) -> None:
+    def __init__(self, plan: PixelPlan, expected: int | None) -> None:
         self._shape = (plan.channels, plan.side, plan.side)
         self._slab = expected or max(1, _SLAB // int(np.prod(self._shape)))
         self._whole = expected is not None
@@ -189,10 +189,10 @@ class Pass:
     def __init__(self, like: Task, expected: int | None, only_grey: bool = False) -> None:
         """Prepare it. `like`: a task without pictures; `expected`: the number of pictures, if it is known;
         `only_grey`: no more pixels are made once a picture has colour."""
-        self.seen = Seen()
+        self.seen = Scan()
         self._like, self._plan, self._only_grey = like, like.plan, only_grey
         self._rows = Rows(like.plan, expected) if like.plan is not None else None
-        self._groups: dict[int, Seen] = {}
+        self._groups: dict[int, Scan] = {}
         self._given = 0
         self._alone_until = time.monotonic() + (0 if expected and expected >= _MANY else _ALONE_S)
 
@@ -216,12 +216,12 @@ class Pass:
         for start in sorted(self._groups):
             self.seen.add(self._groups.pop(start))
 
-    def pixels(self, order: np.ndarray, plan: Plan) -> np.ndarray | None:
+    def pixels(self, order: np.ndarray, plan: PixelPlan) -> np.ndarray | None:
         """Returns the pixels in an order of pictures, once; None if they were made by another plan."""
         rows, self._rows = self._rows, None
         return rows.take(order) if rows is not None and self._plan == plan else None
 
-    def _accept(self, start: int, seen: Seen) -> None:
+    def _accept(self, start: int, seen: Scan) -> None:
         pixels, seen.pixels = seen.pixels, None
         self._groups[start] = seen
         if self._only_grey and seen.coloured:

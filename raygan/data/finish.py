@@ -12,7 +12,7 @@ from raygan.errors import InputError
 
 
 @dataclass(frozen=True)
-class Layout:
+class ArrayLayout:
     """The axes of one image."""
 
     height: int
@@ -28,7 +28,7 @@ class Layout:
         return block[..., 0] if self.axis is not None and self.channels == 1 else block
 
 
-def layout_of(shape: tuple[int, ...], dtype: np.dtype, named: str) -> Layout:
+def layout_of(shape: tuple[int, ...], dtype: np.dtype, named: str) -> ArrayLayout:
     """Returns the layout of images of this shape each: (H, W), (H, W, C) or (C, H, W), where C is 1 or 3.
 
     Raises:
@@ -42,8 +42,8 @@ def layout_of(shape: tuple[int, ...], dtype: np.dtype, named: str) -> Layout:
             f"{named}: its images are {dtype} {shape}; numbers as (H, W), (H, W, 1 or 3) or (1 or 3, H, W) are needed"
         )
     if first:
-        return Layout(shape[1], shape[2], shape[0], 0)
-    return Layout(shape[0], shape[1], shape[2] if last else 1, -1 if last else None)
+        return ArrayLayout(shape[1], shape[2], shape[0], 0)
+    return ArrayLayout(shape[0], shape[1], shape[2] if last else 1, -1 if last else None)
 
 
 def range_for(rule: Rule, dtype: np.dtype, images: Callable[[], Iterable[np.ndarray]], named: str) -> Range:

@@ -12,12 +12,12 @@ import numpy as np
 
 from raygan.config.data import Folder
 from raygan.data.archives import archive_of
-from raygan.data.decoding import Pass, Plan, Seen, Task, tasks, work
+from raygan.data.decoding import Pass, PixelPlan, Scan, Task, tasks, work
 from raygan.data.depth import depth_note, given_range, range_of_set
 from raygan.data.images import ImageSet
 from raygan.data.layouts import assigned, nested_note
 from raygan.data.sizes import own_side, resized_note
-from raygan.data.sources import Content, Found, Source, Tree
+from raygan.data.sources import Content, Extras, FolderTree, Source
 from raygan.errors import InputError, counted
 from raygan.files import cache_folder, keep_array, keep_in_cache, kept_array, load_json
 
@@ -31,7 +31,7 @@ class _Known:
     digest: str
     """Of the content of all files, and of the keys that change their pixels; names the array in the cache."""
     names: list[str]
-    found: Found
+    found: Extras
     notes: tuple[str, ...]
 
 
@@ -44,7 +44,7 @@ def load(data: Folder, seed: int) -> ImageSet:
         InputError: no images, images that do not decode, a damaged archive, or folders that do not have the layout;
             names the file or folder.
     """
-    source: Source | None = Tree(data.root) if data.root.is_dir() else archive_of(data.root)
+    source: Source | None = FolderTree(data.root) if data.root.is_dir() else archive_of(data.root)
     if source is None:
         raise InputError(f"data.root: {data.root} is neither a folder nor a path to or into a tar or zip")
     if source.names is not None:
@@ -98,19 +98,19 @@ def _read(source: Source, data: Folder) -> tuple[_Known, np.ndarray]:
     return _Known(digest, names, source.found, _notes(data, seen, plan, source.found)), images
 
 
-def _plan(data: Folder, seen: Seen) -> Plan | None:
+def _plan(data: Folder, seen: Scan) -> PixelPlan | None:
     """Returns the pixels to make of pictures such as these; None without any."""
     if not seen.sizes:
         return None
     found = range_of_set(data.depth, seen.samples) if seen.samples else given_range(data.depth)
-    return Plan(data.size or own_side(seen.sizes), data.channels or (3 if seen.coloured else 1), found)
+    return PixelPlan(data.size or own_side(seen.sizes), data.channels or (3 if seen.coloured else 1), found)
 
 
-def _order(seen: Seen) -> np.ndarray:
+def _order(seen: Scan) -> np.ndarray:
     return np.array(sorted(range(len(seen.names)), key=seen.names.__getitem__), np.int64)
 
 
-def _notes(data: Folder, seen: Seen, plan: Plan, found: Found) -> tuple[str, ...]:
+def _notes(data: Folder, seen: Scan, plan: PixelPlan, found: Extras) -> tuple[str, ...]:
     more = f"{counted(seen.more, 'file')} with several frames or pages: the first one is taken"
     mixed = (
         f"{seen.coloured:,} of {len(seen.sizes):,} images have colour, such as {seen.first_coloured}, so all are taken "
@@ -146,7 +146,7 @@ def _kept(name: str | None) -> tuple[_Known | None, np.ndarray | None]:
     with suppress(InputError, OSError, ValueError, KeyError, TypeError, AttributeError):
         kept = load_json((cache_folder("images") / name).read_bytes())
         labels = kept["labels"]
-        found = Found(set(kept["folders"]), Counter(kept["passed"]), None if labels is None else labels.encode())
+        found = Extras(set(kept["folders"]), Counter(kept["passed"]), None if labels is None else labels.encode())
         known = _Known(kept["digest"], kept["names"], found, tuple(kept["notes"]))
         images = kept_array("images", f"{known.digest}.npy")
         if images is not None and images.ndim == 4 and images.dtype == np.uint8 and len(images) == len(known.names):

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from raygan.data.labels import classes_of
-from raygan.data.sources import LABELS_FILE, Found
+from raygan.data.sources import LABELS_FILE, Extras
 from raygan.errors import InputError
 from raygan.files import load_json
 
-Layout = Literal["class", "holder/class", "class/holder", "holder"]
+FolderLayout = Literal["class", "holder/class", "class/holder", "holder"]
 SPLITS = ("train", "training", "val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing")
 """Names of folders that divide a data set, the best to train with first; none is a class where two of them are."""
 
@@ -27,7 +27,7 @@ class Assigned:
     holder_names: tuple[str, ...] = ()
 
 
-def assigned(names: Sequence[str], found: Found, layout: Layout, root: Path) -> Assigned:
+def assigned(names: Sequence[str], found: Extras, layout: FolderLayout, root: Path) -> Assigned:
     """Returns the class and the holder of pictures with these paths below the root.
 
     Raises:
@@ -67,7 +67,7 @@ def _classes(parts: list[list[str]], root: Path) -> list[str]:
     return [root.name] * len(parts) if loose else [part[0] for part in parts]
 
 
-def _check_folders(used: set[str], found: Found, root: Path) -> None:
+def _check_folders(used: set[str], found: Extras, root: Path) -> None:
     for name in sorted(found.folders - used):
         raise InputError(f"data.root: class folder {root / name} holds no images; remove it or fill it")
     splits = sorted((name for name in used if name.lower() in SPLITS), key=lambda name: SPLITS.index(name.lower()))
@@ -76,7 +76,7 @@ def _check_folders(used: set[str], found: Found, root: Path) -> None:
         raise InputError(f"data.root: in {root}, {' and '.join(splits)} {are}; set data.root={root / splits[0]}")
 
 
-def nested_note(names: Sequence[str], classes: Sequence[str], layout: Layout, root: Path) -> tuple[str, ...]:
+def nested_note(names: Sequence[str], classes: Sequence[str], layout: FolderLayout, root: Path) -> tuple[str, ...]:
     """Returns a line for the user if all pictures are in one folder's sub-folders, which may be meant as classes."""
     if layout != "class" or len(classes) > 1 or not all(name.count("/") > 1 for name in names):
         return ()
@@ -90,7 +90,7 @@ def _numbered(values: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.array([numbers[value] for value in values], np.int64), tuple(names)
 
 
-def _labels_of(found: Found, root: Path) -> dict[str, object] | None:
+def _labels_of(found: Extras, root: Path) -> dict[str, object] | None:
     """Returns the labels of a StyleGAN data set by path, all 0 without labels; None: there is no such file."""
     if found.labels is None:
         return None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _VERSION = 1  # increase it when decoding changes, so that older caches are not used
 _IMAGES = ("image", "img")
 _LABELS = ("label", "labels", "fine_label", "class", "target")
-Content = bytes | np.ndarray
+ColumnContent = bytes | np.ndarray
 """An encoded image, or its pixels."""
 
 
@@ -159,7 +159,7 @@ def _values(columns: Columns, key: str, name: str) -> np.ndarray:
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
-def _contents(columns: Columns, name: str) -> Iterator[tuple[list[str], list[Content]]]:
+def _contents(columns: Columns, name: str) -> Iterator[tuple[list[str], list[ColumnContent]]]:
     """Yields some images, and what to call each in an error."""
     from pyarrow import types
 
@@ -174,11 +174,11 @@ def _contents(columns: Columns, name: str) -> Iterator[tuple[list[str], list[Con
         yield named, _plain(stored, named)
 
 
-def _plain(stored: "Array", named: list[str]) -> list[Content]:
+def _plain(stored: "Array", named: list[str]) -> list[ColumnContent]:
     depth, kind = _leaf(stored.type)
     if not depth:
         return [one.as_py() for one in stored]
-    made: list[Content] = []
+    made: list[ColumnContent] = []
     for one, name in zip(stored, named, strict=True):
         try:
             made.append(np.array(one.as_py(), kind.to_pandas_dtype()))
@@ -187,7 +187,7 @@ def _plain(stored: "Array", named: list[str]) -> list[Content]:
     return made
 
 
-def _picture(content: Content, data: Parquet, name: str, decoded: bool) -> Picture:
+def _picture(content: ColumnContent, data: Parquet, name: str, decoded: bool) -> Picture:
     if isinstance(content, bytes):
         return (read_picture if decoded else header)(content, data.ground, name)
     layout = layout_of(content.shape, content.dtype, name)
@@ -215,7 +215,7 @@ def _done(
 ) -> Iterator[np.ndarray]:
     """Yields what is made of each image, decoded on all cores."""
 
-    def one(name: str, content: Content) -> np.ndarray:
+    def one(name: str, content: ColumnContent) -> np.ndarray:
         return what(_picture(content, data, name, decoded=True), name)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:  # Pillow lets other threads run meanwhile

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 from raygan.errors import RunError
 
 if TYPE_CHECKING:
-    from raygan.data.decoding import Seen, Task
+    from raygan.data.decoding import Scan, Task
 
 _QUEUED = 4
 """Tasks that a process has at most, so that it never waits for the next."""
@@ -64,16 +64,16 @@ class Pool:
         free.give(start, task)
         return True
 
-    def ready(self) -> "list[tuple[int, Seen]]":
+    def ready(self) -> "list[tuple[int, Scan]]":
         """Returns what is done, without waiting."""
         return self._collected(0)
 
-    def rest(self) -> "Iterator[tuple[int, Seen]]":
+    def rest(self) -> "Iterator[tuple[int, Scan]]":
         """Yields everything that is not done yet, as it is."""
         while any(helper.starts for helper in self._helpers):
             yield from self._collected(None)
 
-    def _collected(self, seconds: float | None) -> "list[tuple[int, Seen]]":
+    def _collected(self, seconds: float | None) -> "list[tuple[int, Scan]]":
         by_pipe = {helper.up_pipe: helper for helper in self._helpers if helper.starts or not helper.up}
         done = [by_pipe[pipe].take() for pipe in wait(list(by_pipe), seconds)]  # type: ignore[index]
         return [one for one in done if one is not None]
@@ -111,7 +111,7 @@ class _Helper:
         except OSError as error:
             raise self._lost() from error
 
-    def take(self) -> "tuple[int, Seen] | None":
+    def take(self) -> "tuple[int, Scan] | None":
         """Returns the first task's result; None: the process is only up."""
         try:
             result = pickle.loads(self.up_pipe.recv_bytes())

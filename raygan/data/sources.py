@@ -13,7 +13,7 @@ from raygan.data.decode import DICOM_HEAD, is_dicom, suffix_of, suffixes
 from raygan.errors import InputError
 
 LABELS_FILE = "dataset.json"
-"""Beside the pictures: their classes, as StyleGAN's tools write them."""
+"""Extras the pictures: their classes, as StyleGAN's tools write them."""
 _JUNK = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
 _FRESH_NS = 2_000_000_000
 """A file that was changed so recently may change again within the same tick of its file system's clock."""
@@ -23,7 +23,7 @@ Content = bytes | str
 
 
 @dataclass
-class Found:
+class Extras:
     """What there is beside the pictures."""
 
     folders: set[str] = field(default_factory=set)
@@ -39,7 +39,7 @@ class Source(Protocol):
 
     names: list[str] | None
     """The paths of all pictures below the root, sorted; None before they are read."""
-    found: Found
+    found: Extras
 
     def key(self) -> str | None:
         """Returns what changes when the content does, as far as the file system tells; None: it cannot tell yet."""
@@ -66,11 +66,11 @@ def key_of(place: Path, files: Iterable[tuple[str, int, int, int]]) -> str | Non
     return hasher.hexdigest() if newest < time.time_ns() - _FRESH_NS else None
 
 
-class Tree:
+class FolderTree:
     """The pictures of a folder and all folders below it; links are followed."""
 
     def __init__(self, root: Path) -> None:
-        self.found = Found()
+        self.found = Extras()
         self._root = root
         try:
             self._files = sorted(self._walk())

@@ -13,7 +13,7 @@ from raygan.errors import InputError, RunError
 from raygan.measures import MEASURES, RAW
 from raygan.metrics.base import Metric, Rows
 
-Found = dict[str, float | list[float]]
+FoundMetrics = dict[str, float | list[float]]
 
 _TAKEN = {
     *("round", "wall_s", "sim_s", "spent_s", "phases_s", "devices", "unreached", "late", "dropped", "d_loss", "g_loss"),
@@ -46,7 +46,7 @@ def kind_of(name: str) -> type[Metric]:
     return kind
 
 
-def measured_by(name: str, metric: Metric, rows: Tensor, called: Callable[[str], str]) -> Found:
+def measured_by(name: str, metric: Metric, rows: Tensor, called: Callable[[str], str]) -> FoundMetrics:
     """Returns a metric's values for `rows` as plain numbers, under the names that `called` gives them.
 
     Raises:
@@ -61,7 +61,7 @@ def measured_by(name: str, metric: Metric, rows: Tensor, called: Callable[[str],
         raise RunError(f"eval.metrics: {name} failed: {type(error).__name__}: {error}") from error
     if not isinstance(found, Mapping):
         raise InputError(f"eval.metrics: {name} returned a {type(found).__name__}; values by name are needed")
-    plain: Found = {}
+    plain: FoundMetrics = {}
     for of, value in found.items():
         if not isinstance(of, str) or of.endswith(RAW) or called(of) in _TAKEN:
             raise InputError(f"eval.metrics: {name} returned a value named {of!r}; that is taken, take another name")

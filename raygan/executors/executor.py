@@ -15,8 +15,8 @@ from raygan.cluster.routing import senders
 from raygan.errors import ProcessLostError
 from raygan.executors import parties
 from raygan.executors.setup import Setup
-from raygan.executors.transport import Facts, Pending, Process, Ref, Role, Transport
-from raygan.executors.workers import Call, Workers
+from raygan.executors.transport import Facts, Pending, Process, ProcessRole, Ref, Transport
+from raygan.executors.workers import WorkerCall, Workers
 from raygan.record.checkpoint import Snapshot
 from raygan.round.messages import Message
 from raygan.round.reports import Outcome, outcome_of
@@ -29,7 +29,7 @@ class Updates:
 
     asked: float
     """When they were asked for."""
-    calls: list[Call]
+    calls: list[WorkerCall]
     messages: dict[tuple[int, ...], Ref]
     """References to what the server is sent, by the devices in it."""
     sums: list[Ref]
@@ -57,7 +57,7 @@ class Executor:
         self._report: list[Ref] = []
         self._exchanged: list[Ref] = []
         try:
-            self._server = transport.start(Role("server", "server"), parties.server, config, setup.problem)
+            self._server = transport.start(ProcessRole("server", "server"), parties.server, config, setup.problem)
             self._workers = Workers(setup, together, transport, self._saved_states, say)
             early = [self._start_recorder()] if config.eval.gpus else []  # so that the facts tell which GPU it has
             self._facts = transport.facts([self._server, *self._workers.processes, *early])
@@ -75,7 +75,7 @@ class Executor:
         setup, first_round = self._setup, self._round + 1 if self._round else 0
         images = self._transport.put(setup.images)
         about = setup.config, setup.settings, setup.root, images, first_round
-        return self._transport.start(Role("recorder", "the recorder"), parties.recorder, *about)
+        return self._transport.start(ProcessRole("recorder", "the recorder"), parties.recorder, *about)
 
     def broadcast(self) -> Ref:
         """Returns a reference to the vector for the devices, which the server has made behind its last step."""

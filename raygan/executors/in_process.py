@@ -14,7 +14,7 @@ from raygan.cluster.resources import needs_of
 from raygan.config.tree import Config
 from raygan.errors import InputError, ProcessLostError
 from raygan.executors.parties import how_it_computes
-from raygan.executors.transport import Facts, Role, Transport
+from raygan.executors.transport import Facts, ProcessRole, Transport
 from raygan.round.compute import as_chosen_before, cap_memory
 
 
@@ -36,7 +36,7 @@ class Value:
 class Held:
     """A process in name: what it would hold, or None once it is killed."""
 
-    role: Role
+    role: ProcessRole
     party: Any
     id: str
 
@@ -80,7 +80,7 @@ class InProcess(Transport):
         self._afterwards.enter_context(as_chosen_before())
         cap_memory(asked)
 
-    def start(self, role: Role, make: Callable[..., Any], *arguments: Any) -> Held:
+    def start(self, role: ProcessRole, make: Callable[..., Any], *arguments: Any) -> Held:
         """Make it."""
         held = Held(role, make(*map(_value, arguments)), f"{role.name}, {len(self._started)}")
         self._started.append(held)
@@ -95,7 +95,7 @@ class InProcess(Transport):
             for held in processes
         ]
 
-    def node_of(self, role: Role) -> str:
+    def node_of(self, role: ProcessRole) -> str:
         """This machine."""
         return socket.gethostname()
 

@@ -16,7 +16,7 @@ from raygan.round.compute import cap_memory, keep_freed_memory
 
 
 @dataclass(frozen=True)
-class Place:
+class ActorPlace:
     """The facts that an actor needs before it constructs what it holds."""
 
     name: str
@@ -55,7 +55,7 @@ class RayStream:
 class Actor:
     """One process of a run."""
 
-    def __init__(self, place: Place, make: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(self, place: ActorPlace, make: Callable[..., Any], *arguments: Any) -> None:
         if place.folder not in sys.path:
             sys.path.append(place.folder)
         keep_freed_memory()
@@ -96,7 +96,7 @@ class RecorderActor(Actor):
     Files are written in a thread of their own: they do not queue behind evaluations.
     """
 
-    def __init__(self, place: Place, make: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(self, place: ActorPlace, make: Callable[..., Any], *arguments: Any) -> None:
         os.nice(19)
         super().__init__(place, make, *arguments)
 
@@ -109,6 +109,6 @@ LANES = {"files": 1, "pulse": 1}
 """Threads of a recorder beside its own."""
 
 
-def here(name: str, gpus: float) -> Place:
+def here(name: str, gpus: float) -> ActorPlace:
     """Returns the place of a process that is started from here."""
-    return Place(name, str(Path.cwd()), gpus)
+    return ActorPlace(name, str(Path.cwd()), gpus)

@@ -17,7 +17,7 @@ from raygan.config.tree import Config
 from raygan.errors import InputError, ProcessLostError
 from raygan.executors.ray_actors import LANES, RayStream, RecorderActor, ServerActor, WorkerActor, here
 from raygan.executors.ray_values import LOOK_S, Fetcher
-from raygan.executors.transport import Facts, Ref, Role, Transport
+from raygan.executors.transport import Facts, ProcessRole, Ref, Transport
 from raygan.executors.vigil import Someone, Vigil
 from raygan.round.versions import check_versions
 
@@ -49,7 +49,7 @@ class RayTransport(Transport):
             connection.close()
             raise
 
-    def start(self, role: Role, make: Callable[..., Any], *arguments: Any) -> Any:
+    def start(self, role: ProcessRole, make: Callable[..., Any], *arguments: Any) -> Any:
         """Start an actor where the layout has it."""
         if role.kind == "server":
             return self._start(role, ServerActor, self._needs.server, self._placing.server(), make, *arguments)
@@ -62,14 +62,14 @@ class RayTransport(Transport):
         self._recorder_says = self._recorder.facts.remote()
         return self._recorder
 
-    def start_again(self, role: Role, make: Callable[..., Any], *arguments: Any) -> Any:
+    def start_again(self, role: ProcessRole, make: Callable[..., Any], *arguments: Any) -> Any:
         """Start it in the room that is still reserved for it, or where there is room if its node is gone."""
         return self._start(
             role, WorkerActor, self._needs.per_worker, self._placing.again(role.number), make, *arguments
         )
 
     def _start(
-        self, role: Role, kind: Any, asks: Resources, where: Where, make: Callable[..., Any], *arguments: Any
+        self, role: ProcessRole, kind: Any, asks: Resources, where: Where, make: Callable[..., Any], *arguments: Any
     ) -> Any:
         plain: Any = kind if hasattr(kind, "remote") else ray.remote(kind)
         gpus = asks.get("GPU", 0.0)

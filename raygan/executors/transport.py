@@ -18,7 +18,7 @@ Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Role:
+class ProcessRole:
     """A process's part in a run."""
 
     kind: Literal["server", "worker", "recorder"]
@@ -32,7 +32,7 @@ class Transport(ABC):
     """Starts, calls and ends the processes of one run."""
 
     @abstractmethod
-    def start(self, role: Role, make: Callable[..., Any], *arguments: Any) -> Process:
+    def start(self, role: ProcessRole, make: Callable[..., Any], *arguments: Any) -> Process:
         """Start a process that holds `make(*arguments)`, and do not wait for it. References are replaced by values.
 
         Raises:
@@ -40,7 +40,7 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def start_again(self, role: Role, make: Callable[..., Any], *arguments: Any) -> Process:
+    def start_again(self, role: ProcessRole, make: Callable[..., Any], *arguments: Any) -> Process:
         """Do as `start`, in the place of a worker that was lost."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from raygan.cluster.routing import by_worker
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.executors import parties
 from raygan.executors.setup import PATIENCE, Setup
-from raygan.executors.transport import Facts, Process, Ref, Role, Transport
+from raygan.executors.transport import Facts, Process, ProcessRole, Ref, Transport
 from raygan.record.checkpoint import Snapshot
 from raygan.round.likeness import unlike_before
 from raygan.round.reports import WorkerReport
@@ -16,7 +16,7 @@ from raygan.round.worker import worker_role
 
 
 @dataclass(frozen=True)
-class Call:
+class WorkerCall:
     """A round asked of a worker."""
 
     worker: int
@@ -55,7 +55,7 @@ class Workers:
     def _start(self, worker: int, start: Callable[..., Process]) -> Process:
         devices, setup = self.devices[worker], self._setup
         shards = self._transport.put(setup.shards_of(devices))
-        role = Role("worker", worker_role(devices), worker)
+        role = ProcessRole("worker", worker_role(devices), worker)
         return start(role, parties.worker, setup.config, setup.problem, shards)
 
     def are_ready(self, facts: list[Facts]) -> None:
@@ -80,13 +80,13 @@ class Workers:
 
     def update_devices(
         self, worker: int, round: int, down: Ref, devices: list[int], far: bool, after: Iterable[Ref]
-    ) -> tuple[Ref, Call]:
+    ) -> tuple[Ref, WorkerCall]:
         """Let a worker's devices update; returns a reference to its message, and the call."""
         process = self.processes[worker]
         message, report = self._transport.call(
             process, "update_devices", round, down, devices, far, after=after, returns=2
         )
-        return message, Call(worker, process, devices, report)
+        return message, WorkerCall(worker, process, devices, report)
 
     def exchange(self, partners: Mapping[int, int]) -> list[Ref]:
         """Let each key of `partners` take over the state of its value; the references tell when it is done."""
@@ -103,7 +103,7 @@ class Workers:
                 done.append(call(processes[worker], "take_over", theirs, given[giver]))
         return done
 
-    def report_of(self, call: Call) -> WorkerReport:
+    def report_of(self, call: WorkerCall) -> WorkerReport:
         """Wait for a worker's report. If the worker was lost, it is replaced, and the report says why it is missing."""
         try:
             report: WorkerReport = self._transport.wait([call.report])[0]

@@ -16,7 +16,7 @@ MOST = 8
 """Maximum number of graphs, because each has separate memory. Further shapes (devices with few samples have batches of
 other sizes) are launched kernel by kernel."""
 
-Work = Callable[..., tuple[Tensor, ...]]
+ReplayedWork = Callable[..., tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Replay:
     on: bool
     _recorded: dict[object, Recorded | None] = field(default_factory=dict)
 
-    def __call__(self, work: Work, owner: object, *given: Tensor | None) -> tuple[Tensor, ...]:
+    def __call__(self, work: ReplayedWork, owner: object, *given: Tensor | None) -> tuple[Tensor, ...]:
         """Returns `work(owner, *given)`, in memory that the caller may keep."""
         if not (self.on and _on_gpu(given)):
             return work(owner, *given)
@@ -61,7 +61,7 @@ def _on_gpu(given: Sequence[Tensor | None]) -> bool:
     return any(one is not None and one.is_cuda for one in given)
 
 
-def _record(work: Work, owner: Any, given: Sequence[Tensor | None]) -> Recorded:
+def _record(work: ReplayedWork, owner: Any, given: Sequence[Tensor | None]) -> Recorded:
     """Record `work` on tensors like `given`; nothing is computed yet."""
     mine = [torch.empty_like(one) if one is not None else None for one in given]
     graph = torch.cuda.CUDAGraph()

@@ -12,7 +12,7 @@ _REAL = 100
 
 
 @dataclass(frozen=True)
-class Nearest:
+class NearestImages:
     """The nearest images and their distances."""
 
     indices: np.ndarray
@@ -23,13 +23,13 @@ class Nearest:
     """Median distance from real images to the nearest other one; 0 if most have a duplicate."""
 
 
-def nearest_images(generated: Tensor, real: np.ndarray, neighbours: int) -> Nearest:
+def nearest_images(generated: Tensor, real: np.ndarray, neighbours: int) -> NearestImages:
     """Find the images of `real` (N, C, H, W) uint8, N > neighbours, nearest to `generated` (n, C, H, W) in [-1, 1]."""
     some = np.linspace(0, len(real) - 1, min(_REAL, len(real))).astype(np.int64)
     asked = torch.cat([generated.flatten(1), _rows(real[some])])
     distances, indices = _search(asked, real, max(neighbours, 2))
     mine, theirs = distances[: len(generated)], distances[len(generated) :]
-    return Nearest(
+    return NearestImages(
         indices=indices[: len(generated), :neighbours].numpy(),
         distances=mine[:, 0].numpy(),
         real_median=float(np.median(theirs[:, 1])),  # the nearest one is the image itself

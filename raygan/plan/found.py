@@ -1,14 +1,14 @@
 """The nodes of a real cluster, as machines to plan for."""
 
 from raygan.cluster.layout import Node
-from raygan.cluster.site import Found
+from raygan.cluster.site import FoundNodes
 from raygan.plan.gpus import GPUS, SEVERAL_SIZES
 from raygan.plan.machines import Machine, Site
 
 _KIND = "accelerator_type:"
 
 
-def site_of(found: Found) -> Site:
+def site_of(found: FoundNodes) -> Site:
     """Returns the site of existing nodes."""
     machines = [machine_of(node, found.gpu_memory) for node in found.nodes]
     return Site(found.name, machines, found.home, found.may_grow, found.free)

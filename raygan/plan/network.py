@@ -23,7 +23,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Message:
+class PlannedMessage:
     """A message to the server from one worker, or from several workers of one node."""
 
     node: str
@@ -40,7 +40,7 @@ def worker_devices(config: Config, worker: int) -> int:
     return min(config.devices - worker * together, together)
 
 
-def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> list[Message]:
+def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> list[PlannedMessage]:
     """Returns the messages to the server in a round of these devices, as the executor sends them."""
     nodes, server = [node.id for node in layout.workers], layout.server.id
     chosen = by_worker(devices, config.engine.devices_per_actor)
@@ -54,11 +54,11 @@ def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], la
     for workers in senders(chosen, nodes, server, adds_up, footprint.slots):
         node = nodes[workers[0]]
         if len(workers) == 1:
-            messages.append(Message(node, of_worker(workers[0], node != server), 0))
+            messages.append(PlannedMessage(node, of_worker(workers[0], node != server), 0))
         else:
             count = sum(len(chosen[worker]) for worker in workers)
             summands = sum(of_worker(worker, False) for worker in workers)
-            messages.append(Message(node, footprint.parts(count, footprint.far_part), summands))
+            messages.append(PlannedMessage(node, footprint.parts(count, footprint.far_part), summands))
     return messages
 
 

@@ -11,10 +11,10 @@ from raygan.plan.fits import problems
 from raygan.plan.found import site_of
 from raygan.plan.places import place
 from raygan.plan.sizes import make_plan
-from raygan.plan.text import Line, describe_places, describe_plan
+from raygan.plan.text import PlanLine, describe_places, describe_plan
 
 
-def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[Line], str | None]:
+def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[PlanLine], str | None]:
     """Plan a run on the described nodes, or on those it would use; returns the lines to print, and why it does not fit.
 
     Raises:

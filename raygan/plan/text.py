@@ -12,10 +12,10 @@ from raygan.plan.places import NodePlan, Places
 from raygan.plan.sizes import Plan
 from raygan.round.checks import method_of
 
-Line = tuple[str, str]
+PlanLine = tuple[str, str]
 
 
-def describe_plan(plan: Plan) -> list[Line]:
+def describe_plan(plan: Plan) -> list[PlanLine]:
     """Returns the lines about the sizes of a run."""
     config = plan.config
     low, middle, high = plan.shard_sizes
@@ -50,7 +50,7 @@ def describe_plan(plan: Plan) -> list[Line]:
     ]
 
 
-def describe_places(plan: Plan, places: Places) -> list[Line]:
+def describe_places(plan: Plan, places: Places) -> list[PlanLine]:
     """Returns the lines about the placement; without a layout, those about the room on each node."""
     if places.layout is None or places.network is None:
         return [("where", places.site.name), *_rooms(plan, places)]
@@ -65,7 +65,7 @@ def describe_places(plan: Plan, places: Places) -> list[Line]:
     ]
 
 
-def _rooms(plan: Plan, places: Places) -> list[Line]:
+def _rooms(plan: Plan, places: Places) -> list[PlanLine]:
     room = [(_kind(one), fits(one.node.room, plan.needs.per_worker)) for one in places.site.machines]
     lines = []
     for kind, count in dict.fromkeys(room):
@@ -76,7 +76,7 @@ def _rooms(plan: Plan, places: Places) -> list[Line]:
     return lines
 
 
-def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
+def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[PlanLine]:
     """Returns the lines about nodes, with equal nodes combined."""
     groups: dict[object, list[NodePlan]] = {}
     for node in nodes:
@@ -99,7 +99,7 @@ def _nodes(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
     return lines
 
 
-def _idle_gpus(plan: Plan, site: Site) -> list[Line]:
+def _idle_gpus(plan: Plan, site: Site) -> list[PlanLine]:
     if plan.needs.total.get("GPU", 0) or not any(one.node.room.get("GPU", 0) for one in site.machines):
         return []
     return [("GPUs", "none is used: engine.gpus_per_device and engine.server_gpus are 0")]
@@ -129,7 +129,7 @@ def _on_gpus(gpus: Sequence[GpuUse]) -> str:
     return f", {' + '.join(map(str, each))} on its {len(each)} GPUs"
 
 
-def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[Line]:
+def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[PlanLine]:
     """Returns what the largest device actor takes."""
     devices, sizes, share = worker_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
     tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"

@@ -24,7 +24,7 @@ _NUMBERS = ("round", "sim_s", *_SENT, "eval_samples", "reference_images", *MEASU
 
 
 @dataclass(frozen=True)
-class Run:
+class RunCurve:
     """A run in a comparison."""
 
     name: str
@@ -41,7 +41,7 @@ class Run:
 
 def read_runs(
     folders: list[Path], anew: Sequence[Row] | None = None, prices: Sequence[Priced] | None = None
-) -> list[Run]:
+) -> list[RunCurve]:
     """Returns the runs in `folders`, named by the shortest ends of their paths that differ.
 
     `anew` has new measurements of each run's last generator; its curve is then that one point. `prices` has the costs
@@ -60,13 +60,13 @@ def read_runs(
     return runs
 
 
-def _last_point(run: Run, price: Priced | None, measured: Row) -> pd.DataFrame:
+def _last_point(run: RunCurve, price: Priced | None, measured: Row) -> pd.DataFrame:
     """Returns the costs of a run's last round with the measurements after it."""
     rows = [{key: row.get(key) for key in ("round", "sim_s", *_SENT)} for row in _rows(run.folder, price)]
     return curve_of([*rows[:-1], rows[-1] | measured])
 
 
-def check_same_yardstick(runs: list[Run]) -> None:
+def check_same_yardstick(runs: list[RunCurve]) -> None:
     """Raise if runs were measured differently.
 
     Raises:
@@ -93,7 +93,7 @@ def check_same_yardstick(runs: list[Run]) -> None:
     _check_same_data(runs)
 
 
-def _check_same_data(runs: list[Run]) -> None:
+def _check_same_data(runs: list[RunCurve]) -> None:
     """Raise if runs used different data: the hash of the content decides, or the settings if it is not recorded.
 
     A classifier trained on the data also decides, unless it was given (`eval.classifier`).
@@ -114,7 +114,7 @@ def _check_same_data(runs: list[Run]) -> None:
             )
 
 
-def _drawn_by_seed(one: Run, other: Run) -> bool:
+def _drawn_by_seed(one: RunCurve, other: RunCurve) -> bool:
     """Returns whether two runs may have drawn different samples of one distribution; settings then identify it."""
     if all(isinstance(run.config.data, Gaussians) for run in (one, other)):
         return True
@@ -122,7 +122,7 @@ def _drawn_by_seed(one: Run, other: Run) -> bool:
     return own and one.config.seed != other.config.seed
 
 
-def _check_same_settings(first: Run, run: Run) -> None:
+def _check_same_settings(first: RunCurve, run: RunCurve) -> None:
     mine, theirs = (flatten(one.config.data.model_dump(exclude={"partition"})) for one in (first, run))
     for key in {**mine, **theirs}:
         if theirs.get(key) != mine.get(key):
@@ -136,13 +136,13 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _read(root: Path, name: str, price: Priced | None) -> Run:
+def _read(root: Path, name: str, price: Priced | None) -> RunCurve:
     folder = RunFolder(root)
     config = folder.read_config()
     curve = checked_curve(_rows(folder, price), folder)
     if curve.empty:
         raise InputError(f"{root}: has no evaluation yet (evaluations.jsonl)")
-    return Run(name, folder, config if price is None else price.config, curve)
+    return RunCurve(name, folder, config if price is None else price.config, curve)
 
 
 def _rows(folder: RunFolder, price: Priced | None) -> list[Row]:
@@ -196,7 +196,7 @@ def _names(roots: list[Path]) -> list[str]:
     raise InputError(f"{roots[0]}: named twice")
 
 
-def common_metric(runs: list[Run], asked: str | None) -> str:
+def common_metric(runs: list[RunCurve], asked: str | None) -> str:
     """Returns the metric to compare by: the requested one, or the first of `LOWER` that all runs have.
 
     Raises:
@@ -209,7 +209,7 @@ def common_metric(runs: list[Run], asked: str | None) -> str:
     raise InputError(f"--metric: not every run has measured {wanted}; all have: {', '.join(known) or 'none'}")
 
 
-def hardest_common_target(runs: list[Run], metric: str) -> float | None:
+def hardest_common_target(runs: list[RunCurve], metric: str) -> float | None:
     """Returns the lowest value that every run has reached by training.
 
     Returns None if some run had it before training (round 0), at a cost of no rounds, bytes or seconds.

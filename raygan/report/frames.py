@@ -24,7 +24,7 @@ Rows = list[list[str]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class FramePicture:
     """A picture inside a page."""
 
     source: str
@@ -68,7 +68,7 @@ def run_frames(
     rounds = _drawn_rounds(folder, evaluated, most)
     if not rounds:
         return None
-    pictures = [read_picture(folder.picture(round)) for round in rounds]
+    pictures = [load_frame(folder.picture(round)) for round in rounds]
     frames = [Frame(round, one.source, cells(round)) for round, one in zip(rounds, pictures, strict=True)]
     return RunFrames(name, heads, frames, pictures[-1].width, pictures[-1].pixelated)
 
@@ -90,7 +90,7 @@ def _drawn_rounds(folder: RunFolder, evaluated: list[int], most: int) -> list[in
     return [rounds[place] for place in np.linspace(0, len(rounds) - 1, most).round().astype(int)]
 
 
-def read_picture(path: Path) -> Picture:
+def load_frame(path: Path) -> FramePicture:
     """Returns a picture for a page. Enlarged grids are reduced to their original size, plots to fewer colours.
 
     Raises:
@@ -108,8 +108,8 @@ def read_picture(path: Path) -> Picture:
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     factor = _WIDEST // small.width
     if factor * small.width < _FILLED * _WIDEST:  # grids of many samples fill the same space as those of few
-        return Picture(source, max(_WIDEST, small.width), factor > 1)
-    return Picture(source, small.width * factor, small.width < image.width)
+        return FramePicture(source, max(_WIDEST, small.width), factor > 1)
+    return FramePicture(source, small.width * factor, small.width < image.width)
 
 
 def _as_drawn(image: Image.Image) -> Image.Image:

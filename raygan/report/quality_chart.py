@@ -20,7 +20,7 @@ _FEW_DECADES = 1000  # times the smallest value; beyond, a log axis has room onl
 
 
 @dataclass(frozen=True)
-class Line:
+class CurveLine:
     """One line of the chart, with the values of each measurement."""
 
     name: str
@@ -33,7 +33,7 @@ class Line:
 
 
 def quality_chart(
-    lines: list[Line], measures: list[str], target: tuple[str, float] | None = None
+    lines: list[CurveLine], measures: list[str], target: tuple[str, float] | None = None
 ) -> tuple[str, dict[str, object]]:
     """Returns an empty chart of `lines`, and the data that the page's script draws, the first of `measures` initially.
 
@@ -55,7 +55,7 @@ def quality_chart(
     return chart(figure, "quality", showlegend=True, legend={"maxheight": 1}), choices
 
 
-def _drawn(name: str, lines: list[Line], axes: list[str], target: tuple[str, float] | None) -> dict[str, object]:
+def _drawn(name: str, lines: list[CurveLine], axes: list[str], target: tuple[str, float] | None) -> dict[str, object]:
     """Returns one measurement of every line, thinned."""
     parts = [_known(line.curve, line.columns.get(name, name)) for line in lines]
     values = pd.concat([values for _, values in parts])

@@ -16,7 +16,7 @@ from raygan.round.messages import Message, Refused, Slots
 from raygan.round.problem import Problem
 from raygan.round.reports import ServerReport
 from raygan.round.timing import ServerTimes, now
-from raygan.round.worker import copied
+from raygan.round.worker import own_copy
 
 
 class Server:
@@ -83,7 +83,7 @@ class Server:
 
     def restore(self, state: State) -> None:
         """Go back to a `state`, copied."""
-        self.side.restore(copied(state))
+        self.side.restore(own_copy(state))
 
     def steps(self) -> dict[str, str]:
         """Returns the hash of a small fixed step of the server's networks here; see `raygan.round.likeness`."""

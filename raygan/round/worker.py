@@ -119,7 +119,7 @@ class Worker:
                 located(f"device {receiver}, taking over from {giver}"),
                 threads(self._config.engine.threads_per_device),
             ):
-                own, theirs = self._states.get(receiver, {}), copied(given[giver])
+                own, theirs = self._states.get(receiver, {}), own_copy(given[giver])
                 state = self._exchange.merge(self._config, own, theirs)
             self._keep(receiver, state)
 
@@ -129,14 +129,14 @@ class Worker:
 
     def restore(self, states: Mapping[int, State]) -> None:
         """Go back to `states`, copied; the devices that are not in it have none."""
-        self._states = {number: copied(state) for number, state in states.items()}
+        self._states = {number: own_copy(state) for number, state in states.items()}
 
     def steps(self) -> dict[str, str]:
         """Returns the hash of a small fixed step of the devices' networks here; see `raygan.round.likeness`."""
         return device_steps(self._config, self._problem.shape, self.computes_on)
 
 
-def copied(state: State) -> State:
+def own_copy(state: State) -> State:
     """Returns a copy in memory of this process: arrays out of Ray's object store are shared and read-only."""
     return {name: np.array(array) for name, array in state.items()}
 

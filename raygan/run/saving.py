@@ -10,7 +10,7 @@ from raygan.errors import StorageError
 from raygan.executors.transport import Pending
 from raygan.record.storage import Store
 
-PATIENCE = 3
+SEND_PATIENCE = 3
 """Failures in a row to send a run folder before the run ends."""
 
 
@@ -89,6 +89,6 @@ class Saving:
             self._failures = 0
         except StorageError as error:
             self._failures += 1
-            if self._failures == PATIENCE:
+            if self._failures == SEND_PATIENCE:
                 raise
             self._report(f"{error}; trying again after the next checkpoint")

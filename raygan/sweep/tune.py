@@ -28,7 +28,7 @@ from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.tuner import TUNE, Namer, new_tuner, restored_tuner
 
-__all__ = ["Outcome", "ResultGrid", "tune"]
+__all__ = ["ResultGrid", "SweepOutcome", "tune"]
 
 _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config refer to the user's folder
@@ -41,7 +41,7 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SweepOutcome:
     """The outcome of a sweep."""
 
     folder: Path
@@ -67,7 +67,7 @@ class Outcome:
         return path if path.exists() else None
 
 
-def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Console | None = None) -> Outcome:
+def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Console | None = None) -> SweepOutcome:
     """Run a sweep into the folder `out`.
 
     It writes run folders to `out`/runs, Tune's files to `out`/tune, and sweep.yaml, results.csv, best.yaml and
@@ -110,7 +110,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
                 grid = _fit(tuner, folder)
         finally:
             connection.close()
-    return Outcome(folder, grid, write_answer(sweep, folder, grid), wish.signal)
+    return SweepOutcome(folder, grid, write_answer(sweep, folder, grid), wish.signal)
 
 
 def _fit(tuner: Tuner, folder: Path) -> ResultGrid:

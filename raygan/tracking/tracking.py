@@ -18,7 +18,7 @@ _TIMES = ("wall_s",)
 """Keys of a row that say nothing of the run itself."""
 _FILES = ("config.yaml", "environment.json", "evaluation.json", "generator.safetensors")
 
-Call = Callable[[Sink], None]
+SinkCall = Callable[[Sink], None]
 _SINKS = {"mlflow": "raygan.tracking.mlflow:MlflowSink", "wandb": "raygan.tracking.wandb:WandbSink"}
 
 
@@ -50,7 +50,7 @@ class Tracking:
         self._sinks = dict(sinks)
         self._say = say
         self._failed: list[str] = []
-        self._waiting: Queue[Call | None] = Queue()
+        self._waiting: Queue[SinkCall | None] = Queue()
         self._thread = Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
 
@@ -86,7 +86,7 @@ class Tracking:
         self._thread.join()
         self._tell()
 
-    def _hand_on(self, call: Call) -> None:
+    def _hand_on(self, call: SinkCall) -> None:
         self._waiting.put(call)
         self._tell()
 

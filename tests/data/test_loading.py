@@ -13,7 +13,7 @@ import pytest
 
 from raygan import InputError, RunError
 from raygan.data import decoding, pool, sources
-from raygan.data.decoding import Pass, Plan, Rows, Task, tasks, work
+from raygan.data.decoding import Pass, PixelPlan, Rows, Task, tasks, work
 from tests.data.pictures import encoded, load, noise, put
 from tests.data.test_archives import pack
 
@@ -163,7 +163,7 @@ def test_large_results_do_not_block(tmp_path):
     place = str(tmp_path / "1.png")
     Path(place).write_bytes(encoded(noise(0, 256)))
     content = Path(place).read_bytes() * 8
-    task = Task(tmp_path, "black", None, Plan(256, 3, None), [(f"{n}.png", content) for n in range(20)])
+    task = Task(tmp_path, "black", None, PixelPlan(256, 3, None), [(f"{n}.png", content) for n in range(20)])
     expected = work(task).pixels
     with pool.Pool(1) as helpers:
         given = 0
@@ -192,7 +192,7 @@ def ready_at_last(helpers):
 def test_rows_in_any_order(monkeypatch, expected):
     monkeypatch.setattr(decoding, "_SLAB", 5 * 4)  # several slabs
     values = np.random.default_rng(0).integers(256, size=(100, 1, 2, 2), dtype=np.uint8)
-    rows = Rows(Plan(2, 1, None), expected)
+    rows = Rows(PixelPlan(2, 1, None), expected)
     for start in (60, 0, 30, 90):
         rows.put(start, values[start : start + (10 if start == 90 else 30)])
     order = np.random.default_rng(1).permutation(100)
@@ -203,7 +203,7 @@ def test_a_pass_stops_making_grey_pixels_once_there_is_colour(tmp_path):
     put(tmp_path, *(f"{number:03}.png" for number in range(150)), channels=1)
     put(tmp_path, "070.png")
     tree = sources.Tree(tmp_path)
-    plan = Plan(16, 1, None)
+    plan = PixelPlan(16, 1, None)
     one = Pass(Task(tmp_path, "black", None, plan, []), 150, only_grey=True)
     one.run(tasks(tree.read()))
     assert one.pixels(np.arange(150), plan) is None

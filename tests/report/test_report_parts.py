@@ -13,10 +13,10 @@ from PIL import Image
 from raygan.config import load_config
 from raygan.record.folder import RunFolder
 from raygan.report.comparison.settings import changes, command, differing
-from raygan.report.frames import read_picture, run_frames
+from raygan.report.frames import load_frame, run_frames
 from raygan.report.grid import image_grid, save_picture, scatter
 from raygan.report.partition_chart import partition_chart
-from raygan.report.quality_chart import Line, quality_chart
+from raygan.report.quality_chart import CurveLine, quality_chart
 from raygan.report.record import DataFacts, Nearest, OfDevices
 from raygan.report.run.words import nearest_in_words, shards_in_words
 from raygan.report.thinning import STRETCHES, thinned, thinning_note
@@ -49,7 +49,7 @@ def pixels_of(source):
 def test_a_grid_is_embedded_as_small_as_it_was_before_it_was_enlarged(tmp_path, channels):
     images = np.random.default_rng(0).integers(0, 256, (4, channels, 8, 8), dtype=np.uint8)
     save_picture(image_grid(images, 2), tmp_path / "grid.png")
-    picture = read_picture(tmp_path / "grid.png")
+    picture = load_frame(tmp_path / "grid.png")
     small = pixels_of(picture.source)
     assert small.shape[:2] == (19, 19)
     factor = np.asarray(image_grid(images, 2)).shape[0] // 19
@@ -59,7 +59,7 @@ def test_a_grid_is_embedded_as_small_as_it_was_before_it_was_enlarged(tmp_path, 
 
 def test_a_plot_of_points_keeps_its_size(tmp_path):
     save_picture(scatter(np.zeros((5, 2))), tmp_path / "points.png")
-    picture = read_picture(tmp_path / "points.png")
+    picture = load_frame(tmp_path / "points.png")
     assert pixels_of(picture.source).shape == (600, 600)
     assert not picture.pixelated
 
@@ -175,6 +175,6 @@ def test_changes_have_their_defaults_and_differences_a_value_per_run():
 def test_an_axis_is_logarithmic_only_where_all_on_it_is_above_zero(values, goal, log):
     rounds = range(len(values))
     curve = pd.DataFrame({"round": rounds, "megabytes": 0.0, "sim_s": 0.0, "kd_clf": values})
-    line = Line("run", "red", "solid", curve, {})
+    line = CurveLine("run", "red", "solid", curve, {})
     _, choices = quality_chart([line], ["kd_clf"], None if goal is None else ("kd_clf", goal))
     assert choices["measures"]["kd_clf"]["log"] is log

@@ -13,12 +13,12 @@ from raygan.errors import InputError
 from raygan.measures import RAW
 from raygan.record.log import Row
 from raygan.report.comparison.settings import differing
-from raygan.report.curves import Run, common_metric, cost_of, hardest_common_target, read_runs
+from raygan.report.curves import RunCurve, common_metric, cost_of, hardest_common_target, read_runs
 from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
 from raygan.report.priced import Priced, notes_on_price
 from raygan.report.quality import BESIDE, meanings, measure_of, measured, said
-from raygan.report.quality_chart import Line, quality_chart
+from raygan.report.quality_chart import CurveLine, quality_chart
 from raygan.report.sweep.results import shown
 from raygan.report.thinning import thinning_note
 from raygan.report.yardstick import what_it_depends_on
@@ -140,7 +140,7 @@ def _check_target(target: float | None, metric: str) -> None:
         raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to")
 
 
-def summary(runs: list[Run], metric: str, target: float | None) -> pd.DataFrame:
+def summary(runs: list[RunCurve], metric: str, target: float | None) -> pd.DataFrame:
     """Returns a row per run: its settings, its quality, and its cost of reaching `target` (empty: not reached).
 
     Round 0, the untrained generator, does not count as a best value. Without a target there are no cost columns.
@@ -169,7 +169,7 @@ def summary(runs: list[Run], metric: str, target: float | None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _costs(run: Run, metric: str, target: float) -> dict[str, float]:
+def _costs(run: RunCurve, metric: str, target: float) -> dict[str, float]:
     cost = cost_of(run.curve, metric, target) or {}
     titles = {"round": "rounds to target", "megabytes": "MB to target", "sim_s": "simulated s to target"}
     return {title: cost.get(axis, math.nan) for axis, title in titles.items()}
@@ -183,7 +183,7 @@ def _split(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
     return [f"In all runs: {said}."] if alike else [], table.drop(columns=alike)
 
 
-def _notes(runs: list[Run], metric: str, target: float | None) -> list[str]:
+def _notes(runs: list[RunCurve], metric: str, target: float | None) -> list[str]:
     """Returns the notes for readers of the comparison."""
     notes = []
     settings = {run.config.model_dump_json(include={"channel", "compute"}) for run in runs}
@@ -211,12 +211,12 @@ def _cells(table: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _quality(runs: list[Run], metric: str, target: float | None) -> tuple[str, dict[str, object]]:
+def _quality(runs: list[RunCurve], metric: str, target: float | None) -> tuple[str, dict[str, object]]:
     """Returns curves of all measurements, `metric` first."""
     found = dict.fromkeys(name for run in runs for name in measured(run.curve))
     raw = [name + RAW for name in found if any(name + RAW in run.curve for run in runs)]
     looks = islice(cycle(product(_DASHES, COLOURS)), len(runs))
-    lines = [Line(run.name, colour, dash, run.curve, {}) for run, (dash, colour) in zip(runs, looks, strict=True)]
+    lines = [CurveLine(run.name, colour, dash, run.curve, {}) for run, (dash, colour) in zip(runs, looks, strict=True)]
     goal = None if target is None else (metric, target)
     return quality_chart(lines, list(dict.fromkeys([metric, *found, *raw])), goal)
 
@@ -225,7 +225,7 @@ def _beside(curve: pd.DataFrame) -> list[str]:
     return [name for name in BESIDE if name in curve]
 
 
-def _frames(run: Run, metric: str, most: int) -> RunFrames | None:
+def _frames(run: RunCurve, metric: str, most: int) -> RunFrames | None:
     values = run.curve.set_index("round")
     names = [metric, *_beside(run.curve)]
 

@@ -11,11 +11,11 @@ from raygan.errors import InputError
 from raygan.measures import RAW
 from raygan.report.class_chart import class_chart, shares_at
 from raygan.report.comparison.settings import changes, command, needs, shown_setting
-from raygan.report.frames import MOST_FRAMES, read_picture, run_frames, slider
+from raygan.report.frames import MOST_FRAMES, load_frame, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
 from raygan.report.partition_chart import mean_over, partition_chart
 from raygan.report.quality import meanings, measure_of, measured, said
-from raygan.report.quality_chart import Line, quality_chart
+from raygan.report.quality_chart import CurveLine, quality_chart
 from raygan.report.record import Environment, RunRecord, read_record
 from raygan.report.run.charts import run_charts
 from raygan.report.run.words import (
@@ -107,8 +107,8 @@ def _quality(record: RunRecord) -> tuple[str, dict[str, object]] | None:
     names = measured(record.curve)
     if not names:
         return None
-    averaged = Line("averaged generator", COLOURS[0], "solid", record.curve, {})
-    raw = Line("raw generator", COLOURS[1], "dot", record.curve, {name: name + RAW for name in names})
+    averaged = CurveLine("averaged generator", COLOURS[0], "solid", record.curve, {})
+    raw = CurveLine("raw generator", COLOURS[1], "dot", record.curve, {name: name + RAW for name in names})
     has_raw = any(name + RAW in record.curve for name in names)
     return quality_chart([averaged, raw] if has_raw else [averaged], names)
 
@@ -119,7 +119,7 @@ def _nearest(record: RunRecord) -> dict[str, object] | None:
         return None
     return {
         "said": nearest_in_words(closing.nearest, closing.round),
-        "picture": read_picture(picture),
+        "picture": load_frame(picture),
         "neighbours": closing.nearest.neighbours,
     }
 

@@ -18,7 +18,7 @@ _HOVER = "%{x:.4~g}, %{y:.4~g}<br>%{text}<extra></extra>"
 
 
 @dataclass(frozen=True)
-class Trials:
+class TrialPoints:
     """A sweep's trials for the charts, in the order of the table."""
 
     results: SweepResults
@@ -57,7 +57,7 @@ class Trials:
         return self.results.mode if self.results.quality == self.results.metric else "min"
 
 
-def learning_curves(trials: Trials) -> tuple[str, dict[str, object]]:
+def learning_curves(trials: TrialPoints) -> tuple[str, dict[str, object]]:
     """Returns a line per trial, and the data to redraw them by axis and by grouping key."""
     results, drawn, texts, is_best = trials.results, trials.drawn, trials.texts, trials.is_best
     curves = [trials.curves[index] for index in drawn]
@@ -99,7 +99,7 @@ def learning_curves(trials: Trials) -> tuple[str, dict[str, object]]:
     return chart(figure, "curves", height=480), redraw
 
 
-def parallel_coordinates(trials: Trials) -> str:
+def parallel_coordinates(trials: TrialPoints) -> str:
     """Returns a line per trial with a value, through its settings to the metric; the better, the more orange."""
     results = trials.results
     table = results.table[results.table[results.metric].notna()]
@@ -129,12 +129,12 @@ def parallel_coordinates(trials: Trials) -> str:
     return chart(figure, "parallel", margin={"l": 90, "r": 70, "t": 70, "b": 20})
 
 
-def slices(trials: Trials) -> list[str]:
+def slices(trials: TrialPoints) -> list[str]:
     """Returns the metric against each varied key: a point per trial with a value."""
     return [_slice(trials, key, f"slice-{number}") for number, key in enumerate(trials.keys)]
 
 
-def _slice(trials: Trials, key: str, name: str) -> str:
+def _slice(trials: TrialPoints, key: str, name: str) -> str:
     metric, table = trials.results.metric, trials.results.table
     axis, log = axis_of(table[key]), spans_decades(table[metric].dropna())
     figure = go.Figure()
@@ -151,7 +151,7 @@ def _slice(trials: Trials, key: str, name: str) -> str:
     return chart(figure, name, height=300)
 
 
-def quality_against_time(trials: Trials) -> str | None:
+def quality_against_time(trials: TrialPoints) -> str | None:
     """Returns a point per trial at its last evaluation, and the front; None if simulated time does not differ."""
     results, drawn, texts = trials.results, trials.drawn, trials.texts
     last = [trials.curves[index].iloc[-1] for index in drawn]
@@ -187,7 +187,7 @@ def _scale(title: str, log: bool) -> dict[str, object]:
     return {"title": f"{title} (log)", "type": "log", "tickformat": "~g", "dtick": "D2"} if log else {"title": title}
 
 
-def _marks(trials: Trials, drawn: Sequence[int]) -> dict[str, object]:
+def _marks(trials: TrialPoints, drawn: Sequence[int]) -> dict[str, object]:
     """Returns markers: orange for the best point, hollow for trials that did not finish."""
     status = trials.results.table["status"].tolist()
     return {

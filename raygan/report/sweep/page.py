@@ -11,7 +11,7 @@ from raygan.measures import RAW
 from raygan.record.folder import RunFolder
 from raygan.report.curves import AXES, read_curve
 from raygan.report.page import embedded, environment, write_texts
-from raygan.report.sweep.charts import Trials, learning_curves, parallel_coordinates, quality_against_time, slices
+from raygan.report.sweep.charts import TrialPoints, learning_curves, parallel_coordinates, quality_against_time, slices
 from raygan.report.sweep.results import SweepResults, found, rank_points, settings, shown
 from raygan.report.sweep.scales import is_numeric
 from raygan.report.yardstick import floor_of
@@ -49,7 +49,7 @@ def write_sweep_page(results: SweepResults, folder: Path, out: Path) -> None:
     values = pd.to_numeric(results.table[results.metric])
     drawable = replace(results, table=results.table.assign(**{results.metric: values.where(np.isfinite(values))}))
     best_point = None if ranked.empty else ranked.index[0]
-    trials = Trials(drawable, curves, best_point, _common(floors) if results.quality in _WITH_FLOOR else None)
+    trials = TrialPoints(drawable, curves, best_point, _common(floors) if results.quality in _WITH_FLOOR else None)
     curves_chart, redraw = learning_curves(trials)
     valued = drawable.table[results.metric].notna().any()
     page = (
