@@ -202,7 +202,7 @@ def test_rows_in_any_order(monkeypatch, expected):
 def test_a_pass_stops_making_grey_pixels_once_there_is_colour(tmp_path):
     put(tmp_path, *(f"{number:03}.png" for number in range(150)), channels=1)
     put(tmp_path, "070.png")
-    tree = sources.Tree(tmp_path)
+    tree = sources.FolderTree(tmp_path)
     plan = PixelPlan(16, 1, None)
     one = Pass(Task(tmp_path, "black", None, plan, []), 150, only_grey=True)
     one.run(tasks(tree.read()))
