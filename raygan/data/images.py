@@ -109,29 +109,22 @@ def _checked(found: object, named: str) -> ImageSet:
         raise InputError(f"{named}: {counted(bad, 'point')} of {len(images):,} are not finite; leave them out")
     if not (isinstance(classes, list | tuple) and classes and all(isinstance(name, str) for name in classes)):
         raise InputError(f"{named}: its classes are {classes!r}; names of the classes are needed, one at least")
-    if not (isinstance(labels, np.ndarray) and labels.shape == (len(images),) and labels.dtype.kind in "iu"):
-        are = f"{labels.dtype} {tuple(labels.shape)}" if hasattr(labels, "dtype") else f"a {type(labels).__name__}"
-        raise InputError(f"{named}: its labels are {are}; a numpy array of {len(images):,} integers is needed")
-    if not 0 <= labels.min() <= labels.max() < len(classes):
-        raise InputError(
-            f"{named}: its labels go from {labels.min()} to {labels.max()}; from 0 to {len(classes) - 1} is needed, as "
-            f"it names {len(classes)} classes"
-        )
-    _check_holders(found, named)
+    _check_numbers(labels, len(images), len(classes), named, "labels", "classes")
+    if found.holders is not None:
+        _check_numbers(found.holders, len(images), len(found.holder_names), named, "holders", "holders")
     return replace(found, labels=labels.astype(np.int64, copy=False), classes=tuple(classes))
 
 
-def _check_holders(found: ImageSet, named: str) -> None:
-    holders, names = found.holders, found.holder_names
-    if holders is None:
-        return
-    if not (isinstance(holders, np.ndarray) and holders.shape == (len(found),) and holders.dtype.kind in "iu"):
-        are = f"{holders.dtype} {tuple(holders.shape)}" if hasattr(holders, "dtype") else f"a {type(holders).__name__}"
-        raise InputError(f"{named}: its holders are {are}; a numpy array of {len(found):,} integers is needed")
-    if not 0 <= holders.min() <= holders.max() < len(names):
+def _check_numbers(numbers: object, count: int, names: int, named: str, what: str, of: str) -> None:
+    """Raise unless these are (count,) integers below the number of names."""
+    if not (isinstance(numbers, np.ndarray) and numbers.shape == (count,) and numbers.dtype.kind in "iu"):
+        kind, dtype = type(numbers).__name__, getattr(numbers, "dtype", None)  # a tensor has one, too
+        are = f"a {kind}" if dtype is None else f"{dtype} {tuple(getattr(numbers, 'shape', ()))}"
+        raise InputError(f"{named}: its {what} are {are}; a numpy array of {count:,} integers is needed")
+    if not 0 <= numbers.min() <= numbers.max() < names:
         raise InputError(
-            f"{named}: its holders go from {holders.min()} to {holders.max()}; from 0 to {len(names) - 1} is needed, "
-            f"as it names {len(names)} holders"
+            f"{named}: its {what} go from {numbers.min()} to {numbers.max()}; from 0 to {names - 1} is needed, as "
+            f"it names {names} {of}"
         )
 
 
