@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from raygan import InputError
+from raygan.config import load_config
+from raygan.data import load_data
 from raygan.data.decode import read_picture
 from raygan.data.depth import Range
 from tests.data.pictures import encoded, load, put
@@ -138,8 +140,10 @@ def test_a_set_of_12_bits_is_the_same_in_every_format(tmp_path):
     random = np.random.default_rng(0)
     for name in ("png", "tif", "dcm"):
         (tmp_path / name / "chest").mkdir(parents=True)
+    chests = []
     for number in range(6):
         values = (3200 - 2000 * lungs + random.normal(0, 150, lungs.shape)).clip(0, 4095).astype(np.uint16)
+        chests.append(values)
         chest = f"chest/{number}"
         (tmp_path / "png" / f"{chest}.png").write_bytes(encoded(Image.fromarray(values)))
         (tmp_path / "tif" / f"{chest}.tif").write_bytes(encoded(Image.fromarray(values), "TIFF"))
@@ -149,6 +153,9 @@ def test_a_set_of_12_bits_is_the_same_in_every_format(tmp_path):
     assert np.array_equal(png.images, dcm.images)
     assert png.images.std() > 20
     assert np.array_equal(load(tmp_path / "dcm").images, png.images), "by the stored bits"
+    np.savez(tmp_path / "set.npz", images=np.stack(chests))
+    npz = load_config(None, ["data.name=npz", f"data.root={tmp_path / 'set.npz'}", "data.depth=12"])
+    assert np.array_equal(load_data(npz.data, 0).images, png.images)
 
 
 def test_a_mixture_of_formats(tmp_path):
