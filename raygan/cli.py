@@ -147,7 +147,8 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
 @click.option("--count", type=click.IntRange(min=1), required=True, help="How many samples.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture to write (PNG).")
 @click.option("--raw", is_flag=True, help="Use the generator as it was last, not its moving average.")
-def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: bool) -> int:
+@click.option("--class", "of", metavar="NAME", help="Samples of one class, of a run with gan.condition.")
+def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: bool, of: str | None) -> int:
     """Draw samples of a finished run's generator. A custom network must be named again."""
     own, settings = _own_network(overrides)
     if settings:
@@ -156,7 +157,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
         config = RunFolder(folder).read_config()
         from raygan.evaluation.drawing import draw_samples
 
-        draw_samples(config, folder, count, out, "raw" if raw else "ema", own)
+        draw_samples(config, folder, count, out, "raw" if raw else "ema", own, of)
     click.echo(out)
     return DONE
 

@@ -5,7 +5,7 @@ depends on the config alone: not on the executor, the packing, arrival order or 
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class Role(enum.IntEnum):
     POWER_METHOD = 18
     STATISTICS = 19
     LIKENESS = 20
+    DEVICE_CLASSES = 21
+    SERVER_CLASSES = 22
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:
@@ -74,4 +76,15 @@ def noise(random: np.random.Generator, count: int, latent: int, device: "torch.d
     import torch
 
     drawn = torch.from_numpy(random.standard_normal((count, latent), dtype=np.float32))
+    return drawn if device.type == "cpu" else drawn.pin_memory().to(device, non_blocking=True)
+
+
+def classes(
+    random: np.random.Generator, count: int, weights: Sequence[float], device: "torch.device"
+) -> "torch.Tensor":
+    """Returns the classes of samples to generate, (count,) int64, drawn by these weights; on the CPU, likewise."""
+    import torch
+
+    shares = np.asarray(weights, float)
+    drawn = torch.from_numpy(random.choice(len(shares), count, p=shares / shares.sum()))
     return drawn if device.type == "cpu" else drawn.pin_memory().to(device, non_blocking=True)

@@ -136,8 +136,8 @@ class Clock:
             unreached=len(chosen) - len(reached),
             late=len(reached) - len(devices),
             partners=partners,
-            bytes_down=len(reached) * self._bytes(traffic.down),
-            bytes_up=len(devices) * self._bytes(traffic.up),
+            bytes_down=len(reached) * self._bytes(traffic.down, traffic.down_bits),
+            bytes_up=len(devices) * self._bytes(traffic.up) + self._reported(round),
             bytes_swap=len(partners) * self._bytes(traffic.swap),
             phases=phases,
         )
@@ -146,7 +146,7 @@ class Clock:
         """Returns the devices that answer in time, and the phases down, device and up of the slowest one (seconds)."""
         if len(reached) == 0:
             return [], (0.0, 0.0, 0.0)
-        down_s = self._seconds(self._traffic.down, self._downlink(round, reached))
+        down_s = self._seconds(self._traffic.down, self._downlink(round, reached), self._traffic.down_bits)
         device_s = self._compute_s[reached]
         up_s = self._seconds(self._traffic.up, self._uplink(round, reached))
         answer_s = down_s + device_s + up_s
@@ -223,11 +223,15 @@ class Clock:
         down = self._unicast(round, receivers)
         return float((up + self._seconds(self._traffic.swap, down)).max())
 
-    def _bytes(self, values: int) -> int:
-        return -(-values * self._config.channel.bits_per_parameter // 8)
+    def _bytes(self, values: int, bits: int = 0) -> int:
+        return -(-(values * self._config.channel.bits_per_parameter + bits) // 8)
 
-    def _seconds(self, values: int, rates: np.ndarray) -> np.ndarray:
-        seconds: np.ndarray = values * self._config.channel.bits_per_parameter / rates
+    def _reported(self, round: int) -> int:
+        """Returns the bytes of what all devices report before they train; its time is not counted."""
+        return self._config.devices * self._bytes(self._traffic.reported) if round == 1 else 0
+
+    def _seconds(self, values: int, rates: np.ndarray, bits: int = 0) -> np.ndarray:
+        seconds: np.ndarray = (values * self._config.channel.bits_per_parameter + bits) / rates
         return seconds
 
 

@@ -13,6 +13,10 @@ class Traffic:
     """Whether the same content goes down to every device, so that it is transmitted once."""
     swap: int = 0
     """Values a device sends to its partner in a round that ends with an exchange."""
+    down_bits: int = 0
+    """Bits besides, of what is no value: the classes of images."""
+    reported: int = 0
+    """Values that each of all devices sends up once, in the first round: its number of samples of each class."""
 
 
 NO_TRAFFIC = Traffic(down=0, up=0, broadcast=True)

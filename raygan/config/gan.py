@@ -2,15 +2,22 @@
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, Tag
+from pydantic import AfterValidator, Field, Tag, model_validator
 
 from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, check_name
-from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, Share, named
+from raygan.config.section import NO_OPTIONS, Count, NotNegative, Options, Positive, Section, Share, named
 
 Norm = Literal["batch", "group", "none", "spectral"]
 Precision = Literal["float32", "tf32", "bfloat16"]
+Condition = Literal["none", "auxiliary", "projection", "concat"]
+
+
+def _some_weight(weights: tuple[float, ...]) -> tuple[float, ...]:
+    if weights and not any(weights):
+        raise ValueError("all weights are 0; at least one class is needed that is drawn")
+    return weights
 
 
 class Gan(Section):
@@ -27,6 +34,19 @@ class Gan(Section):
     """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, or an import path to a `Loss`."""
     gradient_penalty: Positive = 10.0
     """Weight of the gradient penalty (lambda of arXiv 1704.00028); used by losses that have one (`wgan_gp`)."""
+    condition: Condition = "none"
+    """Class conditions: the generator is given a class, G(z, y). `auxiliary`: the discriminator also names the class,
+    and both losses add its error; `projection`: its logit depends on the class through an inner product, D(x, y);
+    `concat`: it is given the class as planes beside the image, D(x, y). The data needs two classes or more."""
+    auxiliary_weight: Positive = 1.0
+    """Weight of the cross-entropy with the class in both losses (`condition: auxiliary`)."""
+    fake_classes: Literal["own", "global"] | None = None
+    """Classes of the fakes that a device generates. `own`: those of its real batch, so as frequent as on the device;
+    `global`: drawn by `class_weights`, the device's own classes or not. null: `own` where devices generate; with
+    `mdgan` the server generates all images, and their classes are `global`."""
+    class_weights: Annotated[tuple[NotNegative, ...], AfterValidator(_some_weight)] = ()
+    """How often the server, and `fake_classes: global`, draw each class (weights; empty: as often as in all data, which
+    each device reports once as its number of samples of each class)."""
     latent: Count = 64
     """Length of the latent vector z (numbers)."""
     generator_width: Count = 32
@@ -47,6 +67,23 @@ class Gan(Section):
     measured in float32. `tf32`: a GPU's products of float32 with 10 bits of mantissa; `bfloat16`: torch's autocast."""
     options: Options = NO_OPTIONS
     """Free settings for custom networks."""
+
+    @model_validator(mode="after")
+    def _classes_need_a_condition(self) -> Self:
+        if self.condition == "none":
+            for key in ("fake_classes", "class_weights"):
+                if getattr(self, key):
+                    raise ValueError(f"gan.{key}: without a class condition no class is drawn; set gan.condition")
+        return self
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes that the networks tell apart; 0 without a condition, which a single class is, too.
+
+        It is known when the data is (`raygan.data.classes`).
+        """
+        classes = len(self.class_weights)
+        return classes if self.condition != "none" and classes > 1 else 0
 
 
 class LrStep(Section):

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from raygan.config.gan import Gan
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.evaluation.evaluator import sample_batches
@@ -16,21 +17,56 @@ from raygan.record.generator_file import Weights, load_generator
 from raygan.report.grid import image_grid, save_picture, scatter
 from raygan.rng import Role
 
+_LISTED = 20
 
-def draw_samples(config: Config, folder: Path, count: int, out: Path, weights: Weights, own: str | None) -> None:
-    """Write a picture of `count` samples of the generator in a run folder.
+
+def draw_samples(
+    config: Config, folder: Path, count: int, out: Path, weights: Weights, own: str | None, of: str | None = None
+) -> None:
+    """Write a picture of `count` samples of the generator in a run folder, all of the class `of` if one is named.
+
+    With a class condition, each row of the picture is otherwise of one class.
 
     Raises:
-        InputError: the run has no generator yet, or `out` cannot be written.
+        InputError: the run has no generator yet or no such class, or `out` cannot be written.
     """
     if out.suffix.lower() != ".png":
         raise InputError(f"--out: {out} is to be a picture; name it with the ending .png")
     trained = load_generator(RunFolder(folder).generator, weights, own)
-    batches = sample_batches(trained.network.module, count, trained.gan.latent, config.seed, Role.SAMPLES)
+    columns = math.isqrt(count - 1) + 1
+    if of is None:
+        labels = rows_of_classes(trained.gan, count, columns)
+    else:
+        labels = torch.full((count,), _class_number(of, trained.gan, folder))
+    batches = sample_batches(trained.network.module, count, trained.gan, config.seed, Role.SAMPLES, labels)
     try:
-        save_picture(draw(torch.cat(list(batches)), columns=math.isqrt(count - 1) + 1), out)
+        save_picture(draw(torch.cat(list(batches)), columns), out)
     except OSError as error:
         raise InputError(f"--out: {out} cannot be written: {error.strerror or error}") from error
+
+
+def rows_of_classes(gan: Gan, count: int, columns: int) -> Tensor | None:
+    """Returns the classes of a picture whose rows are of one class each, (count,) int64; None without a condition."""
+    return torch.arange(count) // columns % gan.num_classes if gan.num_classes else None
+
+
+def _class_number(named: str, gan: Gan, folder: Path) -> int:
+    """Returns the number of a class, given by its name in the data or by its number.
+
+    Raises:
+        InputError: the generator is given no classes, or has no such class.
+    """
+    if not gan.num_classes:
+        raise InputError("--class: this run's generator makes samples of no chosen class (gan.condition=none)")
+    names = RunFolder(folder).class_names()
+    if named in names:
+        return names.index(named)
+    if named.isdecimal() and int(named) < gan.num_classes:
+        return int(named)
+    known = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+    raise InputError(
+        f"--class: {named!r} is not known; known: {known + '; or ' if known else ''}0 to {gan.num_classes - 1}"
+    )
 
 
 def draw(samples: Tensor, columns: int) -> Image.Image:

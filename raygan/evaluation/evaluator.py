@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from raygan.components import METRICS, build
 from raygan.config.data import Gaussians
+from raygan.config.gan import Gan
 from raygan.config.tree import Config
 from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet
@@ -22,7 +23,7 @@ from raygan.metrics.classifier import Yardstick, load_yardstick, scale, train_cl
 from raygan.metrics.inception import SHA256, Inception
 from raygan.metrics.modes import mode_coverage
 from raygan.record.folder import CLASSIFIER
-from raygan.rng import Role, noise, stream
+from raygan.rng import Role, classes, noise, stream
 from raygan.round.compute import torch_device
 
 REFERENCE_IMAGES = 50_000
@@ -123,7 +124,7 @@ class Evaluator:
             RunError: a sample is not finite: some metrics would crash on it, others would return meaningless numbers.
         """
         config = self._config
-        for batch in sample_batches(generator, config.eval.samples, config.gan.latent, config.seed):
+        for batch in sample_batches(generator, config.eval.samples, config.gan, config.seed):
             if not bool(batch.isfinite().all()):
                 raise RunError(
                     "the generator has diverged: its samples are not finite; try a smaller generator_optimizer.lr"
@@ -200,13 +201,30 @@ def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:
 
 
 def sample_batches(
-    generator: Callable[[Tensor], Tensor], count: int, latent: int, seed: int, role: Role = Role.EVALUATION
+    generator: Callable[..., Tensor],
+    count: int,
+    gan: Gan,
+    seed: int,
+    role: Role = Role.EVALUATION,
+    labels: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Returns samples of a generator from one fixed stream of latent points."""
+    """Returns samples of a generator from one fixed stream of latent points.
+
+    With a condition they are of the classes `labels`, (count,) int64, or of `drawn_classes`.
+    """
     random = stream(seed, role)
+    if labels is None:
+        labels = drawn_classes(gan, count, seed, role)
     with torch.no_grad():
         for start in range(0, count, _BATCH):
-            yield generator(noise(random, min(_BATCH, count - start), latent, torch.device("cpu")))
+            z = noise(random, min(_BATCH, count - start), gan.latent, torch.device("cpu"))
+            yield generator(z) if labels is None else generator(z, labels[start : start + len(z)])
+
+
+def drawn_classes(gan: Gan, count: int, seed: int, role: Role = Role.EVALUATION) -> Tensor | None:
+    """Returns classes as the server draws them, (count,) int64, the same each time; None without a condition."""
+    random = stream(seed, role, device=1)
+    return classes(random, count, gan.class_weights, torch.device("cpu")) if gan.num_classes else None
 
 
 def real_batches(samples: np.ndarray) -> Iterator[Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet, dealt
+from raygan.data.classes import with_classes
 from raygan.errors import InputError
 from raygan.evaluation.checks import check_weights, load_again
 from raygan.evaluation.evaluator import Evaluator, as_row, real_batches, sample_batches
@@ -62,7 +63,7 @@ def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[d
     count = config.eval.nearest
     if len(images.shape) != 3 or len(images) <= _NEIGHBOURS or count == 0:
         return {}, None
-    samples = torch.cat(list(sample_batches(generator, count, config.gan.latent, config.seed, Role.SAMPLES)))
+    samples = torch.cat(list(sample_batches(generator, count, config.gan, config.seed, Role.SAMPLES)))
     found = nearest_images(samples, images.images, _NEIGHBOURS)
     rows = np.concatenate([to_bytes(samples)[:, None], images.images[found.indices]], axis=1)
     facts = {
@@ -86,6 +87,7 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
     config = as_run(config)
     images = load_again(config)
+    config = with_classes(config, images)
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
         raise InputError(
             f"{folder}: the data is not what the run was trained on (its hash was {digest}, now it is "

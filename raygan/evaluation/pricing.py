@@ -7,6 +7,7 @@ from pathlib import Path
 from raygan.channel.clock import SimulatedRound
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards, dealt, load_data
+from raygan.data.classes import with_classes
 from raygan.errors import InputError
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
@@ -50,7 +51,7 @@ def priced(folder: Path, words: Sequence[str]) -> Priced:
 
 def timed(config: Config, rounds: int, images: ImageSet, shards: Shards) -> Iterator[SimulatedRound]:
     """The first rounds of a run on data that is dealt so, as the clock has them."""
-    _, clock = try_out(as_run(config), images, shards)
+    _, clock = try_out(with_classes(as_run(config), images), images, shards)
     for round in range(1, rounds + 1):
         yield clock.round(round)
 

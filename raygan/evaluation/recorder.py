@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.errors import RunError
-from raygan.evaluation.drawing import draw
+from raygan.evaluation.drawing import draw, rows_of_classes
 from raygan.evaluation.evaluator import Evaluator, as_row, sample_batches
 from raygan.evaluation.final import by_device, memorised
 from raygan.files import save_arrays, write_whole
@@ -165,5 +165,7 @@ class Recorder:
     def _draw(self, round: int, network: FlatModule) -> None:
         config, rows = self._config, self._config.eval.grid
         count = 1000 if len(self._images.shape) == 1 else rows * rows
-        batches = sample_batches(network.module, count, config.gan.latent, config.seed, Role.SAMPLES)
+        batches = sample_batches(
+            network.module, count, config.gan, config.seed, Role.SAMPLES, rows_of_classes(config.gan, count, rows)
+        )
         save_picture(draw(torch.cat(list(batches)), rows), self._folder.picture(round))

@@ -32,4 +32,5 @@ class Setup:
         """Returns the samples that a worker of these devices holds, copied out of `images`."""
         offsets = self.shards.offsets[devices.start : devices.stop + 1]
         held = self.shards.indices[offsets[0] : offsets[-1]]
-        return WorkerShards(devices, self.images.images[held], offsets - offsets[0])
+        labels = self.images.labels[held] if self.config.gan.num_classes else None
+        return WorkerShards(devices, self.images.images[held], offsets - offsets[0], labels=labels)

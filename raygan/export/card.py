@@ -24,15 +24,15 @@ import onnxruntime
 
 session = onnxruntime.InferenceSession("{file}")
 latents = np.random.default_rng(0).standard_normal((16, {latent}), np.float32)
-(samples,) = session.run(None, {{"latents": latents}})  # {form}""",
+(samples,) = session.run(None, {{"latents": latents{labels}}})  # {form}""",
     "safetensors": """import raygan
 
 generator = raygan.load_generator("{file}")
-samples = generator.sample(16, seed=0)  # {form}""",
+samples = generator.sample(16, seed=0{labels})  # {form}""",
     "torchscript": """import torch
 
 generator = torch.jit.load("{file}")
-samples = generator(torch.randn(16, {latent}))  # {form}""",
+samples = generator(torch.randn(16, {latent}){labels})  # {form}""",
 }
 
 
@@ -42,14 +42,15 @@ def model_card(
     """Returns the text of README.md: the data, the method, the measurements, and how to use the file."""
     found = _measured(record, weights)
     about = dump(_metadata(record, found if found.round == generator.round else _Measured(), licence))
-    use = _USE[to].format(file=file.name, latent=generator.latent, form=_form(generator))
+    use = _USE[to].format(file=file.name, latent=generator.latent, form=_form(generator), **_labels(generator, to))
     parts = [
         f"---\n{about}---",
         f"# A {record.config.gan.generator} generator of {_name(record)}",
         f"{what_it_was(record)} Trained with raygan {version('raygan')}, which simulates distributed training of GANs. "
         f"{_which(record, generator, weights)}",
         "![samples](samples.png)",
-        f"## Use\n\nLatent points are standard normal, (N, {generator.latent}).\n\n```python\n{use}\n```",
+        f"## Use\n\nLatent points are standard normal, (N, {generator.latent}).{_classes(record, generator)}\n\n"
+        f"```python\n{use}\n```",
         f"## Training data\n\n{_data(record)}",
         f"## Quality\n\n{_quality(record, found, weights)}",
         f"## Training again\n\n    {command(_without_place(record.config))}",
@@ -70,6 +71,25 @@ def _without_place(config: Config) -> Config:
         return config
     named = config.data.model_copy(update={"root": Path(PurePosixPath(str(root)).name)})
     return config.model_copy(update={"data": named})
+
+
+def _classes(record: RunRecord, generator: TrainedGenerator) -> str:
+    """Returns a sentence on labels, where the generator has a condition."""
+    if not generator.classes:
+        return ""
+    names = record.data.classes if record.data is not None else ()
+    named = f", of {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}" if names else ""
+    return f" Labels are the classes of the samples, (N,) int64 from 0 to {generator.classes - 1}{named}."
+
+
+def _labels(generator: TrainedGenerator, to: str) -> dict[str, str]:
+    """Returns the argument that asks for classes, one after the other, where the generator has a condition."""
+    given = {
+        "onnx": f', "labels": np.arange(16) % {generator.classes}',
+        "safetensors": f", labels=[n % {generator.classes} for n in range(16)]",
+        "torchscript": f", torch.arange(16) % {generator.classes}",
+    }
+    return {"labels": given[to] if generator.classes else ""}
 
 
 def _form(generator: TrainedGenerator) -> str:

@@ -13,9 +13,16 @@ from raygan.record.folder import RunFolder
 
 _TRIED = 4  # latent points that a generator is traced with
 _CLOSE = 1e-5
+Inputs = tuple[torch.Tensor, ...]
+"""Latent points, and labels if the generator has a class condition."""
 
 
-def _onnx(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder, out: Path) -> Path:
+def _inputs(generator: TrainedGenerator, count: int, seed: int) -> Inputs:
+    latents = torch.randn(count, generator.latent, generator=torch.Generator().manual_seed(seed))
+    return (latents, torch.arange(count) % generator.classes) if generator.classes else (latents,)
+
+
+def _onnx(generator: TrainedGenerator, given: Inputs, folder: RunFolder, out: Path) -> Path:
     """An ONNX model of any number of latent points; needs the `onnx` extra."""
     try:
         import onnxscript  # noqa: F401 - torch's exporter is built on it
@@ -27,11 +34,11 @@ def _onnx(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder,
         warnings.simplefilter("ignore")  # the exporter's own, of its own code
         program = torch.onnx.export(
             generator.network,
-            (latents,),
+            given,
             dynamo=True,
-            input_names=["latents"],
+            input_names=["latents", "labels"][: len(given)],
             output_names=["samples"],
-            dynamic_shapes=({0: count},),
+            dynamic_shapes=({0: count},) * len(given),
             external_data=False,
             verbose=False,
         )
@@ -40,15 +47,15 @@ def _onnx(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder,
     return path
 
 
-def _torchscript(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder, out: Path) -> Path:
+def _torchscript(generator: TrainedGenerator, given: Inputs, folder: RunFolder, out: Path) -> Path:
     """A TorchScript module, which torch still reads without Python but has deprecated."""
     path = out / "generator.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is deprecated
-        torch.jit.trace(generator.network, latents).save(str(path))
+        torch.jit.trace(generator.network, given).save(str(path))
         again = torch.jit.load(str(path))
-        more = torch.randn(2 * len(latents), generator.latent, generator=torch.Generator().manual_seed(1))
-        difference = float((again(more) - generator(more)).abs().max())
+        more = _inputs(generator, 2 * _TRIED, seed=1)
+        difference = float((again(*more) - generator(*more)).abs().max())
     if difference > _CLOSE:
         path.unlink()
         raise InputError(
@@ -57,12 +64,12 @@ def _torchscript(generator: TrainedGenerator, latents: torch.Tensor, folder: Run
     return path
 
 
-def _safetensors(generator: TrainedGenerator, latents: torch.Tensor, folder: RunFolder, out: Path) -> Path:
+def _safetensors(generator: TrainedGenerator, given: Inputs, folder: RunFolder, out: Path) -> Path:
     """The run's own file, with both generators, which `raygan.load_generator` reads."""
     return Path(shutil.copy(folder.generator, out / "generator.safetensors"))
 
 
-FORMATS: dict[str, Callable[[TrainedGenerator, torch.Tensor, RunFolder, Path], Path]] = {
+FORMATS: dict[str, Callable[[TrainedGenerator, Inputs, RunFolder, Path], Path]] = {
     "onnx": _onnx,
     "safetensors": _safetensors,
     "torchscript": _torchscript,
@@ -76,9 +83,8 @@ def write_generator(generator: TrainedGenerator, to: str, folder: RunFolder, out
     Raises:
         InputError: the format needs an extra, or its exporter cannot follow the network.
     """
-    latents = torch.randn(_TRIED, generator.latent, generator=torch.Generator().manual_seed(0))
     try:
-        return FORMATS[to](generator, latents, folder, out)
+        return FORMATS[to](generator, _inputs(generator, _TRIED, seed=0), folder, out)
     except (InputError, OSError):
         raise
     except Exception as error:  # whatever torch's exporters raise on a custom network

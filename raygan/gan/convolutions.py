@@ -29,9 +29,9 @@ class ToGrey(nn.ConvTranspose2d):
 
 
 class ToPoint(nn.Conv2d):
-    """A convolution whose kernel covers its input, (N, C, side, side) to (N, 1, 1, 1); no bias."""
+    """A convolution whose kernel covers its input, (N, C, side, side) to (N, values, 1, 1); no bias."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """One inner product per sample, in the order in which channels_last values lie."""
+        """Inner products per sample, in the order in which channels_last values lie."""
         logits = input.permute(0, 2, 3, 1).flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1).t()
         return logits[:, :, None, None]

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
+from raygan.gan.conditions import conditioned, with_classes
 from raygan.gan.convolutions import FromPoint, ToGrey, ToPoint
 from raygan.gan.derived import Derived
 
@@ -24,13 +25,14 @@ of larger networks are (512 for a width of 64 in Karras et al., arXiv 1710.10196
 
 
 class Generator(nn.Module):
-    """(N, latent) to (N, C, H, W) in [-1, 1]."""
+    """(N, latent), and labels (N,) with a condition, to (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
+        self.classes = gan.num_classes
         channels, side, doublings = _layout(shape)
         widths = _widths(gan.generator_width, doublings)[::-1]
-        layers = _block(FromPoint(gan.latent, widths[0], side), gan.generator_norm, nn.ReLU())
+        layers = _block(FromPoint(gan.latent + self.classes, widths[0], side), gan.generator_norm, nn.ReLU())
         for before, after in pairwise(widths):
             layers += _block(nn.ConvTranspose2d(before, after, 4, 2, 1), gan.generator_norm, nn.ReLU())
         to_image = ToGrey if channels == 1 else nn.ConvTranspose2d
@@ -38,33 +40,42 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
         _initialise(self)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns images for latent points `z`."""
-        images: Tensor = self.layers(z[:, :, None, None])
+        images: Tensor = self.layers(with_classes(z, labels, self.classes)[:, :, None, None])
         return images.contiguous()  # a custom network may reshape them with `view`
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) in [-1, 1] to (N,) logits: the larger, the more real."""
+    """(N, C, H, W) in [-1, 1] to (N,) logits: the larger, the more real. With a condition: `raygan.gan.conditions`."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
+        self.condition, classes = gan.condition, gan.num_classes
+        self.planes = classes if gan.condition == "concat" else 0
         channels, side, halvings = _layout(shape)
         widths = _widths(gan.discriminator_width, halvings)
         first: Norm = "spectral" if gan.discriminator_norm == "spectral" else "none"
-        layers = _block(nn.Conv2d(channels, widths[0], 4, 2, 1, bias=first == "spectral"), first, _leaky())
+        layers = _block(
+            nn.Conv2d(channels + self.planes, widths[0], 4, 2, 1, bias=first == "spectral"), first, _leaky()
+        )
         for before, after in pairwise(widths):
             layers += _block(nn.Conv2d(before, after, 4, 2, 1), gan.discriminator_norm, _leaky())
-        last = ToPoint(widths[-1], 1, side, bias=False)
-        layers.append(spectral_norm(last) if first == "spectral" else last)
+        layers.append(_to_point(widths[-1], 1, side, first))
         self.layers = nn.Sequential(*layers)
+        scored = classes > 0 and self.planes == 0
+        self.scores = _to_point(widths[-1], classes, side, first) if scored else None
         _initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns the logits of `images`."""
-        logits: Tensor = self.layers(images)
-        return logits.flatten()
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Returns the logits of `images`, and with `auxiliary` the scores of all classes."""
+        if self.scores is None:
+            only: Tensor = self.layers(with_classes(images, labels, self.planes))
+            return only.flatten()
+        maps: Tensor = self.layers[:-1](images)
+        logits: Tensor = self.layers[-1](maps).flatten()
+        return conditioned(self.condition, logits, self.scores(maps).flatten(1), labels)
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -81,6 +92,11 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
 def _widths(outermost: int, layers: int) -> list[int]:
     """Returns the widths of the maps from the image inwards."""
     return [outermost * min(2**i, _WIDEST) for i in range(layers)]
+
+
+def _to_point(width: int, values: int, side: int, norm: Norm) -> nn.Module:
+    last = ToPoint(width, values, side, bias=False)
+    return spectral_norm(last) if norm == "spectral" else last
 
 
 def _leaky() -> nn.Module:

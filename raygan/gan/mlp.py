@@ -6,41 +6,51 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
+from raygan.gan.conditions import conditioned, with_classes
 
 _HIDDEN_LAYERS = 3
 
 
 class Generator(nn.Module):
-    """(N, latent) to (N, *shape); images end in tanh, points are unbounded."""
+    """(N, latent), and labels (N,) with a condition, to (N, *shape); images end in tanh, points are unbounded."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         size = math.prod(shape)
         self.shape = shape
-        layers = _stack(gan.latent, gan.generator_width, gan.generator_norm, nn.ReLU())
+        self.classes = gan.num_classes
+        layers = _stack(gan.latent + self.classes, gan.generator_width, gan.generator_norm, nn.ReLU())
         layers.append(nn.Linear(gan.generator_width, size))
         self.layers = nn.Sequential(*layers, nn.Tanh() if len(shape) == 3 else nn.Identity())
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns samples for latent points `z`."""
-        samples: Tensor = self.layers(z)
+        samples: Tensor = self.layers(with_classes(z, labels, self.classes))
         return samples.view(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
-    """(N, *shape) to (N,) logits: the larger, the more real."""
+    """(N, *shape) to (N,) logits: the larger, the more real. With a condition: `raygan.gan.conditions`."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
+        self.condition, classes = gan.condition, gan.num_classes
+        self.planes = classes if gan.condition == "concat" else 0
         width = gan.discriminator_width
-        layers = _stack(math.prod(shape), width, gan.discriminator_norm, nn.LeakyReLU(0.2))
+        layers = _stack(math.prod(shape) + self.planes, width, gan.discriminator_norm, nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*layers, _linear(width, 1, gan.discriminator_norm))
+        scored = classes > 0 and self.planes == 0
+        self.scores = _linear(width, classes, gan.discriminator_norm) if scored else None
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """Returns the logits of `samples`."""
-        logits: Tensor = self.layers(samples.flatten(1))
-        return logits.flatten()
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Returns the logits of `samples`, and with `auxiliary` the scores of all classes."""
+        if self.scores is None:
+            only: Tensor = self.layers(with_classes(samples.flatten(1), labels, self.planes))
+            return only.flatten()
+        hidden: Tensor = self.layers[:-1](samples.flatten(1))
+        logits: Tensor = self.layers[-1](hidden).flatten()
+        return conditioned(self.condition, logits, self.scores(hidden), labels)
 
 
 def _stack(size: int, width: int, norm: Norm, activation: nn.Module) -> list[nn.Module]:

@@ -4,12 +4,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, build, resolve
 from raygan.config.gan import Gan, Precision
 from raygan.config.tree import Config
 from raygan.errors import InputError, naming, place_of
+from raygan.gan.conditions import Judged
 from raygan.gan.flat import FlatModule
 from raygan.gan.losses import Loss
 from raygan.gan.replay import Replay
@@ -27,18 +29,47 @@ class Networks:
     precision: Precision
     replay: Replay
     """Launches the passes of the networks."""
+    names_classes: bool = False
+    """Whether the discriminator names classes."""
+    auxiliary_weight: float = 1.0
+    """Weight of its error in doing so."""
+    classes: int = 0
+    """The number of classes that the networks tell apart; with 0 there are no labels."""
 
-    def samples(self, z: Tensor) -> Tensor:
-        """Returns the generator's samples, (N, *shape) float32, for latent points (N, latent)."""
+    def samples(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns the generator's samples, (N, *shape) float32, for latent points (N, latent) and labels (N,)."""
         with self._precisely(z):
-            made: Tensor = self.generator.module(z)
+            made: Tensor = self.generator.module(z, *self._condition(labels))
         return made.float()
 
-    def logits(self, samples: Tensor) -> Tensor:
-        """Returns the discriminator's logits, (N,) float32, of samples (N, *shape)."""
+    def judged(self, samples: Tensor, labels: Tensor | None = None) -> Judged:
+        """Returns what the discriminator says of samples (N, *shape) with labels (N,), as float32."""
+        condition = self._condition(labels)
         with self._precisely(samples):
-            judged: Tensor = self.discriminator.module(samples)
-        return judged.float()
+            if not self.names_classes:
+                logits: Tensor = self.discriminator.module(samples, *condition)
+                return Judged(logits.float())
+            logits, scores = self.discriminator.module(samples)
+        return Judged(logits.float(), F.cross_entropy(scores.float(), condition[0], reduction="none"))
+
+    def logits(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns the discriminator's logits, (N,) float32."""
+        return self.judged(samples, labels).logits
+
+    def with_class_losses(self, loss: Tensor, *judged: Judged) -> Tensor:
+        """Returns a loss with the discriminator's error in naming the classes of these samples, if it names them."""
+        for one in judged:
+            if one.class_losses is not None:
+                loss = loss + self.auxiliary_weight * one.class_losses.mean()
+        return loss
+
+    def _condition(self, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """Returns the labels for networks that are given them."""
+        if not self.classes:
+            return ()
+        if labels is None:
+            raise ValueError("gan.condition: the networks need the classes of these samples, and were given none")
+        return (labels,)
 
     def _precisely(self, given: Tensor) -> AbstractContextManager[object]:
         if self.precision != "bfloat16":  # TF32 is a setting of the process: raygan.round.compute
@@ -68,7 +99,17 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
     flat_generator = _laid_out("gan.generator", generator, device)
     flat_discriminator = _laid_out("gan.discriminator", discriminator, device)
     replay = Replay(config.engine.cuda_graphs and _replayable(gan, generator, discriminator))
-    return Networks(flat_generator, flat_discriminator, loss, gan.gradient_penalty, gan.precision, replay)
+    return Networks(
+        flat_generator,
+        flat_discriminator,
+        loss,
+        gan.gradient_penalty,
+        gan.precision,
+        replay,
+        gan.condition == "auxiliary" and gan.num_classes > 0,
+        gan.auxiliary_weight,
+        gan.num_classes,
+    )
 
 
 def _replayable(gan: Gan, generator: nn.Module, discriminator: nn.Module) -> bool:
@@ -102,18 +143,45 @@ def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) 
     with torch_seeded(config.seed, Role.DEVICE_TORCH):
         for batch in {min(config.batch_size, smallest_shard), config.generator_batch_size}:
             z = torch.zeros(batch, config.gan.latent)
-            samples = _probe(networks.generator, "gan.generator", z, (batch, *shape))
-            _probe(networks.discriminator, "gan.discriminator", samples, (batch,))
+            labels = (torch.arange(batch) % networks.classes,) if networks.classes else ()
+            samples = _probe(networks.generator, "gan.generator", (z, *labels), (batch, *shape))
+            if not networks.names_classes:
+                _probe(networks.discriminator, "gan.discriminator", (samples, *labels), (batch,))
+            else:
+                _probe_both(networks, samples)
 
 
-def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ...]) -> Tensor:
+def _probe(network: FlatModule, key: str, given: tuple[Tensor, ...], expected: tuple[int, ...]) -> Tensor:
+    return _checked(key, _tried(network, key, given), given[0], expected)
+
+
+def _probe_both(networks: Networks, samples: Tensor) -> None:
+    """Probe a discriminator that also names classes."""
+    key, count = "gan.discriminator", len(samples)
+    out = _tried(networks.discriminator, key, (samples,))
+    if not (isinstance(out, tuple) and len(out) == 2):
+        raise InputError(
+            f"{key}: makes a {type(out).__name__} of a batch of {count}, but with gan.condition=auxiliary a tuple is "
+            f"needed: logits ({count},) and the scores of all classes ({count}, {networks.classes})"
+        )
+    for part, expected in zip(out, ((count,), (count, networks.classes)), strict=True):
+        _checked(key, part, samples, expected)
+
+
+def _tried(network: FlatModule, key: str, given: tuple[Tensor, ...]) -> object:
     try:
         with torch.no_grad():
-            out: object = network.module(given)
+            out: object = network.module(*given)
     except Exception as error:  # whatever a custom network raises
+        labels = " with their classes" if len(given) > 1 else ""
         raise InputError(
-            f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error} ({place_of(error)})"
+            f"{key}: fails on a batch of shape {tuple(given[0].shape)}{labels}, as in this run: {error} "
+            f"({place_of(error)})"
         ) from error
+    return out
+
+
+def _checked(key: str, out: object, given: Tensor, expected: tuple[int, ...]) -> Tensor:
     if not (isinstance(out, Tensor) and out.dtype == torch.float32):
         made = f"{out.dtype} tensor" if isinstance(out, Tensor) else type(out).__name__
         raise InputError(f"{key}: makes a {made} of a batch of {len(given)}, but a float32 tensor is needed")

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
-def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def recompute_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
     """Recompute the statistics of every batch normalisation in `network` over `batches` of its inputs.
 
     Meanwhile the rest of the network is in evaluation mode: nothing is dropped and no other buffer changes. Modes,
@@ -36,7 +36,7 @@ def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
         norm.momentum = None  # torch's word for the plain mean over batches
     try:
         for batch in batches:
-            network(batch)
+            network(*batch)
     finally:
         for norm, momentum, count in zip(norms, momenta, counts, strict=True):
             norm.momentum = momentum

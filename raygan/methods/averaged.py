@@ -72,7 +72,16 @@ class AveragedDevice(DeviceSide):
         with local_batches(self, shard, round) as batches:
             return mean(
                 [
-                    discriminator_step(networks, optimizer, round, batch.real, generate(networks, batch.z), batch.mix)
+                    discriminator_step(
+                        networks,
+                        optimizer,
+                        round,
+                        batch.real,
+                        generate(networks, batch.z, batch.fake_labels),
+                        batch.mix,
+                        batch.labels,
+                        batch.fake_labels,
+                    )
                     for batch in islice(batches, self.config.device_steps)
                 ]
             )

@@ -19,7 +19,7 @@ from raygan.config.tree import Config
 from raygan.gan.networks import Networks, build_networks
 from raygan.gan.statistics import recompute_statistics
 from raygan.gan.transfer import Values, array_of, fill, uploaded
-from raygan.rng import Role, noise, stream
+from raygan.rng import Role, classes, noise, stream
 
 _STATISTICS_BATCHES, _STATISTICS_BATCH = 10, 250  # latent points, over which statistics are recomputed
 
@@ -59,6 +59,8 @@ class Shard:
     samples: np.ndarray
     held: Tensor | None = None
     """The same samples on the process's GPU, if they have been copied there."""
+    labels: np.ndarray | None = None
+    """The class of each sample, (n,) int64, if networks are given classes."""
 
     def taken(self, chosen: np.ndarray, device: torch.device) -> Iterator[Tensor]:
         """Yields the samples of each row of `chosen`, (batches, N) int64, as a batch on `device`."""
@@ -68,6 +70,11 @@ class Shard:
         else:
             for rows in uploaded(chosen, device):
                 yield self.held.index_select(0, rows)
+
+    def classes(self, chosen: np.ndarray, device: torch.device) -> Iterator[Tensor | None]:
+        """Yields their classes, likewise; None for each row if they have none."""
+        for rows in chosen:
+            yield None if self.labels is None else uploaded(self.labels[rows], device)
 
 
 class DeviceSide(ABC):
@@ -170,11 +177,18 @@ class ServerSide(ABC):
         fill(self.ema, state["ema"])
 
 
-def statistics_latents(config: Config, device: torch.device) -> Iterator[Tensor]:
-    """Yields the latent batches over which a generator's statistics are recomputed: the same in every round."""
-    random = stream(config.seed, Role.STATISTICS)
+def statistics_latents(config: Config, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    """Yields the generator's inputs over which its statistics are recomputed: the same in every round."""
+    random, of_classes = stream(config.seed, Role.STATISTICS), stream(config.seed, Role.STATISTICS, device=1)
     for _ in range(_STATISTICS_BATCHES):
-        yield noise(random, _STATISTICS_BATCH, config.gan.latent, device)
+        z = noise(random, _STATISTICS_BATCH, config.gan.latent, device)
+        labels = global_classes(config, of_classes, _STATISTICS_BATCH, device)
+        yield (z,) if labels is None else (z, labels)
+
+
+def global_classes(config: Config, random: np.random.Generator, count: int, device: torch.device) -> Tensor | None:
+    """Returns the classes of `count` samples that the server generates, (count,) int64; None without a condition."""
+    return classes(random, count, config.gan.class_weights, device) if config.gan.num_classes else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from raygan.channel.traffic import NO_TRAFFIC, Traffic
 from raygan.gan.steps import discriminator_step, generate, generator_step
 from raygan.gan.transfer import array_of, fill, split
-from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
+from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update, global_classes
 from raygan.methods.fedgan import WholeGanDevice, WholeGanServer, both, load_both
 from raygan.methods.local import local_batches, mean
 from raygan.rng import Role, noise, stream
@@ -32,10 +32,18 @@ class CentralizedTrainer(WholeGanDevice):
         ema = torch.empty_like(generator.averaged)
         fill(ema, averaged)
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
+        of_fakes = stream(config.seed, Role.SERVER_CLASSES, round=round)
         with local_batches(self, shard, round) as batches:
             d_losses = [
                 discriminator_step(
-                    networks, self.discriminator_optimizer, round, batch.real, generate(networks, batch.z), batch.mix
+                    networks,
+                    self.discriminator_optimizer,
+                    round,
+                    batch.real,
+                    generate(networks, batch.z, batch.fake_labels),
+                    batch.mix,
+                    batch.labels,
+                    batch.fake_labels,
                 )
                 for batch in islice(batches, config.device_steps)
             ]
@@ -43,7 +51,8 @@ class CentralizedTrainer(WholeGanDevice):
             g_losses = []
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
-                g_losses.append(generator_step(networks, self.generator_optimizer, round, z))
+                labels = global_classes(config, of_fakes, config.generator_batch_size, self.torch_device)
+                g_losses.append(generator_step(networks, self.generator_optimizer, round, z, labels))
                 ema.lerp_(generator.averaged, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         return Update(shard.device, np.concatenate([both(networks), array_of(ema)]), 1, metrics), self.moments()

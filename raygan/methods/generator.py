@@ -5,7 +5,7 @@ import torch
 from raygan.config.tree import Config
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import generator_step
-from raygan.methods.base import Metrics, ServerSide, State
+from raygan.methods.base import Metrics, ServerSide, State, global_classes
 from raygan.methods.local import mean
 from raygan.rng import Role, noise, stream, torch_seeded
 
@@ -21,11 +21,13 @@ class GeneratorServer(ServerSide):
         """Take `generator_steps` steps against the current discriminator, update the average; returns the mean loss."""
         config = self.config
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
+        of_fakes = stream(config.seed, Role.SERVER_CLASSES, round=round)
         losses = []
         with torch_seeded(config.seed, Role.SERVER_TORCH, round=round):
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
-                losses.append(generator_step(self.networks, self._generator_optimizer, round, z))
+                labels = global_classes(config, of_fakes, config.generator_batch_size, self.torch_device)
+                losses.append(generator_step(self.networks, self._generator_optimizer, round, z, labels))
                 self.update_ema()
         return {"g_loss": mean(losses)}
 

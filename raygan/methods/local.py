@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raygan.gan.batches import as_seen, draw
 from raygan.gan.transfer import uploaded
-from raygan.methods.base import DeviceSide, Shard
+from raygan.methods.base import DeviceSide, Shard, global_classes
 from raygan.rng import Role, noise, stream, torch_seeded
 
 _TOGETHER = 64  # steps whose batches are sent to a GPU together
@@ -23,6 +23,10 @@ class Batch:
     real: Tensor
     z: Tensor
     mix: Tensor | None
+    labels: Tensor | None = None
+    """The classes of the real samples, (N,) int64, with a condition."""
+    fake_labels: Tensor | None = None
+    """The classes for the latent points, likewise."""
 
 
 @contextmanager
@@ -43,6 +47,7 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
     choices = stream(config.seed, Role.DEVICE_BATCH, *key)
     latents = stream(config.seed, Role.DEVICE_NOISE, *key)
     mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
+    of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key)
     size = min(config.batch_size, len(shard.samples))
     while True:
         chosen = np.stack([draw(len(shard.samples), size, choices) for _ in range(together)])
@@ -50,7 +55,11 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
         mix: Sequence[Tensor | None] = [None] * together
         if side.networks.loss.gradient_penalty:
             mix = _each(uploaded(mixes.random(together * size, dtype=np.float32), device), size)
-        yield from map(Batch, map(as_seen, shard.taken(chosen, device)), z, mix)
+        labels = list(shard.classes(chosen, device))
+        fake_labels = labels
+        if config.gan.fake_classes == "global":
+            fake_labels = [global_classes(config, of_fakes, size, device) for _ in range(together)]
+        yield from map(Batch, map(as_seen, shard.taken(chosen, device)), z, mix, labels, fake_labels)
 
 
 def _each(drawn: Tensor, size: int) -> Sequence[Tensor]:

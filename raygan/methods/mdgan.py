@@ -9,6 +9,7 @@ discriminators.
 Scale: a device's gradient is that of a mean over b images, so the server weighs each by 1/N, N the devices that took
 part, and not by 1/(N b) again. Swaps are random pairs, so that no discriminator is lost or doubled; with an odd
 number one stays. The paper does not say what happens to the optimiser's moments at a swap: see `mdgan.swap_moments`.
+With a class condition, the server draws the class of each image, and the classes go down with the images.
 """
 
 import math
@@ -24,8 +25,19 @@ from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, feedback, feedback_step, generate
-from raygan.gan.transfer import Values, array_of, fill, uploaded
-from raygan.methods.base import DeviceSide, Exchange, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.gan.transfer import Values, array_of, fill, split, uploaded
+from raygan.methods.base import (
+    DeviceSide,
+    Exchange,
+    Mean,
+    Method,
+    Metrics,
+    ServerSide,
+    Shard,
+    State,
+    Update,
+    global_classes,
+)
 from raygan.methods.local import local_batches, mean
 from raygan.rng import Role, noise, stream, torch_seeded
 
@@ -52,22 +64,32 @@ class MDGANDevice(DeviceSide):
         self._optimizer.load(state.get("optimizer"))
         slot = shard.device % self._batches
         images = self.received(down)
-        generated, judged = self._batch(images, slot), self._batch(images, (shard.device + 1) % self._batches)
+        (generated, asked), (judged, classes) = (
+            self._batch(images, index) for index in (slot, (shard.device + 1) % self._batches)
+        )
         with local_batches(self, shard, round, steps=1) as batches:
             batch = next(batches)
+            real, count = batch.real, len(batch.real)
+            labels = batch.labels, None if classes is None else classes[:count]
             d_losses = [
-                discriminator_step(networks, self._optimizer, round, batch.real, judged[: len(batch.real)], batch.mix)
+                discriminator_step(networks, self._optimizer, round, real, judged[:count], batch.mix, *labels)
                 for _ in range(self.config.device_steps)
             ]
-            gradient, g_loss = feedback(networks, generated)
+            gradient, g_loss = feedback(networks, generated, asked)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean([g_loss])}
         update = Update(shard.device, array_of(gradient).ravel(), 1, metrics, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
 
-    def _batch(self, images: Values, index: int) -> Tensor:
+    def _batch(self, down: Values, index: int) -> tuple[Tensor, Tensor | None]:
+        """Returns one of the batches of images, and their classes if there is a condition."""
         batch = torch.empty(self.config.batch_size, *self._shape, device=self.torch_device)
+        images, labels = split(down, [self._batches * batch.numel()])
         fill(batch, images.reshape(self._batches, *batch.shape)[index])
-        return batch
+        if not self.networks.classes:
+            return batch, None
+        classes = torch.empty(len(batch), device=self.torch_device)
+        fill(classes, labels.reshape(self._batches, len(batch))[index])
+        return batch, classes.long()
 
 
 class MDGANServer(ServerSide):
@@ -92,21 +114,31 @@ class MDGANServer(ServerSide):
         swapped = self.networks.discriminator.num_parameters
         if self.config.mdgan.swap_moments == "travel":
             swapped += FlatOptimizer(self.config.device_optimizer, self.networks.discriminator).vector.numel()
-        return Traffic(down=(self.slots if broadcast else 2) * batch, up=batch, broadcast=broadcast, swap=swapped)
+        sent, classes = self.slots if broadcast else 2, self.networks.classes
+        bits = math.ceil(math.log2(classes)) if classes else 0  # of the class of an image
+        return Traffic(
+            down=sent * batch,
+            up=batch,
+            broadcast=broadcast,
+            swap=swapped,
+            down_bits=sent * self.config.batch_size * bits,
+        )
 
     def down(self, round: int) -> np.ndarray:
-        """Returns all k batches, (k * b * d,), of which a device uses two.
+        """Returns all k batches, (k * b * d,), of which a device uses two; then their classes, (k * b,), if any.
 
         `finish` generates the same batches again, with gradients; only that updates buffers.
         """
         moving = self.networks.generator.moving
         before = moving.clone()
-        images = []
-        for slot, z in enumerate(self._latents(round)):
+        images, classes = [], []
+        for slot, (z, labels) in enumerate(self._latents(round)):
             with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
-                images.append(array_of(generate(self.networks, z)).ravel())
+                images.append(array_of(generate(self.networks, z, labels)).ravel())
+            if labels is not None:
+                classes.append(array_of(labels.float()))  # exact up to 16,777,216 classes
         moving.copy_(before)
-        return np.concatenate(images)
+        return np.concatenate(images + classes)
 
     def meanwhile(self, round: int) -> Metrics:
         """Do nothing: the generator waits for the feedback."""
@@ -119,9 +151,9 @@ class MDGANServer(ServerSide):
         latents = self._latents(round)
 
         def judged() -> Iterator[tuple[Tensor, Tensor]]:
-            for slot, z in enumerate(latents):  # all batches, as in `down`: each forward pass updates buffers
+            for slot, (z, labels) in enumerate(latents):  # all batches, as in `down`: each forward pass updates buffers
                 with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
-                    images = self.networks.samples(z)
+                    images = self.networks.samples(z, labels)
                 if slot in means:
                     mean_feedback, weight = means[slot].vector, means[slot].weight
                     yield images, uploaded(mean_feedback, self.torch_device).view(shape) * (weight / total)
@@ -130,9 +162,18 @@ class MDGANServer(ServerSide):
         self.update_ema()
         return {}
 
-    def _latents(self, round: int) -> list[Tensor]:
-        config, random = self.config, stream(self.config.seed, Role.SERVER_NOISE, round=round)
-        return [noise(random, config.batch_size, config.gan.latent, self.torch_device) for _ in range(self.slots)]
+    def _latents(self, round: int) -> list[tuple[Tensor, Tensor | None]]:
+        """Returns latent points and perhaps classes for each batch."""
+        config, device = self.config, self.torch_device
+        random = stream(config.seed, Role.SERVER_NOISE, round=round)
+        of_images = stream(config.seed, Role.SERVER_CLASSES, round=round)
+        return [
+            (
+                noise(random, config.batch_size, config.gan.latent, device),
+                global_classes(config, of_images, config.batch_size, device),
+            )
+            for _ in range(self.slots)
+        ]
 
     def state(self) -> State:
         """Returns the generator and its optimiser's state; there is no global discriminator."""
@@ -147,6 +188,10 @@ class MDGANServer(ServerSide):
 
 
 def _check(config: Config) -> None:
+    if config.gan.fake_classes == "own":
+        raise InputError(
+            "gan.fake_classes: own is for methods whose devices generate; with mdgan the server does, so leave it out"
+        )
     judges = _together(config) // number_of_batches(config)
     if isinstance(config.aggregation, TrimmedMean) and 2 * config.aggregation.trim >= judges:
         raise InputError(

@@ -8,10 +8,11 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
-from raygan.methods.base import Mean, Shard, State, Update
+from raygan.methods.base import Mean, State, Update
 from raygan.plan.meter import MemoryMeter
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
+from raygan.round.flops import first_samples
 from raygan.round.problem import Problem
 
 PROCESS = 360e6
@@ -98,7 +99,7 @@ def footprint_of(
     The workspace of GPU kernels is not included.
     """
     config = config.model_copy(update={"device_steps": 1, "generator_steps": 1})
-    largest = Shard(0, images.images[: int(shards.sizes.max())])
+    largest = first_samples(config, images, int(shards.sizes.max()))
     method, cpu = method_of(config), torch.device("cpu")
     with threads(1):
         of_server, of_device = MemoryMeter(), MemoryMeter()

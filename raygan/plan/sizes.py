@@ -11,6 +11,7 @@ from raygan.channel.clock import SimulatedRound
 from raygan.cluster.resources import Needs, needs_of
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards, dealt, load_data
+from raygan.data.classes import with_classes
 from raygan.data.natural import settled
 from raygan.evaluation.checks import check_weights
 from raygan.gan.networks import build_networks
@@ -67,7 +68,7 @@ def make_plan(config: Config) -> Plan:
     check_weights(config)
     config = as_run(config)
     images = load_data(config.data, config.seed)
-    config = settled(config, images)
+    config = with_classes(settled(config, images), images)
     shards = dealt(images, config)
     networks = build_networks(config, images.shape, torch.device("cpu"))
     problem, clock = try_out(config, images, shards)

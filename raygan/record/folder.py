@@ -148,6 +148,13 @@ class RunFolder:
         with self.events.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
+    def class_names(self) -> list[str]:
+        """Returns the names of the classes in data.json; none if it does not have them."""
+        try:
+            return [str(name) for name in load_json(self.data.read_bytes())["classes"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
     def data_digest(self) -> str | None:
         """Returns the hash of the samples and labels in data.json, or None without that file.
 

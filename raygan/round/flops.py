@@ -76,7 +76,7 @@ class DeviceWork:
 
     def _counted(self, steps: int, size: int) -> int:
         with FlopCounter() as counter:
-            answer = self._side(steps).update(Shard(0, self._images.images[:size]), 1, self._down, {})
+            answer = self._side(steps).update(first_samples(self._config, self._images, size), 1, self._down, {})
         update, _ = checked_answer(answer, self._config.method, 0)
         self.vector = update.vector
         return int(counter.flops)
@@ -84,6 +84,12 @@ class DeviceWork:
     def _side(self, steps: int) -> DeviceSide:
         config = self._config.model_copy(update={"device_steps": steps})
         return method_of(config).device(config, self._images.shape, torch.device("cpu"))
+
+
+def first_samples(config: Config, images: ImageSet, size: int) -> Shard:
+    """Returns a device's shard of so many samples, to try its work on."""
+    labels = images.labels[:size] if config.gan.num_classes else None
+    return Shard(0, images.images[:size], labels=labels)
 
 
 def along_a_line(places: Sequence[int], count: Callable[[int], int]) -> list[int]:

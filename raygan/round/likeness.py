@@ -60,12 +60,14 @@ def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, co
         real = torch.from_numpy(random.uniform(-1, 1, (size, *shape)).astype(np.float32)).to(device)
         z = noise(random, size, config.gan.latent, device)
         mix = torch.from_numpy(random.random(size, np.float32)).to(device) if networks.loss.gradient_penalty else None
+        labels = torch.arange(size, device=device) % networks.classes if networks.classes else None
         optimizers = (
             FlatOptimizer(config.device_optimizer, networks.discriminator),
             FlatOptimizer(config.generator_optimizer, networks.generator),
         )
-        discriminator_step(networks, optimizers[0], 1, real, generate(networks, z), mix)
-        generator_step(networks, optimizers[1], 1, z)
+        fake = generate(networks, z, labels)
+        discriminator_step(networks, optimizers[0], 1, real, fake, mix, labels, labels)
+        generator_step(networks, optimizers[1], 1, z, labels)
         found = hashlib.blake2b(digest_size=8)
         for network in (networks.discriminator, networks.generator):
             found.update(network.dump().tobytes())

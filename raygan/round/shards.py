@@ -22,6 +22,8 @@ class WorkerShards:
     offsets: np.ndarray
     held: Tensor | None = None
     """The samples on the GPU that the process computes on."""
+    labels: np.ndarray | None = None
+    """The class of each sample, (N,) int64, if networks are given classes."""
 
     def held_on(self, device: torch.device) -> "WorkerShards":
         """The same with its samples on a GPU too, if that is where they are needed."""
@@ -30,4 +32,6 @@ class WorkerShards:
     def __getitem__(self, device: int) -> Shard:
         """A device's shard, by the device's number; its samples are views."""
         start, end = self.offsets[self.devices.index(device) :][:2]
-        return Shard(device, self.samples[start:end], None if self.held is None else self.held[start:end])
+        held = None if self.held is None else self.held[start:end]
+        labels = None if self.labels is None else self.labels[start:end]
+        return Shard(device, self.samples[start:end], held, labels)

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -68,7 +69,10 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
         return exchange.partners(config, len(images), round, devices) if exchange else {}
 
-    clock = Clock(config, server.traffic(), count_work(config, server, images, shards), partners)
+    # Class counts, if the server draws by them. A pooled method has the samples themselves.
+    reported = 0 if method.pooled else config.gan.num_classes
+    traffic = replace(server.traffic(), reported=reported)
+    clock = Clock(config, traffic, count_work(config, server, images, shards), partners)
     clock.round(1)  # likewise
     return problem, clock.fresh()
 

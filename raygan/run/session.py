@@ -11,6 +11,7 @@ from raygan.config.paths import absolute
 from raygan.config.tree import Config
 from raygan.data import dealt, load_data
 from raygan.data.about import about
+from raygan.data.classes import with_classes
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.evaluation.checks import check_weights, load_again
 from raygan.evaluation.custom_metrics import check_metrics
@@ -111,6 +112,7 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool)
     for watcher in watchers:
         watcher.on_phase(f"loading {config.data.name}")
     images = load_again(used) if resume else load_data(used.data, config.seed)
+    used = with_classes(used, images)
     shards = dealt(images, used)
     check_networks(used, images.shape, int(shards.sizes.min()))
     if used.eval.classifier is not None:

@@ -29,11 +29,19 @@ SHAPES = {"one actor per device": "engine.devices_per_actor=1", "packed": "engin
 RUNS = {
     "averaged": ["schedule=serial", "averaged.weights=shard"],
     "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
+    "classes": ["gan.condition=projection", "gan.fake_classes=global"],
+    "classes of mdgan": ["method=mdgan", "gan.condition=auxiliary", "mdgan.swap_epochs=0.25"],
 }
-"""One that averages and one that exchanges; `test_executor.py` has every method, without Ray."""
+"""One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
+without Ray."""
 
 
-@pytest.mark.parametrize("run", ["averaged", pytest.param("mdgan", marks=pytest.mark.slow)])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "run", ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in ("mdgan", "classes of mdgan"))]
+)
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 

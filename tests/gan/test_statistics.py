@@ -20,7 +20,7 @@ def test_they_are_the_means_over_batches_of_each_batchs_mean_and_variance():
         network(torch.randn(8, 4))
     counts, modes = [network[i].num_batches_tracked.clone() for i in (1, 4)], [m.training for m in network]
     batches = [torch.randn(n, 4) for n in (30, 20, 10)]
-    recompute_statistics(network, batches)
+    recompute_statistics(network, [(batch,) for batch in batches])
     with torch.no_grad():
         first = [network[0](batch) for batch in batches]
         normal = [(x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt() for x in first]

@@ -1,0 +1,31 @@
+"""The classes of the data, for networks that are given them."""
+
+import numpy as np
+
+from raygan.config.tree import Config
+from raygan.data.images import ImageSet
+from raygan.errors import InputError
+
+
+def with_classes(config: Config, images: ImageSet) -> Config:
+    """Returns the config with `gan.class_weights`: as many as the data has classes, by default its samples of each.
+
+    Without a condition it is unchanged.
+
+    Raises:
+        InputError: the data has one class, or there is not a weight for each.
+    """
+    gan, classes = config.gan, len(images.classes)
+    if gan.condition == "none":
+        return config
+    if classes < 2:
+        raise InputError(
+            f"gan.condition: {gan.condition} needs classes, but all samples of data.name={config.data.name} are of "
+            "one; set gan.condition=none, or give the data labels"
+        )
+    if gan.class_weights and len(gan.class_weights) != classes:
+        raise InputError(
+            f"gan.class_weights: {len(gan.class_weights)} weights for {classes} classes; give one for each, or none"
+        )
+    weights = gan.class_weights or tuple(np.bincount(images.labels, minlength=classes).astype(float).tolist())
+    return config.model_copy(update={"gan": gan.model_copy(update={"class_weights": weights})})

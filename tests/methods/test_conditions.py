@@ -1,0 +1,90 @@
+"""Class conditions in every method: whose classes, what is sent, and what it costs."""
+
+import numpy as np
+import pytest
+import torch
+
+from raygan.components import METHODS
+from raygan.methods.local import local_batches
+from raygan.round.checks import method_of
+from raygan.round.server import Server
+from raygan.round.shards import WorkerShards
+from raygan.round.worker import Worker
+from tests.helpers import tiny
+from tests.methods.parties import CPU, IMAGES, SHAPE, play, problem_of
+
+LABELS = np.repeat(np.arange(3), 20)
+NO_SWAP = "mdgan.swap_epochs=null"
+
+
+def conditional(*words, weights=(1, 1, 1)):
+    return tiny("gan.condition=projection", f"gan.class_weights={list(weights)}", NO_SWAP, *words)
+
+
+def played(config, labels=LABELS, rounds=3):
+    offsets = np.array([0, 20, 40, 60])
+    problem = problem_of(config, 60)
+    worker = Worker(config, problem, WorkerShards(range(3), IMAGES, offsets, labels=labels), CPU)
+    server = Server(config, problem, CPU)
+    for round in range(1, rounds + 1):
+        message, _ = worker.update_devices(round, server.down(round), worker.devices)
+        server.update(round, [message])
+    return server.side.networks.generator.dump()
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("condition", ["auxiliary", "projection", "concat"])
+def test_one_class_gives_the_bits_without_a_condition(name, condition):
+    plain = play(tiny(f"method={name}", NO_SWAP), [20, 20, 20], 3).networks.generator.dump()
+    config = tiny(f"method={name}", NO_SWAP, f"gan.condition={condition}", "gan.class_weights=[60]")
+    assert np.array_equal(played(config, np.zeros(60, np.int64)), plain)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_labels_of_the_samples_matter(name):
+    config = conditional(f"method={name}")
+    assert not np.array_equal(played(config), played(config, LABELS[::-1].copy()))
+
+
+def batch_of(config):
+    side = method_of(config).device(config, SHAPE, CPU)
+    shard = WorkerShards(range(3), IMAGES, np.array([0, 20, 40, 60]), labels=LABELS)[1]
+    with local_batches(side, shard, 1) as batches:
+        return [next(batches) for _ in range(20)]
+
+
+def test_a_devices_fakes_are_of_its_own_classes_or_of_all():
+    for batch in batch_of(conditional()):
+        assert torch.equal(batch.labels, torch.ones(8, dtype=torch.int64))
+        assert torch.equal(batch.fake_labels, batch.labels)
+    drawn = torch.cat([batch.fake_labels for batch in batch_of(conditional("gan.fake_classes=global"))])
+    assert set(drawn.tolist()) == {0, 1, 2}
+    weighted = conditional("gan.fake_classes=global", weights=(0, 1, 3))
+    share = torch.cat([batch.fake_labels for batch in batch_of(weighted)]).bincount(minlength=3) / 160
+    assert share[0] == 0
+    assert abs(float(share[2]) - 0.75) < 0.15  # four standard deviations
+
+
+def test_fakes_of_other_classes_are_other_training():
+    assert not np.array_equal(played(conditional()), played(conditional("gan.fake_classes=global")))
+
+
+def test_a_real_batch_and_its_noise_are_those_without_a_condition():
+    for batch, plain in zip(batch_of(conditional()), batch_of(tiny()), strict=True):
+        assert torch.equal(batch.real, plain.real)
+        assert torch.equal(batch.z, plain.z)
+
+
+@pytest.mark.parametrize(("downlink", "batches"), [("unicast", 2), ("broadcast", 3)])
+def test_mdgan_sends_the_class_of_each_image(downlink, batches):
+    words = "method=mdgan", "mdgan.batches=3", f"mdgan.downlink={downlink}", NO_SWAP
+    config = tiny(*words, "gan.condition=concat", "gan.class_weights=[1,1,1,1,1]")
+    side = method_of(config).server(config, SHAPE, CPU)
+    assert side.traffic().down_bits == batches * config.batch_size * 3  # ceil(log2 5)
+    down = side.down(1)
+    values = 3 * config.batch_size * 256
+    assert len(down) == values + 3 * config.batch_size
+    assert set(down[values:].tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    plain = method_of(tiny(*words)).server(tiny(*words), SHAPE, CPU)
+    assert plain.traffic().down_bits == 0
+    assert len(plain.down(1)) == values

@@ -1,0 +1,115 @@
+"""Runs with a class condition, from the command to samples of a chosen class."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import raygan
+from raygan.cli import cli
+from tests.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return raygan.train(tiny("gan.condition=projection"), tmp_path_factory.mktemp("run") / "run")
+
+
+def test_a_trained_generator_makes_samples_of_a_class(run):
+    generator = run.load_generator()
+    assert generator.classes == 10
+    threes = generator.sample(4, seed=5, labels=3)
+    assert torch.equal(threes, generator.sample(4, seed=5, labels=[3] * 4))
+    assert torch.equal(threes, generator.sample(4, seed=5, labels=np.array([3] * 4)))
+    assert not torch.equal(threes, generator.sample(4, seed=5, labels=4))
+    mixed = generator.sample(4, seed=5, labels=[4, 4, 4, 3])
+    assert torch.equal(mixed[:3], generator.sample(4, seed=5, labels=4)[:3])
+    assert torch.allclose(mixed[3], threes[3], atol=1e-6)
+    assert torch.equal(generator.sample(600, seed=1), generator.sample(600, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (10, "labels: they go from 10 to 10; 0 to 9 is needed"),
+        (-1, "labels: they go from -1 to -1; 0 to 9"),
+        ([1, 2], "labels: one whole number, or 4 of them"),
+        ([0.5] * 4, "labels: one whole number, or 4 of them"),
+    ],
+)
+def test_wrong_labels_are_refused(run, labels, message):
+    with pytest.raises(raygan.InputError, match=message):
+        run.load_generator().sample(4, labels=labels)
+
+
+def sampled(folder, out, *words):
+    return CliRunner().invoke(cli, ["sample", str(folder), "--count", "4", "--out", str(out), *words])
+
+
+def test_samples_of_a_class_on_the_command_line(run, tmp_path):
+    assert sampled(run.out, tmp_path / "3.png", "--class", "3").exit_code == 0
+    assert sampled(run.out, tmp_path / "4.png", "--class", "4").exit_code == 0
+    assert (tmp_path / "3.png").read_bytes() != (tmp_path / "4.png").read_bytes()
+    wrong = sampled(run.out, tmp_path / "x.png", "--class", "ten")
+    assert isinstance(wrong.exception, raygan.InputError)
+    assert str(wrong.exception).startswith("--class: 'ten' is not known; known: 0, 1, 2, ")
+
+
+def test_a_generator_without_a_condition_has_no_classes(tmp_path):
+    plain = raygan.train(tiny("rounds=1"), tmp_path / "plain")
+    with pytest.raises(raygan.InputError, match="labels: this generator makes samples of no chosen class"):
+        plain.load_generator().sample(4, labels=3)
+    assert "--class: this run's generator" in str(sampled(plain.out, tmp_path / "x.png", "--class", "3").exception)
+
+
+def test_the_log_has_the_class_counts_once(run):
+    rounds = [row for row in run.rows if row["round"] > 0]
+    assert rounds[0]["bytes_up"] - rounds[1]["bytes_up"] == 3 * 10 * 4  # devices, classes, bytes of a number
+    assert rounds[1]["bytes_up"] == rounds[2]["bytes_up"]
+
+
+def test_a_run_is_evaluated_again_with_its_condition(run):
+    found = CliRunner().invoke(cli, ["evaluate", str(run.out)], catch_exceptions=False)
+    again, before = json.loads(found.output), json.loads((run.out / "evaluation.json").read_text())
+    assert again["ema"]["fd_clf"] == pytest.approx(before["ema"]["fd_clf"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gan.class_weights=[1,2,3]"], "gan.class_weights: 3 weights for 10 classes"),
+        (["method=mdgan", "gan.fake_classes=own"], "gan.fake_classes: own is for methods whose devices generate"),
+        (["gan.generator=tests.run.nets:NoLabels"], "gan.generator: fails on a batch .* with their classes"),
+        (
+            ["gan.discriminator=tests.run.nets:OnlyLogits"],
+            "gan.discriminator: makes a Tensor of a batch of 8, but with ",
+        ),
+        (["gan.discriminator=tests.run.nets:FewScores"], r"gan.discriminator: makes \(8, 3\) of a batch of 8, but"),
+    ],
+)
+def test_wrong_settings_are_one_line_before_the_start(words, message, tmp_path):
+    with pytest.raises(raygan.InputError, match=message) as caught:
+        raygan.train(tiny("gan.condition=auxiliary", *words), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_data_of_one_class_has_no_condition(tmp_path):
+    np.savez(tmp_path / "images.npz", images=np.zeros((40, 16, 16), np.uint8))
+    words = ["data.name=npz", f"data.root={tmp_path / 'images.npz'}", "data.limit=null"]
+    config = tiny("gan.condition=projection", *words)
+    with pytest.raises(raygan.InputError, match="projection needs classes, but all samples of data"):
+        raygan.train(config, tmp_path / "run")
+
+
+def test_an_exported_generator_takes_labels(run, tmp_path):
+    words = ["export", str(run.out), "--to", "torchscript", "--out", str(tmp_path / "model")]
+    assert CliRunner().invoke(cli, words, catch_exceptions=False).exit_code == 0
+    with pytest.warns(FutureWarning):
+        exported = torch.jit.load(str(tmp_path / "model" / "generator.pt"))
+    z, labels = torch.randn(7, 8), torch.tensor([0, 9, 3, 3, 1, 2, 4])
+    assert torch.allclose(exported(z, labels), run.load_generator()(z, labels), atol=1e-5)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "generator(torch.randn(16, 8), torch.arange(16) % 10)" in card
+    assert "Labels are the classes of the samples, (N,) int64 from 0 to 9, of 0, 1, 2" in card
