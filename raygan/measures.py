@@ -25,6 +25,8 @@ ON_SAMPLES: dict[str, dict[str, Better]] = {"sliced": {"sliced_wasserstein": "mi
 """Values of each metric on the samples themselves."""
 OF_MIXTURES: dict[str, Better] = {"reverse_kl": "min", "modes_found": "max", "high_quality": "max"}
 """Values for samples of a 2-D mixture."""
+OF_CONDITIONS: dict[str, Better] = {"class_accuracy": "max", "fd_clf_classes": "min"}
+"""Values for samples of classes that were asked for (`gan.condition`), where the data has a classifier."""
 YARDSTICK = ("eval_samples", "reference_images", "classifier", "compared_images", "inception")
 """Fields of evaluations.jsonl that must be equal for values to be comparable. `--resume` may change them."""
 RAW = "_raw"
@@ -47,6 +49,7 @@ def _all() -> dict[str, Better]:
     averaged |= {of_inception(name): better for name, better in features.items()}
     for names in (*ON_LOGITS.values(), *ON_SAMPLES.values()):
         averaged |= names
+    averaged |= OF_CONDITIONS
     return averaged | {name + RAW: better for name, better in averaged.items()}
 
 
@@ -66,4 +69,6 @@ def measured(config: Config) -> tuple[str, ...]:
             names += [of_classifier(name) for name in ON_FEATURES.get(metric, {})]
             if config.eval.inception_weights is not None:
                 names += [of_inception(name) for name in ON_FEATURES.get(metric, {})]
+    if config.gan.condition != "none" and not isinstance(config.data, Gaussians):
+        names += OF_CONDITIONS
     return (*names, *(name + RAW for name in names))

@@ -10,7 +10,7 @@ from torch import Tensor
 from raygan.config.gan import Gan
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.evaluation.evaluator import sample_batches
+from raygan.evaluation.sampling import sample_batches
 from raygan.gan.batches import to_bytes
 from raygan.record.folder import RunFolder
 from raygan.record.generator_file import Weights, load_generator

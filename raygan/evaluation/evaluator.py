@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,25 +11,27 @@ from torch import Tensor, nn
 
 from raygan.components import METRICS, build
 from raygan.config.data import Gaussians
-from raygan.config.gan import Gan
 from raygan.config.tree import Config
 from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet
 from raygan.errors import InputError, RunError
 from raygan.evaluation.checks import check_inception
 from raygan.evaluation.custom_metrics import kind_of, measured_by
+from raygan.evaluation.sampling import BATCH, drawn_classes, sample_batches
 from raygan.measures import RAW, of_classifier, of_inception
 from raygan.metrics.base import COMPARED, Metric, Rows
 from raygan.metrics.classifier import Yardstick, load_yardstick, scale, train_classifier
 from raygan.metrics.inception import SHA256, Inception
 from raygan.metrics.modes import mode_coverage
 from raygan.record.folder import CLASSIFIER
-from raygan.rng import Role, classes, noise, stream
+from raygan.rng import Role, stream
 from raygan.round.compute import torch_device
+
+if TYPE_CHECKING:
+    from raygan.evaluation.by_class import ByClass
 
 REFERENCE_IMAGES = 50_000
 """Maximum number of real images to compare with."""
-_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Evaluator:
         self._mixture = config.data if isinstance(config.data, Gaussians) else None
         self.yardstick = _yardstick(config, images, kept) if needs_classifier(config, images) else None
         self._inception: Inception | None = None
-        reference = _reference(images.images)
+        chosen = _reference(len(images))
+        reference = images.images[chosen]
         self._compared = min(len(reference), config.eval.samples, COMPARED)
         self.about: dict[str, object] = {
             "eval_samples": config.eval.samples,
@@ -90,13 +94,14 @@ class Evaluator:
         real = self._look(real_batches(reference))
         if _FEATURES in real and "frechet" in config.eval.metrics:
             self.about |= _floor(real[_FEATURES], config.eval.samples)
+        self._by_class = _by_class(config, real, images.labels[chosen])
         self._metrics = [(name, view, metric) for name in config.eval.metrics for view, metric in _build(name, real)]
 
     def _look(self, batches: Iterable[Tensor]) -> Seen:
         """Returns every view of the batches of samples."""
         seen: dict[_View, list[Tensor]] = {_SAMPLES: []}
         for batch in batches:
-            if len(seen[_SAMPLES]) * _BATCH < self._compared:
+            if len(seen[_SAMPLES]) * BATCH < self._compared:
                 seen[_SAMPLES].append(batch.flatten(1))
             if self.yardstick is not None:
                 features = self.yardstick.network(batch)
@@ -115,6 +120,8 @@ class Evaluator:
         seen = self._look(self.samples(generator))
         for name, view, metric in self._metrics:
             found |= measured_by(name, metric, seen[view], view.called)
+        if self._by_class is not None:
+            found |= self._by_class.measure(seen[_FEATURES], seen[_LOGITS])
         return found
 
     def samples(self, generator: nn.Module) -> Iterator[Tensor]:
@@ -200,40 +207,23 @@ def _build(name: str, real: Seen) -> Iterator[tuple[_View, Metric]]:
             yield view, build(METRICS, name, "eval.metrics", kind, rows)
 
 
-def sample_batches(
-    generator: Callable[..., Tensor],
-    count: int,
-    gan: Gan,
-    seed: int,
-    role: Role = Role.EVALUATION,
-    labels: Tensor | None = None,
-) -> Iterator[Tensor]:
-    """Returns samples of a generator from one fixed stream of latent points.
-
-    With a condition they are of the classes `labels`, (count,) int64, or of `drawn_classes`.
-    """
-    random = stream(seed, role)
-    if labels is None:
-        labels = drawn_classes(gan, count, seed, role)
-    with torch.no_grad():
-        for start in range(0, count, _BATCH):
-            z = noise(random, min(_BATCH, count - start), gan.latent, torch.device("cpu"))
-            yield generator(z) if labels is None else generator(z, labels[start : start + len(z)])
-
-
-def drawn_classes(gan: Gan, count: int, seed: int, role: Role = Role.EVALUATION) -> Tensor | None:
-    """Returns classes as the server draws them, (count,) int64, the same each time; None without a condition."""
-    random = stream(seed, role, device=1)
-    return classes(random, count, gan.class_weights, torch.device("cpu")) if gan.num_classes else None
-
-
 def real_batches(samples: np.ndarray) -> Iterator[Tensor]:
     """Returns real samples in a generator's range: images (N, C, H, W) uint8 scaled to [-1, 1], points unchanged."""
-    for start in range(0, len(samples), _BATCH):
-        batch = samples[start : start + _BATCH]
+    for start in range(0, len(samples), BATCH):
+        batch = samples[start : start + BATCH]
         yield scale(batch) if batch.dtype == np.uint8 else torch.from_numpy(batch)
 
 
-def _reference(samples: np.ndarray) -> np.ndarray:
-    """Returns the real samples to compare with, in random order."""
-    return samples[stream(0, Role.EVALUATION).permutation(len(samples))[:REFERENCE_IMAGES]]
+def _by_class(config: Config, real: Seen, labels: np.ndarray) -> "ByClass | None":
+    """Returns the measurements by class, of a generator with a condition and data with a classifier."""
+    asked = drawn_classes(config.gan, config.eval.samples, config.seed)
+    if asked is None or _FEATURES not in real:
+        return None
+    from raygan.evaluation.by_class import ByClass  # with torchmetrics, likewise
+
+    return ByClass(real[_FEATURES], labels, asked, config.gan.num_classes)
+
+
+def _reference(samples: int) -> np.ndarray:
+    """Returns the indices of the real samples to compare with, in random order."""
+    return stream(0, Role.EVALUATION).permutation(samples)[:REFERENCE_IMAGES]

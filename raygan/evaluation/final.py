@@ -15,7 +15,8 @@ from raygan.data import ImageSet, dealt
 from raygan.data.classes import with_classes
 from raygan.errors import InputError
 from raygan.evaluation.checks import check_weights, load_again
-from raygan.evaluation.evaluator import Evaluator, as_row, real_batches, sample_batches
+from raygan.evaluation.evaluator import Evaluator, as_row, real_batches
+from raygan.evaluation.sampling import sample_batches
 from raygan.gan.batches import to_bytes
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.nearest import nearest_images

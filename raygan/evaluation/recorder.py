@@ -13,8 +13,9 @@ from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.errors import RunError
 from raygan.evaluation.drawing import draw, rows_of_classes
-from raygan.evaluation.evaluator import Evaluator, as_row, sample_batches
+from raygan.evaluation.evaluator import Evaluator, as_row
 from raygan.evaluation.final import by_device, memorised
+from raygan.evaluation.sampling import sample_batches
 from raygan.files import save_arrays, write_whole
 from raygan.gan.flat import FlatModule
 from raygan.gan.networks import build_generator

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from raygan.config.gan import Gan
 from raygan.errors import InputError
-from raygan.evaluation.evaluator import sample_batches
+from raygan.evaluation.sampling import sample_batches
 from raygan.record.generator_file import Weights, load_generator
 from raygan.record.storage import opened
 from raygan.rng import Role

@@ -29,6 +29,8 @@ _TITLES = {
     "reverse_kl": "reverse KL of the modes (nats)",
     "sliced_wasserstein": "sliced Wasserstein distance",
     "high_quality": "share of points on a mode",
+    "class_accuracy": "share of samples of the class asked for",
+    "fd_clf_classes": "FD-clf by class",
 }
 
 
@@ -95,6 +97,8 @@ _MEANINGS = {
     "density": "how deep the generated images lie among the real ones; 1 is as the real ones themselves.",
     "coverage": "the part of the real images with a generated one near by.",
     "classes_found": "classes of which there are at least 0.3 of an equal share among the samples.",
+    "class_accuracy": "the part of the samples that the classifier takes for the class that was asked for.",
+    "fd_clf_classes": "FD-clf of the samples of each class, and the mean over classes.",
     "classifier_score": "clear classes, and all of them, are worth more; at most the number of classes.",
     "sliced_wasserstein": "distance of the pixels (or points) themselves, along random directions; 0 is best.",
     "modes_found": "modes of the mixture with a point within three standard deviations.",

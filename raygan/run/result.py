@@ -1,5 +1,6 @@
 """The result of a run, as Python code has it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -69,15 +70,22 @@ class Result:
 
         return load(self.generator, weights, generator)
 
-    def samples(self, count: int, seed: int | None = None, generator: str | None = None) -> Any:
+    def samples(
+        self,
+        count: int,
+        seed: int | None = None,
+        generator: str | None = None,
+        labels: int | Sequence[int] | None = None,
+    ) -> Any:
         """Samples of the averaged generator as a numpy array.
 
         Images (count, H, W) or (count, H, W, 3) uint8, points (count, 2) float32. Without a seed they are those of the
-        run's sample grids. `generator` names a network of your own again.
+        run's sample grids. `generator` names a network of your own again. `labels` are the
+        classes of the samples, with a condition: one for all, or one each.
         """
         from raygan.gan.batches import to_bytes
 
-        drawn = self._draw(count, seed, generator)
+        drawn = self._draw(count, seed, generator, labels)
         if drawn.dim() == 2:
             return drawn.numpy()
         pixels = to_bytes(drawn).transpose(0, 2, 3, 1)
@@ -97,9 +105,11 @@ class Result:
 
         return write_report(self.out, Path(out) if out is not None else self.out / "report.html")
 
-    def _draw(self, count: int, seed: int | None, generator: str | None) -> Any:
+    def _draw(
+        self, count: int, seed: int | None, generator: str | None, labels: int | Sequence[int] | None = None
+    ) -> Any:
         chosen = RunFolder(self.out).read_config().seed if seed is None else seed
-        return self.load_generator(generator=generator).sample(count, chosen)
+        return self.load_generator(generator=generator).sample(count, chosen, labels)
 
 
 def reopened(out: str | Path) -> Result:

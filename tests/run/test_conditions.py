@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import raygan
 from raygan.cli import cli
+from raygan.evaluation.by_class import ByClass
 from tests.helpers import tiny
 
 
@@ -113,3 +114,33 @@ def test_an_exported_generator_takes_labels(run, tmp_path):
     card = (tmp_path / "model" / "README.md").read_text()
     assert "generator(torch.randn(16, 8), torch.arange(16) % 10)" in card
     assert "Labels are the classes of the samples, (N,) int64 from 0 to 9, of 0, 1, 2" in card
+
+
+def test_a_run_measures_whether_samples_are_of_their_class(run):
+    last = run.evaluations[-1]
+    assert 0 <= last["class_accuracy"] <= 1
+    assert len(last["class_fd_clf"]) == 10
+    known = [value for value in last["class_fd_clf"] if value is not None]
+    assert last["fd_clf_classes"] == pytest.approx(sum(known) / len(known))
+    assert {"class_accuracy_raw", "fd_clf_classes_raw"} < set(last)
+
+
+def test_real_images_are_of_their_own_class_and_no_other():
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = torch.from_numpy(random.standard_normal((60, 4)) + 5 * labels[:, None])
+    logits = torch.eye(3)[torch.from_numpy(labels)]
+    right = ByClass(features, labels, torch.from_numpy(labels), 3).measure(features, logits)
+    assert right["class_accuracy"] == 1
+    assert right["class_fd_clf"] == pytest.approx([0, 0, 0], abs=1e-4)
+    shifted = torch.from_numpy((labels + 1) % 3)
+    wrong = ByClass(features, labels, shifted, 3).measure(features, logits)
+    assert wrong["class_accuracy"] == 0
+    assert wrong["fd_clf_classes"] > 90  # means are 5 apart in each of 4 features, or 10: squares of 100 and 400
+    none = ByClass(features, labels, torch.zeros(60, dtype=torch.int64), 4).measure(features, logits)
+    assert none["class_fd_clf"][1:] == [None] * 3
+
+
+def test_a_runs_own_samples_are_of_a_class(run):
+    assert np.array_equal(run.samples(4, labels=3), run.samples(4, labels=[3] * 4))
+    assert not np.array_equal(run.samples(4, labels=3), run.samples(4, labels=4))
