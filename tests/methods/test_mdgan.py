@@ -88,7 +88,7 @@ def test_the_l_steps_of_a_round_see_the_same_samples(size, monkeypatch):
     """
     seen = []
 
-    def note(networks, optimizer, round, real, fake, mix):
+    def note(networks, optimizer, round, real, fake, mix, *labels):
         seen.append((real.clone(), fake.clone(), mix.clone()))
         return torch.zeros(())
 

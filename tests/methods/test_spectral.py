@@ -85,7 +85,7 @@ def test_devices_judge_real_and_generated_samples_by_the_same_function_from_the_
     """At the beginning of every round, with the norms and the optimisers of the default config."""
     looks = []
 
-    def look(networks, optimizer, round, real, fake, mix):
+    def look(networks, optimizer, round, real, fake, mix, *labels):
         discriminator = networks.discriminator
         before = discriminator.vector.clone()
         with torch.no_grad():
