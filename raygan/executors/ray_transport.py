@@ -166,6 +166,20 @@ class RayTransport(Transport):
         self._actors.pop(id_of(process), None)
         ray.kill(process)
 
+    def lost(self, processes: Sequence[Any]) -> list[Any]:
+        """Those that do not tell where they are."""
+        asked = [(process, process.facts.remote()) for process in processes]
+        return [process for process, ref in asked if self._is_lost(process, ref)]
+
+    def _is_lost(self, process: Any, ref: Ref) -> bool:
+        try:
+            self._fetch([ref])
+        except ProcessLostError as error:
+            if error.actor in (id_of(process), None):
+                return True
+            raise
+        return False
+
     def check(self) -> None:
         """Raises if Ray's head is gone."""
         self._connection.check()

@@ -107,8 +107,17 @@ class Transport(ABC):
         """End a process at once."""
 
     @abstractmethod
+    def lost(self, processes: Sequence[Process]) -> list[Process]:
+        """Wait until processes have done, or failed to do, what they were asked; returns those that are lost."""
+
+    @abstractmethod
     def check(self) -> None:
-        """Raise ProcessLostError if nothing can be started any more, as whatever starts processes is gone."""
+        """Raise if nothing can be started any more, as whatever starts processes is gone.
+
+        Raises:
+            ProcessLostError: a new transport can start it again.
+            RunError: it is somebody else's.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """One run: its preparation before processes are started, and its tries until the end."""
 
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from raygan.channel.clock import Clock
@@ -134,23 +134,26 @@ def run_to_end(run: Run, executor: Executor, after: int) -> int:
     Returns the last round.
     """
     lost: Counter[int] = Counter()
-    while True:
-        with closing(executor), Saving(run.store, run.happened, run.saved) as saving:
-            _write_beginning(run, executor, after)
-            run.tell("training")
-            rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
-            try:
-                last = rounds.run(run.wish)
-            except ProcessLostError as error:
-                lost[rounds.completed] += 1
-                if lost[rounds.completed] == PATIENCE:
-                    raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
-                run.happened(f"{error}; starting again")
-            else:
-                if run.wish.signal is not None and last < run.config.rounds:
-                    run.note(f"stopped after round {last} by {run.wish.signal.name}")
-                return last
-        executor, after = _start_again(run)
+    with ExitStack() as stack:
+        while True:
+            stack.callback(executor.close)
+            with Saving(run.store, run.happened, run.saved) as saving:
+                _write_beginning(run, executor, after)
+                run.tell("training")
+                rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
+                try:
+                    last = rounds.run(run.wish)
+                except ProcessLostError as error:
+                    lost[rounds.completed] += 1
+                    if lost[rounds.completed] == PATIENCE:
+                        raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
+                    run.happened(f"{error}; starting again")
+                else:
+                    if run.wish.signal is not None and last < run.config.rounds:
+                        run.note(f"stopped after round {last} by {run.wish.signal.name}")
+                    return last
+            stack.pop_all()
+            executor, after = _start_again(run, executor)
 
 
 def _write_beginning(run: Run, executor: Executor, after: int) -> None:
@@ -169,16 +172,26 @@ def _write_beginning(run: Run, executor: Executor, after: int) -> None:
         run.note(f"going on after round {after}")
 
 
-def _start_again(run: Run) -> tuple[Executor, int]:
-    """Start from the newest checkpoint; try again if a process is lost meanwhile, as often as for other losses.
+def _start_again(run: Run, executor: Executor) -> tuple[Executor, int]:
+    """Go back to the newest checkpoint with the processes that are left, or with new ones; returns who plays on.
 
-    Ray places processes on a machine that is gone until it has noticed, and then they are lost, too.
+    If a process is lost meanwhile, all are started anew, as often as for other losses: Ray places processes on a
+    machine that is gone until it has noticed, and then they are lost, too.
     """
+    stands = True
     for _ in range(PATIENCE - 1):
         try:
+            if stands and executor.end_recorder():
+                wait_for_recorder(run.folder.root)
+                start = run.newest_checkpoint()
+                if start is not None and executor.go_back(start):
+                    return executor, start.round
+            executor.close()
             start = run.newest_checkpoint()
             return run.open(start), start.round if start is not None else 0
         except ProcessLostError as error:
+            executor.close()
+            stands = False
             run.happened(f"{error}; starting again")
         except InputError as error:  # such as a cluster that has become too small
             raise RunError(f"a process was lost, and the run could not be started again: {error}") from error

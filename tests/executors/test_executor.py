@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from raygan.errors import ProcessLostError, RunError
-from tests.executors.nodes import Nodes, run_on
+from tests.executors.nodes import Nodes, run_on, run_through
 from tests.helpers import tiny
 from tests.plain_loop import plain_run
 
@@ -132,6 +132,51 @@ def test_no_room_for_a_lost_device_ends_the_run(tmp_path):
     transport = Nodes(config, dies=[(2, "update_devices", 2)], room=0)
     with pytest.raises(RunError, match="device 2: the process died; it could not be started again: engine: no room"):
         run_on(transport, config, tmp_path / "run")
+
+
+ANEW = "starting in this process"
+REPLAYED = ["averaged, serial", "averaged, parallel", "averaged, kept and local", "fedgan", "mdgan"]
+
+
+@pytest.mark.parametrize("run", REPLAYED)
+def test_a_lost_worker_alone_is_started_again_and_no_bit_changes(run, expected, tmp_path):
+    config = tiny(*FEW, *RUNS[run], "engine.executor=inline")
+    transport = Nodes(config, dies=[(3, "update_devices", worker) for worker in range(6)][-2:])
+    if run == "averaged, kept and local":  # in which few take part
+        transport.dies = [(4, "states", 4), (4, "states", 5)]
+    folder, said = run_through(transport, config, tmp_path / "run")
+    assert folder.generator.read_bytes() == expected(run)
+    assert "going on after round 2" in said
+    assert ANEW not in said
+    assert transport.room < 99, "a worker was replaced"
+    assert [row["round"] for row in folder.log.rows()] == list(range(6))
+
+
+def test_a_lost_recorder_alone_is_started_again(expected, tmp_path):
+    config = tiny(*FEW, *RUNS["mdgan"])
+    transport = Nodes(config, dies=[(4, "save", 0)])
+    folder, said = run_through(transport, config, tmp_path / "run")
+    assert folder.generator.read_bytes() == expected("mdgan")
+    assert "going on after round 2" in said
+    assert ANEW not in said
+    assert transport.room == 99
+
+
+@pytest.mark.parametrize("dies", [(3, "update", 0), (1, "update_devices", 2)])
+def test_without_a_server_or_a_checkpoint_all_is_started_anew(dies, expected, tmp_path):
+    config = tiny(*FEW, *RUNS["mdgan"])
+    folder, said = run_through(Nodes(config, dies=[dies]), config, tmp_path / "run")
+    assert folder.generator.read_bytes() == expected("mdgan")
+    assert said.count(ANEW) == 1
+
+
+def test_who_is_lost_while_all_go_back_has_all_started_anew(expected, tmp_path):
+    config = tiny(*FEW, *RUNS["fedgan"])
+    folder, said = run_through(
+        Nodes(config, dies=[(3, "update_devices", 2), (3, "restore", 4)]), config, tmp_path / "run"
+    )
+    assert folder.generator.read_bytes() == expected("fedgan")
+    assert said.count(ANEW) == 1
 
 
 @pytest.mark.parametrize(("round", "method"), [(1, "update"), (4, "state"), (5, "generators")])
