@@ -44,7 +44,7 @@ class Columns:
             InputError: there is none of that name.
         """
         if self.schema.names.count(name) != 1:
-            raise InputError(f"data.{key}: {self.where} has no column {name}; it has {self}")
+            raise InputError(f"data.{key}: {self.where} has no column {name}; it has {self}", code="unknown")
         return self.schema.field(name).type
 
     def batches(self, names: list[str]) -> Iterator[tuple[str, int, "RecordBatch"]]:
@@ -58,7 +58,9 @@ class Columns:
                 found = file.schema_arrow
                 for name in names:
                     if name not in found.names or found.field(name).type != self.schema.field(name).type:
-                        raise InputError(f"data.root: {path} has no column {name} like that of {self.paths[0]}")
+                        raise InputError(
+                            f"data.root: {path} has no column {name} like that of {self.paths[0]}", code="mismatch"
+                        )
                 row = 0
                 for group in range(file.num_row_groups):  # otherwise pyarrow reads all of them ahead
                     for batch in file.iter_batches(_ROWS, row_groups=[group], columns=names):
@@ -86,12 +88,14 @@ def columns_at(root: Path | str, split: str | None) -> Columns:
         files, path, listed = _listed(where)
     found = sorted(one for one in listed if one.endswith(".parquet") or one == path)
     if not found:
-        raise InputError(f"data.root: {where} is neither a parquet file nor a folder of them (*.parquet)")
+        raise InputError(
+            f"data.root: {where} is neither a parquet file nor a folder of them (*.parquet)", code="missing"
+        )
     wanted = _DEFAULT_SPLIT if split is None else split
     of_split = [one for one in found if wanted in _words(one, path)]
     if split is not None and not of_split:
         names = ", ".join(PurePosixPath(one).name for one in found[:_SHOWN])
-        raise InputError(f"data.split: no file of {where} is named after {split}; it has {names}")
+        raise InputError(f"data.split: no file of {where} is named after {split}; it has {names}", code="unknown")
     used = of_split or found
     with _opened(files, used[0]) as file:
         schema = file.schema_arrow
@@ -105,7 +109,7 @@ def _listed(where: str) -> tuple["FileSystem", str, list[str]]:
     try:
         files, path = file_system(where) if is_uri(where) else (LocalFileSystem(), str(Path(where).resolve()))
     except InputError as error:
-        raise InputError(f"data.root: {error}") from error
+        raise InputError(f"data.root: {error}", code=error.code) from error
     kind = files.get_file_info(path).type
     if kind == FileType.File:
         return files, path, [path]
@@ -138,4 +142,4 @@ def _reading(where: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"data.root: {where} cannot be read: {reason}") from error
+        raise InputError(f"data.root: {where} cannot be read: {reason}", code="unreadable") from error

@@ -30,7 +30,7 @@ class UnreadableError(InputError):
     """The bytes are no image, or a damaged one."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name}: not a readable image; remove or repair it")
+        super().__init__(f"{name}: not a readable image; remove or repair it", code="damaged")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class Picture:
         if self.image is not None and found is None:
             image = self.image
         elif found is not None and self.kind == "uint16" and self.deep is None:
-            raise InputError(f"{name}: colour of 16 bits is read as 8 bits, with its own range; set data.depth=type")
+            raise InputError(
+                f"{name}: colour of 16 bits is read as 8 bits, with its own range; set data.depth=type", code="layout"
+            )
         else:
             image = Image.fromarray((found or self.full).scaled(self.values, name))
         mode = "L" if channels == 1 else "RGB"

@@ -65,7 +65,7 @@ class Scan:
     """Pictures with further frames."""
     samples: list[np.ndarray] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    unusable: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, InputError] = field(default_factory=dict)
     """The reason, by name."""
     pixels: np.ndarray | None = None
     """Of a task's pictures, (n, channels, side, side)."""
@@ -90,12 +90,14 @@ class Scan:
             first = ", ".join(str(root / name) for name in sorted(self.unreadable)[:5])
             raise InputError(
                 f"data.root: {len(self.unreadable):,} files are not readable images; remove or repair them: {first}"
-                f"{', ...' if len(self.unreadable) > 5 else ''}"
+                f"{', ...' if len(self.unreadable) > 5 else ''}",
+                code="damaged",
             )
         if self.unusable:
             others = len(self.unusable) - 1
             more = f" (and {others:,} more {'file' if others == 1 else 'files'} like it)" if others else ""
-            raise InputError(self.unusable[min(self.unusable)] + more)
+            first_reason = self.unusable[min(self.unusable)]
+            raise InputError(f"{first_reason}{more}", code=first_reason.code)
 
 
 def work(task: Task) -> Scan:
@@ -122,7 +124,7 @@ def work(task: Task) -> Scan:
         except UnreadableError:
             seen.unreadable.append(name)
         except InputError as error:
-            seen.unusable[name] = str(error)
+            seen.unusable[name] = error.with_traceback(None)
     return seen
 
 

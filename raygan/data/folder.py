@@ -46,7 +46,9 @@ def load(data: Folder, seed: int) -> ImageSet:
     """
     source: Source | None = FolderTree(data.root) if data.root.is_dir() else archive_of(data.root)
     if source is None:
-        raise InputError(f"data.root: {data.root} is neither a folder nor a path to or into a tar or zip")
+        raise InputError(
+            f"data.root: {data.root} is neither a folder nor a path to or into a tar or zip", code="missing"
+        )
     if source.names is not None:
         assigned(source.names, source.found, data.layout, data.root)  # before the time that decoding takes
     place = source.key()

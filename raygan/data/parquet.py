@@ -49,7 +49,7 @@ def load(data: Parquet, seed: int) -> ImageSet:
     held = None if data.holders is None else _values(columns, "holders", data.holders)
     scan = _scanned(columns, image, data)
     if not scan.sizes:
-        raise InputError(f"data.root: {columns.where} holds no rows")
+        raise InputError(f"data.root: {columns.where} holds no rows", code="empty")
     labels, classes = (
         one_class(len(scan.sizes), Path(columns.where).stem)
         if label is None or labelled is None
@@ -90,7 +90,8 @@ def _image_column(columns: Columns, data: Parquet) -> str:
         if not _holds_images(columns.type_of(data.images, "images")):
             raise InputError(
                 f"data.images: {data.images} in {columns.where} is {columns.schema.field(data.images).type}; encoded "
-                "images (binary, or a struct with bytes) or lists of rows of numbers are needed"
+                "images (binary, or a struct with bytes) or lists of rows of numbers are needed",
+                code="layout",
             )
         return data.images
     fitting = [field.name for field in columns.schema if _holds_images(field.type)]
@@ -98,7 +99,7 @@ def _image_column(columns: Columns, data: Parquet) -> str:
     if usual or len(fitting) == 1:
         return (usual or fitting)[0]
     which = f"{len(fitting)} columns that may be images" if fitting else "no column of images"
-    raise InputError(f"data.images: {columns.where} has {which}; name one of its columns: {columns}")
+    raise InputError(f"data.images: {columns.where} has {which}; name one of its columns: {columns}", code="missing")
 
 
 def _holds_images(kind: "DataType") -> bool:
@@ -147,14 +148,17 @@ def _values(columns: Columns, key: str, name: str) -> np.ndarray:
     number = types.is_integer(inside) or types.is_floating(inside) or types.is_boolean(inside)
     if not (number or types.is_string(inside) or types.is_large_string(inside)):
         raise InputError(
-            f"data.{key}: {name} in {columns.where} is {kind}; a number or string for each image is needed"
+            f"data.{key}: {name} in {columns.where} is {kind}; a number or string for each image is needed",
+            code="layout",
         )
     found = []
     for path, row, batch in columns.batches([name]):
         column = batch.column(0).dictionary_decode() if types.is_dictionary(kind) else batch.column(0)
         if column.null_count:
             empty = row + int(column.is_null().to_numpy(zero_copy_only=False).argmax())
-            raise InputError(f"data.{key}: {name} in {path} has no value in row {empty}; leave the row out")
+            raise InputError(
+                f"data.{key}: {name} in {path} has no value in row {empty}; leave the row out", code="missing"
+            )
         found.append(column.to_numpy(zero_copy_only=False))
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
@@ -170,7 +174,9 @@ def _contents(columns: Columns, name: str) -> Iterator[tuple[list[str], list[Col
         stored = column.flatten()[kind.get_field_index("bytes")] if types.is_struct(kind) else column
         for index in range(len(stored)):
             if not stored[index].is_valid:
-                raise InputError(f"{named[index]}: has no bytes in the file (a path elsewhere is not followed)")
+                raise InputError(
+                    f"{named[index]}: has no bytes in the file (a path elsewhere is not followed)", code="missing"
+                )
         yield named, _plain(stored, named)
 
 
@@ -183,7 +189,7 @@ def _plain(stored: "Array", named: list[str]) -> list[ColumnContent]:
         try:
             made.append(np.array(one.as_py(), kind.to_pandas_dtype()))
         except (ValueError, TypeError) as error:
-            raise InputError(f"{name}: rows of different lengths, or without a value") from error
+            raise InputError(f"{name}: rows of different lengths, or without a value", code="layout") from error
     return made
 
 

@@ -75,10 +75,12 @@ class FolderTree:
         try:
             self._files = sorted(self._walk())
         except OSError as error:
-            raise InputError(f"data.root: {error.filename or root} cannot be read: {error.strerror}") from error
+            raise InputError(
+                f"data.root: {error.filename or root} cannot be read: {error.strerror}", code="unreadable"
+            ) from error
         self.names: list[str] | None = [file[0] for file in self._files if file[0] != LABELS_FILE]
         if not self.names:
-            raise InputError(f"data.root: {root} holds no images ({', '.join(sorted(suffixes()))})")
+            raise InputError(f"data.root: {root} holds no images ({', '.join(sorted(suffixes()))})", code="empty")
 
     def key(self) -> str | None:
         """See `Source`."""

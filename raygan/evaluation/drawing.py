@@ -24,13 +24,13 @@ def draw_samples(config: Config, folder: Path, count: int, out: Path, weights: W
         InputError: the run has no generator yet, or `out` cannot be written.
     """
     if out.suffix.lower() != ".png":
-        raise InputError(f"--out: {out} is to be a picture; name it with the ending .png")
+        raise InputError(f"--out: {out} is to be a picture; name it with the ending .png", code="value")
     trained = load_generator(RunFolder(folder).generator, weights, own)
     batches = sample_batches(trained.network.module, count, trained.gan.latent, config.seed, Role.SAMPLES)
     try:
         save_picture(draw(torch.cat(list(batches)), columns=math.isqrt(count - 1) + 1), out)
     except OSError as error:
-        raise InputError(f"--out: {out} cannot be written: {error.strerror or error}") from error
+        raise InputError(f"--out: {out} cannot be written: {error.strerror or error}", code="unreadable") from error
 
 
 def draw(samples: Tensor, columns: int) -> Image.Image:

@@ -89,10 +89,13 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
         raise InputError(
             f"{folder}: the data is not what the run was trained on (its hash was {digest}, now it is "
-            f"{images.digest}); put it back, or name the place where it is: data.root=PLACE"
+            f"{images.digest}); put it back, or name the place where it is: data.root=PLACE",
+            code="mismatch",
         )
     if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
-        raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
+        raise InputError(
+            f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with", code="mismatch"
+        )
     with threads(1):
         evaluator = Evaluator(config, images, RunFolder(folder).classifier)
         measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}

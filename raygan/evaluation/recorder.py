@@ -76,7 +76,9 @@ class Recorder:
         try:
             generators = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise RunError(f"{path}: damaged; remove it, and the evaluation of round {round} is left out") from error
+            raise RunError(
+                f"{path}: damaged; remove it, and the evaluation of round {round} is left out", code="damaged"
+            ) from error
         return self.evaluate(round, generators)
 
     def _follow_log(self) -> TensorBoardMirror | None:

@@ -72,7 +72,8 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
         raise InputError(
             f"gan.generator: dcgan makes square images of {', '.join(map(str, _SMALLEST))} pixels, but a sample has "
-            f"the shape {shape}; set data.size"
+            f"the shape {shape}; set data.size",
+            code="conflict",
         )
     side = _SMALLEST[shape[1]]
     return shape[0], side, int(math.log2(shape[1] // side))

@@ -151,14 +151,18 @@ def _check(config: Config) -> None:
     if isinstance(config.aggregation, TrimmedMean) and 2 * config.aggregation.trim >= judges:
         raise InputError(
             f"aggregation.trim: {config.aggregation.trim} at either end leaves nothing of the {judges} devices that "
-            "judge a batch; lower it, or mdgan.batches"
+            "judge a batch; lower it, or mdgan.batches",
+            code="conflict",
         )
     if number_of_batches(config) > config.devices:
-        raise InputError(f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge")
+        raise InputError(
+            f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge", code="conflict"
+        )
     if config.mdgan.swap_epochs is not None and _together(config) < 2:
         raise InputError(
             "mdgan.swap_epochs: discriminators can only change places between two devices or more in a round, but "
-            "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)"
+            "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)",
+            code="conflict",
         )
 
 

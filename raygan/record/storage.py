@@ -75,7 +75,7 @@ class Store:
         try:
             self.push()
         except StorageError as error:
-            raise InputError(f"--out: {error}") from error
+            raise InputError(f"--out: {error}", code=error.code) from error
 
     def push(self) -> None:
         """Update the storage from the local folder.
@@ -178,7 +178,7 @@ class Remote(Store):
         self.hold()
         if names := self.names():
             hint = "add --resume to go on with it (in Python resume=True), or " if "config.yaml" in names else ""
-            raise InputError(f"--out: {self.uri} exists and is not empty; {hint}name another folder")
+            raise InputError(f"--out: {self.uri} exists and is not empty; {hint}name another folder", code="exists")
         shutil.rmtree(self.local, ignore_errors=True)  # its content belonged to a run that no longer exists
 
     def push(self) -> None:
@@ -294,7 +294,7 @@ def naming(local: Path, uri: str | None) -> Iterator[None]:
     except InputError as error:
         if uri is None:
             raise
-        raise InputError(str(error).replace(str(local), uri)) from error
+        raise InputError(str(error).replace(str(local), uri), code=error.code) from error
 
 
 @contextmanager
@@ -306,7 +306,7 @@ def _reaching(uri: str, what: str, kind: type[InputError] | type[StorageError]) 
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise kind(f"{uri}: cannot be {what}: {reason}") from error
+        raise kind(f"{uri}: cannot be {what}: {reason}", code="unreadable") from error
 
 
 def _words(uri: str) -> list[str]:

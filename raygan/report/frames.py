@@ -100,7 +100,7 @@ def load_frame(path: Path) -> FramePicture:
         with Image.open(path) as image:
             image.load()
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a picture that can be read: {error}") from error
+        raise InputError(f"{path}: not a picture that can be read: {error}", code="damaged") from error
     plot = image.mode == "RGBA"  # a plot of points; grids of images have no transparency
     small = image.convert("RGB").quantize(_SHADES) if plot else _as_drawn(image)
     buffer = io.BytesIO()

@@ -160,7 +160,8 @@ def read_record(root: Path) -> RunRecord:
     if closing is not None and closing.round >= len(rows):
         raise InputError(
             f"{folder.log.rounds}: lines are missing: it has {len(rows)}, but {folder.evaluation.name} is of round "
-            f"{closing.round}"
+            f"{closing.round}",
+            code="missing",
         )
     return record
 
@@ -206,14 +207,14 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}", code="unreadable") from error
 
 
 def _parsed(content: bytes, where: str) -> object:
     try:
         return load_json(content)
     except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error})") from error
+        raise InputError(f"{where}: not JSON ({error})", code="damaged") from error
 
 
 def _checked(value: object, kind: type[Kind], where: str) -> Kind:
@@ -223,4 +224,6 @@ def _checked(value: object, kind: type[Kind], where: str) -> Kind:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: not what raygan wrote: {key + ': ' if key else ''}{said}") from error
+        raise InputError(
+            f"{where}: not what raygan wrote: {key + ': ' if key else ''}{said}", code="damaged"
+        ) from error

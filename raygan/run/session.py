@@ -144,7 +144,9 @@ def run_to_end(run: Run, executor: Executor, after: int) -> int:
             except ProcessLostError as error:
                 lost[rounds.completed] += 1
                 if lost[rounds.completed] == PATIENCE:
-                    raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
+                    raise RunError(
+                        f"{error}; it is the third time after round {rounds.completed}", code=error.code
+                    ) from error
                 run.happened(f"{error}; starting again")
             else:
                 if run.wish.signal is not None and last < run.config.rounds:
@@ -181,5 +183,9 @@ def _start_again(run: Run) -> tuple[Executor, int]:
         except ProcessLostError as error:
             run.happened(f"{error}; starting again")
         except InputError as error:  # such as a cluster that has become too small
-            raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
-    raise RunError(f"a process was lost, and so were those that were started again, {PATIENCE - 1} times")
+            raise RunError(
+                f"a process was lost, and the run could not be started again: {error}", code=error.code
+            ) from error
+    raise RunError(
+        f"a process was lost, and so were those that were started again, {PATIENCE - 1} times", code="failed"
+    )

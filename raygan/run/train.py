@@ -90,7 +90,8 @@ def begin(
         if start is not None and start.round >= config.rounds and folder.generator.exists():
             raise InputError(
                 f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set a larger rounds=N to "
-                "go further"
+                "go further",
+                code="finished",
             )
         return run, run.open(start, connection), start.round if start is not None else 0
     except BaseException:
@@ -166,4 +167,4 @@ def _kept(store: Store) -> Iterator[None]:
             what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
             kept = f"all is kept in {folder.root}; --resume goes on from it here, elsewhere from what had been sent"
             where = f"the traceback is in {folder.error}"
-        raise RunError(f"{what} ({kept}; {where})") from error
+        raise RunError(f"{what} ({kept}; {where})", code=getattr(error, "code", None)) from error

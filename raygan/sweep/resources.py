@@ -73,4 +73,4 @@ def wait_until_trials_fit(
             wait_for_group(needs_of_trial(config), config.engine.nodes_timeout_s if may_grow else 0.0, tell, ask)
         except InputError as problem:
             given = ", ".join(f"{key}={shown(value)}" for key, value in settings.items())
-            raise InputError(f"a trial with {given} does not fit: {problem}") from problem
+            raise InputError(f"space: a trial with {given} does not fit: {problem}", code="resources") from problem

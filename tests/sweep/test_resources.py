@@ -6,11 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from raygan import InputError
 from raygan.cluster.layout import Node, shortage, shortage_in_group
 from raygan.cluster.resources import Needs, needs_of
 from raygan.config.load import check_config
 from raygan.sweep.resources import cpus_to_start, needs_of_trial, resources_for, wait_until_trials_fit
+from tests.errors import raises
 from tests.helpers import tiny
 from tests.sweep.helpers import CONFIG, sweep
 
@@ -186,7 +186,5 @@ def test_a_trial_that_cannot_fit_is_named(monkeypatch):
     config = {key: value for key, value in ON_RAY.items() if key != "devices"}
     grown = sweep({"devices": {"grid_search": [2, 7]}}, config)
     wait_until_trials_fit(grown, [{"devices": 2}], may_grow=False, tell=print)
-    with pytest.raises(
-        InputError, match=r"^a trial with devices=7 does not fit: engine: 7 device actors of 1 CPU each"
-    ):
+    with raises("space", "resources", "devices=7", "7 device actors"):
         wait_until_trials_fit(grown, [{"devices": 2}, {"devices": 7}], may_grow=False, tell=print)

@@ -60,9 +60,11 @@ def compare(
         InputError: a folder is not an evaluated run, the runs are not comparable, or `out` cannot be written.
     """
     if out.suffix != ".html":
-        raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
+        raise InputError(f"--out: {out} is to be a page; name it with the ending .html", code="value")
     if anew is not None and target is not None:
-        raise InputError("--target: with --classifier only last generators are measured; leave one of them out")
+        raise InputError(
+            "--target: with --classifier only last generators are measured; leave one of them out", code="conflict"
+        )
     runs = read_runs(folders, anew, prices)
     metric = common_metric(runs, metric)
     _check_target(target, metric)
@@ -135,9 +137,11 @@ def _check_target(target: float | None, metric: str) -> None:
         return
     if metric.removesuffix(RAW) in _BELOW_ZERO:
         if not math.isfinite(target):
-            raise InputError(f"--target: {target} is not a finite number that {metric} could come down to")
+            raise InputError(
+                f"--target: {target} is not a finite number that {metric} could come down to", code="value"
+            )
     elif not target > 0:
-        raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to")
+        raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to", code="value")
 
 
 def summary(runs: list[RunCurve], metric: str, target: float | None) -> pd.DataFrame:

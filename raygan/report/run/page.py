@@ -40,7 +40,7 @@ def write_report(folder: Path, out: Path) -> Path:
         InputError: `folder` is not a run folder, a file in it is damaged, or `out` cannot be written.
     """
     if out.suffix != ".html":
-        raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
+        raise InputError(f"--out: {out} is to be a page; name it with the ending .html", code="value")
     record = read_record(folder)
     facts, closing, curve = record.data, record.closing, record.curve
     page = (
