@@ -46,7 +46,7 @@ def needs_of_trial(config: Config) -> Needs:
     if config.engine.executor == "inline":
         threads = max(config.engine.threads_per_device, config.engine.server_threads)
         return Needs(workers=0, per_worker={}, server={"CPU": threads}, recorder={})
-    return needs_of(with_devices(config))
+    return needs_of(with_devices(config)[0])
 
 
 def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:

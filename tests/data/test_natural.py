@@ -87,8 +87,12 @@ def test_the_number_of_devices_is_that_of_the_holders_unless_it_is_given():
         load_config(None, ["devices=0"])
 
 
+LOADED = []
+
+
 def holders(data, seed):
     """A data set of one's own with three holders."""
+    LOADED.append(data.name)
     random = np.random.default_rng(seed)
     images = random.integers(256, size=(60, 1, 16, 16), dtype=np.uint8)
     return ImageSet(images, np.arange(60) % 2, ("a", "b"), np.arange(60) // 25, ("ann", "bob", "cem"))
@@ -97,7 +101,9 @@ def holders(data, seed):
 def test_a_run_has_a_device_for_each_holder_and_its_records_name_them(tmp_path):
     words = ["data.name=tests.data.test_natural:holders", "data.partition.name=natural", "eval.metrics=[sliced]"]
     config = load_config(None, [*TINY_OPEN, *words])
+    LOADED.clear()
     result = raygan.train(config, tmp_path / "run")
+    assert len(LOADED) == 1
     assert raygan.load_config(result.out / "config.yaml").devices == 3
     about = json.loads((result.out / "data.json").read_text())
     assert about["device_names"] == ["ann", "bob", "cem"]

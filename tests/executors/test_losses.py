@@ -159,8 +159,10 @@ def test_a_run_that_failed_behind_its_last_round_can_be_finished(finished, tmp_p
         with pytest.raises(raygan.RunError, match="No space left"):
             raygan.train(tiny(), tmp_path / "run")
     assert same_generator(raygan.train(tiny(), tmp_path / "run", resume=True), finished)
+    watch = Watch()
     with raises("--resume", "finished", "4 of 4 rounds"):
-        raygan.train(tiny(), tmp_path / "run", resume=True)
+        raygan.train(tiny(), tmp_path / "run", resume=True, watchers=[watch])
+    assert not [text for text in watch.phases if text.startswith("going on")]
 
 
 @pytest.mark.parametrize("times", [1, 2])
