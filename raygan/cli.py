@@ -16,7 +16,7 @@ from raygan.files import is_uri
 from raygan.plan.described import SPEC
 from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
 from raygan.record.storage import opened
-from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
+from raygan.summary import say_how_to_go_on, short_path, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI
 _CURVES = ("config.yaml", "rounds.jsonl", "evaluations.jsonl", "samples", "data.json")
@@ -67,7 +67,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         summarise(result, console)
     else:
         done = f"Interrupted after round {result.round}; the state is saved."
-        say_how_to_go_on(done, "train", result.uri or shown(result.out), console)
+        say_how_to_go_on(done, "train", result.uri or short_path(result.out), console)
     if result.stopped_by is not None:  # at any moment, so that a loop over runs in a shell ends too
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else TERMINATED
     return DONE

@@ -17,12 +17,12 @@ from raygan.errors import InputError, place_of
 Built = TypeVar("Built")
 
 GENERATORS = {
-    "dcgan": "raygan.gan.dcgan:Generator",
-    "mlp": "raygan.gan.mlp:Generator",
+    "dcgan": "raygan.gan.dcgan:DCGANGenerator",
+    "mlp": "raygan.gan.mlp:MLPGenerator",
 }
 DISCRIMINATORS = {
-    "dcgan": "raygan.gan.dcgan:Discriminator",
-    "mlp": "raygan.gan.mlp:Discriminator",
+    "dcgan": "raygan.gan.dcgan:DCGANDiscriminator",
+    "mlp": "raygan.gan.mlp:MLPDiscriminator",
 }
 LOSSES = {
     "non_saturating": "raygan.gan.losses:non_saturating",
@@ -77,7 +77,7 @@ SELECTIONS = {
 }
 METRICS = {
     "frechet": "raygan.metrics.frechet:Frechet",
-    "classes": "raygan.metrics.classes:Classes",
+    "classes": "raygan.metrics.classes:ClassShares",
     "kernel": "raygan.metrics.kernel:Kernel",
     "manifold": "raygan.metrics.manifold:Manifold",
     "score": "raygan.metrics.score:Score",

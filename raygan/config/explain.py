@@ -87,7 +87,7 @@ def sections_of(annotation: Any) -> list[type[Section]]:
     return [section for part in get_args(annotation) for section in sections_of(part)]
 
 
-def choose(choices: list[type[Section]], name: object) -> type[Section]:
+def chosen_section(choices: list[type[Section]], name: object) -> type[Section]:
     """Returns the section whose `name` has the literal `name`; the last one (custom components) if none has."""
     for choice in choices:
         field = choice.model_fields.get("name")

@@ -39,7 +39,7 @@ def read(source: str) -> Tree:
             f"{source}: neither a .yaml file nor a preset; {nearest(source, preset_names())}", code="unknown"
         )
     try:
-        tree = parse(text)
+        tree = parse_yaml(text)
     except ValueError as error:
         raise InputError(f"{source}: not valid YAML: {error}", code="damaged") from error
     if not isinstance(tree, dict | None):
@@ -52,7 +52,7 @@ def parse_word(word: str) -> Tree:
     if not equals or not key:
         raise InputError(f"{word}: not of the form key=value (for example rounds=200)", code="value")
     try:
-        value: Any = parse(text) if text else ""
+        value: Any = parse_yaml(text) if text else ""
     except ValueError as error:
         raise InputError(f"{key}: {short(text)} is not a YAML value: {error}", code="value") from error
     for part in reversed(key.split(".")):
@@ -79,7 +79,7 @@ def _yaml() -> YAML:
     return YAML(typ="safe", pure=True)  # YAML 1.2: 1e-4 is a number, a repeated key is an error
 
 
-def parse(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
     """Parse YAML; raises ValueError with one line for text that is not YAML."""
     try:
         return _yaml().load(text)

@@ -138,7 +138,7 @@ def _bytes_of(content: Content, name: str) -> bytes:
         raise UnreadableError(name) from error
 
 
-class Rows:
+class PixelRows:
     """Pixels of pictures, in the order in which they are decoded; at no time twice as many as there are."""
 
     def __init__(self, plan: PixelPlan, expected: int | None) -> None:
@@ -193,7 +193,7 @@ class Pass:
         `only_grey`: no more pixels are made once a picture has colour."""
         self.seen = Scan()
         self._like, self._plan, self._only_grey = like, like.plan, only_grey
-        self._rows = Rows(like.plan, expected) if like.plan is not None else None
+        self._rows = PixelRows(like.plan, expected) if like.plan is not None else None
         self._groups: dict[int, Scan] = {}
         self._given = 0
         self._alone_until = time.monotonic() + (0 if expected and expected >= _MANY else _ALONE_S)

@@ -19,7 +19,7 @@ from raygan.gan.batches import to_bytes
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.nearest import nearest_images
 from raygan.record.folder import RunFolder
-from raygan.record.generator_file import load_generator
+from raygan.record.generator_file import read_generator
 from raygan.record.log import Row
 from raygan.report.grid import image_grid
 from raygan.rng import Role
@@ -83,7 +83,7 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     """
     check_weights(config)
     path = RunFolder(folder).generator
-    trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
+    trained = {weights: read_generator(path, weights, own) for weights in ("ema", "raw")}
     config = as_run(config)
     images = load_again(config)
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from raygan.errors import InputError
 from raygan.evaluation.evaluator import sample_batches
-from raygan.record.generator_file import Weights, load_generator
+from raygan.record.generator_file import Weights, read_generator
 from raygan.record.storage import opened
 from raygan.rng import Role
 
@@ -49,7 +49,7 @@ class TrainedGenerator(nn.Module):
         return torch.cat(list(sample_batches(here, count, self.latent, seed, Role.SAMPLES)))
 
 
-def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
+def load_trained(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
     """Returns the generator in a generator.safetensors, or in a run folder at a path or a URI.
 
     It is on the CPU, and its parameters have no gradients. The file alone never causes code to be imported: a custom
@@ -65,5 +65,5 @@ def load(path: str | Path, weights: Weights = "ema", generator: str | None = Non
             raise InputError(
                 f"{place}: not there; a run folder with a {_FILE}, or such a file, is needed", code="missing"
             )
-        trained = load_generator(place / _FILE if place.is_dir() else place, weights, generator)
+        trained = read_generator(place / _FILE if place.is_dir() else place, weights, generator)
     return TrainedGenerator(trained.network.module, trained.gan.latent, trained.shape, trained.round).eval()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from raygan.errors import InputError
 from raygan.evaluation.drawing import draw_samples
-from raygan.evaluation.trained import load
+from raygan.evaluation.trained import load_trained
 from raygan.export.card import model_card
 from raygan.export.formats import write_generator
 from raygan.record.generator_file import Weights
@@ -26,7 +26,7 @@ def export_run(run: Path, to: str, out: Path, weights: Weights, licence: str | N
             '--raw: safetensors holds both generators; load that one with load_generator(FILE, "raw")', code="conflict"
         )
     record = read_record(run)
-    generator = load(run, weights, own)
+    generator = load_trained(run, weights, own)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out: {out} exists and is not an empty folder; remove it, or name another", code="exists")
     existed = out.exists()

@@ -189,11 +189,11 @@ def swap_partners(config: Config, samples: int, round: int, devices: list[int]) 
     return {receiver: giver for a, b in pairs for receiver, giver in ((a, b), (b, a))}
 
 
-def merge(config: Config, own: State, given: State) -> State:
+def after_swap(config: Config, own: State, given: State) -> State:
     """Returns the partner's discriminator, with moments according to `mdgan.swap_moments`."""
     source = {"travel": given, "stay": own, "reset": {}}[config.mdgan.swap_moments]
     parts = {"discriminator": given, "optimizer": source}
     return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is the initial one
 
 
-MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=merge))
+MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=after_swap))

@@ -62,7 +62,7 @@ def _checksum(about: Mapping[str, object], tensors: State) -> str:
     return hasher.hexdigest()
 
 
-def load_generator(path: Path, weights: Weights = "ema", own: str | None = None) -> Trained:
+def read_generator(path: Path, weights: Weights = "ema", own: str | None = None) -> Trained:
     """Rebuild a generator from its file. The file alone never causes code to be imported.
 
     A custom network is only built if `own` names it again by its import path.

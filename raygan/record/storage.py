@@ -205,7 +205,7 @@ class Remote(Store):
     @contextmanager
     def named(self) -> Iterator[None]:
         """Inside the block, errors about the local folder name the URI."""
-        with naming(self.local, self.uri):
+        with naming_uri(self.local, self.uri):
             yield
 
     def names(self) -> list[str]:
@@ -282,12 +282,12 @@ def opened(where: str | Path, *names: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="raygan-") as scratch:
         local = Path(scratch).resolve().joinpath(*_words(remote.uri))  # named like the URI, for comparisons
         remote.fetch(names, local)
-        with naming(local, remote.uri):
+        with naming_uri(local, remote.uri):
             yield local
 
 
 @contextmanager
-def naming(local: Path, uri: str | None) -> Iterator[None]:
+def naming_uri(local: Path, uri: str | None) -> Iterator[None]:
     """Inside the block, errors about a copy name its URI; without a copy, errors are unchanged."""
     try:
         yield

@@ -20,7 +20,7 @@ _WIDEST = 520  # CSS pixels
 _FILLED = 0.75  # at least; below, integer factors would leave too much space empty
 _SHADES = 32  # of a plot
 
-Rows = list[list[str]]
+TableRows = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Frame:
 
     round: int
     source: str
-    cells: Rows
+    cells: TableRows
     """Rows of the table beside the picture."""
 
 
@@ -58,7 +58,7 @@ class RunFrames:
 
 
 def run_frames(
-    folder: RunFolder, evaluated: list[int], most: int, name: str, heads: list[str], cells: Callable[[int], Rows]
+    folder: RunFolder, evaluated: list[int], most: int, name: str, heads: list[str], cells: Callable[[int], TableRows]
 ) -> RunFrames | None:
     """Returns at most `most` pictures of evaluated rounds, each with the `cells` of its round; None without pictures.
 

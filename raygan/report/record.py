@@ -15,7 +15,7 @@ from raygan.record.folder import RunFolder
 from raygan.record.log import Row
 from raygan.report.curves import checked_curve
 
-NotNegative = Annotated[int, Field(ge=0)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
@@ -27,12 +27,12 @@ class Record(BaseModel):
 class RoundLine(Record):
     """The part of a line of rounds.jsonl that charts draw, beside the measurements."""
 
-    bytes_down: NotNegative = 0
-    bytes_up: NotNegative = 0
-    bytes_swap: NotNegative = 0
-    devices: NotNegative | None = None
-    unreached: NotNegative = 0
-    late: NotNegative = 0
+    bytes_down: NotNegativeInt = 0
+    bytes_up: NotNegativeInt = 0
+    bytes_swap: NotNegativeInt = 0
+    devices: NotNegativeInt | None = None
+    unreached: NotNegativeInt = 0
+    late: NotNegativeInt = 0
     dropped: dict[str, str] = {}
     phases_s: dict[str, float] = {}
     spent_s: dict[str, float] = {}
@@ -45,12 +45,12 @@ class DataFacts(Record):
     """data.json: the data of the run, and its partition."""
 
     name: str
-    samples: NotNegative
-    shape: Annotated[list[NotNegative], Field(min_length=1)]
+    samples: NotNegativeInt
+    shape: Annotated[list[NotNegativeInt], Field(min_length=1)]
     classes: list[str]
-    class_counts: list[NotNegative]
-    devices: NotNegative
-    device_class_counts: list[list[NotNegative]]
+    class_counts: list[NotNegativeInt]
+    devices: NotNegativeInt
+    device_class_counts: list[list[NotNegativeInt]]
     """A row per device; only the first ones if there are many."""
     device_names: list[str] = []
     """The holders of each of these devices, if the partition is natural."""

@@ -11,8 +11,8 @@ from raygan.config.source import Tree, dump, parse_word, read
 from raygan.config.tree import Config, Eval
 from raygan.errors import InputError
 from raygan.measures import measured
-from raygan.sweep.ranges import Range, Settings
-from raygan.sweep.space import GridSearch, Options, Space, corners, domains, points
+from raygan.sweep.ranges import NumberRange, Settings
+from raygan.sweep.space import Alternatives, GridSearch, Space, corners, domains, points
 from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 
 SWEEP = "sweep.yaml"
@@ -153,7 +153,7 @@ def _check_apart(space: Space, above: tuple[str, ...]) -> None:
             if _overlap(key, other):
                 raise InputError(f"space: {other} and {key} set the same; vary one of them", code="twice")
     for domain in space.values():
-        if isinstance(domain, Options):
+        if isinstance(domain, Alternatives):
             for _, below in domain.options:
                 _check_apart(below, (*above, *space))
 
@@ -222,7 +222,7 @@ def _check_population(sweep: Sweep, scheduler: Pbt | Pb2, plain: Config) -> None
                 f"space: {key} cannot change in mid-run, which {name} would do; {', '.join(CHANGING)} can",
                 code="conflict",
             )
-        if isinstance(scheduler, Pb2) and not isinstance(domain, Range):
+        if isinstance(scheduler, Pb2) and not isinstance(domain, NumberRange):
             raise InputError(f"space.{key}: pb2 needs a range, such as uniform or loguniform", code="value")
         section = key.split(".")[0]
         if getattr(plain, section).lr_steps:

@@ -22,7 +22,7 @@ from raygan.signals import StopWish, stop_wish
 from raygan.sweep.answer import write_answer
 from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import SWEEP, check_sweep, dump_sweep, reload_sweep, tried_out
-from raygan.sweep.resources import cpus_to_start, wait_until_trials_fit
+from raygan.sweep.resources import cpus_for_sweep, wait_until_trials_fit
 from raygan.sweep.schedulers import RememberingAsha
 from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
@@ -96,7 +96,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
 
     with _settings():
         tell("starting Ray")
-        connection = Connection(sweep.address, cpus_to_start(sweep, tried))
+        connection = Connection(sweep.address, cpus_for_sweep(sweep, tried))
         try:
             wait_until_trials_fit(sweep, tried, connection.may_grow, tell, connection.ask)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:

@@ -13,7 +13,7 @@ import pytest
 
 from raygan import RunError
 from raygan.data import decoding, pool, sources
-from raygan.data.decoding import Pass, PixelPlan, Rows, Task, tasks, work
+from raygan.data.decoding import Pass, PixelPlan, PixelRows, Task, tasks, work
 from tests.data.pictures import encoded, load, noise, put
 from tests.data.test_archives import pack
 from tests.errors import raises
@@ -193,7 +193,7 @@ def ready_at_last(helpers):
 def test_rows_in_any_order(monkeypatch, expected):
     monkeypatch.setattr(decoding, "_SLAB", 5 * 4)  # several slabs
     values = np.random.default_rng(0).integers(256, size=(100, 1, 2, 2), dtype=np.uint8)
-    rows = Rows(PixelPlan(2, 1, None), expected)
+    rows = PixelRows(PixelPlan(2, 1, None), expected)
     for start in (60, 0, 30, 90):
         rows.put(start, values[start : start + (10 if start == 90 else 30)])
     order = np.random.default_rng(1).permutation(100)

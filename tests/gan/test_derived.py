@@ -64,11 +64,13 @@ def test_they_do_not_depend_on_threads_or_on_what_was_there_before():
     assert np.array_equal(layer.dump(), before)
 
 
-@pytest.mark.parametrize("network", [dcgan.Generator, dcgan.Discriminator, mlp.Generator, mlp.Discriminator])
+@pytest.mark.parametrize(
+    "network", [dcgan.DCGANGenerator, dcgan.DCGANDiscriminator, mlp.MLPGenerator, mlp.MLPDiscriminator]
+)
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 28, 28), (3, 64, 64)])
 def test_initial_networks_have_norm_1(network, shape):
     module = network(shape, Gan(latent=8, generator_norm="spectral", discriminator_norm="spectral"))
-    if network in (mlp.Generator, mlp.Discriminator):
+    if network in (mlp.MLPGenerator, mlp.MLPDiscriminator):
         module = FlatModule(module, CPU).module
     layers = [layer for layer in module.eval().modules() if hasattr(layer, "parametrizations")]
     assert len(layers) >= 2

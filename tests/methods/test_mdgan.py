@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from raygan.channel.traffic import Traffic
 from raygan.methods.base import Mean
-from raygan.methods.mdgan import MDGAN, merge, number_of_batches, swap_partners
+from raygan.methods.mdgan import MDGAN, after_swap, number_of_batches, swap_partners
 from raygan.rng import Role, noise, stream
 from raygan.round.compute import threads
 from tests.errors import raises
@@ -186,7 +186,7 @@ def test_swaps_come_every_m_e_over_b_rounds():
 def test_what_becomes_of_the_moments_at_a_swap(switch, moments):
     own = {"discriminator": np.array([1.0]), "optimizer": np.array([1.0])}
     given = {"discriminator": np.array([2.0]), "optimizer": np.array([2.0])}
-    kept = merge(tiny("method=mdgan", f"mdgan.swap_moments={switch}"), own, given)
+    kept = after_swap(tiny("method=mdgan", f"mdgan.swap_moments={switch}"), own, given)
     assert kept["discriminator"] == [2.0]
     assert kept.get("optimizer") == moments
 

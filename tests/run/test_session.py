@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 import raygan
 from raygan import RunError
-from raygan.record.generator_file import load_generator, sealed
+from raygan.record.generator_file import read_generator, sealed
 from raygan.report.tensorboard import TensorBoardMirror
 from tests.errors import raises
 from tests.helpers import Watch, same_generator, tiny
@@ -69,7 +69,7 @@ def test_a_line_per_round_with_measurements_where_due(finished):
 
 
 def test_bytes_are_parameters_times_four(finished):
-    trained = load_generator(finished.generator)
+    trained = read_generator(finished.generator)
     row = finished.rows[1]
     up = row["bytes_up"] / 4 / 3
     assert row["bytes_down"] / 4 / 3 == trained.network.num_parameters + up
@@ -124,7 +124,7 @@ def test_a_run_that_is_over_holds_no_files_and_threads(tmp_path, fails):
 
 
 def test_the_generator_file_rebuilds_both_generators(finished):
-    raw, ema = (load_generator(finished.generator, weights) for weights in ("raw", "ema"))
+    raw, ema = (read_generator(finished.generator, weights) for weights in ("raw", "ema"))
     assert not np.array_equal(raw.network.dump(), ema.network.dump())
     assert raw.shape == (1, 16, 16)
     assert raw.round == 4
@@ -190,7 +190,7 @@ def test_a_flipped_bit_in_a_generators_tensors_is_noticed(finished, tmp_path):
     damaged = tmp_path / "generator.safetensors"
     damaged.write_bytes(content)
     with raises("generator.safetensors", "damaged"):
-        load_generator(damaged)
+        read_generator(damaged)
 
 
 def test_a_generator_file_that_names_foreign_code_is_not_followed(finished, tmp_path):
@@ -206,12 +206,12 @@ def test_a_generator_file_that_names_foreign_code_is_not_followed(finished, tmp_
     tensors = load_file(finished.generator)
     save_file(tensors, crafted, sealed(about, tensors))
     with raises("generator.safetensors", "unsafe", "gan.generator=tests.own:touches"):
-        load_generator(crafted)
+        read_generator(crafted)
     with raises("gan.generator", "kind"):
-        load_generator(crafted, own="tests.own:touches")
+        read_generator(crafted, own="tests.own:touches")
 
 
 def test_a_network_of_ones_own_comes_back_when_it_is_named_again(tmp_path):
     config = tiny("gan.generator=tests.own:Generator", "rounds=1")
     result = raygan.train(config, tmp_path / "run")
-    assert load_generator(result.generator, own="tests.own:Generator").round == 1
+    assert read_generator(result.generator, own="tests.own:Generator").round == 1

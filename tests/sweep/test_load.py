@@ -268,11 +268,11 @@ spaces = st.dictionaries(
 @example({"seed": {"choice": ["\x85"]}}, 1, [], "\x85 is a line's end to YAML")
 @given(spaces, st.integers(1, 99), st.lists(st.integers(0, 9), unique=True), st.text(max_size=20))
 def test_a_dumped_sweep_is_read_back_as_an_equal_one(space, samples, seeds, question):
-    from raygan.config.source import parse
+    from raygan.config.source import parse_yaml
 
     keys = {"space": space, "samples": samples, "seeds": seeds, "question": question, "config": CONFIG}
     sweep = checked(keys | {"scheduler": {"name": "asha", "max_t": 3}, "stop": {"sim_s": 0.1}}, Sweep)
-    assert checked(parse(dump_sweep(sweep)), Sweep) == sweep
+    assert checked(parse_yaml(dump_sweep(sweep)), Sweep) == sweep
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
