@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from raygan.errors import InputError
+from raygan.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,3 +210,21 @@ def file_system(uri: str) -> tuple["FileSystem", str]:
     files, path = fsspec.url_to_fs(uri)
     files.invalidate_cache()  # fsspec shares one object in this process, with cached listings
     return PyFileSystem(FSSpecHandler(files)), path
+
+
+@contextmanager
+def reaching(
+    where: str, what: str, kind: type[InputError] | type[StorageError] = InputError, key: str | None = None
+) -> Iterator[None]:
+    """Turn every failure inside the block into one line about a place; each library has its own exceptions.
+
+    `what` could not be done there, such as `read`; with `key` the line begins with that key.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        place = where if key is None else f"{key}: {where}"
+        raise kind(f"{place}: cannot be {what}: {reason}", code="unreadable") from error

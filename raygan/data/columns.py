@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from raygan.errors import InputError
-from raygan.files import file_system, is_uri
+from raygan.files import file_system, is_uri, reaching
 
 if TYPE_CHECKING:
     from pyarrow import DataType, RecordBatch, Schema
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _ROWS = 128  # images decoded together
 _DEFAULT_SPLIT = "train"
 _SHOWN = 20
+_ROOT = "data.root"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def columns_at(root: Path | str, split: str | None) -> Columns:
         InputError: there are no such files, or they cannot be read; names the key.
     """
     where = str(root)
-    with _reading(where):
+    with reaching(where, "read", key=_ROOT):
         files, path, listed = _listed(where)
     found = sorted(one for one in listed if one.endswith(".parquet") or one == path)
     if not found:
@@ -129,17 +130,5 @@ def _words(path: str, root: str) -> set[str]:
 def _opened(files: "FileSystem", path: str) -> Iterator["ParquetFile"]:
     from pyarrow.parquet import ParquetFile
 
-    with _reading(path), files.open_input_file(path) as content:
+    with reaching(path, "read", key=_ROOT), files.open_input_file(path) as content:
         yield ParquetFile(content)
-
-
-@contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Turn every failure inside the block into a line; each library of a file system has its own exceptions."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"data.root: {where} cannot be read: {reason}", code="unreadable") from error

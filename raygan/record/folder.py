@@ -73,13 +73,11 @@ class RunFolder:
         try:
             claim(self.config, self._text(config))
         except FileExistsError as error:
-            raise InputError(
-                f"--out: another run has just begun in {self.root}; name another folder", code="exists"
-            ) from error
+            begun = f"--out: another run has just begun in {self.root}; name another folder"
+            raise InputError(begun, code="exists") from error
         except OSError as error:
-            raise InputError(
-                f"--out: {self.root} cannot be written: {error.strerror or error}", code="unreadable"
-            ) from error
+            why = f"--out: {self.root} cannot be written: {error.strerror or error}"
+            raise InputError(why, code="unreadable") from error
 
     def discard(self) -> None:
         """Undo `create`, for a run that did not start."""
@@ -168,8 +166,7 @@ class RunFolder:
     def processes(self) -> list[dict[str, object]]:
         """Returns the processes of the last attempt that environment.json records; none if it has no such record."""
         try:
-            found = load_json(self.environment.read_bytes())["processes"]
-            return [dict(process) for process in found]
+            return [dict(process) for process in load_json(self.environment.read_bytes())["processes"]]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
@@ -177,8 +174,7 @@ class RunFolder:
         """Raise if the data differs from that of the run so far.
 
         Raises:
-            InputError: environment.json, or data.json where that is missing, records another hash of the samples, or
-                is not JSON.
+            InputError: environment.json, or data.json where that is missing, is damaged or records another hash.
         """
         if not self.environment.exists():
             before = self.data_digest()
@@ -186,10 +182,8 @@ class RunFolder:
             try:
                 before = load_json(self.environment.read_bytes())["data_digest"]
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data",
-                    code="damaged",
-                ) from error
+                why = f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
+                raise InputError(why, code="damaged") from error
         if before not in (None, digest):
             raise InputError(
                 f"--resume: the data is not what the run began with (its hash was {before}, now it is {digest}); "

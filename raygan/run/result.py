@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from raygan.files import is_uri
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
-from raygan.record.storage import copied, naming_uri
+from raygan.record.remote import naming_uri
+from raygan.record.storage import copied
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,7 @@ from raygan.record.checkpoint import Snapshot, load_newest
 from raygan.record.folder import RunFolder
 from raygan.record.lock import wait_for_recorder
 from raygan.record.settings import check_same_run, lasting
-from raygan.record.storage import Store
+from raygan.record.store import Store
 from raygan.round.likeness import unlike_before, unlike_each_other
 from raygan.round.simulation import as_run, try_out
 from raygan.run.ledger import Watcher

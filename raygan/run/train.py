@@ -17,7 +17,8 @@ from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole
 from raygan.record.folder import RunFolder
 from raygan.record.settings import check_same_run, lasting
-from raygan.record.storage import Store, store_at
+from raygan.record.storage import store_at
+from raygan.record.store import Store
 from raygan.run.result import Result
 from raygan.signals import StopWish, ending_at_once, noting
 

@@ -15,7 +15,7 @@ from raygan.errors import StorageError
 from raygan.record import lease, lock
 from raygan.record.lease import Lease
 from raygan.record.lock import DRIVER, Lock, hold, remove_recorders, share, wait_for_recorder
-from raygan.record.storage import Store
+from raygan.record.store import Store
 from tests.errors import raises
 from tests.helpers import Watch, tiny
 
@@ -62,7 +62,7 @@ def test_a_recorder_that_still_writes_is_waited_for(tmp_path, monkeypatch):
 
 def test_a_run_that_goes_on_is_not_begun_a_second_time(tmp_path, monkeypatch):
     """Such as from a terminal that was thought to be lost."""
-    monkeypatch.setattr("raygan.record.storage.hold", lambda path, of: hold(path, of, patience_s=0))
+    monkeypatch.setattr("raygan.record.store.hold", lambda path, of: hold(path, of, patience_s=0))
     config, refused = tiny("checkpoint.every=1"), []
 
     def again(round):

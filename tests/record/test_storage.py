@@ -15,7 +15,8 @@ from raygan.cli import cli, run
 from raygan.errors import Terminated
 from raygan.record.checkpoint import load_newest
 from raygan.record.folder import RunFolder
-from raygan.record.storage import Remote, opened
+from raygan.record.remote import Remote
+from raygan.record.storage import opened
 from tests.errors import raises, refuses
 from tests.helpers import TINY, Watch, same_generator, tiny
 
