@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from raygan.data.depth import Range, range_of_type
+from raygan.data.finish import layout_of
 from raygan.data.sizes import resize
 from raygan.errors import InputError
 
@@ -126,6 +127,17 @@ def read_picture(content: bytes, ground: Literal["black", "white"], name: str) -
             raise
         except Exception as error:  # damaged bytes make decoders raise anything
             raise UnreadableError(name) from error
+
+
+def picture_of(array: np.ndarray, name: str) -> Picture:
+    """Returns an array of pixels as a picture.
+
+    Raises:
+        InputError: it has another layout than those of `layout_of`; names the picture.
+    """
+    layout = layout_of(array.shape, array.dtype, name)
+    deep = layout.applied(array[None])[0]
+    return Picture(range_of_type(array.dtype), str(array.dtype), layout.channels == 1, deep=deep)
 
 
 def _read(content: bytes, ground: str) -> Picture:

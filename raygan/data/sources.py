@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from raygan.data.decode import DICOM_HEAD, is_dicom, suffix_of, suffixes
 from raygan.errors import InputError
 
@@ -18,8 +20,8 @@ _JUNK = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
 _FRESH_NS = 2_000_000_000
 """A file that was changed so recently may change again within the same tick of its file system's clock."""
 
-Content = bytes | str
-"""The bytes of a picture, or the path of its file."""
+Content = bytes | str | np.ndarray
+"""The bytes of a picture, the path of its file, or its pixels: numbers in the layout of `raygan.data.finish`."""
 
 
 @dataclass
