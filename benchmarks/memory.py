@@ -9,6 +9,8 @@ from threading import Event, Thread
 
 import psutil
 
+from tests.processes import descendants
+
 STORE = "/dev/shm/"  # where Ray's object store lies
 
 
@@ -24,7 +26,7 @@ class Memory:
         """Their shares of what else several of them map, such as libraries."""
         with suppress(psutil.NoSuchProcess):
             first = psutil.Process(pid)
-            for process in [first, *first.children(recursive=True)]:
+            for process in [first, *descendants(first.pid)]:
                 with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                     self._add(process, "driver" if process.pid == first.pid else None)
 

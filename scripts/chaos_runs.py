@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from raygan.record.folder import RunFolder
+from tests.processes import descendants
 
 MARK = "RAYGAN_CHAOS"
 """Environment variable that every process of a run inherits, so that none can get lost."""
@@ -131,7 +132,7 @@ class Run:
 
     def descendants(self, title: str = "") -> list[psutil.Process]:
         """Processes below the command's whose command line begins so."""
-        found = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
+        found = descendants(self.process.pid) if self.process.poll() is None else []
         self._seen |= set(found)
         return [process for process in found if title_of(process).startswith(title)]
 

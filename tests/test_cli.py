@@ -16,6 +16,7 @@ from raygan.cli import run
 from raygan.record.folder import RunFolder
 from tests.errors import refuses
 from tests.helpers import TINY
+from tests.processes import descendants
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +328,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_leaves_no_process(tmp_path):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.2)
-    before = descendants(process.pid)
+    before = [one.pid for one in descendants(process.pid)]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process in its group
     text, errors = process.communicate(timeout=200)
     assert (process.returncode, errors) == (130, "")
@@ -355,7 +356,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_last_checkpoint_is_intact(execut
         env=os.environ | {"OWN_SLEEP": "2"},  # so that both come within a round
     )
     wait_for(lambda: sorted((tmp_path / "run" / "checkpoints").glob("round_*/manifest.json")), process)
-    before = descendants(process.pid)
+    before = [one.pid for one in descendants(process.pid)]
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(1.2)  # Ray looks for signals once a second
     os.killpg(process.pid, signal.SIGINT)
@@ -378,12 +379,6 @@ def wait_for(condition, process=None):
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None
         time.sleep(0.05)
-
-
-def descendants(pid: int) -> list[int]:
-    import psutil
-
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
 @pytest.mark.parametrize("words", [["train"], ["tune", TINY_SWEEP]], ids=["train", "tune"])

@@ -15,7 +15,7 @@ MINE = """
 from raygan.gan import mlp
 
 
-class Generator(mlp.Generator):
+class Generator(mlp.MLPGenerator):
     pass
 """
 

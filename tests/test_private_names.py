@@ -14,6 +14,7 @@ MODULES = {
     (RAY, "ray._private.node.Node"),
     (RAY, "ray._private.parameter.RayParams"),
     (RAY, "ray._private.resource_and_label_spec.ResourceAndLabelSpec"),
+    (RAY, "ray._private.runtime_env.constants.RAY_JOB_CONFIG_JSON_ENV_VAR"),
     (RAY, "ray._private.state.available_resources_per_node"),
     (RAY, "ray._private.worker.shutdown"),
     (DERIVED, "torch.nn.utils.parametrizations._SpectralNorm"),

@@ -4,7 +4,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from signal import SIGKILL
@@ -38,8 +38,8 @@ class Connection:
     reaches the user as an error of raygan.
     """
 
-    def __init__(self, address: str | None, cpus: float) -> None:
-        """`cpus` are the logical ones of a Ray that is started here.
+    def __init__(self, address: str | None, cpus: float, runtime_env: Mapping[str, Any] | None = None) -> None:
+        """`cpus` are the logical ones of a Ray that is started here; `runtime_env` is for all that is asked of it.
 
         Raises:
             InputError: there is no cluster at `address` (`engine.address`), or Ray cannot be started.
@@ -62,10 +62,10 @@ class Connection:
                 if self.started:
                     self._room = _more_room(cpus)
             elif address := address or os.environ.get("RAY_ADDRESS"):
-                _join(address, key)
+                _join(address, key, runtime_env)
             else:
                 self.started, self.may_grow = True, False
-                _start(cpus)
+                _start(cpus, runtime_env)
             if self._ours:
                 _shared.users, _shared.started = _shared.users + 1, self.started
             self._head = Head()
@@ -287,7 +287,7 @@ def _check_own(address: str | None) -> None:
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
 
 
-def _start(cpus: float) -> None:
+def _start(cpus: float, runtime_env: Mapping[str, Any] | None) -> None:
     """Start a Ray for this process only."""
     try:
         # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
@@ -295,6 +295,7 @@ def _start(cpus: float) -> None:
             ray.init(
                 "local",
                 num_cpus=math.ceil(cpus),
+                runtime_env=runtime_env,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=_QUIET,
@@ -313,12 +314,12 @@ def _start(cpus: float) -> None:
         ) from error
 
 
-def _join(address: str, key: str) -> None:
+def _join(address: str, key: str, runtime_env: Mapping[str, Any] | None) -> None:
     """Join a cluster; `key` says where its address comes from."""
     _check_address(address, key)
     try:
         with sigterm_kept():
-            ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
+            ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, logging_level=_QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 
+from raygan.cluster.fork_server import FORKED_FROM, NOT_FORKED
 from raygan.executors.parties import how_it_computes
 from raygan.executors.ray_values import LOST
 from raygan.executors.transport import Facts
@@ -78,6 +79,8 @@ class Actor:
             "pid": os.getpid(),
             "resources": context.get_assigned_resources(),
             "gpus": context.get_accelerator_ids().get("GPU", []),
+            "forked_from": os.environ.get(FORKED_FROM),
+            "not_forked": os.environ.get(NOT_FORKED),
             **how_it_computes(self._party),
         }
 

@@ -9,6 +9,7 @@ import ray
 
 from raygan.cluster.connection import Connection
 from raygan.cluster.ending import ANSWER_S, end_process
+from raygan.cluster.forking import forking, not_forked
 from raygan.cluster.placement import Where, placing_of
 from raygan.cluster.ray_private import id_of
 from raygan.cluster.resources import Resources, needs_of
@@ -20,6 +21,9 @@ from raygan.executors.ray_values import LOOK_S, Fetcher
 from raygan.executors.transport import Facts, ProcessRole, Ref, Transport
 from raygan.executors.vigil import Someone, Vigil
 from raygan.round.versions import check_versions
+
+_IMPORTED = "ray", "numpy", "torch", RayStream.__module__
+"""What every process of a run imports."""
 
 
 class RayTransport(Transport):
@@ -42,6 +46,9 @@ class RayTransport(Transport):
         self._recorder: Any = None
         self._recorder_says: Any = None
         vigil.check, vigil.end, vigil.busy = connection.check, self._end, self._is_busy
+        self._forking = forking(config.engine.workers, _IMPORTED)
+        self._told: str | None = None
+        self._tell(self._forking.why_not and f"workers are not forked (engine.workers): {self._forking.why_not}")
         self._fetch = Fetcher(vigil, self._hear)
         try:
             self._placing = placing_of(self._needs, config.engine, patience)
@@ -73,7 +80,7 @@ class RayTransport(Transport):
     ) -> Any:
         plain: Any = kind if hasattr(kind, "remote") else ray.remote(kind)
         gpus = asks.get("GPU", 0.0)
-        options = plain.options(num_cpus=asks["CPU"], num_gpus=gpus, **where)
+        options = plain.options(num_cpus=asks["CPU"], num_gpus=gpus, runtime_env=self._forking.runtime_env, **where)
         actor = options.remote(here(role.name, gpus), make, *arguments)
         name = id_of(actor)
         self._actors[name] = actor
@@ -100,7 +107,14 @@ class RayTransport(Transport):
         facts: list[Facts] = self._fetch(refs)
         check_versions(facts)
         self._know(facts)
+        self._tell(not_forked(facts))
         return facts
+
+    def _tell(self, text: str | None) -> None:
+        """Say something once."""
+        if text and text != self._told:
+            self._told = text
+            self._vigil.say(text)
 
     def _check_nodes_of(self, processes: Sequence[Any]) -> None:
         """Raise if one of them would be waited for in vain, on a node that is gone: Ray itself would wait for ever."""

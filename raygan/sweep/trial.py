@@ -24,6 +24,14 @@ from raygan.sweep.snapshot import clear, put_back, take
 from raygan.sweep.space import tree_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 
+IMPORTED_BY_TRIALS = (
+    __name__,
+    "raygan.run.session",
+    "raygan.executors.in_process",
+    "raygan.executors.ray_actors",
+    "raygan.evaluation.recorder",
+)
+"""What a trial's process, and those that it starts, import sooner or later."""
 LAST = "last"
 """Key in a report that says that the run is over."""
 

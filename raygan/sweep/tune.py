@@ -5,16 +5,18 @@ import shutil
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ray.tune import ResultGrid, Tuner
 from rich.console import Console
 
 from raygan.cluster.connection import Connection, refuse_ray_client
-from raygan.config.load import checked
+from raygan.cluster.forking import forking
+from raygan.config.load import check_config, checked
 from raygan.errors import InputError, RunError
 from raygan.files import is_uri, make_folder, unmake_folder, write_whole
 from raygan.report.sweep.results import SweepResults
@@ -26,6 +28,7 @@ from raygan.sweep.resources import cpus_for_sweep, wait_until_trials_fit
 from raygan.sweep.schedulers import RememberingAsha
 from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
+from raygan.sweep.trial import IMPORTED_BY_TRIALS
 from raygan.sweep.tuner import TUNE, Namer, new_tuner, restored_tuner
 
 __all__ = ["ResultGrid", "SweepOutcome", "tune"]
@@ -96,7 +99,7 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
 
     with _settings():
         tell("starting Ray")
-        connection = Connection(sweep.address, cpus_for_sweep(sweep, tried))
+        connection = Connection(sweep.address, cpus_for_sweep(sweep, tried), _forking(sweep, tell))
         try:
             wait_until_trials_fit(sweep, tried, connection.may_grow, tell, connection.ask)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:
@@ -114,6 +117,14 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
         finally:
             connection.close()
     return SweepOutcome(folder, grid, write_answer(sweep, folder, grid), wish.signal)
+
+
+def _forking(sweep: Sweep, tell: Callable[[str], None]) -> Mapping[str, Any]:
+    """Returns the runtime environment of trials and all that they start, as `engine.workers` says."""
+    found = forking(check_config(sweep.tree()).engine.workers, IMPORTED_BY_TRIALS)
+    if found.why_not:
+        tell(f"trials are not forked (engine.workers): {found.why_not}")
+    return found.runtime_env
 
 
 def _fit(tuner: Tuner, folder: Path) -> ResultGrid:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from time import monotonic
 
-import psutil
 import pytest
 
 import raygan
@@ -16,6 +15,7 @@ import raygan.record.folder
 from raygan.executors.executor import Executor
 from tests.errors import raises
 from tests.helpers import Watch, same_generator, tiny
+from tests.processes import descendants
 
 pytestmark = pytest.mark.ray
 
@@ -92,7 +92,7 @@ class Killer:
     def on_round(self, row):
         if row["round"] == self.round and self.times:
             self.times -= 1
-            ours = psutil.Process().children(recursive=True)  # nobody else's Ray
+            ours = descendants()  # nobody else's Ray
             victims = [process for process in ours if self.actor in " ".join(process.cmdline())]
             assert victims
             victims[0].kill()

@@ -13,6 +13,7 @@ import raygan
 from raygan.cli import run
 from raygan.config.source import dump
 from raygan.record.folder import RunFolder
+from tests.processes import descendants
 from tests.sweep.helpers import CONFIG, RATES
 
 COMMAND = [sys.executable, "-m", "raygan.cli", "tune"]
@@ -57,7 +58,7 @@ class Playing(Said):
         """Read on until the lines so far are enough, or all there are."""
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
-            below = psutil.Process(self.process.pid).children(recursive=True)
+            below = descendants(self.process.pid)
             self.ours |= {process for process in below if name_of(process).startswith(OURS)}
             if enough(self.lines):
                 return self
