@@ -15,7 +15,7 @@ from raygan.config.tree import Engine
 from raygan.errors import InputError, RunError
 
 FoundRoom = TypeVar("FoundRoom")
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 Tell = Callable[[str], None]
 """Reports progress to the watchers."""
 
@@ -23,11 +23,11 @@ Tell = Callable[[str], None]
 class Ask(Protocol):
     """Calls a function that asks Ray's head, and returns its answer."""
 
-    def __call__(self, question: Callable[[], Answer], /) -> Answer:
+    def __call__(self, question: Callable[[], Reply], /) -> Reply:
         """Call it; raises its exception, or RunError if no answer will come."""
 
 
-def directly(question: Callable[[], Answer], /) -> Answer:
+def directly(question: Callable[[], Reply], /) -> Reply:
     """Call it in this thread."""
     return question()
 

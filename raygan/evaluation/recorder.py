@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.errors import RunError
-from raygan.evaluation.drawing import draw
+from raygan.evaluation.drawing import picture_of
 from raygan.evaluation.evaluator import Evaluator, as_row, sample_batches
 from raygan.evaluation.final import by_device, memorised
 from raygan.files import save_arrays, write_whole
@@ -76,7 +76,9 @@ class Recorder:
         try:
             generators = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise RunError(f"{path}: damaged; remove it, and the evaluation of round {round} is left out") from error
+            raise RunError(
+                f"{path}: damaged; remove it, and the evaluation of round {round} is left out", code="damaged"
+            ) from error
         return self.evaluate(round, generators)
 
     def _follow_log(self) -> TensorBoardMirror | None:
@@ -166,4 +168,4 @@ class Recorder:
         config, rows = self._config, self._config.eval.grid
         count = 1000 if len(self._images.shape) == 1 else rows * rows
         batches = sample_batches(network.module, count, config.gan.latent, config.seed, Role.SAMPLES)
-        save_picture(draw(torch.cat(list(batches)), rows), self._folder.picture(round))
+        save_picture(picture_of(torch.cat(list(batches)), rows), self._folder.picture(round))

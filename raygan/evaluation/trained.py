@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from raygan.errors import InputError
 from raygan.evaluation.evaluator import sample_batches
-from raygan.record.generator_file import Weights, load_generator
+from raygan.record.generator_file import Weights, read_generator
 from raygan.record.storage import opened
 from raygan.rng import Role
 
@@ -39,7 +39,7 @@ class TrainedGenerator(nn.Module):
             InputError: `count` is below 1.
         """
         if count < 1:
-            raise InputError(f"count: {count} samples were asked for; 1 is the least")
+            raise InputError(f"count: {count} samples were asked for; 1 is the least", code="value")
         device = next(self.parameters()).device
 
         def here(latents: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class TrainedGenerator(nn.Module):
         return torch.cat(list(sample_batches(here, count, self.latent, seed, Role.SAMPLES)))
 
 
-def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
+def load_trained(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
     """Returns the generator in a generator.safetensors, or in a run folder at a path or a URI.
 
     It is on the CPU, and its parameters have no gradients. The file alone never causes code to be imported: a custom
@@ -59,9 +59,11 @@ def load(path: str | Path, weights: Weights = "ema", generator: str | None = Non
         InputError: the file is missing or of another kind, or its network is neither raygan's nor `generator`.
     """
     if weights not in get_args(Weights):
-        raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}")
+        raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}", code="unknown")
     with opened(path, _FILE) as place:
         if not place.exists():
-            raise InputError(f"{place}: not there; a run folder with a {_FILE}, or such a file, is needed")
-        trained = load_generator(place / _FILE if place.is_dir() else place, weights, generator)
+            raise InputError(
+                f"{place}: not there; a run folder with a {_FILE}, or such a file, is needed", code="missing"
+            )
+        trained = read_generator(place / _FILE if place.is_dir() else place, weights, generator)
     return TrainedGenerator(trained.network.module, trained.gan.latent, trained.shape, trained.round).eval()

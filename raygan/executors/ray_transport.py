@@ -101,8 +101,8 @@ class RayTransport(Transport):
                 self._check_nodes_of(processes)
         if late:
             raise InputError(
-                f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they found room, but the "
-                "machines are busy or slow; raise engine.ready_timeout_s"
+                f"engine.ready_timeout_s: {len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they "
+                "found room, but the machines are busy or slow; raise it"
             )
         facts: list[Facts] = self._fetch(refs)
         check_versions(facts)

@@ -10,7 +10,7 @@ from raygan.config.gan import Gan, Norm
 _HIDDEN_LAYERS = 3
 
 
-class Generator(nn.Module):
+class MLPGenerator(nn.Module):
     """(N, latent) to (N, *shape); images end in tanh, points are unbounded."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
@@ -27,7 +27,7 @@ class Generator(nn.Module):
         return samples.view(-1, *self.shape)
 
 
-class Discriminator(nn.Module):
+class MLPDiscriminator(nn.Module):
     """(N, *shape) to (N,) logits: the larger, the more real."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:

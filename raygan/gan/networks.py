@@ -64,7 +64,9 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         discriminator = build(DISCRIMINATORS, gan.discriminator, "gan.discriminator", nn.Module, shape, gan)
     loss = resolve(LOSSES, gan.loss, "gan.loss")
     if not isinstance(loss, Loss):
-        raise InputError(f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed")
+        raise InputError(
+            f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed", code="kind"
+        )
     flat_generator = _laid_out("gan.generator", generator, device)
     flat_discriminator = _laid_out("gan.discriminator", discriminator, device)
     replay = Replay(config.engine.cuda_graphs and _replayable(gan, generator, discriminator))
@@ -83,7 +85,7 @@ def _laid_out(key: str, network: nn.Module, device: torch.device) -> FlatModule:
     try:
         return FlatModule(network, device)
     except Exception as error:  # whatever a custom network raises in `refresh`
-        raise InputError(f"{key}: its derived buffers cannot be recomputed: {error}") from error
+        raise InputError(f"{key}: its derived buffers cannot be recomputed: {error}", code="failed") from error
 
 
 def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
@@ -112,13 +114,18 @@ def _probe(network: FlatModule, key: str, given: Tensor, expected: tuple[int, ..
             out: object = network.module(given)
     except Exception as error:  # whatever a custom network raises
         raise InputError(
-            f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error} ({place_of(error)})"
+            f"{key}: fails on a batch of shape {tuple(given.shape)}, as in this run: {error} ({place_of(error)})",
+            code="failed",
         ) from error
     if not (isinstance(out, Tensor) and out.dtype == torch.float32):
         made = f"{out.dtype} tensor" if isinstance(out, Tensor) else type(out).__name__
-        raise InputError(f"{key}: makes a {made} of a batch of {len(given)}, but a float32 tensor is needed")
+        raise InputError(
+            f"{key}: makes a {made} of a batch of {len(given)}, but a float32 tensor is needed", code="result"
+        )
     if tuple(out.shape) != expected:
-        raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed")
+        raise InputError(
+            f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed", code="result"
+        )
     return out
 
 
@@ -135,5 +142,6 @@ def check_loss(loss: Loss, key: str) -> None:
         if not (isinstance(value, Tensor) and value.dim() == 0 and value.requires_grad and bool(value.isfinite())):
             is_one = f"{value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
             raise InputError(
-                f"{key}: {part} gave {is_one} for logits of shape (4,); a finite scalar that depends on them is needed"
+                f"{key}: {part} gave {is_one} for logits of shape (4,); a finite scalar that depends on them is needed",
+                code="result",
             )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raygan.gan.batches import as_seen, draw
+from raygan.gan.batches import as_seen, draw_batch
 from raygan.gan.transfer import uploaded
 from raygan.methods.base import DeviceSide, Shard
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -45,7 +45,7 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
     mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
     size = min(config.batch_size, len(shard.samples))
     while True:
-        chosen = np.stack([draw(len(shard.samples), size, choices) for _ in range(together)])
+        chosen = np.stack([draw_batch(len(shard.samples), size, choices) for _ in range(together)])
         z = _each(noise(latents, together * size, config.gan.latent, device), size)
         mix: Sequence[Tensor | None] = [None] * together
         if side.networks.loss.gradient_penalty:

@@ -151,14 +151,18 @@ def _check(config: Config) -> None:
     if isinstance(config.aggregation, TrimmedMean) and 2 * config.aggregation.trim >= judges:
         raise InputError(
             f"aggregation.trim: {config.aggregation.trim} at either end leaves nothing of the {judges} devices that "
-            "judge a batch; lower it, or mdgan.batches"
+            "judge a batch; lower it, or mdgan.batches",
+            code="conflict",
         )
     if number_of_batches(config) > config.devices:
-        raise InputError(f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge")
+        raise InputError(
+            f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge", code="conflict"
+        )
     if config.mdgan.swap_epochs is not None and _together(config) < 2:
         raise InputError(
             "mdgan.swap_epochs: discriminators can only change places between two devices or more in a round, but "
-            "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)"
+            "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)",
+            code="conflict",
         )
 
 
@@ -185,11 +189,11 @@ def swap_partners(config: Config, samples: int, round: int, devices: list[int]) 
     return {receiver: giver for a, b in pairs for receiver, giver in ((a, b), (b, a))}
 
 
-def merge(config: Config, own: State, given: State) -> State:
+def after_swap(config: Config, own: State, given: State) -> State:
     """Returns the partner's discriminator, with moments according to `mdgan.swap_moments`."""
     source = {"travel": given, "stay": own, "reset": {}}[config.mdgan.swap_moments]
     parts = {"discriminator": given, "optimizer": source}
     return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is the initial one
 
 
-MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=merge))
+MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=after_swap))

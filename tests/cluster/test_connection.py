@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from raygan import InputError, RunError
+from raygan import RunError
 from raygan.cli import run
 from raygan.cluster import connection as cluster
 from raygan.cluster.connection import Connection, Head, refuse_ray_client
 from raygan.cluster.site import find
+from tests.errors import raises
 from tests.helpers import TINY, tiny
 
 
@@ -99,7 +100,7 @@ def test_a_network_that_fails_for_a_moment_is_no_loss(monkeypatch):
 def test_what_a_head_that_is_gone_is_asked_is_not_waited_for(monkeypatch):
     MadeUp(monkeypatch)
     connection, never = Connection("127.0.0.1:1", 1), Event()
-    with pytest.raises(RunError, match=r"the head of the Ray cluster at 127\.0\.0\.1:1 is gone"):
+    with pytest.raises(RunError, match=r"127\.0\.0\.1:1 is gone"):
         connection.ask(never.wait)
     never.set()
 
@@ -175,11 +176,11 @@ def test_an_address_counts_before_the_environment(no_ray, monkeypatch):
 def test_a_process_that_is_a_client_already_is_refused(monkeypatch):
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: True)
     monkeypatch.setattr(cluster.ray.util.client.ray, "is_connected", lambda: True)
-    with pytest.raises(InputError, match=r"^ray\.init: ray://: Ray Client is not supported"):
+    with raises("ray.init", None, "ray://", "Ray", "Client"):
         Connection(None, 1)
 
 
 @pytest.mark.parametrize("address", ["foo", "10.0.0.5:", "10.0.0.5:99999", ":6379"])
 def test_an_address_without_a_host_and_a_port_is_named(address, no_ray):
-    with pytest.raises(InputError, match=rf"^engine\.address: .*'{address}' \(.*\): it is no host and port$"):
+    with raises("engine.address", None, f"'{address}'", "no host and port"):
         find(tiny("engine.executor=ray", f"engine.address={address!r}"))
