@@ -9,8 +9,9 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from raygan.cluster.connection import all_nodes, group_of
+from raygan.cluster.connection import group_of
 from raygan.cluster.layout import Layout, Node, choose, lay_out, spread_of
+from raygan.cluster.nodes import all_nodes
 from raygan.cluster.resources import NODE_LABEL, Needs, Resources, on_node
 from raygan.cluster.waiting import Patience, wait_for_room
 from raygan.config.tree import Engine

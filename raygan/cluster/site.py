@@ -9,8 +9,9 @@ from typing import Any
 import ray
 import torch
 
-from raygan.cluster.connection import Connection, all_nodes, cpus_to_start, free_nodes
+from raygan.cluster.connection import Connection, cpus_to_start
 from raygan.cluster.layout import Node
+from raygan.cluster.nodes import all_nodes, free_nodes
 from raygan.cluster.ray_private import ResourceAndLabelSpec
 from raygan.config.tree import Config
 

@@ -8,9 +8,10 @@ from typing import Protocol, TypeVar
 
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from raygan.cluster.connection import all_nodes, free_nodes
-from raygan.cluster.layout import Node, Placement, describe, home_problem, shortage, shortage_in_group
+from raygan.cluster.layout import Node, Placement, home_problem
+from raygan.cluster.nodes import all_nodes, free_nodes
 from raygan.cluster.resources import Needs, Resources
+from raygan.cluster.shortage import describe, shortage, shortage_in_group
 from raygan.config.tree import Engine
 from raygan.errors import InputError, RunError
 

@@ -8,7 +8,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from raygan.cluster.layout import Layout, choose, home_problem, lay_out, shortage
+from raygan.cluster.layout import Layout, choose, home_problem, lay_out
+from raygan.cluster.shortage import shortage
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.machines import Machine, Site

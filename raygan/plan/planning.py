@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raygan.cluster.connection import refuse_ray_client
+from raygan.cluster.joining import refuse_ray_client
 from raygan.cluster.site import find
 from raygan.config.tree import Config
 from raygan.errors import InputError

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from raygan.cluster.layout import fits, spread_of
+from raygan.cluster.capacity import fits
+from raygan.cluster.layout import spread_of
 from raygan.plan.footprint import CUDA_CONTEXT, PROCESS, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site

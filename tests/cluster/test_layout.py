@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.cluster.layout import Node, can_hold, choose, describe, lay_out, shortage
+from raygan.cluster.layout import Node, can_hold, choose, lay_out
 from raygan.cluster.resources import Needs
+from raygan.cluster.shortage import describe, shortage
 
 
 def needs(workers, cpus=1.0, gpus=0.0, server_gpus=0.0, eval_gpus=0.0):

@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from raygan import InputError
-from raygan.cluster.layout import Node, shortage, shortage_in_group
+from raygan.cluster.layout import Node
 from raygan.cluster.resources import Needs, needs_of
+from raygan.cluster.shortage import shortage, shortage_in_group
 from raygan.config.load import check_config
 from raygan.sweep.resources import cpus_to_start, needs_of_trial, resources_for, wait_until_trials_fit
 from tests.helpers import tiny
