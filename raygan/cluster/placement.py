@@ -136,7 +136,7 @@ class OnNodes(Placing):
         self._moved.pop(worker, None)
         if worker not in self.in_vain():
             return self.worker(worker)
-        one = replace(self._needs, workers=1, server={}, recorder={})
+        one = replace(self._needs, workers=1, server={}, recorder={}, devices=None)
 
         def look(free: list[Node], waited: float) -> Layout | None:
             return lay_out(one, free, self._engine.placement, self._home)

@@ -20,3 +20,39 @@ def own_node() -> Any:
 def id_of(actor: Any) -> str:
     """Returns an actor's id as it appears in Ray's errors."""
     return str(actor._actor_id.hex())
+
+
+def autoscaler_reply() -> dict[str, Any]:
+    """Returns the answer of Ray's head about nodes and autoscaler (version 2), as JSON.
+
+    Ray's own `ray.autoscaler.v2.sdk.get_cluster_status` leaves out what is infeasible.
+    """
+    from google.protobuf import json_format  # type: ignore[import-untyped]  # Ray brings it along
+    from ray.core.generated import autoscaler_pb2
+
+    messages: Any = autoscaler_pb2
+    reply = messages.GetClusterStatusReply()
+    reply.ParseFromString(_gcs().get_cluster_status(timeout_s=_ANSWER_S))
+    answer: dict[str, Any] = json_format.MessageToDict(reply, preserving_proto_field_name=True)
+    return answer
+
+
+def autoscaler_status() -> bytes | None:
+    """Returns what an autoscaler of version 1 keeps in Ray's key-value store: JSON, or None."""
+    kept: bytes | None = _gcs().internal_kv_get(_STATUS_KEY, None, timeout=_ANSWER_S)
+    return kept
+
+
+def _gcs() -> Any:
+    """Returns the client of Ray's head that this process has."""
+    worker: Any = ray._private.worker.global_worker
+    return worker.gcs_client
+
+
+def is_head(node: dict[str, Any]) -> bool:
+    """Returns whether a node, as `ray.nodes()` lists it, is the head."""
+    return "node:__internal_head__" in node["Resources"]
+
+
+_STATUS_KEY = b"__autoscaling_status"
+_ANSWER_S = 5

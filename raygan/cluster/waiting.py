@@ -10,6 +10,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 
 from raygan.cluster.layout import Node, Placement, home_problem
 from raygan.cluster.nodes import all_nodes, free_nodes
+from raygan.cluster.outlook import Outlook, is_free
 from raygan.cluster.resources import Needs, Resources
 from raygan.cluster.shortage import describe, shortage, shortage_in_group
 from raygan.config.tree import Engine
@@ -53,11 +54,12 @@ def wait_for_room(
 
     Raises:
         InputError: nodes did not come within `engine.nodes_timeout_s`, or others did not release resources within
-            `engine.ready_timeout_s`, or no node that could come would help.
+            `engine.ready_timeout_s`, or no node that could come would help, or none can be started.
         RunError: the cluster is gone.
         KeyboardInterrupt: the run was interrupted.
     """
     began, told, lacking = monotonic(), "", False
+    outlook = Outlook(needs, lambda nodes, called: shortage(needs, nodes, home, called))
     with _Wish([needs.server, needs.recorder, *[needs.per_worker] * needs.workers], engine.placement) as wish:
         while True:
             before = lacking
@@ -67,9 +69,11 @@ def wait_for_room(
             waited = monotonic() - began
             if (found := patience.ask(partial(_looked, look, waited))) is not None:
                 return found
+            if lacking and limit:
+                patience.ask(partial(_look_out, outlook, wish.name()))
             if monotonic() - began >= limit:
-                raise InputError(why + _in_vain(lacking, limit))
-            if told != (told := f"waiting for room on the cluster, up to {limit:g} s: {why}"):
+                raise InputError(_in_vain(why, outlook, lacking, limit))
+            if told != (told := _waiting(why, outlook, lacking, limit)):
                 patience.tell(told)
             if patience.stopped():
                 raise KeyboardInterrupt
@@ -78,6 +82,11 @@ def wait_for_room(
 
 def _looked(look: Callable[[list[Node], float], FoundRoom | None], waited: float) -> FoundRoom | None:
     return look(free_nodes(), waited)
+
+
+def _look_out(outlook: Outlook, wish: str | None) -> None:
+    nodes = all_nodes()
+    outlook.look(nodes, is_free(nodes, free_nodes()), wish)
 
 
 def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:
@@ -91,24 +100,35 @@ def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bo
     return False, held, engine.ready_timeout_s
 
 
-def _in_vain(lacking: bool, limit: float) -> str:
+def _waiting(why: str, outlook: Outlook, lacking: bool, limit: float) -> str:
+    if lacking and (says := outlook.says()):
+        return f"waiting for nodes, up to {limit:g} s: {says}"
+    return f"waiting for room on the cluster, up to {limit:g} s: {why}"
+
+
+def _in_vain(why: str, outlook: Outlook, lacking: bool, limit: float) -> str:
     if not limit:
-        return ""
-    return f" (for {limit:g} s, {'engine.nodes_timeout_s' if lacking else 'engine.ready_timeout_s'})"
+        return why
+    if lacking:
+        return f"{outlook.in_vain() or why} (for {limit:g} s, engine.nodes_timeout_s)"
+    return f"{why} (for {limit:g} s, engine.ready_timeout_s)"
 
 
 def wait_for_group(needs: Needs, timeout_s: float, tell: Tell, ask: Ask = directly) -> None:
     """Wait until the nodes of the cluster could hold the placement group of these needs.
 
     Raises:
-        InputError: they cannot.
+        InputError: they cannot, or no node that could come would help, or none can be started.
     """
     began, told = monotonic(), ""
+    outlook = Outlook(needs, lambda nodes, called: shortage_in_group(needs, nodes, called))
     with _Wish(needs.bundles, "pack") as wish:
         while (problem := shortage_in_group(needs, ask(all_nodes))) is not None:
+            if timeout_s:
+                ask(partial(_look_out, outlook, wish.name()))
             if monotonic() - began >= timeout_s:
-                raise InputError(problem + _in_vain(True, timeout_s))
-            if told != (told := f"waiting for room on the cluster, up to {timeout_s:g} s: {problem}"):
+                raise InputError(_in_vain(problem, outlook, True, timeout_s))
+            if told != (told := _waiting(problem, outlook, True, timeout_s)):
                 tell(told)
             ask(wish.hold_on)
 
@@ -124,6 +144,10 @@ class _Wish:
         self._bundles = [bundle for bundle in asked if bundle]
         self._strategy = {"spread": "SPREAD", "pack": "PACK"}[placement]
         self._group: PlacementGroup | None = None
+
+    def name(self) -> str | None:
+        """Returns Ray's id of the group, if there is one."""
+        return self._group.id.hex() if self._group is not None else None
 
     def hold_on(self) -> None:
         """Wait for at most a second. A granted group is released, because Ray chooses its places."""
