@@ -30,6 +30,10 @@ def test_nodes_come_for_a_run_and_go_when_they_are_idle(cache, tmp_path):
         assert "(small: up to 2 of 2 CPU + 0 GPU) holds 4; " in too_large.stderr
         assert too_large.stderr.endswith("or raise engine.devices_per_actor (3 would fit)\n")
         assert workers(cluster) == 0, "none was asked for"
+        planned = cluster.run(*RAYGAN, "plan", *words, "devices=3", "--price", "2cpu=0.1")
+        assert planned.returncode == 0, planned.stderr
+        assert ", and 2 that its autoscaler would start (small: up to 2 of 2 CPU + 0 GPU; up to 600 s" in planned.stdout
+        assert "price       0.20 an hour: 2 x 2cpu at 0.1; without a price: 1 x 0cpu" in planned.stdout
         played = cluster.run(*RAYGAN, "train", *words, "devices=3", "--out", tmp_path / "run")
         assert played.returncode == 0, played.stderr
         assert "waiting for nodes, up to 600 s: the autoscaler has been asked for them (small: up to 2 of 2 CPU" in (
