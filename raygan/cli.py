@@ -16,7 +16,7 @@ from raygan.files import is_uri
 from raygan.plan.described import SPEC
 from raygan.plan.prices import PRICE, ROUND_S
 from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
-from raygan.record.storage import opened
+from raygan.record.storage import local_folder, opened
 from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI
@@ -59,9 +59,12 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         with ProgressDisplay(config.rounds, console) as display:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
-        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # otherwise the run had not started
+        folder = local_folder(out)
+        if any((folder / "checkpoints").glob("*/manifest.json")):
             say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
-        elif (Path(out) / "config.yaml").is_file():
+        elif resume and is_uri(out):  # before there was a copy of it
+            say_how_to_go_on("Interrupted at once; what is at the URI is as it was.", "train", out, console)
+        elif (folder / "config.yaml").is_file():  # otherwise the run had not started
             console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
         raise
     if result.complete:

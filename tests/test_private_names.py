@@ -11,9 +11,11 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 PACKAGE = Path(__file__).parents[1] / "raygan"
 RAY, DERIVED = "cluster/ray_private.py", "gan/derived.py"
 MODULES = {
+    (RAY, "ray._private.authentication.http_token_authentication.get_auth_headers_if_auth_enabled"),
     (RAY, "ray._private.node.Node"),
     (RAY, "ray._private.parameter.RayParams"),
     (RAY, "ray._private.resource_and_label_spec.ResourceAndLabelSpec"),
+    (RAY, "ray._private.services.canonicalize_bootstrap_address"),
     (RAY, "ray._private.state.available_resources_per_node"),
     (RAY, "ray._private.worker.shutdown"),
     (DERIVED, "torch.nn.utils.parametrizations._SpectralNorm"),

@@ -10,7 +10,7 @@ import ray
 
 from raygan.cluster.head import knock
 from raygan.cluster.nodes import all_nodes
-from raygan.cluster.ray_private import RayNode, RayParams, own_node
+from raygan.cluster.ray_private import RayNode, RayParams, found_address, own_node, refuses_token
 from raygan.errors import InputError
 from raygan.signals import sigterm_kept
 
@@ -75,14 +75,35 @@ def join(address: str, key: str) -> None:
     """Join a cluster; `key` says where its address comes from."""
     _check_address(address, key)
     try:
+        _check_token(address, key)
         with sigterm_kept():
             ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
+    except InputError:
+        raise
+    except ray.exceptions.AuthenticationError as error:
+        where = os.environ.get("RAY_AUTH_TOKEN_PATH")
+        lacks = f"RAY_AUTH_TOKEN_PATH={where}: no token can be read there" if where else "this process has no token"
+        raise InputError(
+            f"RAY_AUTH_MODE=token: {lacks}; copy the cluster's, which is in ~/.ray/auth_token on its head, to "
+            "~/.ray/auth_token here, or name its file in RAY_AUTH_TOKEN_PATH"
+        ) from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(
             f"{key}: no Ray cluster at {address!r} that lets this process in (RAY_AUTH_MODE=token, and its "
             f"token in ~/.ray/auth_token?): {first_line}"
         ) from error
+
+
+def _check_token(address: str, key: str) -> None:
+    """Reject a cluster that refuses this process for its token, before Ray tries again and again."""
+    if (found := found_address() if address == "auto" else address) is None or not refuses_token(found):
+        return
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        why = "refuses the token of this process: copy ~/.ray/auth_token from its head to here (or RAY_AUTH_TOKEN_PATH)"
+    else:
+        why = "asks for a token: set RAY_AUTH_MODE=token, with a copy of the head's ~/.ray/auth_token in the same place"
+    raise InputError(f"{key}: the Ray cluster at {found} {why}")
 
 
 def _check_address(address: str, key: str) -> None:

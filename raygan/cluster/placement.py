@@ -13,6 +13,7 @@ from raygan.cluster.connection import group_of
 from raygan.cluster.layout import Layout, Node, choose, lay_out, spread_of
 from raygan.cluster.nodes import all_nodes
 from raygan.cluster.resources import NODE_LABEL, Needs, Resources, on_node
+from raygan.cluster.shortage import unused_gpus
 from raygan.cluster.waiting import Patience, wait_for_room
 from raygan.config.tree import Engine
 
@@ -105,6 +106,8 @@ class OnNodes(Placing):
         self._moved: dict[int, str] = {}
         """Workers that are on other nodes than those of the layout (by id)."""
         self.layout, self._reserved = wait_for_room(needs, engine, patience, self._home, self._reserve)
+        if unused := unused_gpus(needs, all_nodes()):
+            patience.report(unused)
         patience.tell(f"starting {spread_of(self.layout)} and a server")
 
     def _reserve(self, free: list[Node], waited: float) -> "tuple[Layout, _Reserved] | None":

@@ -112,3 +112,12 @@ def describe(nodes: Sequence[Node]) -> str:
     else:
         counted = ", ".join(f"{each.count(one)} of {one}" for one in dict.fromkeys(each))
     return f"{'this Ray node' if len(nodes) == 1 else f'these {len(nodes)} Ray nodes'} ({counted})"
+
+
+def unused_gpus(needs: Needs, nodes: Sequence[Node]) -> str | None:
+    """Returns that there are GPUs, but none of them is asked for, or None."""
+    gpus = sum(node.room.get("GPU", 0) for node in nodes)
+    if not gpus or needs.total.get("GPU"):
+        return None
+    are = "1 GPU is there, but it is not" if gpus == 1 else f"{gpus:g} GPUs are there, but none is"
+    return f"{are} used: engine.gpus_per_device and engine.server_gpus are 0, so the run computes on CPUs"

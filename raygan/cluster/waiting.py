@@ -45,6 +45,8 @@ class Patience:
     """Returns whether the run has been interrupted."""
     ask: Ask = directly
     """Calls functions that ask Ray's head. Asking a dead head blocks, ignoring Ctrl-C, until Ray ends this process."""
+    report: Tell = print
+    """Reports what the user should know, once."""
 
 
 def wait_for_room(

@@ -31,7 +31,7 @@ def store_at(where: str | Path) -> "Store":
     Raises:
         InputError: the URI is of an unknown kind, or cannot be reached.
     """
-    return Remote(str(where)) if is_uri(where) else Store(Path(where).resolve())
+    return Remote(str(where)) if is_uri(where) else Store(local_folder(where))
 
 
 class Store:
@@ -100,8 +100,7 @@ class Remote(Store):
 
     def __init__(self, uri: str) -> None:
         self.uri: str = uri.rstrip("/")
-        digest = hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
-        super().__init__(cache_folder("runs") / f"{_words(self.uri)[-1]}-{digest}")
+        super().__init__(local_folder(self.uri))
         with _reaching(self.uri, "reached", InputError):
             self._files, self._root = file_system(self.uri)
         self._lease = Lease(self._files, self._root, self.uri)
@@ -252,6 +251,15 @@ class Remote(Store):
                     self._files.delete_dir(f"{self._root}/{path}".rstrip("/"))
             for name in held:
                 del self._there[name]
+
+
+def local_folder(where: str | Path) -> Path:
+    """Returns the folder of a run on this machine: itself, or the copy of a URI, which need not be there."""
+    if not is_uri(where):
+        return Path(where).resolve()
+    uri = str(where).rstrip("/")
+    digest = hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()
+    return cache_folder("runs") / f"{_words(uri)[-1]}-{digest}"
 
 
 def copied(uri: str) -> Path:

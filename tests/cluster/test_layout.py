@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from raygan.cluster.layout import Node, can_hold, choose, lay_out
 from raygan.cluster.resources import Needs
-from raygan.cluster.shortage import describe, shortage
+from raygan.cluster.shortage import describe, shortage, unused_gpus
 
 
 def needs(workers, cpus=1.0, gpus=0.0, server_gpus=0.0, eval_gpus=0.0):
@@ -179,3 +179,11 @@ def test_a_packing_that_is_named_fits_and_a_smaller_one_does_not(sizes, workers,
     assert fits(packing)
     assert packing > each
     assert not any(fits(less) for less in range(each, packing))
+
+
+def test_gpus_that_nobody_asks_for_are_named():
+    key = "engine.gpus_per_device and engine.server_gpus are 0, so the run computes on CPUs"
+    assert unused_gpus(needs(3), nodes((4, 0), (8, 4))) == f"4 GPUs are there, but none is used: {key}"
+    assert unused_gpus(needs(3), nodes((8, 1))) == f"1 GPU is there, but it is not used: {key}"
+    assert unused_gpus(needs(3), nodes((8, 0))) is None
+    assert unused_gpus(needs(3, server_gpus=0.1), nodes((8, 1))) is None
