@@ -25,9 +25,12 @@ class Outlook:
         self._failures = Failures()
         self._nodes = 0
         self._infeasible = 0
+        self._looks = 0
 
-    def look(self, nodes: Sequence[Node], all_free: bool, wish: str | None) -> None:
-        """Ask again, given the nodes that are there, whether nothing on them is held, and the group (by Ray's id).
+    def look(self, nodes: Sequence[Node], lacking: bool, all_free: bool, wish: str | None) -> None:
+        """Ask again, given the nodes that are there, and the group that the run asks for (by Ray's id).
+
+        `lacking` says whether more nodes are needed, `all_free` whether nothing on these is held.
 
         Raises:
             InputError: nodes that the autoscaler may start would not do, or none of those it tries can be started.
@@ -41,10 +44,12 @@ class Outlook:
             self._nodes = len(nodes)
             self._failures.forget()
         self._failures.note(self._scaling, self._monitor.words)
-        if self._failures.lack_words():
+        if self._failures.lack_words() and self._looks % _LOG_LOOKS == 0:
             self._monitor = ask_monitor()
             self._failures.note(self._scaling, self._monitor.words)
-        self._check(nodes)
+        self._looks = self._looks + 1 if self._failures.lack_words() else 0
+        if lacking:
+            self._check(nodes)
         self._infeasible = self._infeasible + 1 if all_free and wish in self._scaling.infeasible else 0
         if not self._scaling.present:  # no node is of a type: nodes join by hand, or Ray is of this machine only
             self._infeasible = 0
@@ -66,6 +71,10 @@ class Outlook:
             raise InputError(
                 f"engine: {self._failures.told(counting=True)}; the account or the cluster file must change; {STATUS}"
             )
+
+    def launching(self) -> str:
+        """Returns in a few words what is on its way, or nothing."""
+        return self._scaling.launching() if self._scaling is not None else ""
 
     def says(self) -> str | None:
         """Returns in a few words what the autoscaler does, or None if there is none."""
@@ -94,6 +103,8 @@ class Outlook:
         return None
 
 
+_LOG_LOOKS = 10
+"""After so many looks the log is read again, if the provider's words were not in it."""
 _SURE = 10
 """Looks (a second each) after which an autoscaler that has all of its nodes free and says infeasible is believed."""
 

@@ -41,12 +41,13 @@ class Patience:
     may_grow: bool
     """Whether there may be more nodes later."""
     tell: Tell
+    """Says what goes on."""
+    report: Tell
+    """Says what the user should know, once."""
     stopped: Callable[[], bool]
     """Returns whether the run has been interrupted."""
     ask: Ask = directly
     """Calls functions that ask Ray's head. Asking a dead head blocks, ignoring Ctrl-C, until Ray ends this process."""
-    report: Tell = print
-    """Reports what the user should know, once."""
 
 
 def wait_for_room(
@@ -71,8 +72,10 @@ def wait_for_room(
             waited = monotonic() - began
             if (found := patience.ask(partial(_looked, look, waited))) is not None:
                 return found
-            if lacking and limit:
-                patience.ask(partial(_look_out, outlook, wish.name()))
+            if patience.may_grow and limit:
+                patience.ask(partial(_look_out, outlook, wish.name(), lacking))
+                if not lacking and outlook.launching():  # what others hold may be replaced
+                    limit = max(limit, engine.nodes_timeout_s)
             if monotonic() - began >= limit:
                 raise InputError(_in_vain(why, outlook, lacking, limit))
             if told != (told := _waiting(why, outlook, lacking, limit)):
@@ -86,9 +89,9 @@ def _looked(look: Callable[[list[Node], float], FoundRoom | None], waited: float
     return look(free_nodes(), waited)
 
 
-def _look_out(outlook: Outlook, wish: str | None) -> None:
+def _look_out(outlook: Outlook, wish: str | None, lacking: bool) -> None:
     nodes = all_nodes()
-    outlook.look(nodes, is_free(nodes, free_nodes()), wish)
+    outlook.look(nodes, lacking, is_free(nodes, free_nodes()), wish)
 
 
 def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:
@@ -105,7 +108,8 @@ def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bo
 def _waiting(why: str, outlook: Outlook, lacking: bool, limit: float) -> str:
     if lacking and (says := outlook.says()):
         return f"waiting for nodes, up to {limit:g} s: {says}"
-    return f"waiting for room on the cluster, up to {limit:g} s: {why}"
+    more = f"; more nodes are on their way: {launching}" if not lacking and (launching := outlook.launching()) else ""
+    return f"waiting for room on the cluster, up to {limit:g} s: {why}{more}"
 
 
 def _in_vain(why: str, outlook: Outlook, lacking: bool, limit: float) -> str:
@@ -127,7 +131,7 @@ def wait_for_group(needs: Needs, timeout_s: float, tell: Tell, ask: Ask = direct
     with _Wish(needs.bundles, "pack") as wish:
         while (problem := shortage_in_group(needs, ask(all_nodes))) is not None:
             if timeout_s:
-                ask(partial(_look_out, outlook, wish.name()))
+                ask(partial(_look_out, outlook, wish.name(), True))
             if monotonic() - began >= timeout_s:
                 raise InputError(_in_vain(problem, outlook, True, timeout_s))
             if told != (told := _waiting(problem, outlook, True, timeout_s)):

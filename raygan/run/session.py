@@ -94,7 +94,7 @@ class Run:
 
         connection = connection or connect(self.setup.config)
         patience = Patience(
-            connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.ask, self.report
+            connection.may_grow, self.tell, self.report, lambda: self.wish.signal is not None, connection.ask
         )
         vigil = Vigil(self.config.engine.hang_timeout_s, self.happened, self.wish)
         transport = RayTransport(self.setup.config, connection, patience, vigil)

@@ -54,7 +54,7 @@ class MadeUp:
         return False
 
     def room(self, may_grow=True, needs=NEEDS, **engine):
-        patience = Patience(may_grow, self.said.append, lambda: self.now >= self.stops_at)
+        patience = Patience(may_grow, self.said.append, self.said.append, lambda: self.now >= self.stops_at)
 
         def look(free, waited):
             return lay_out(needs, free, "spread", "n0")
@@ -64,7 +64,7 @@ class MadeUp:
         return self.now
 
     def chosen(self, needs):
-        patience = Patience(True, self.said.append, lambda: False)
+        patience = Patience(True, self.said.append, self.said.append, lambda: False)
 
         def look(free, waited):
             return choose(needs, self.nodes(1), free, "spread", "n0", waited)
@@ -226,3 +226,33 @@ def test_an_autoscaler_that_has_all_free_and_says_infeasible_for_long_is_believe
     with pytest.raises(InputError, match=r"hold.? 2; .*the autoscaler has no type of node that would do \(it says inf"):
         unfit.room()
     assert unfit.now == 40
+
+
+def test_nodes_that_come_beside_those_that_others_hold_are_waited_for_as_nodes(monkeypatch):
+    states = [(0, recorded.reply()), (100, recorded.REQUESTED)]
+    both = Autoscaled(monkeypatch, (0, [4], [0]), (400, [4, 4], [0, 4]), states=states)
+    assert both.room() == 400
+    assert both.said == [
+        "waiting for room on the cluster, up to 300 s: engine: this Ray node (4 CPU + 0 GPU) could hold 3 device "
+        "actors and a server, but others hold too much",
+        "waiting for room on the cluster, up to 600 s: engine: this Ray node (4 CPU + 0 GPU) could hold 3 device "
+        "actors and a server, but others hold too much; more nodes are on their way: 1 small starting, 1 small "
+        "requested",
+    ]
+
+
+def test_what_cannot_be_started_is_no_reason_to_end_while_others_may_release_room(monkeypatch):
+    states = [
+        (5 * number, recorded.reply(failed_instance_requests=recorded.failed(*range(number)))) for number in range(9)
+    ]
+    held = Autoscaled(monkeypatch, (0, [4], [0]), (100, [4], [4]), states=states, log=recorded.LOG)
+    assert held.room() == 100
+
+
+def test_a_log_without_the_words_is_read_again_now_and_then(monkeypatch):
+    lacking = Autoscaled(monkeypatch, EMPTY, states=[(0, recorded.reply()), (5, recorded.FAILED)])
+    asked = []
+    monkeypatch.setattr(outlook, "ask_monitor", lambda: asked.append(lacking.now) or Monitor(None, {}))
+    with pytest.raises(InputError, match="small could not be started, 2 times: the provider gave no reason; "):
+        lacking.room(nodes_timeout_s=30)
+    assert asked == [0, 5, 15, 25]
