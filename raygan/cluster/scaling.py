@@ -8,6 +8,8 @@ from typing import Any
 
 _FAILED = re.compile(r"Failed to launch \S+ node(?:s|\(s\)) of type (?P<type>[^\s:]+?)[.:] (?P<words>.*\S)")
 
+_BY_HAND = re.compile(r"node_[0-9a-f]{56}")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -51,7 +53,7 @@ def scaling_of_v2(reply: Mapping[str, Any]) -> Scaling | None:
     nodes = (reply.get("cluster_resource_state") or {}).get("node_states", [])
     living = [node for node in nodes if node.get("status") != "DEAD"]
     return Scaling(
-        present=Counter(node["ray_node_type_name"] for node in living if node.get("ray_node_type_name")),
+        present=_typed(Counter(node["ray_node_type_name"] for node in living if node.get("ray_node_type_name"))),
         requested=_by_type(state.get("pending_instance_requests", ())),
         starting=_by_type(state.get("pending_instances", ())),
         failures=tuple(
@@ -62,6 +64,11 @@ def scaling_of_v2(reply: Mapping[str, Any]) -> Scaling | None:
             one.get("details", "").split(":")[0] for one in state.get("infeasible_gang_resource_requests", ())
         ),
     )
+
+
+def _typed(nodes: Counter[str]) -> Counter[str]:
+    """Returns the nodes without those that joined by hand, each of which Ray calls a type of its own."""
+    return Counter({name: count for name, count in nodes.items() if not _BY_HAND.fullmatch(name)})
 
 
 def _by_type(instances: Any) -> Counter[str]:
@@ -78,7 +85,7 @@ def scaling_of_v1(status: Mapping[str, Any]) -> Scaling | None:
         return None
     known = (report.get("node_availability_summary") or {}).get("node_availabilities", {})
     return Scaling(
-        present=Counter(report.get("active_nodes") or {}) + Counter(report.get("idle_nodes") or {}),
+        present=_typed(Counter(report.get("active_nodes") or {}) + Counter(report.get("idle_nodes") or {})),
         requested=Counter(report.get("pending_launches") or {}),
         starting=Counter(node[1] for node in report.get("pending_nodes") or ()),
         failures=tuple(

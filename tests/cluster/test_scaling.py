@@ -10,6 +10,7 @@ from ray.autoscaler._private.node_provider_availability_tracker import (
     NodeAvailabilitySummary,
     UnavailableNodeInformation,
 )
+from ray.autoscaler._private.util import format_readonly_node_type
 
 from raygan.cluster import autoscaler
 from raygan.cluster.scaling import Failure, Failures, Scaling, scaling_of_v1, scaling_of_v2, words_in
@@ -126,3 +127,10 @@ def test_words_that_the_status_lacks_are_missed():
     failures.note(scaling_of_v2(recorded.NONE | recorded.reply()), {"small": "x" * 1000})
     assert not failures.lack_words()
     assert len(failures.told()) < 400
+
+
+def test_nodes_that_joined_by_hand_are_of_no_type():
+    name = format_readonly_node_type("f" * 51 + "00001")
+    assert scaling_of_v2(recorded.reply([recorded.SMALL | {"ray_node_type_name": name}])).present == {}
+    summary = AutoscalerSummary({name: 1}, {name: 1}, [], {}, [])
+    assert scaling_of_v1({"autoscaler_report": json.loads(json.dumps(asdict(summary)))}).present == {}
