@@ -41,6 +41,11 @@ class NodeTypes:
         names = [(one, number) for one in types for number in range(one.most - present.get(one.name, 0))]
         return [Node(f"{one.name} {number}", f"a new {one.name} node", one.room) for one, number in names[:left]]
 
+    def helpful(self, present: Mapping[str, int], needs: Needs) -> frozenset[str]:
+        """Returns the types of which more may come, and that hold a device actor."""
+        more = [one for one in self.types if present.get(one.name, 0) < one.most]
+        return frozenset(one.name for one in more if fits(one.room, needs.per_worker))
+
     def __str__(self) -> str:
         each = [
             f"{one.name}: up to {one.most} of {one.room.get('CPU', 0):g} CPU + {one.room.get('GPU', 0):g} GPU"

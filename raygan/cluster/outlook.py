@@ -67,7 +67,8 @@ class Outlook:
                 f"{self._lacks(nodes, None)}; the autoscaler has no type of node that would do (it says infeasible; "
                 f"{STATUS})"
             )
-        if self._failures.hopeless() and not self._scaling.starting:
+        helpful = types.helpful(self._scaling.present, self._needs) if types is not None else frozenset()
+        if self._failures.hopeless(helpful) and not self._scaling.starting:
             raise InputError(
                 f"engine: {self._failures.told(counting=True)}; the account or the cluster file must change; {STATUS}"
             )

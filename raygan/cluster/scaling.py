@@ -131,10 +131,18 @@ class Failures:
         """Returns whether a failure is known without the provider's words."""
         return any(not self._words.get(name) for name in self._tries)
 
-    def hopeless(self) -> bool:
-        """Returns whether every type that was tried has failed often, with words that waiting does not change."""
-        return bool(self._tries) and all(
-            count >= _OFTEN and bool(_LASTING.search(self._words.get(name, ""))) for name, count in self._tries.items()
+    def hopeless(self, helpful: frozenset[str] = frozenset()) -> bool:
+        """Returns whether all types have failed often, with words that waiting does not change.
+
+        They are those that were tried, and the `helpful` ones, which an autoscaler may try next.
+        """
+        return (
+            bool(self._tries)
+            and helpful <= self._tries.keys()
+            and all(
+                count >= _OFTEN and bool(_LASTING.search(self._words.get(name, "")))
+                for name, count in self._tries.items()
+            )
         )
 
     def forget(self) -> None:

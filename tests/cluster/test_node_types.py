@@ -18,6 +18,9 @@ def test_a_file_as_ray_up_leaves_it_on_the_head():
     came = types.that_may_come({"gpu": 1, "head": 1}, NEEDS)
     assert [node.name for node in came] == ["a new gpu node"] * 3
     assert len({node.id for node in came}) == 3
+    assert types.helpful({"gpu": 3}, NEEDS) == {"gpu"}
+    assert types.helpful({"gpu": 4}, NEEDS) == set()
+    assert types.helpful({}, Needs(3, {"CPU": 9.0}, {"CPU": 1.0}, {})) == set()
 
 
 def test_a_file_that_does_not_say_what_a_node_holds():

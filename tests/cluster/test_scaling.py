@@ -96,6 +96,8 @@ def test_what_keeps_failing_is_hopeless_after_three_tries_until_a_node_comes():
     noted(3, 3, 3, failures=failures)
     assert failures.hopeless()
     assert failures.told(counting=True).startswith("small could not be started, 3 times: An error occurred (Vcpu")
+    assert failures.hopeless(frozenset({"small"}))
+    assert not failures.hopeless(frozenset({"small", "large"})), "that was not tried yet"
     failures.forget()
     noted(3, failures=failures)
     assert (failures.told(), failures.hopeless()) == ("", False)
