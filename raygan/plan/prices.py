@@ -13,7 +13,9 @@ PRICE = (
     "What a node costs an hour, by its kind: A10G=1.2 (a GPU), 4xA10G=5.7 (four), 8cpu=0.4 (no GPU), in any currency. "
     "Can be repeated."
 )
-ROUND_S = "What a round takes in reality (seconds), as measured by a short run (wall_s in rounds.jsonl)."
+ROUND_S = (
+    "What a round takes in reality (seconds), as a short run measures it: by how much wall_s grows in rounds.jsonl."
+)
 _PRICE = re.compile(
     r"(?:(?P<cpus>[0-9]{1,9})cpu|(?:(?P<gpus>[0-9]{1,9})x)?(?P<kind>[a-z][\w-]*))=(?P<price>[0-9]{1,9}(?:\.[0-9]{1,9})?)",
     re.ASCII | re.IGNORECASE,
