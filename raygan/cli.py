@@ -14,7 +14,9 @@ from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
 from raygan.files import is_uri
 from raygan.plan.described import SPEC
+from raygan.plan.prices import PRICE, ROUND_S
 from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
+from raygan.record.remote import local_folder
 from raygan.record.storage import opened
 from raygan.summary import say_how_to_go_on, short_path, summarise, summarise_sweep
 
@@ -58,9 +60,12 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         with ProgressDisplay(config.rounds, console) as display:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
-        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # otherwise the run had not started
+        folder = local_folder(out)
+        if any((folder / "checkpoints").glob("*/manifest.json")):
             say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
-        elif (Path(out) / "config.yaml").is_file():
+        elif resume and is_uri(out):  # before there was a copy of it
+            say_how_to_go_on("Interrupted at once; what is at the URI is as it was.", "train", out, console)
+        elif (folder / "config.yaml").is_file():  # otherwise the run had not started
             console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
         raise
     if result.complete:
@@ -107,12 +112,23 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 @cli.command()
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=config_words)
 @click.option("--nodes", multiple=True, metavar="SPEC", help=SPEC)
-def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
+@click.option("--shape", metavar="CxHxW", help="The shape of a sample, such as 3x64x64, to plan without the data.")
+@click.option("--samples", type=int, help="The number of samples, likewise.")
+@click.option("--price", multiple=True, metavar="KIND=NUMBER", help=PRICE)
+@click.option("--round-s", type=click.FloatRange(min=0, min_open=True), help=ROUND_S)
+def plan(
+    words: tuple[str, ...],
+    nodes: tuple[str, ...],
+    shape: str | None,
+    samples: int | None,
+    price: tuple[str, ...],
+    round_s: float | None,
+) -> int:
     """Print the processes, placement, memory and traffic of a run, and whether it fits. Starts nothing."""
     config = load_config(*_config_words(words))
-    from raygan.plan.planning import plan_of
+    from raygan.plan.planning import Given, plan_of
 
-    lines, problem = plan_of(config, nodes)
+    lines, problem = plan_of(config, nodes, Given(shape, samples, price, round_s))
     for name, value in lines:
         click.echo(f"{name:<12}{value}")
     if problem is not None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from raygan.cli import run
 from raygan.record.folder import RunFolder
+from raygan.record.remote import local_folder
 from tests.errors import refuses
 from tests.helpers import TINY
 from tests.processes import descendants
@@ -435,3 +436,35 @@ def test_a_temporary_folder_whose_path_is_too_long_for_sockets_is_named(tmp_path
     assert done.returncode == 2
     assert "too long for its sockets; set RAY_TMPDIR to a short folder" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "resume", "said"),
+    [
+        ([], False, ""),
+        (["config.yaml"], False, "Interrupted at once; no checkpoint had been saved."),
+        (
+            ["config.yaml", "checkpoints/round_000001/manifest.json"],
+            False,
+            "the last checkpoint is intact. Go on with:",
+        ),
+        ([], True, "Interrupted at once; what is at the URI is as it was. Go on with:"),
+    ],
+)
+def test_an_interrupted_run_at_a_uri_promises_what_is_there(kept, resume, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAYGAN_CACHE", str(tmp_path / "cache"))
+    uri = f"file://{tmp_path}/run"
+
+    def interrupted(config, out, **how):
+        for name in kept:
+            path = local_folder(out) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("raygan.run.train.train", interrupted)
+    assert run(["train", "digits", "--out", uri, *(["--resume"] if resume else [])]) == 130
+    told = capsys.readouterr().out
+    assert said in told
+    assert bool(said) == bool(told.strip())
+    assert ("--resume" in told) == ("Go on" in said)

@@ -59,7 +59,8 @@ class Engine(Section):
     pre_average: bool = True
     """Device actors on the same node send one combined sum to a server on another node (the same bits, fewer bytes)."""
     nodes_timeout_s: NotNegative = 600.0
-    """How long to wait for nodes to join a cluster that has too few (seconds; 0: not at all)."""
+    """How long to wait for nodes to join a cluster that has too few (seconds; 0: not at all). What an autoscaler can
+    never add is not waited for."""
     ready_timeout_s: Positive = 300.0
     """How long all actors together may take to start, and others to release resources (seconds)."""
     hang_timeout_s: NotNegative = 3600.0

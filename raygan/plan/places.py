@@ -8,7 +8,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from raygan.cluster.layout import Layout, choose, home_problem, lay_out, shortage
+from raygan.cluster.layout import Layout, choose, home_problem, lay_out
+from raygan.cluster.shortage import shortage
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.machines import Machine, Site
@@ -58,8 +59,14 @@ class Places:
 def place(plan: Plan, site: Site) -> Places:
     """Place a run as the engine will."""
     needs, engine = plan.needs, plan.config.engine
-    if problem := shortage(needs, site.nodes, site.home):
-        if site.may_grow and engine.nodes_timeout_s and not home_problem(needs, site.nodes, site.home):
+    site, problem = _grown(plan, site)
+    if problem:
+        if (
+            site.may_grow
+            and not site.coming
+            and engine.nodes_timeout_s
+            and not home_problem(needs, site.nodes, site.home)
+        ):
             problem += f" (the run would wait {engine.nodes_timeout_s:g} s for more nodes, engine.nodes_timeout_s)"
         return Places(site, problem, None, False, [], None)
     at_once = choose(needs, site.nodes, site.free, engine.placement, site.home, math.inf)
@@ -67,6 +74,23 @@ def place(plan: Plan, site: Site) -> Places:
     assert layout is not None  # otherwise there is a shortage
     network = network_of(plan.config, plan.footprint, plan.rounds, layout, site.home)
     return Places(site, None, layout, at_once is None, _nodes(plan, site, layout), network)
+
+
+def _grown(plan: Plan, site: Site) -> tuple[Site, str | None]:
+    """Returns the site with as many nodes added as the run needs, and why it does not fit even with all, or None."""
+    needs = plan.needs
+    problem = shortage(needs, site.nodes, site.home)
+    if problem is None or not site.coming:
+        return site, problem
+    called = f"the cluster with all that its autoscaler may add ({site.types})"
+    few, many = 0, len(site.coming)
+    if problem := shortage(needs, site.with_added(many).nodes, site.home, called):
+        return site, problem
+    while many - few > 1:  # by halves
+        middle = (few + many) // 2
+        short = shortage(needs, site.with_added(middle).nodes, site.home)
+        few, many = (middle, many) if short else (few, middle)
+    return site.with_added(many), None
 
 
 def _nodes(plan: Plan, site: Site, layout: Layout) -> list[NodePlan]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from raygan.errors import InputError, StorageError
-from raygan.files import cache_folder, file_system, reaching
+from raygan.files import cache_folder, file_system, is_uri, reaching
 from raygan.record.folder import RunFolder
 from raygan.record.lease import Lease
 from raygan.record.lock import DRIVER, hold
@@ -22,6 +22,15 @@ _PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # stores where a file appears only when it
 _UNSENT = ".unsent"  # marks a local copy that is ahead of the URI
 
 
+def local_folder(where: str | Path) -> Path:
+    """Returns the folder of a run on this machine: itself, or the copy of a URI, which need not be there."""
+    if not is_uri(where):
+        return Path(where).resolve()
+    uri = str(where).rstrip("/")
+    digest = hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()
+    return cache_folder("runs") / f"{words_of(uri)[-1]}-{digest}"
+
+
 class Remote(Store):
     """A run folder at a URI, with a local copy in the cache.
 
@@ -32,8 +41,7 @@ class Remote(Store):
 
     def __init__(self, uri: str) -> None:
         self.uri: str = uri.rstrip("/")
-        digest = hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
-        super().__init__(cache_folder("runs") / f"{words_of(self.uri)[-1]}-{digest}")
+        super().__init__(local_folder(self.uri))
         with reaching(self.uri, "reached", InputError):
             self._files, self._root = file_system(self.uri)
         self._lease = Lease(self._files, self._root, self.uri)

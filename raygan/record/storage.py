@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raygan.files import is_uri
-from raygan.record.remote import Remote, naming_uri, words_of
+from raygan.record.remote import Remote, local_folder, naming_uri, words_of
 from raygan.record.store import Store
 
 
@@ -18,7 +18,7 @@ def store_at(where: str | Path) -> Store:
     Raises:
         InputError: the URI is of an unknown kind, or cannot be reached.
     """
-    return Remote(str(where)) if is_uri(where) else Store(Path(where).resolve())
+    return Remote(str(where)) if is_uri(where) else Store(local_folder(where))
 
 
 def copied(uri: str) -> Path:

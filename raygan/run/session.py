@@ -97,7 +97,9 @@ class Run:
         from raygan.executors.ray_transport import RayTransport
 
         connection = connection or connect(self.setup.config)
-        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.ask)
+        patience = Patience(
+            connection.may_grow, self.tell, self.report, lambda: self.wish.signal is not None, connection.ask
+        )
         vigil = Vigil(self.config.engine.hang_timeout_s, self.happened, self.wish)
         transport = RayTransport(self.setup.config, connection, patience, vigil)
         return Executor(self.setup, start, self.setup.config.engine.devices_per_actor, transport, self.happened)

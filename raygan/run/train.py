@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raygan.cluster.connection import connect, refuse_ray_client
+from raygan.cluster.connection import connect
+from raygan.cluster.joining import refuse_ray_client
 from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole

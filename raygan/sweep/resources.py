@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from ray.tune import PlacementGroupFactory
 
-from raygan.cluster.connection import all_nodes
-from raygan.cluster.layout import Node, shortage_in_group
+from raygan.cluster.layout import Node
+from raygan.cluster.nodes import all_nodes
 from raygan.cluster.resources import Needs, needs_of
+from raygan.cluster.shortage import shortage_in_group
 from raygan.cluster.waiting import Ask, Tell, directly, wait_for_group
 from raygan.config.tree import Config
 from raygan.errors import InputError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ray import tune
 
-from raygan.cluster.connection import all_nodes
-from raygan.cluster.layout import shortage_in_group
+from raygan.cluster.nodes import all_nodes
+from raygan.cluster.shortage import shortage_in_group
 from raygan.config.gan import CHANGING
 from raygan.config.load import check_config, merge
 from raygan.config.tree import Config

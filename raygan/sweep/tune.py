@@ -14,8 +14,9 @@ from typing import Any
 from ray.tune import ResultGrid, Tuner
 from rich.console import Console
 
-from raygan.cluster.connection import Connection, refuse_ray_client
+from raygan.cluster.connection import Connection
 from raygan.cluster.forking import forking
+from raygan.cluster.joining import refuse_ray_client
 from raygan.config.load import check_config, checked
 from raygan.errors import InputError, RunError
 from raygan.files import is_uri, make_folder, unmake_folder, write_whole

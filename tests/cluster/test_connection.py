@@ -9,7 +9,10 @@ import pytest
 from raygan import RunError
 from raygan.cli import run
 from raygan.cluster import connection as cluster
-from raygan.cluster.connection import Connection, Head, refuse_ray_client
+from raygan.cluster import head as head_module
+from raygan.cluster.connection import Connection
+from raygan.cluster.head import Head
+from raygan.cluster.joining import refuse_ray_client
 from raygan.cluster.site import find
 from tests.errors import raises
 from tests.helpers import TINY, tiny
@@ -21,14 +24,14 @@ class MadeUp:
     def __init__(self, monkeypatch, address="127.0.0.1:1", own=False):
         self.done, self.running, self.child = [], own, None
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
-        monkeypatch.setattr(cluster, "sleep", lambda seconds: None)
+        monkeypatch.setattr(head_module, "sleep", lambda seconds: None)
         monkeypatch.setattr(cluster, "_shared", cluster._Shared())
-        monkeypatch.setattr(cluster, "_start", lambda cpus: self.note(f"start {cpus}", True))
-        monkeypatch.setattr(cluster, "_join", lambda address, key: self.note(f"join {address} of {key}", True))
+        monkeypatch.setattr(cluster, "start", lambda cpus, env: self.note(f"start {cpus}", True))
+        monkeypatch.setattr(cluster, "join", lambda address, key, env: self.note(f"join {address} of {key}", True))
         monkeypatch.setattr(cluster, "shut_down", lambda kill: self.note("end", False))
-        monkeypatch.setattr(cluster, "_is_whole", lambda: True)
-        monkeypatch.setattr(cluster, "_started_here", lambda: True)
-        monkeypatch.setattr(cluster, "_more_room", self.room)
+        monkeypatch.setattr(cluster, "whole", lambda: True)
+        monkeypatch.setattr(cluster, "started_here", lambda: True)
+        monkeypatch.setattr(cluster, "more_room", self.room)
         monkeypatch.setattr(cluster.ray, "is_initialized", lambda: self.running)
         monkeypatch.setattr(cluster.ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=address))
         monkeypatch.setattr(cluster.ray._private.worker, "_global_node", self)
@@ -93,7 +96,7 @@ def test_a_network_that_fails_for_a_moment_is_no_loss(monkeypatch):
         if (answer := answers.pop(0)) is not None:
             raise answer
 
-    monkeypatch.setattr(cluster, "knock", knock)
+    monkeypatch.setattr(head_module, "knock", knock)
     assert Head().is_alive()
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from raygan.cluster.layout import Node, shortage, shortage_in_group
+from raygan.cluster.layout import Node
 from raygan.cluster.resources import Needs, needs_of
+from raygan.cluster.shortage import shortage, shortage_in_group
 from raygan.config.load import check_config
 from raygan.sweep.resources import cpus_for_sweep, needs_of_trial, resources_for, wait_until_trials_fit
 from tests.errors import raises
