@@ -15,7 +15,7 @@ SOURCES = sorted((ROOT / "raygan").rglob("*.py"))
 KINDS = {"InputError"}
 CARRIED = {"error", "first_reason", "problem", "named", "wrong", "what", "why", "reason"}
 """Texts that begin with a key themselves."""
-KEYED = re.compile(r"(--[a-z]+|…|[A-Z]+|\$?[\w.…]+|round 1)(=\w+|, line …| …| on …)?: ")
+KEYED = re.compile(r"(--[a-z-]+(?: …=\.\.\.)?|…|[A-Z]+|\$?[\w.…]+|round 1)(=\w+|, line …| …| on …)?: ")
 
 
 def raised(path: Path) -> list[tuple[int, ast.expr, list[str]]]:

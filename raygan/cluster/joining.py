@@ -46,7 +46,7 @@ def check_own(address: str | None) -> None:
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
 
 
-def start(cpus: float, runtime_env: Mapping[str, Any] | None) -> None:
+def start(cpus: float, runtime_env: Mapping[str, Any] | None = None) -> None:
     """Start a Ray for this process only."""
     try:
         # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
@@ -73,7 +73,7 @@ def start(cpus: float, runtime_env: Mapping[str, Any] | None) -> None:
         ) from error
 
 
-def join(address: str, key: str, runtime_env: Mapping[str, Any] | None) -> None:
+def join(address: str, key: str, runtime_env: Mapping[str, Any] | None = None) -> None:
     """Join a cluster; `key` says where its address comes from."""
     _check_address(address, key)
     try:

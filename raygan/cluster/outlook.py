@@ -63,9 +63,9 @@ class Outlook:
             if problem := self._lacks(most, f"the cluster with all that its autoscaler may add ({types})"):
                 raise InputError(problem)
         if self._infeasible >= _SURE:
+            problem = self._lacks(nodes, None)
             raise InputError(
-                f"{self._lacks(nodes, None)}; the autoscaler has no type of node that would do (it says infeasible; "
-                f"{STATUS})"
+                f"{problem}; the autoscaler has no type of node that would do (it says infeasible; {STATUS})"
             )
         helpful = types.helpful(self._scaling.present, self._needs) if types is not None else frozenset()
         if self._failures.hopeless(helpful) and not self._scaling.starting:

@@ -42,7 +42,7 @@ def plan_of(config: Config, specs: Sequence[str], given: Given = Given()) -> tup
     if given.prices and config.engine.executor == "inline":
         raise InputError("--price: engine.executor=inline plays a run in one process; leave --price out, or that")
     if (given.shape is None) != (given.samples is None):
-        raise InputError("--shape and --samples: one needs the other, such as --shape 3x64x64 --samples 50000")
+        raise InputError("--shape: it and --samples need each other, such as --shape 3x64x64 --samples 50000")
     if given.round_s is not None and not given.prices:
         raise InputError("--round-s: it is for the cost of a run; give the price of nodes, too (--price A10G=1.2)")
     prices = prices_of(given.prices)

@@ -79,5 +79,5 @@ def test_the_command(capsys):
     )
     assert run(["plan", *words, "--shape", "3x32x32"]) == 2
     assert capsys.readouterr().err == (
-        "raygan: --shape and --samples: one needs the other, such as --shape 3x64x64 --samples 50000\n"
+        "raygan: --shape: it and --samples need each other, such as --shape 3x64x64 --samples 50000\n"
     )
