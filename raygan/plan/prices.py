@@ -32,14 +32,14 @@ def prices_of(words: Sequence[str]) -> dict[str, float]:
     for word in words:
         match = _PRICE.fullmatch(word)
         if match is None:
-            raise InputError(f"--price: {word}: a price is KIND=NUMBER, such as A10G=1.2, 4xA10G=5.7 or 8cpu=0.4")
+            raise InputError(f"--price {word}: a price is KIND=NUMBER, such as A10G=1.2, 4xA10G=5.7 or 8cpu=0.4")
         kind = (
             f"{int(match['cpus'])}cpu"
             if match["cpus"]
-            else _gpus(int(match["gpus"] or 1), kind_of(f"--price: {word}", match["kind"]))
+            else _gpus(int(match["gpus"] or 1), kind_of(f"--price {word}", match["kind"]))
         )
         if kind in prices:
-            raise InputError(f"--price: {word}: the price of {kind} is said before it")
+            raise InputError(f"--price {word}: the price of {kind} is said before it")
         prices[kind] = float(match["price"])
     return prices
 
