@@ -17,6 +17,10 @@ from raygan.round.problem import Problem
 PROCESS = 360e6
 """Private memory of a Ray worker that has imported torch (bytes): measured, torch 2.15's CUDA build on a CPU. A process
 that computes on a GPU has more of it; that was not measured."""
+FORKED = 50e6
+"""The same of a forked one (bytes; measured), which shares the rest with its node's fork server."""
+FORK_SERVER = 310e6
+"""What a node's workers share, with the fork server (bytes; measured)."""
 RECORDER = 880e6
 """The same for the recorder, which also imports torchvision, torchmetrics and scipy (bytes; measured)."""
 DRIVER = 470e6

@@ -13,7 +13,15 @@ from raygan.cluster.shortage import shortage
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.machines import Machine, Site
-from raygan.plan.memory import adding_up, driver_memory, recorder_memory, server_memory, states, worker_memory
+from raygan.plan.memory import (
+    adding_up,
+    driver_memory,
+    recorder_memory,
+    server_memory,
+    shared_memory,
+    states,
+    worker_memory,
+)
 from raygan.plan.network import Network, messages_of, network_of, worker_devices
 from raygan.plan.sizes import Plan
 
@@ -121,12 +129,13 @@ def _node(plan: Plan, machine: Machine, workers: list[int], server_id: str, home
 
 def _private(plan: Plan, workers: list[int], server: bool, home: bool) -> float:
     sizes = Counter(worker_devices(plan.config, worker) for worker in workers)
-    total = RAY + sum(count * worker_memory(plan, devices) for devices, count in sizes.items())
+    total = RAY + (shared_memory(plan) if workers or server or home else 0.0)
+    total += sum(count * worker_memory(plan, devices) for devices, count in sizes.items())
     if server:
         total += server_memory(plan)
     elif len(workers) > 1 and plan.config.engine.pre_average and plan.footprint.adds_up:
         total += adding_up(plan, sum(sizes.elements()))
-    return total + (driver_memory(plan) + recorder_memory() if home else 0)
+    return total + (driver_memory(plan) + recorder_memory(plan) if home else 0)
 
 
 def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -> float:

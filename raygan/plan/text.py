@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from raygan.cluster.capacity import fits
 from raygan.cluster.layout import spread_of
-from raygan.plan.footprint import CUDA_CONTEXT, PROCESS, RAY
+from raygan.plan.footprint import CUDA_CONTEXT, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site
-from raygan.plan.memory import states, total_memory, worker_memory
+from raygan.plan.memory import process_memory, states, total_memory, worker_memory
 from raygan.plan.network import worker_devices
 from raygan.plan.places import NodePlan, Places
 from raygan.plan.sizes import Plan
@@ -142,7 +142,8 @@ def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[PlanLine]:
     devices, sizes, share = worker_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
     tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"
     state = f"what its devices remember {_size(states(plan, devices))}"
-    inside = f"process {_size(PROCESS)}, {state}" if share else f"process {_size(PROCESS)}, {tensors}, {state}"
+    process = f"process {_size(process_memory(plan))}"
+    inside = f"{process}, {state}" if share else f"{process}, {tensors}, {state}"
     samples = f"its samples, {_size(float(sizes.samples))}, are in the object store"
     lines = [("an actor", f"about {_size(worker_memory(plan, devices))}: {inside}; {samples}")]
     if share:

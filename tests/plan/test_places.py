@@ -17,7 +17,7 @@ from raygan.executors.setup import Setup
 from raygan.gan.networks import build_networks
 from raygan.plan.described import described_site, parse
 from raygan.plan.fits import problems
-from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER
+from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, FORK_SERVER, FORKED, PROCESS, RAY, RECORDER
 from raygan.plan.found import machine_of, site_of
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.places import place
@@ -97,15 +97,22 @@ def test_what_a_process_holds():
     assert sizes.state == 4 * (2 * discriminator + 1)
 
 
-def test_what_a_node_holds():
-    words = ("devices=3", "engine.gpus_per_device=0.1", "engine.server_gpus=0.1", "rounds=1")
+@pytest.mark.parametrize(("workers", "process", "shared"), [("fork", FORKED, FORK_SERVER), ("spawn", PROCESS, 0)])
+def test_what_a_node_holds(workers, process, shared):
+    words = (
+        "devices=3",
+        "engine.gpus_per_device=0.1",
+        "engine.server_gpus=0.1",
+        "rounds=1",
+        f"engine.workers={workers}",
+    )
     here, there = places("1x0cpu:8GB 1xT4:8cpu:16GB", *words).nodes
     plan = planned(*words)
     sizes, images = plan.footprint, plan.image_bytes
     tried = sizes.device.most + sizes.server.most
-    assert here.private == RAY + RECORDER + DRIVER + tried + images + 16 * plan.samples
-    worker = PROCESS + sizes.update + sizes.state
-    assert there.private == RAY + 3 * worker + PROCESS + sizes.down + 2 * sizes.part
+    assert here.private == RAY + shared + RECORDER - PROCESS + process + DRIVER + tried + images + 16 * plan.samples
+    worker = process + sizes.update + sizes.state
+    assert there.private == RAY + shared + 3 * worker + process + sizes.down + 2 * sizes.part
     assert here.stored == 2 * images + 3 * sizes.state + sizes.server_state
     assert there.stored == images + 2 * sizes.down + 2 * 3 * sizes.update + 3 * sizes.state + sizes.server_state
 
