@@ -30,6 +30,7 @@ LOSSES = {
     "hinge": "raygan.gan.losses:hinge",
     "least_squares": "raygan.gan.losses:least_squares",
     "wgan_gp": "raygan.gan.losses:wgan_gp",
+    "relativistic": "raygan.gan.losses:relativistic",
 }
 DATA_SETS = {
     "digits": "raygan.data.digits:load",
