@@ -19,10 +19,14 @@ Built = TypeVar("Built")
 GENERATORS = {
     "dcgan": "raygan.gan.dcgan:Generator",
     "mlp": "raygan.gan.mlp:Generator",
+    "resnet": "raygan.gan.resnet:Generator",
+    "r3gan": "raygan.gan.r3gan:Generator",
 }
 DISCRIMINATORS = {
     "dcgan": "raygan.gan.dcgan:Discriminator",
     "mlp": "raygan.gan.mlp:Discriminator",
+    "resnet": "raygan.gan.resnet:Discriminator",
+    "r3gan": "raygan.gan.r3gan:Discriminator",
 }
 LOSSES = {
     "non_saturating": "raygan.gan.losses:non_saturating",

@@ -28,7 +28,8 @@ class Gan(Section):
     """The networks and the loss."""
 
     generator: Annotated[str, AfterValidator(lambda name: check_name(GENERATORS, name))] = "dcgan"
-    """`dcgan` (images), `mlp` (2-D points), or an import path to a class called with `(shape, gan)`."""
+    """`dcgan` (images), `resnet` (SNGAN's) and `r3gan` for images of up to 128 pixels, `mlp` (2-D points), or an import
+    path to a class called with `(shape, gan)`."""
     discriminator: Annotated[str, AfterValidator(lambda name: check_name(DISCRIMINATORS, name))] = "dcgan"
     """As `generator`; it returns one logit per sample. A custom class may set `per_sample = True` to declare that a
     logit depends on its own sample only and that passes change no state: a step then takes one pass instead of two.
@@ -60,9 +61,12 @@ class Gan(Section):
     latent: Count = 64
     """Length of the latent vector z (numbers)."""
     generator_width: Count = 32
-    """Channels of the generator's last hidden layer; each earlier layer doubles it (hidden units for `mlp`)."""
+    """Channels of the generator's last hidden layer; each earlier layer doubles it (hidden units for `mlp`; the same in
+    all layers for `r3gan`, and for `resnet` up to 32 pixels)."""
     discriminator_width: Count = 32
-    """Channels of the discriminator's first layer; each later layer doubles it (hidden units for `mlp`)."""
+    """Channels of the discriminator's first layer; each later layer doubles it (with the same exceptions)."""
+    depth: Count = 1
+    """Residual blocks at each size of `resnet` and `r3gan` (the authors' have 1 and 2)."""
     generator_norm: Norm = "batch"
     """Normalisation inside the generator."""
     discriminator_norm: Norm = "spectral"
