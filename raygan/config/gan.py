@@ -32,8 +32,9 @@ class Gan(Section):
     path to a class called with `(shape, gan)`."""
     discriminator: Annotated[str, AfterValidator(lambda name: check_name(DISCRIMINATORS, name))] = "dcgan"
     """As `generator`; it returns one logit per sample. A custom class may set `per_sample = True` to declare that a
-    logit depends on its own sample only and that passes change no state: a step then takes one pass instead of two.
-    Both networks may set `replayable = True` to declare that they run the same operations for all values, and draw
+    logit depends on its own sample only and that passes change no state, or `one_pass = True` that it regularises alike
+    over real and generated samples together (spectral normalisation): a step then takes one pass instead of two. Both
+    networks may set `replayable = True` to declare that they run the same operations for all values, and draw
     random numbers on the GPU or not at all: `engine.cuda_graphs` then applies to them."""
     loss: Annotated[str, AfterValidator(lambda name: check_name(LOSSES, name))] = "non_saturating"
     """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, `relativistic` (not for `averaged`, whose

@@ -62,6 +62,15 @@ class Networks:
         return torch.autocast(given.device.type, torch.bfloat16, cache_enabled=False)
 
     @property
+    def one_pass(self) -> bool:
+        """Whether a discriminator step takes one pass over real and generated samples together, not one over each.
+
+        It may where passes of the two are the same (`per_sample`), or where the discriminator declares that they
+        regularise alike, with an attribute `one_pass = True`: with spectral normalisation the vectors move once a step.
+        """
+        return self.per_sample or getattr(self.discriminator.module, "one_pass", False) is True
+
+    @property
     def per_sample(self) -> bool:
         """Whether, as the discriminator declares, a logit depends on its own sample only and passes change no state.
 

@@ -53,6 +53,7 @@ class Discriminator(nn.Module):
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
+        self.one_pass = gan.discriminator_norm != "batch"
         channels, side = _checked(shape, "gan.discriminator")
         norm, halvings = gan.discriminator_norm, _HALVINGS[side]
         widths = _widths(gan.discriminator_width, side, halvings + _AFTER[side])

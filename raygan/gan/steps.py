@@ -65,7 +65,7 @@ def _discriminator_gradient(
     if penalised:
         real, fake = _differentiable(networks, real, fake)
     seen_real, seen_fake = _seen(networks, real, fake, changes)
-    if networks.per_sample:
+    if networks.one_pass:
         real_logits, fake_logits = networks.logits(torch.cat([seen_real, seen_fake])).split([len(real), len(fake)])
     else:
         fake_logits = networks.logits(seen_fake)
