@@ -19,10 +19,14 @@ Built = TypeVar("Built")
 GENERATORS = {
     "dcgan": "raygan.gan.dcgan:DCGANGenerator",
     "mlp": "raygan.gan.mlp:MLPGenerator",
+    "resnet": "raygan.gan.resnet:ResNetGenerator",
+    "r3gan": "raygan.gan.r3gan:R3GANGenerator",
 }
 DISCRIMINATORS = {
     "dcgan": "raygan.gan.dcgan:DCGANDiscriminator",
     "mlp": "raygan.gan.mlp:MLPDiscriminator",
+    "resnet": "raygan.gan.resnet:ResNetDiscriminator",
+    "r3gan": "raygan.gan.r3gan:R3GANDiscriminator",
 }
 LOSSES = {
     "non_saturating": "raygan.gan.losses:non_saturating",
@@ -30,6 +34,7 @@ LOSSES = {
     "hinge": "raygan.gan.losses:hinge",
     "least_squares": "raygan.gan.losses:least_squares",
     "wgan_gp": "raygan.gan.losses:wgan_gp",
+    "relativistic": "raygan.gan.losses:relativistic",
 }
 DATA_SETS = {
     "digits": "raygan.data.digits:load",

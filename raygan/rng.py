@@ -39,6 +39,9 @@ class Role(enum.IntEnum):
     POWER_METHOD = 18
     STATISTICS = 19
     LIKENESS = 20
+    DEVICE_AUGMENT = 24
+    SERVER_AUGMENT = 25
+    LAZY_PENALTY = 26
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

@@ -208,6 +208,13 @@ class Config(Section):
                 "gan.precision: tf32 is how a GPU multiplies, and none is asked for; set engine.gpus_per_device and "
                 "engine.server_gpus, or take float32"
             )
+        if self.gan.penalty_every > 1 and not (self.gan.r1 or self.gan.r2):
+            raise ValueError(
+                f"gan.penalty_every: there is no penalty to add every {self.gan.penalty_every} steps; set gan.r1 "
+                "or gan.r2"
+            )
+        if self.gan.augment == "ada" and not self.gan.augment_policy:
+            raise ValueError("gan.augment_policy: ada has no change to apply; name one, or set gan.augment=none")
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self

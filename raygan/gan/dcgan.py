@@ -50,6 +50,7 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
+        self.one_pass = gan.discriminator_norm != "batch"
         channels, side, halvings = _layout(shape)
         widths = _widths(gan.discriminator_width, halvings)
         first: Norm = "spectral" if gan.discriminator_norm == "spectral" else "none"

@@ -33,6 +33,7 @@ class MLPDiscriminator(nn.Module):
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
+        self.one_pass = gan.discriminator_norm != "batch"
         width = gan.discriminator_width
         layers = _stack(math.prod(shape), width, gan.discriminator_norm, nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*layers, _linear(width, 1, gan.discriminator_norm))

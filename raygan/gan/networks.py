@@ -10,6 +10,8 @@ from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, build, resolve
 from raygan.config.gan import Gan, Precision
 from raygan.config.tree import Config
 from raygan.errors import InputError, naming, place_of
+from raygan.gan.augmentation import changed
+from raygan.gan.chance import Chance
 from raygan.gan.flat import FlatModule
 from raygan.gan.losses import Loss
 from raygan.gan.replay import Replay
@@ -27,6 +29,12 @@ class Networks:
     precision: Precision
     replay: Replay
     """Launches the passes of the networks."""
+    r1: float
+    """What half of the mean squared gradient at real samples is multiplied by in a step that has the penalty."""
+    r2: float
+    """At generated samples, likewise."""
+    chance: Chance
+    """How samples are augmented, and which steps have the penalties."""
 
     def samples(self, z: Tensor) -> Tensor:
         """Returns the generator's samples, (N, *shape) float32, for latent points (N, latent)."""
@@ -40,10 +48,27 @@ class Networks:
             judged: Tensor = self.discriminator.module(samples)
         return judged.float()
 
+    def changes(self, count: int) -> Tensor | None:
+        """Returns the changes of so many samples by the augmentation, drawn for the next step; None without any."""
+        return self.chance.changes(count, self.generator.vector.device)
+
+    def seen(self, samples: Tensor, changes: Tensor | None) -> Tensor:
+        """Returns the samples as the discriminator sees them: augmented by `changes`, or as they are."""
+        return samples if changes is None else changed(samples, changes)
+
     def _precisely(self, given: Tensor) -> AbstractContextManager[object]:
         if self.precision != "bfloat16":  # TF32 is a setting of the process: raygan.round.compute
             return nullcontext()
         return torch.autocast(given.device.type, torch.bfloat16, cache_enabled=False)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether a discriminator step takes one pass over real and generated samples together, not one over each.
+
+        It may where passes of the two are the same (`per_sample`), or where the discriminator declares that they
+        regularise alike, with an attribute `one_pass = True`: with spectral normalisation the vectors move once a step.
+        """
+        return self.per_sample or getattr(self.discriminator.module, "one_pass", False) is True
 
     @property
     def per_sample(self) -> bool:
@@ -67,10 +92,18 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         raise InputError(
             f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed", code="kind"
         )
+    if gan.augment != "none" and len(shape) != 3:
+        raise InputError(
+            f"gan.augment: {gan.augment} changes images, but a sample has the shape {shape}; set gan.augment=none"
+        )
     flat_generator = _laid_out("gan.generator", generator, device)
     flat_discriminator = _laid_out("gan.discriminator", discriminator, device)
     replay = Replay(config.engine.cuda_graphs and _replayable(gan, generator, discriminator))
-    return Networks(flat_generator, flat_discriminator, loss, gan.gradient_penalty, gan.precision, replay)
+    weights = (gan.r1 * gan.penalty_every, gan.r2 * gan.penalty_every)
+    chance = Chance(gan, config.seed, shape)
+    return Networks(
+        flat_generator, flat_discriminator, loss, gan.gradient_penalty, gan.precision, replay, *weights, chance
+    )
 
 
 def _replayable(gan: Gan, generator: nn.Module, discriminator: nn.Module) -> bool:
@@ -135,7 +168,7 @@ def check_loss(loss: Loss, key: str) -> None:
     Raises:
         InputError: a part of it fails, or does not return a finite scalar with a gradient for the logits; names `key`.
     """
-    for part, count in (("discriminator", 2), ("generator", 1)):
+    for part, count in (("discriminator", 2), ("generator", 1 + loss.relative)):
         logits = [torch.linspace(-1, 1, 4).requires_grad_() for _ in range(count)]
         with naming(key, part):
             value: object = getattr(loss, part)(*logits)

@@ -43,7 +43,8 @@ class CentralizedTrainer(WholeGanDevice):
             g_losses = []
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
-                g_losses.append(generator_step(networks, self.generator_optimizer, round, z))
+                real = next(batches).real if networks.loss.relative else None
+                g_losses.append(generator_step(networks, self.generator_optimizer, round, z, real))
                 ema.lerp_(generator.averaged, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         return Update(shard.device, np.concatenate([both(networks), array_of(ema)]), 1, metrics), self.moments()

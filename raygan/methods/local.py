@@ -27,14 +27,18 @@ class Batch:
 
 @contextmanager
 def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None = None) -> Iterator[Iterator[Batch]]:
-    """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's.
+    """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's, and
+    its stream augments the steps.
 
     `steps` is the number of batches that will be used (None: `device_steps`). On a GPU that holds the samples, the
     draws of all of them are copied at once.
     """
     steps = side.config.device_steps if steps is None else steps
     together = 1 if side.torch_device.type == "cpu" else min(steps, _TOGETHER)
-    with torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round):
+    with (
+        torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round),
+        side.networks.chance.of(Role.DEVICE_AUGMENT, shard.device, round),
+    ):
         yield _batches(side, shard, round, together)
 
 

@@ -59,7 +59,7 @@ class MDGANDevice(DeviceSide):
                 discriminator_step(networks, self._optimizer, round, batch.real, judged[: len(batch.real)], batch.mix)
                 for _ in range(self.config.device_steps)
             ]
-            gradient, g_loss = feedback(networks, generated)
+            gradient, g_loss = feedback(networks, generated, batch.real)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean([g_loss])}
         update = Update(shard.device, array_of(gradient).ravel(), 1, metrics, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}

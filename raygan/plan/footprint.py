@@ -101,7 +101,8 @@ def footprint_of(
 
     The workspace of GPU kernels is not included.
     """
-    config = config.model_copy(update={"device_steps": 1, "generator_steps": 1})
+    gan = config.gan.model_copy(update={"penalty_every": 1})  # the step that has the penalties needs the most
+    config = config.model_copy(update={"device_steps": 1, "generator_steps": 1, "gan": gan})
     largest = Shard(0, images.images[: int(shards.sizes.max())])
     method, cpu = method_of(config), torch.device("cpu")
     with threads(1):

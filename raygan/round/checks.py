@@ -10,11 +10,12 @@ import torch
 from raygan.components import METHODS, resolve
 from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, place_of
+from raygan.methods.adaptive import adaptive
 from raygan.methods.base import Method, Metrics, State, Update
 
 
 def method_of(config: Config) -> Method:
-    """The config's method.
+    """The config's method, with adaptive augmentation around it if that is configured.
 
     Raises:
         InputError: an import path that does not lead to a `Method`.
@@ -24,7 +25,7 @@ def method_of(config: Config) -> Method:
         raise InputError(
             f"method: {config.method} is a {type(method).__name__}, but a raygan Method is needed", code="kind"
         )
-    return method
+    return adaptive(method) if config.gan.augment == "ada" else method
 
 
 @contextmanager

@@ -64,8 +64,9 @@ def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, co
             FlatOptimizer(config.device_optimizer, networks.discriminator),
             FlatOptimizer(config.generator_optimizer, networks.generator),
         )
-        discriminator_step(networks, optimizers[0], 1, real, generate(networks, z), mix)
-        generator_step(networks, optimizers[1], 1, z)
+        with networks.chance.of(Role.LIKENESS):
+            discriminator_step(networks, optimizers[0], 1, real, generate(networks, z), mix)
+            generator_step(networks, optimizers[1], 1, z, real)
         found = hashlib.blake2b(digest_size=8)
         for network in (networks.discriminator, networks.generator):
             found.update(network.dump().tobytes())
