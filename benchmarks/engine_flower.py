@@ -19,7 +19,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from plain import PlainGan, compute_alone, dump, generator_step, local_steps
-from store import created_bytes
+from store import created_bytes, created_since
 from torch import Tensor, nn
 from work import State, WorkFolder
 
@@ -105,11 +105,11 @@ class Flower(Engine):
     def play(self, rounds: int) -> Block:
         """Run the strategy."""
         config = ConfigRecord({"folder": str(self._folder.root), "before": self._strategy.played})
-        before = created_bytes() if self._strategy.played else 0
+        before = created_bytes() if self._strategy.played else created_bytes() and 0
         start = perf_counter()
         self._strategy.start(self._grid, self._strategy.arrays(), num_rounds=rounds, train_config=config)
         seconds = perf_counter() - start
-        return Block(seconds, created_bytes() - before)
+        return Block(seconds, created_since(before))
 
     def discriminator(self) -> State:
         """The average."""

@@ -14,7 +14,7 @@ import ray
 import torch
 from engine import Block, Desk, Engine
 from plain import PlainGan, compute_alone, dump, generator_step, local_steps
-from store import created_bytes
+from store import created_bytes, created_since
 from torch import Tensor, nn
 from work import State, WorkFolder
 
@@ -69,7 +69,7 @@ class NaiveRay(Engine):
             self._gan.discriminator.load_state_dict(mean)
             generator_step(self._gan, self._work, self._round)
         seconds = perf_counter() - start
-        return Block(seconds, created_bytes() - before)
+        return Block(seconds, created_since(before))
 
     def discriminator(self) -> State:
         """The average."""

@@ -3,7 +3,8 @@
     python benchmarks/engine_raygan.py LAYOUT FOLDER
 
 LAYOUT is `inline`; `packed`, an actor for each half of the devices, or `packed:N`, for each Nth; `actors`, one for each
-device. `:eager` behind it plays without CUDA graphs. As there, what imports torch is imported while Ray starts.
+device. `:eager` behind it plays without CUDA graphs, `:spawn` without forked workers.
+As there, what imports torch is imported while Ray starts.
 """
 
 import sys
@@ -43,8 +44,8 @@ def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
         f"gan.latent={work.latent}",
         f"gan.generator_width={work.width}",
         f"gan.discriminator_width={work.width}",
-        "gan.generator_norm=none",
-        "gan.discriminator_norm=none",
+        f"gan.generator_norm={'batch' if work.normalised else 'none'}",
+        f"gan.discriminator_norm={'spectral' if work.normalised else 'none'}",
         f"device_optimizer={optimizer}",
         f"generator_optimizer={optimizer}",
         "averaged.optimizer_state=reset",
@@ -56,6 +57,7 @@ def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
         f"engine.devices_per_actor={together}",
         f"engine.gpus_per_device={work.share * together:g}",
         f"engine.server_gpus={work.share:g}",
+        f"engine.workers={'spawn' if 'spawn' in rest else 'fork'}",
         f"engine.cuda_graphs={'false' if rest.endswith('eager') else 'true'}",
     ]
     return load_config(None, words)
@@ -74,17 +76,15 @@ class Raygan(Engine):
 
     def play(self, rounds: int) -> Block:
         """Play to the end of the last one; a run would go on in the meantime."""
-        before = self._created_bytes()
-        block = self._player.block(rounds)
-        stored = self._created_bytes() - before if self._on_ray else None
-        return Block(block.seconds, stored, means(block.spent_s))
-
-    def _created_bytes(self) -> int:
         if not self._on_ray:
-            return 0
-        from store import created_bytes
+            block = self._player.block(rounds)
+            return Block(block.seconds, None, means(block.spent_s))
+        from store import created_bytes, created_since
 
-        return created_bytes()
+        before = created_bytes()
+        block = self._player.block(rounds)
+        stored = created_since(before)
+        return Block(block.seconds, stored, means(block.spent_s))
 
     def discriminator(self) -> State:
         """From a checkpoint."""

@@ -1,5 +1,6 @@
 """Memory of a process and all that it has started, told by kind of process."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +9,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 import psutil
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # where tests is, before all others of the name
 
 from tests.processes import descendants
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 from work import State, Work, WorkFolder
 
 from raygan.rng import Role, noise, stream
@@ -53,19 +54,21 @@ class PlainGan:
 def generator(work: Work) -> nn.Sequential:
     """(N, latent, 1, 1) to images."""
     widths = [work.width * 2**i for i in reversed(range(_doublings(work)))]
-    layers: list[nn.Module] = [nn.ConvTranspose2d(work.latent, widths[0], 4), nn.ReLU()]
-    for before, after in pairwise(widths):
-        layers += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.ReLU()]
+    biased, norms = not work.normalised, [nn.BatchNorm2d(width) for width in widths if work.normalised]
+    layers: list[nn.Module] = [nn.ConvTranspose2d(work.latent, widths[0], 4, bias=biased), *norms[:1], nn.ReLU()]
+    for number, (before, after) in enumerate(pairwise(widths), 1):
+        layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=biased), *norms[number : number + 1], nn.ReLU()]
     return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], work.channels, 4, 2, 1, bias=False), nn.Tanh())
 
 
 def discriminator(work: Work) -> nn.Sequential:
     """Images to (N, 1, 1, 1) logits."""
     widths = [work.width * 2**i for i in range(_doublings(work))]
-    layers: list[nn.Module] = [nn.Conv2d(work.channels, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+    norm = spectral_norm if work.normalised else lambda layer: layer
+    layers = [norm(nn.Conv2d(work.channels, widths[0], 4, 2, 1, bias=work.normalised)), nn.LeakyReLU(0.2)]
     for before, after in pairwise(widths):
-        layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, bias=False))
+        layers += [norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, norm(nn.Conv2d(widths[-1], 1, 4, bias=False)))
 
 
 def _doublings(work: Work) -> int:
@@ -75,7 +78,8 @@ def _doublings(work: Work) -> int:
 
 def load(network: nn.Module, state: State) -> None:
     """Put values into a network."""
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+    counts = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
+    network.load_state_dict(counts | {name: torch.from_numpy(values) for name, values in state.items()})
 
 
 def dump(network: nn.Module) -> State:

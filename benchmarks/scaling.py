@@ -26,7 +26,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.cluster_utils import Cluster
 from rounds import BLOCKS, NORMS, images, median_spent, networks, playing
-from store import created_bytes
+from store import created_bytes, created_since
 from tables import machine
 
 from raygan.config import load_config
@@ -111,7 +111,7 @@ def measured(case: Case, seconds: float) -> Point:
             _, rounds = player.warm_up(seconds)
             before = created_bytes()
             blocks = [player.block(rounds) for _ in range(BLOCKS)]
-            stored = (created_bytes() - before) / (BLOCKS * rounds)
+            stored = (created_since(before) or 0) / (BLOCKS * rounds)
     return Point(case, [block.s_per_round for block in blocks], median_spent(blocks), stored)
 
 

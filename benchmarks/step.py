@@ -20,7 +20,8 @@ PAIRS = 15
 BLOCK = 10
 """Steps in a row, before the other one's turn."""
 AGREEMENT = 1e-5
-"""Largest difference of any parameter after one step."""
+"""Largest difference of any parameter after one step. With spectral normalisation it is larger: the hand-written step
+takes two power iterations, raygan's one."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,18 @@ class _Raygan(_Step):
         return state_of(network, network.vector)
 
 
+def _parameters(values: State) -> State:
+    """Without the vectors of spectral normalisation."""
+    return {name: value for name, value in values.items() if not name.endswith(("._u", "._v"))}
+
+
 def compare_steps(folder: WorkFolder, pairs: int = PAIRS) -> StepResult:
     """One step each, then blocks of steps in turns, who comes first changing from pair to pair."""
     with threads(1):
         raygan, plain = _Raygan(folder), _Plain(folder)
         raygan.step(0)
         plain.step(0)
-        difference = largest_difference(raygan.discriminator(), plain.discriminator())
+        difference = largest_difference(*(_parameters(one.discriminator()) for one in (raygan, plain)))
         raygan.block()  # whatever is slow only once
         plain.block()
         ours: list[float] = []

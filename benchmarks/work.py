@@ -24,8 +24,10 @@ class Work:
     samples: int = 200
     """Images on each device."""
     side: int = 32
-    """Of an image (pixels; 32 or 64)."""
+    """Of an image (pixels; 16, 32 or 64)."""
     channels: int = 1
+    normalised: bool = False
+    """Batch normalisation in the generator and spectral in the discriminator, as by default, or none."""
     on: str = "cpu"
     """Where everything is computed: cpu or cuda."""
     precision: str = "float32"

@@ -90,10 +90,10 @@ def open_run(out: str | Path) -> "Result":
 
 
 def load_generator(path: str | Path, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
-    """Returns a trained generator as a torch module; see `raygan.evaluation.trained.load`."""
-    from raygan.evaluation.trained import load
+    """Returns a trained generator as a torch module; see `raygan.evaluation.trained.load_trained`."""
+    from raygan.evaluation.trained import load_trained
 
-    return load(path, weights, generator)
+    return load_trained(path, weights, generator)
 
 
 def load_sweep(source: str | Path, words: Iterable[str] = ()) -> "Sweep":

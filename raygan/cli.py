@@ -14,9 +14,11 @@ from raygan.config import Config, load_config
 from raygan.errors import InputError, RunError, Terminated
 from raygan.files import is_uri
 from raygan.plan.described import SPEC
+from raygan.plan.prices import PRICE, ROUND_S
 from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
+from raygan.record.remote import local_folder
 from raygan.record.storage import opened
-from raygan.summary import say_how_to_go_on, shown, summarise, summarise_sweep
+from raygan.summary import say_how_to_go_on, short_path, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI
 _CURVES = ("config.yaml", "rounds.jsonl", "evaluations.jsonl", "samples", "data.json")
@@ -43,7 +45,7 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     """Train a GAN. CONFIG is a YAML file or a preset's name; KEY=VALUE sets any key by its dotted path."""
     source, overrides = _config_words(words)
     if resume and out is None:
-        raise InputError("--resume: say which run with --out DIR")
+        raise InputError("--resume: say which run with --out DIR", code="missing")
     if resume and out is not None and source is None:
         with opened(out, "config.yaml") as folder:
             config = RunFolder(folder).read_config(overrides)
@@ -58,16 +60,19 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         with ProgressDisplay(config.rounds, console) as display:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
-        if is_uri(out) or (Path(out) / "checkpoints").is_dir():  # otherwise the run had not started
+        folder = local_folder(out)
+        if any((folder / "checkpoints").glob("*/manifest.json")):
             say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
-        elif (Path(out) / "config.yaml").is_file():
+        elif resume and is_uri(out):  # before there was a copy of it
+            say_how_to_go_on("Interrupted at once; what is at the URI is as it was.", "train", out, console)
+        elif (folder / "config.yaml").is_file():  # otherwise the run had not started
             console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
         raise
     if result.complete:
         summarise(result, console)
     else:
         done = f"Interrupted after round {result.round}; the state is saved."
-        say_how_to_go_on(done, "train", result.uri or shown(result.out), console)
+        say_how_to_go_on(done, "train", result.uri or short_path(result.out), console)
     if result.stopped_by is not None:  # at any moment, so that a loop over runs in a shell ends too
         return INTERRUPTED if result.stopped_by.name == "SIGINT" else TERMINATED
     return DONE
@@ -81,13 +86,13 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
     """Run a sweep with Ray Tune. SWEEP is a YAML file; KEY=VALUE sets its keys, or config keys of all trials."""
     source, settings = _config_words(words)
     if resume and out is None:
-        raise InputError("--resume: say which sweep with --out DIR")
+        raise InputError("--resume: say which sweep with --out DIR", code="missing")
     from raygan.sweep.load import load_sweep, reload_sweep
 
     if resume and out is not None and source is None:
         sweep = reload_sweep(Path(out), settings)
     elif source is None:
-        raise InputError("say which sweep: a YAML file, such as tune_configs/schedules.yaml")
+        raise InputError("SWEEP: say which one: a YAML file, such as tune_configs/schedules.yaml", code="missing")
     else:
         sweep = load_sweep(source, settings)
     out = out or str(Path("sweeps") / unmet(Path(str(source)).stem))
@@ -107,16 +112,27 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
 @cli.command()
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=config_words)
 @click.option("--nodes", multiple=True, metavar="SPEC", help=SPEC)
-def plan(words: tuple[str, ...], nodes: tuple[str, ...]) -> int:
+@click.option("--shape", metavar="CxHxW", help="The shape of a sample, such as 3x64x64, to plan without the data.")
+@click.option("--samples", type=int, help="The number of samples, likewise.")
+@click.option("--price", multiple=True, metavar="KIND=NUMBER", help=PRICE)
+@click.option("--round-s", type=click.FloatRange(min=0, min_open=True), help=ROUND_S)
+def plan(
+    words: tuple[str, ...],
+    nodes: tuple[str, ...],
+    shape: str | None,
+    samples: int | None,
+    price: tuple[str, ...],
+    round_s: float | None,
+) -> int:
     """Print the processes, placement, memory and traffic of a run, and whether it fits. Starts nothing."""
     config = load_config(*_config_words(words))
-    from raygan.plan.planning import plan_of
+    from raygan.plan.planning import Given, plan_of
 
-    lines, problem = plan_of(config, nodes)
+    lines, problem = plan_of(config, nodes, Given(shape, samples, price, round_s))
     for name, value in lines:
         click.echo(f"{name:<12}{value}")
     if problem is not None:
-        raise InputError(problem)
+        raise InputError(problem, code="resources")
     return DONE
 
 
@@ -132,7 +148,9 @@ def evaluate(where: str, overrides: tuple[str, ...]) -> int:
     own, settings = _own_network(overrides)
     for word in settings:
         if not word.startswith(("eval.", "data.root=")):
-            raise InputError(f"{word}: only eval.* keys, data.root and gan.generator can be set for a finished run")
+            raise InputError(
+                f"{word}: only eval.* keys, data.root and gan.generator can be set for a finished run", code="value"
+            )
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config(settings)
         from raygan.evaluation.final import evaluate_run
@@ -152,7 +170,7 @@ def sample(where: str, overrides: tuple[str, ...], count: int, out: Path, raw: b
     """Draw samples of a finished run's generator. A custom network must be named again."""
     own, settings = _own_network(overrides)
     if settings:
-        raise InputError(f"{settings[0]}: only gan.generator can be given")
+        raise InputError(f"{settings[0]}: only gan.generator can be given", code="value")
     with opened(where, *_TRAINED) as folder:
         config = RunFolder(folder).read_config()
         from raygan.evaluation.drawing import draw_samples
@@ -173,9 +191,11 @@ def export(where: str, overrides: tuple[str, ...], to: str, out: Path | None, li
     """Write a finished run's generator for other tools, with a model card. A custom network must be named again."""
     own, settings = _own_network(overrides)
     if settings:
-        raise InputError(f"{settings[0]}: only gan.generator can be given")
+        raise InputError(f"{settings[0]}: only gan.generator can be given", code="value")
     if out is None and is_uri(where):
-        raise InputError(f"--out: say where the export of {where} is to be written, for example --out export")
+        raise InputError(
+            f"--out: say where the export of {where} is to be written, for example --out export", code="missing"
+        )
     from raygan.export.exporting import export_run
 
     with opened(where, *_REPORTED) as folder:
@@ -189,7 +209,9 @@ def export(where: str, overrides: tuple[str, ...], to: str, out: Path | None, li
 def report(where: str, out: Path | None) -> int:
     """Write an HTML page of a finished or running run: its samples by round, curves, data and settings."""
     if out is None and is_uri(where):
-        raise InputError(f"--out: say where the page of {where} is to be written, for example --out report.html")
+        raise InputError(
+            f"--out: say where the page of {where} is to be written, for example --out report.html", code="missing"
+        )
     from raygan.report.run.page import write_report
 
     with opened(where, *_REPORTED) as folder:
@@ -298,7 +320,9 @@ def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:
     sources = [word for word in words if "=" not in word]
     if len(sources) > 1 or (sources and words[0] != sources[0]):
         stray = sources[-1]
-        raise InputError(f"{stray}: not of the form key=value (a config file or preset comes first, and only one)")
+        raise InputError(
+            f"{stray}: not of the form key=value (a config file or preset comes first, and only one)", code="value"
+        )
     return (sources[0] if sources else None), [word for word in words if "=" in word]
 
 

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from raygan import components
 from raygan.config import Config, Section, preset_names
-from raygan.config.explain import choose, sections_of
+from raygan.config.explain import chosen_section, sections_of
 
 _TABLES = {
     "method": components.METHODS,
@@ -147,7 +147,7 @@ def _below(sections: list[type[Section]], parents: list[str], chosen: dict[str, 
         fields = [section.model_fields[parent] for section in sections if parent in section.model_fields]
         sections = [below for field in fields for below in sections_of(field.annotation)]
         if sections and f"{path}name" in chosen:
-            sections = [choose(sections, chosen[f"{path}name"])]
+            sections = [chosen_section(sections, chosen[f"{path}name"])]
     return sections
 
 

@@ -17,12 +17,16 @@ from raygan.errors import InputError, place_of
 Built = TypeVar("Built")
 
 GENERATORS = {
-    "dcgan": "raygan.gan.dcgan:Generator",
-    "mlp": "raygan.gan.mlp:Generator",
+    "dcgan": "raygan.gan.dcgan:DCGANGenerator",
+    "mlp": "raygan.gan.mlp:MLPGenerator",
+    "resnet": "raygan.gan.resnet:ResNetGenerator",
+    "r3gan": "raygan.gan.r3gan:R3GANGenerator",
 }
 DISCRIMINATORS = {
-    "dcgan": "raygan.gan.dcgan:Discriminator",
-    "mlp": "raygan.gan.mlp:Discriminator",
+    "dcgan": "raygan.gan.dcgan:DCGANDiscriminator",
+    "mlp": "raygan.gan.mlp:MLPDiscriminator",
+    "resnet": "raygan.gan.resnet:ResNetDiscriminator",
+    "r3gan": "raygan.gan.r3gan:R3GANDiscriminator",
 }
 LOSSES = {
     "non_saturating": "raygan.gan.losses:non_saturating",
@@ -30,6 +34,7 @@ LOSSES = {
     "hinge": "raygan.gan.losses:hinge",
     "least_squares": "raygan.gan.losses:least_squares",
     "wgan_gp": "raygan.gan.losses:wgan_gp",
+    "relativistic": "raygan.gan.losses:relativistic",
 }
 DATA_SETS = {
     "digits": "raygan.data.digits:load",
@@ -77,12 +82,16 @@ SELECTIONS = {
 }
 METRICS = {
     "frechet": "raygan.metrics.frechet:Frechet",
-    "classes": "raygan.metrics.classes:Classes",
+    "classes": "raygan.metrics.classes:ClassShares",
     "kernel": "raygan.metrics.kernel:Kernel",
     "manifold": "raygan.metrics.manifold:Manifold",
     "score": "raygan.metrics.score:Score",
     "sliced": "raygan.metrics.sliced:Sliced",
 }
+
+
+class UnknownNameError(ValueError):
+    """No component is called so."""
 
 
 def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
@@ -92,10 +101,12 @@ def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
 
 
 def check_name(table: Mapping[str, str], name: str) -> str:
-    """Returns `name` if the table has it or it is an import path; else raises ValueError with the nearest name."""
+    """Returns `name` if the table has it or it is an import path; else raises UnknownNameError, with the nearest."""
     if name in table or ":" in name:
         return name
-    raise ValueError(f"{name!r} is not known; {nearest(name, table)} (or an import path like mypackage.module:Name)")
+    raise UnknownNameError(
+        f"{name!r} is not known; {nearest(name, table)} (or an import path like mypackage.module:Name)"
+    )
 
 
 def resolve(table: Mapping[str, str], name: str, key: str) -> Any:
@@ -113,10 +124,10 @@ def resolve(table: Mapping[str, str], name: str, key: str) -> Any:
     except InputError:
         raise
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{key}: cannot import {name!r}: {error}") from error
+        raise InputError(f"{key}: cannot import {name!r}: {error}", code="import") from error
     except Exception as error:  # whatever a custom module raises while it is imported
         raise InputError(
-            f"{key}: cannot import {name!r}: {type(error).__name__}: {error} ({place_of(error)})"
+            f"{key}: cannot import {name!r}: {type(error).__name__}: {error} ({place_of(error)})", code="import"
         ) from error
 
 
@@ -129,7 +140,9 @@ def derived(table: Mapping[str, str], name: str, key: str, base: type[Built]) ->
     component = resolve(table, name, key)
     if not (isinstance(component, type) and issubclass(component, base)):
         wanted = f"{base.__module__}.{base.__qualname__}"
-        raise InputError(f"{key}: {name} is a {type(component).__name__}, but a class derived from {wanted} is needed")
+        raise InputError(
+            f"{key}: {name} is a {type(component).__name__}, but a class derived from {wanted} is needed", code="kind"
+        )
     return component
 
 
@@ -146,5 +159,5 @@ def build(table: Mapping[str, str], name: str, key: str, base: type[Built], *arg
         raise
     except Exception as error:  # whatever a custom class raises
         raise InputError(
-            f"{key}: {name} cannot be built: {type(error).__name__}: {error} ({place_of(error)})"
+            f"{key}: {name} cannot be built: {type(error).__name__}: {error} ({place_of(error)})", code="failed"
         ) from error

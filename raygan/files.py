@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from raygan.errors import InputError
+from raygan.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,9 @@ def cache_folder(name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"RAYGAN_CACHE: the cache folder {folder} cannot be made: {error.strerror}") from error
+        raise InputError(
+            f"RAYGAN_CACHE: the cache folder {folder} cannot be made: {error.strerror}", code="unreadable"
+        ) from error
     return folder
 
 
@@ -95,11 +97,11 @@ def make_folder(root: Path, begun: Path) -> list[Path]:
     try:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             hint = "add --resume to go on with it (in Python resume=True), or " if begun.exists() else ""
-            raise InputError(f"--out: {root} exists and is not empty; {hint}name another folder")
+            raise InputError(f"--out: {root} exists and is not empty; {hint}name another folder", code="exists")
         made = [folder for folder in (root, *root.parents) if not folder.exists()]
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out: {root} cannot be written: {error.strerror or error}") from error
+        raise InputError(f"--out: {root} cannot be written: {error.strerror or error}", code="unreadable") from error
     return made
 
 
@@ -204,7 +206,25 @@ def file_system(uri: str) -> tuple["FileSystem", str]:
         fsspec.get_filesystem_class(scheme)
     except ValueError as error:
         known = "s3://, gs://, hdfs://, file:/// or another that fsspec knows"
-        raise InputError(f"{uri}: {scheme}:// is not known; use {known}") from error
+        raise InputError(f"{uri}: {scheme}:// is not known; use {known}", code="unknown") from error
     files, path = fsspec.url_to_fs(uri)
     files.invalidate_cache()  # fsspec shares one object in this process, with cached listings
     return PyFileSystem(FSSpecHandler(files)), path
+
+
+@contextmanager
+def reaching(
+    where: str, what: str, kind: type[InputError] | type[StorageError] = InputError, key: str | None = None
+) -> Iterator[None]:
+    """Turn every failure inside the block into one line about a place; each library has its own exceptions.
+
+    `what` could not be done there, such as `read`; with `key` the line begins with that key.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        place = where if key is None else f"{key}: {where}"
+        raise kind(f"{place}: cannot be {what}: {reason}", code="unreadable") from error

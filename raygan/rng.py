@@ -41,6 +41,9 @@ class Role(enum.IntEnum):
     LIKENESS = 20
     DEVICE_CLASSES = 21
     SERVER_CLASSES = 22
+    DEVICE_AUGMENT = 24
+    SERVER_AUGMENT = 25
+    LAZY_PENALTY = 26
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

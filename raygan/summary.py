@@ -25,7 +25,7 @@ def say_how_to_go_on(done: str, command: str, where: str | Path, console: Consol
 
 def summarise(result: "Result", console: Console) -> None:
     """Print the result of a run: its first and last measurement, and the files to look at."""
-    from raygan.report.progress import describe
+    from raygan.report.progress import in_brief
 
     ended = "rounds done."
     if result.stopped_by is not None:
@@ -37,13 +37,15 @@ def summarise(result: "Result", console: Console) -> None:
         last = evaluations[-1]
         first = next(row for row in evaluations if all(row.get(fact) == last.get(fact) for fact in YARDSTICK))
         if first is not last:
-            console.print(f"  round {first['round']}: {describe(first)}", highlight=False)
-        console.print(f"  round {last['round']}: {describe(last)}", highlight=False)
-    console.print(f"  run folder: {result.uri or shown(result.out)}", highlight=False, markup=False, soft_wrap=True)
-    where = shlex.quote(result.uri or str(shown(result.out))) + (" --out report.html" if result.uri else "")
+            console.print(f"  round {first['round']}: {in_brief(first)}", highlight=False)
+        console.print(f"  round {last['round']}: {in_brief(last)}", highlight=False)
+    console.print(
+        f"  run folder: {result.uri or short_path(result.out)}", highlight=False, markup=False, soft_wrap=True
+    )
+    where = shlex.quote(result.uri or str(short_path(result.out))) + (" --out report.html" if result.uri else "")
     console.print(f"  all of it on a page: {called()} report {where}", highlight=False, markup=False, soft_wrap=True)
     if result.picture is not None:
-        console.print("  open this picture:", Text(str(shown(result.picture)), style="bold"), soft_wrap=True)
+        console.print("  open this picture:", Text(str(short_path(result.picture)), style="bold"), soft_wrap=True)
 
 
 def summarise_sweep(outcome: "SweepOutcome", console: Console) -> None:
@@ -56,7 +58,7 @@ def summarise_sweep(outcome: "SweepOutcome", console: Console) -> None:
         trials = len(outcome.results.table)
         say_how_to_go_on(f"{outcome.failed} of {trials} trials failed.", "tune", outcome.folder, console, "Try again")
     written = [outcome.folder / name for name in ("results.csv", "best.yaml", "report.html")]
-    *files, page = [str(shown(path)) for path in written if path.exists()]
+    *files, page = [str(short_path(path)) for path in written if path.exists()]
     console.print(f"  {', '.join(files) or page}", highlight=False, markup=False, soft_wrap=True)
     if files:
         console.print("  open this page:", Text(page, style="bold"), soft_wrap=True)
@@ -64,9 +66,9 @@ def summarise_sweep(outcome: "SweepOutcome", console: Console) -> None:
 
 def called() -> str:
     """Returns how to call this command: by its path, if the shell would not find it by name."""
-    return "raygan" if which("raygan") else shlex.quote(str(shown(Path(sys.executable).with_name("raygan"))))
+    return "raygan" if which("raygan") else shlex.quote(str(short_path(Path(sys.executable).with_name("raygan"))))
 
 
-def shown(path: Path) -> Path:
+def short_path(path: Path) -> Path:
     """Returns a path as short as possible from the working folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -2,11 +2,11 @@
 
     python scripts/chaos.py [--kinds device,server] [--each N] [--seed N] [--table FILE]
 
-Faults: a device's, the server's or the evaluator's process is killed, one hangs, Ray's head process is killed (the run
-goes on by itself), the command itself is killed or interrupted, a Ray node is lost, the disk is full, the newest
-checkpoint is cut off or has a bit flipped (the run goes on with --resume). In the end generator.safetensors has to be
-the undisturbed run's, byte for byte, and so has the log apart from wall-clock time; no process and no
-half-written file may be left.
+Faults: a device's, the server's or the evaluator's process is killed, or what they are forks of, one hangs, Ray's
+head process is killed (the run goes on by itself), the command itself is killed or interrupted, a Ray node is lost, the
+disk is full, the newest checkpoint is cut off or has a bit flipped (the run goes on with --resume). In the end
+generator.safetensors has to be the undisturbed run's, byte for byte, and so has the log apart from wall-clock time; no
+process and no half-written file may be left.
 
 Everything happens in a temporary folder, with a Ray of its own. Exit status 1 means that something went wrong: its
 run folder, output and errors are kept, and named. Needs the `dev` extra.

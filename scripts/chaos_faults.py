@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 
 import numpy as np
+import psutil
 from chaos_runs import AGENTS_GONE_S, PATIENCE_S, LostError, MissedError, Run, title_of, wait_until_gone
 from chaos_sites import LocalCluster, SmallDisk
 
@@ -31,10 +32,20 @@ def lost_process(title: str, role: str) -> Fault:
         behind = len(run.said())
         victim = random.choice(victims)
         victim.kill()
-        victim.wait(PATIENCE_S)
+        psutil.wait_procs([victim], PATIENCE_S)
         run.wait_for_line(role, "the process died", "starting again", behind=behind)
 
     return strike
+
+
+def lost_fork_server(run: Run, random: Random) -> None:
+    """The kernel kills what workers are forks of, and then a worker, which a fork of another server replaces."""
+    servers = [process for process in run.descendants() if "/fork_server.py --serve" in title_of(process)]
+    if not servers:
+        raise MissedError("no fork server was there")
+    for server in servers:
+        server.kill()
+    lost_process("ray::WorkerActor", "device")(run, random)
 
 
 def lost_head(run: Run, random: Random) -> None:
@@ -152,6 +163,7 @@ PLAIN: dict[str, Fault] = {
     "device": lost_process("ray::WorkerActor", "device"),
     "server": lost_process("ray::ServerActor", "server: "),
     "evaluator": lost_process("ray::RecorderActor", "the recorder: "),
+    "fork-server": lost_fork_server,
     "hung": hung_process,
     "head": lost_head,
     "driver": lost_driver,

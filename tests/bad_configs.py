@@ -99,8 +99,9 @@ def wrong_values(leaf: Leaf) -> list[str]:
     """Values, as YAML, that the key cannot have."""
     kinds, bounds = parts(leaf.field.annotation, list(leaf.field.metadata))
     optional = type(None) in kinds
-    (kind,) = kinds - {type(None)}
-    values = [value for value in WRONG[kind] if not (optional and value == "''")]
+    first, *others = sorted(kinds - {type(None)}, key=str)
+    values = [value for value in WRONG[first] if all(value in WRONG[kind] for kind in others)]
+    values = [value for value in values if not (optional and value == "''")]
     if not optional:
         values.append("null")
     if leaf.key in NAMES or leaf.key.endswith(".name"):

@@ -22,6 +22,7 @@ settings.load_profile("patient")
 
 TOGETHER = {  # files that use the head of the session, which takes long to start, in one process
     "tests/test_jobs.py": "head",
+    "tests/cluster/test_joining.py": "head",
     "tests/plan/test_here.py": "head",
 }
 FIRST = (  # the files that take longest

@@ -156,6 +156,7 @@ class Spec(Part):
     entrypoint: str
     submission_mode: Literal["K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode"]
     backoff_limit: Count
+    active_deadline_seconds: Annotated[int, Field(gt=0)]
     shutdown_after_job_finishes: bool
     ttl_seconds_after_finished: Count
     ray_cluster_spec: Cluster

@@ -2,15 +2,15 @@
 
 import psutil
 
-from raygan.cluster import fork_server
-
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:
-    """Returns all processes below one, this one if none is named. A fork server is below the raylet it serves."""
-    below: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    """Returns all processes below one, this one if none is named.
+
+    A fork server and its forks are below the raylet that they work for, which they know, whoever their parent is.
+    """
+    below: set[psutil.Process] = set(psutil.Process(pid).children(recursive=True))
     raylets = {str(process.pid) for process in below}
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if fork_server.__file__ in words and "--serve" in words and words[words.index("--serve") + 2] in raylets:
-            below += [process, *process.children(recursive=True)]
-    return below
+    for process in psutil.process_iter(["environ"]):
+        if (process.info["environ"] or {}).get("RAY_RAYLET_PID") in raylets:
+            below.add(process)
+    return sorted(below, key=lambda process: process.pid)

@@ -2,6 +2,10 @@
 
 import copy
 import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
 
 import click
 import jsonschema
@@ -11,7 +15,9 @@ import yaml
 from tests.cluster_checks import (
     CHECKS,
     ROOT,
+    SOURCES,
     a_token_is_asked_for,
+    machines_leave_nothing_and_ask_for_tokens,
     memory_fits,
     nothing_is_open_but_ssh,
     pinned,
@@ -78,6 +84,8 @@ def changed(raw, path, value):
 REFUSED = (AssertionError, click.UsageError, jsonschema.ValidationError, ValueError)
 START = "ray start --head --port=6379 --object-store-memory=8000000000 --disable-usage-stats"
 WORKER = "ray start --address=$RAY_HEAD_IP:6379"
+DISK = "available_node_types gpu node_config BlockDeviceMappings 0 Ebs"
+METADATA = "available_node_types gpu node_config MetadataOptions"
 MUTATIONS = [
     (ray_takes_it, "min_workers", 1),
     (ray_takes_it, "initial_workers", 1),
@@ -107,7 +115,8 @@ MUTATIONS = [
     (nothing_is_open_but_ssh, "head_start_ray_commands 1", f"{START} --dashboard-host=0.0.0.0"),
     (nothing_is_open_but_ssh, "docker run_options 1", "--publish 8265:8265"),
     (nothing_is_open_but_ssh, "available_node_types head node_config tags", {"items": ["http-server"]}),
-    (a_token_is_asked_for, "file_mounts /home/ray/.ray/auth_token", None),
+    (a_token_is_asked_for, "file_mounts /home/ray/.ray", None),
+    (a_token_is_asked_for, "file_mounts", {"/home/ray/.ray/auth_token": "~/.ray/auth_token"}),
     (a_token_is_asked_for, "docker run_options 2", "--env RAY_AUTH_MODE=disabled"),
     (a_token_is_asked_for, "worker_start_ray_commands", ["docker ps"]),
     (memory_fits, "docker run_options 0", "--shm-size=30g"),
@@ -118,7 +127,14 @@ MUTATIONS = [
     (ray_starts_as_it_should, "head_start_ray_commands 1", START),
     (ray_starts_as_it_should, "docker run_options 3", "--env RAY_USAGE_STATS_ENABLED=1"),
     (raygan_is_installed_from_the_checkout, "rsync_exclude", []),
-    (raygan_is_installed_from_the_checkout, "rsync_filter", []),
+    (raygan_is_installed_from_the_checkout, "file_mounts /home/ray/raygan", "."),
+    (raygan_is_installed_from_the_checkout, "file_mounts /home/ray/raygan/LICENSE", None),
+    (
+        machines_leave_nothing_and_ask_for_tokens,
+        "available_node_types gpu node_config MetadataOptions HttpTokens",
+        "no",
+    ),
+    (machines_leave_nothing_and_ask_for_tokens, f"{DISK} DeleteOnTermination", False),
     (raygan_is_installed_from_the_checkout, "setup_commands 0", "pip install ray==2.60.0 torch torchvision"),
     (raygan_is_installed_from_the_checkout, "setup_commands", []),
 ]
@@ -127,6 +143,8 @@ MUTATIONS = [
 JOB_MUTATIONS = [
     ("apiVersion", "ray.io/v1alpha1"),
     ("spec shutdownAfterJobFinishes", False),
+    ("spec activeDeadlineSeconds", 0),
+    ("spec activeDeadlineSeconds", None),
     ("spec shutdownAfterJobFinish", True),
     ("spec entrypoint", "raygan train devises=16 --out s3://YOUR-BUCKET/runs/first"),
     ("spec entrypoint", "raygan train devices=16 --out runs/first"),
@@ -157,3 +175,23 @@ def test_a_wrong_cluster_file_is_refused(check, path, value):
 def test_a_wrong_job_is_refused(path, value):
     with pytest.raises(REFUSED):
         check_job(changed(yaml.safe_load(JOB.read_text()), path, value))
+
+
+def test_what_is_mounted_is_enough_to_install_raygan(tmp_path):
+    """As pip does it on a node."""
+    for name in SOURCES:
+        source = ROOT / name
+        copy_of = shutil.copytree if source.is_dir() else shutil.copy
+        copy_of(source, tmp_path / name)
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "built")]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "built").glob("raygan-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "raygan/cli.py" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_what_ray_up_reads_is_small():
+    mounted = yaml.safe_load(FILES["aws"].read_text())["file_mounts"].values()
+    paths = [path for here in mounted if here in SOURCES for path in [ROOT / here, *(ROOT / here).rglob("*")]]
+    assert sum(path.stat().st_size for path in paths if path.is_file() and "__pycache__" not in path.parts) < 10e6

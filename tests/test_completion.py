@@ -60,7 +60,7 @@ def in_bash(monkeypatch, *words: str) -> list[str]:
         ("tune s.yaml rounds=", ["rounds=", "rounds=800"]),
         ("evaluate DIR dev", []),
         ("evaluate DIR eval.gri", ["eval.grid=", "eval.grid=10"]),
-        ("sample DIR ", ["gan.generator=dcgan", "gan.generator=mlp"]),
+        ("sample DIR ", [f"gan.generator={name}" for name in components.GENERATORS]),
     ],
 )  # fmt: skip
 def test_keys_and_values(line, expected, tmp_path, monkeypatch):

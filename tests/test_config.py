@@ -13,6 +13,7 @@ from raygan.config.gan import LrStep, Sgd
 from raygan.config.load import check_config
 from raygan.config.partitions import Dirichlet
 from raygan.config.section import Section
+from tests.errors import raises
 
 
 def test_defaults_are_valid_and_frozen():
@@ -43,83 +44,96 @@ def test_a_new_name_drops_keys_the_new_choice_lacks_and_keeps_the_rest(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "about"),
     [
-        (["divices=3"], "divices: unknown key; did you mean devices?"),
-        (["engine.exector=ray"], "engine.exector: unknown key; did you mean engine.executor?"),
-        (["alpha=3"], "alpha: unknown key; did you mean data.partition.alpha?"),
+        (["divices=3"], ("divices", "unknown")),
+        (["engine.exector=ray"], ("engine.exector", "unknown", "engine.executor")),
+        (["alpha=3"], ("alpha", "unknown", "data.partition.alpha")),
         (
             ["data.partition.alpha=3"],
-            "only data.partition.name=dirichlet, data.partition.name=dirichlet_equal, data.partition.name=",
+            ("data.partition.alpha", "unknown", "data.partition.name=dirichlet", "data.partition.name=dirichlet_equal"),
         ),
-        (["devices=two"], "devices: input should be a valid integer, got 'two'"),
-        (["devices=2.5"], "devices: input should be a valid integer, got 2.5"),
-        (["devices=true"], "devices: input should be a valid integer, got True"),
-        (["devices=-1"], "devices: input should be greater than or equal to 0, got -1"),
-        (["gan.ema=.nan"], "gan.ema: "),
-        (["gan.loss=hing"], "gan.loss: 'hing' is not known; did you mean hinge?"),
-        (["data.name=cifer10"], "data.name: 'cifer10' is not known; did you mean cifar10?"),
-        (["device_optimizer.name=adm"], "device_optimizer: 'adm' is not known; known: 'adam', 'sgd'"),
+        (["devices=two"], ("devices", "value", "'two'")),
+        (["devices=2.5"], ("devices", "value", "2.5")),
+        (["devices=true"], ("devices", "value", "True")),
+        (["devices=-1"], ("devices", "value", "0", "-1")),
+        (["gan.ema=.nan"], ("gan.ema", "value")),
+        (["gan.loss=hing"], ("gan.loss", "unknown", "'hing'")),
+        (["gan.penalty_every=4"], ("gan.penalty_every", None, "gan.r1 or gan.r2")),
+        (["gan.r1=1", "gan.penalty_every=0"], ("gan.penalty_every", "value")),
+        (["gan.r1=-1"], ("gan.r1", "value", "-1")),
+        (["gan.r2=much"], ("gan.r2", "value", "'much'")),
+        (["gan.loss=relativstic"], ("gan.loss", "unknown", "relativistic")),
+        (["gan.augment=adda"], ("gan.augment", "value", "'diffaugment'")),
+        (["gan.augment=ada", "gan.augment_policy=[]"], ("gan.augment_policy", None, "name one")),
+        (["gan.augment_policy=[color]"], ("gan.augment_policy.0", "value", "'colour'")),
+        (["gan.augment=ada", "gan.ada_target=1"], ("gan.ada_target", "value")),
+        (["gan.augment=ada", "gan.ada_images=0"], ("gan.ada_images", "value")),
+        (["data.name=cifer10"], ("data.name", "unknown", "'cifer10'", "cifar10")),
+        (["device_optimizer.name=adm"], ("device_optimizer", "unknown", "'adm'", "'adam'", "'sgd'")),
         (
             ["device_optimizer.lr_steps=[{round: 3, lr: 1}, {round: 3, lr: 2}]"],
-            "device_optimizer.lr_steps: round 3 comes after round 3; put them in order, each once",
+            ("device_optimizer.lr_steps", "value", "3 comes"),
         ),
         (
             ["device_optimizer.lr_steps=[{round: 1, lr: 1}]"],
-            "device_optimizer.lr_steps.0.round: input should be greater",
+            ("device_optimizer.lr_steps.0.round", "value"),
         ),
-        (["device_optimizer.lr_steps=[{round: 3, lr: 0}]"], "device_optimizer.lr_steps.0.lr: input should be greater"),
-        (["device_optimizer.lr_steps=[{round: 3}]"], "device_optimizer.lr_steps.0.lr: field required"),
-        (["generator_optimizer.lr_steps={round: 3, lr: 1}"], "generator_optimizer.lr_steps: input should be a valid"),
-        (["generator_optimizer.lr_step=[]"], "did you mean generator_optimizer.lr_steps?"),
+        (["device_optimizer.lr_steps=[{round: 3, lr: 0}]"], ("device_optimizer.lr_steps.0.lr", "value")),
+        (["device_optimizer.lr_steps=[{round: 3}]"], ("device_optimizer.lr_steps.0.lr", "missing")),
+        (["generator_optimizer.lr_steps={round: 3, lr: 1}"], ("generator_optimizer.lr_steps", "value")),
+        (
+            ["generator_optimizer.lr_step=[]"],
+            ("generator_optimizer.lr_step", "unknown", "generator_optimizer.lr_steps"),
+        ),
         (
             ["device_optimizer.lr_steps=[{round: 3, lr: 1, zzz: 2}]"],
-            "device_optimizer.lr_steps.0.zzz: unknown key; nothing by that name is known there",
+            ("device_optimizer.lr_steps.0.zzz", "unknown"),
         ),
-        (["data.partition=iid"], "data.partition: is a section with a name: set data.partition.name"),
-        (["engine=3"], "engine: is a section: set one of the keys in it"),
-        (["data.name=folder"], "data.root: field required"),
-        (["data.name=gaussians", "data.layout=grid", "data.modes=8"], "modes=8 is not a square"),
-        (["gan=3", "gan.latent=4"], "gan: is a section: set one of the keys in it, got 3"),
-        (["rounds=2020-13-45"], "rounds: '2020-13-45' is not a YAML value"),
-        (["gan.options={2020-01-01: 3}"], "unknown key; keys are words"),
-        (["gan.condition=acgan"], "gan.condition: input should be 'none', 'auxiliary', 'projection' or 'concat', got"),
-        (["gan.fake_classes=global"], "gan.fake_classes: without a class condition no class is drawn"),
-        (["gan.class_weights=[1, 2]"], "gan.class_weights: without a class condition no class is drawn"),
-        (["gan.condition=concat", "gan.class_weights=[0, 0]"], "gan.class_weights: all weights are 0"),
-        (["gan.condition=concat", "gan.fake_classes=both"], "gan.fake_classes: "),
-        (["gan.condition=auxiliary", "gan.auxiliary_weight=0"], "gan.auxiliary_weight: input should be greater than 0"),
-        (["devices"], "devices: not of the form key=value"),
-        (["devices=[1"], "devices: '[1' is not a YAML value"),
+        (["data.partition=iid"], ("data.partition", "missing", "name", "data.partition.name")),
+        (["engine=3"], ("engine", "value", "section")),
+        (["data.name=folder"], ("data.root", "missing")),
+        (["data.name=gaussians", "data.layout=grid", "data.modes=8"], ("data", "conflict", "modes=8")),
+        (["gan=3", "gan.latent=4"], ("gan", "value", "section", "3")),
+        (["rounds=2020-13-45"], ("rounds", "value", "'2020-13-45'")),
+        (["gan.options={2020-01-01: 3}"], ("gan.options.datetime.date(2020, 1, 1)", "unknown")),
+        (["gan.condition=acgan"], ("gan.condition", "value", "'acgan'")),
+        (["gan.fake_classes=global"], ("gan.fake_classes", "conflict", "gan.condition")),
+        (["gan.class_weights=[1, 2]"], ("gan.class_weights", "conflict", "gan.condition")),
+        (["gan.condition=concat", "gan.class_weights=[0, 0]"], ("gan.class_weights", "value")),
+        (["gan.condition=concat", "gan.fake_classes=both"], ("gan.fake_classes", "value", "'both'")),
+        (["gan.condition=auxiliary", "gan.auxiliary_weight=0"], ("gan.auxiliary_weight", "value", "0")),
+        (["gan.condition=auxiliary", "gan.generator=resnet"], ("gan.condition", "conflict", "resnet")),
+        (["gan.condition=concat", "gan.discriminator=r3gan"], ("gan.condition", "conflict", "r3gan")),
+        (["devices"], ("devices", "value", "key=value")),
+        (["devices=[1"], ("devices", "value", "'[1'")),
     ],
 )
-def test_wrong_input_is_one_line_with_the_key(words, message):
-    with pytest.raises(InputError) as caught:
+def test_wrong_input_is_one_line_with_the_key(words, about):
+    with raises(*about):
         load_config(None, words)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "about"),
     [
-        ("devices: 3\ndevices: 4\n", "not valid YAML"),
-        ("- 1\n- 2\n", "holds a list"),
-        ("a: [", "not valid YAML"),
-        ("seed: 0x" + "f" * 5000, "seed: a number of 20000 bits is too large"),
-        ("gan: &a {options: {x: *a}}", r"gan: holds more than 100,000 values, or itself \(by & and \*\)"),
-        ("!!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("devices: 3\ndevices: 4\n", ("run.yaml", "damaged")),
+        ("- 1\n- 2\n", ("run.yaml", "damaged")),
+        ("a: [", ("run.yaml", "damaged")),
+        ("seed: 0x" + "f" * 5000, ("seed", "value", "20000 bits")),
+        ("gan: &a {options: {x: *a}}", ("gan", "value", "100,000 values")),
+        ("!!python/object/apply:os.system ['true']\n", ("run.yaml", "damaged")),
     ],
 )
-def test_wrong_files(tmp_path, text, message):
+def test_wrong_files(tmp_path, text, about):
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=message):
+    with raises(*about):
         load_config(path)
 
 
 def test_an_unknown_preset_names_the_nearest():
-    with pytest.raises(InputError, match="did you mean digits"):
+    with raises("digit", "unknown"):
         load_config("digit")
 
 
@@ -178,10 +192,10 @@ def test_any_words_give_a_config_or_one_line(pairs):
 def test_a_files_section_given_as_a_word_is_refused_with_its_key(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("data: digits\n")
-    with pytest.raises(InputError, match="data: is a section"):
+    with raises("data", "value"):
         load_config(path, ["data.limit=100"])
     path.write_text("data: []\n")
-    with pytest.raises(InputError, match="data: is a section"):
+    with raises("data", "value"):
         load_config(path, ["data.limit=100"])
     path.write_text("data:\n")
     assert load_config(path, ["data.limit=100"]).data.limit == 100
@@ -191,7 +205,7 @@ def test_a_files_section_given_as_a_word_is_refused_with_its_key(tmp_path):
 def test_a_line_in_a_table_is_enough_for_a_component_without_knobs(table, monkeypatch):
     key = {"DATA_SETS": "data", "PARTITIONS": "data.partition"}.get(table, table.removesuffix("S").lower())
     key = {"aggregator": "aggregation"}.get(key, key)
-    with pytest.raises(InputError, match=rf"{key}\.name: 'brand_new' is not known"):
+    with raises(f"{key}.name", "unknown", "'brand_new'"):
         load_config(None, [f"{key}.name=brand_new"])
     monkeypatch.setitem(getattr(components, table), "brand_new", "mine:Brand")
     section = load_config(None, [f"{key}.name=brand_new", f"{key}.options.x=3"])
@@ -203,7 +217,7 @@ def test_a_line_in_a_table_is_enough_for_a_component_without_knobs(table, monkey
 def test_a_method_of_ones_own_has_options():
     config = load_config(None, ["method=tests.own:raises", "method_options.beta=0.5"])
     assert config.method_options == {"beta": 0.5}
-    with pytest.raises(InputError, match="method_option: unknown key; did you mean method_options"):
+    with raises("method_option", "unknown", "method_options"):
         load_config(None, ["method_option.beta=0.5"])
 
 

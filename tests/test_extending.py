@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -91,3 +93,43 @@ def test_a_change_passes_what_it_must_pass(section, tmp_path):
     for command in re.findall(r"^    raygan (.*)", section, flags=re.MULTILINE):
         words = command.split()
         run(tmp_path, "raygan", *words, *(QUICK if words[0] == "train" else []))
+
+
+CALLED = {  # what the classes have to be called, not to be overridden
+    "DeviceSide": {"received"},
+    "ServerSide": {"update_ema"},
+    "Metric": {"as_many"},
+    "ImageSet": {"shape", "digest"},
+}
+
+
+def contracts() -> dict[str, tuple[set[str], set[str]]]:
+    """The table of contracts: what each class must define, and what it may define."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    section = PAGE[PAGE.index("## Methods of each contract") : PAGE.index("## Typed keys")]
+    for row in re.findall(r"^\|(.*)\|$", section, flags=re.MULTILINE)[2:]:
+        where, must, may, _ = (cell.strip() for cell in row.split("|"))
+        if where:
+            name = where.strip("`")
+            found[name] = set(), set()
+        for into, cell in zip(found[name], (must, may), strict=True):
+            into |= set(re.findall(r"`(\w+)`", cell))
+    return found
+
+
+@pytest.mark.parametrize("name", contracts())
+def test_the_table_of_contracts_has_what_the_classes_have(name):
+    kind = resolve_name(":".join(name.rsplit(".", 1)))
+    must, may = contracts()[name]
+    if is_dataclass(kind):
+        needed = {one.name for one in fields(kind) if one.default is MISSING}
+        known = {one.name for one in fields(kind)}
+    else:
+        needed = set(kind.__abstractmethods__) | {
+            one for one in vars(kind).get("__annotations__", {}) if not hasattr(kind, one)
+        }
+        known = needed | {one for one in vars(kind) if not one.startswith("_")}
+    if kind.__name__ == "Gathering":  # its rules replace `combine`, or `result` with what would call it
+        needed = {"combine"}
+    assert must == needed
+    assert must | may == known - CALLED.get(kind.__name__, set())

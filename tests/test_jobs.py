@@ -15,7 +15,7 @@ MINE = """
 from raygan.gan import mlp
 
 
-class Generator(mlp.Generator):
+class Generator(mlp.MLPGenerator):
     pass
 """
 
@@ -41,7 +41,11 @@ def test_a_job_plays_with_a_network_of_the_working_folder_and_writes_plain_lines
     done = job(*COMMAND, *words, "--out", f"file://{tmp_path}/run")
     assert done.returncode == 0, done.stdout
     said = done.stdout[done.stdout.index("loading digits") :]
-    assert said.splitlines()[:3] == ["loading digits", "starting 1 device actor on one node and a server", "training"]
+    assert said.splitlines()[:3] == [
+        "loading digits",
+        "starting 1 device actor on one node and a server",
+        "measuring round 0, and training",
+    ]
     assert "\r" not in said
     inline = raygan.train(tiny("gan.generator=mlp"), tmp_path / "inline")
     assert [row["d_loss"] for row in rows(tmp_path / "run")[1:]] == [row["d_loss"] for row in inline.rows[1:]]

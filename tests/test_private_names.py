@@ -11,10 +11,12 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 PACKAGE = Path(__file__).parents[1] / "raygan"
 RAY, DERIVED = "cluster/ray_private.py", "gan/derived.py"
 MODULES = {
+    (RAY, "ray._private.authentication.http_token_authentication.get_auth_headers_if_auth_enabled"),
     (RAY, "ray._private.node.Node"),
     (RAY, "ray._private.parameter.RayParams"),
     (RAY, "ray._private.resource_and_label_spec.ResourceAndLabelSpec"),
     (RAY, "ray._private.runtime_env.constants.RAY_JOB_CONFIG_JSON_ENV_VAR"),
+    (RAY, "ray._private.services.canonicalize_bootstrap_address"),
     (RAY, "ray._private.state.available_resources_per_node"),
     (RAY, "ray._private.worker.shutdown"),
     (DERIVED, "torch.nn.utils.parametrizations._SpectralNorm"),
@@ -56,10 +58,25 @@ def test_what_is_imported_is_there(name):
 
 
 def test_attributes_are_there():
+    from ray._raylet import InnerGcsClient
     from ray.actor import ActorHandle
 
     assert hasattr(import_module("ray._private.worker"), "_global_node")
     assert isinstance(ActorHandle._actor_id, property)
+    assert {"get_cluster_status", "internal_kv_get"} <= set(dir(InnerGcsClient))
     norm = _SpectralNorm(nn.Linear(3, 3).weight.detach())
     assert all(hasattr(norm, name) for name in ("_u", "_v", "_reshape_weight_to_matrix", "_forward_pre_hooks"))
     assert hasattr(import_module("torch.utils._python_dispatch").TorchDispatchMode, "_should_skip_dynamo")
+
+
+def test_what_an_autoscaler_reports_is_named_as_in_ray():
+    from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+    from ray.core.generated.autoscaler_pb2 import AutoscalingState, GetClusterStatusReply, NodeState
+
+    from raygan.cluster import ray_private
+
+    assert DEBUG_AUTOSCALING_STATUS.encode() == ray_private._STATUS_KEY
+    fields = {"autoscaler_state_version", "pending_instance_requests", "pending_instances", "failed_instance_requests"}
+    assert fields | {"infeasible_gang_resource_requests"} <= set(AutoscalingState.DESCRIPTOR.fields_by_name)
+    assert {"ray_node_type_name", "status"} <= set(NodeState.DESCRIPTOR.fields_by_name)
+    assert set(GetClusterStatusReply.DESCRIPTOR.fields_by_name) == {"autoscaling_state", "cluster_resource_state"}

@@ -161,7 +161,8 @@ class Clock:
         if rates.shape != (self._config.devices,) or not np.all(rates >= 0):  # false for NaN too
             raise RunError(
                 f"channel.name: {self._config.channel.name} gave the qualities {np.ravel(rates)[:5].tolist()} (bit/s); "
-                f"{self._config.devices} of 0 or more are needed"
+                f"{self._config.devices} of 0 or more are needed",
+                code="result",
             )
         return rates
 
@@ -170,7 +171,8 @@ class Clock:
         if out.shape != (self._config.devices,) or out.dtype != bool:
             raise RunError(
                 f"channel.name: {self._config.channel.name} said who is out of reach by {out.dtype} {out.shape}; "
-                f"{self._config.devices} truth values are needed"
+                f"{self._config.devices} truth values are needed",
+                code="result",
             )
         return out
 
@@ -183,7 +185,8 @@ class Clock:
         if not (whole and len(np.unique(chosen)) == len(chosen) and 0 <= chosen.min() <= chosen.max() < devices):
             raise RunError(
                 f"selection.name: {name} chose {chosen.tolist()} in round {round}; different devices from 0 to "
-                f"{devices - 1} are needed, at least one"
+                f"{devices - 1} are needed, at least one",
+                code="result",
             )
         return np.sort(chosen)
 
@@ -210,7 +213,8 @@ class Clock:
         if np.shape(rates) != (count,) or not np.all(rates > 0):  # false for NaN too
             raise RunError(
                 f"channel.name: {self._config.channel.name} gave the rates {np.ravel(rates)[:5].tolist()} (bit/s); "
-                f"{count} above 0 are needed"
+                f"{count} above 0 are needed",
+                code="result",
             )
         return rates
 

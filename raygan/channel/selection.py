@@ -7,13 +7,13 @@ import numpy as np
 
 from raygan.config.simulation import Policy, ProportionalFair, Some
 
-Settings = TypeVar("Settings", bound=Policy)
+PolicyType = TypeVar("PolicyType", bound=Policy)
 
 
-class Selection(ABC, Generic[Settings]):
+class Selection(ABC, Generic[PolicyType]):
     """A selection policy. It is called once per round, in order, so it may keep state; resumed runs call it from 1."""
 
-    def __init__(self, policy: Settings, devices: int) -> None:
+    def __init__(self, policy: PolicyType, devices: int) -> None:
         self.policy = policy
         self.devices = devices
 

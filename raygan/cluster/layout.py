@@ -1,21 +1,19 @@
-"""Layouts: the node of each actor, or why the actors do not fit, computed from real or described nodes without Ray.
+"""Layouts: the node of each actor, computed from real or described nodes without Ray.
 
 Ray's own strategies are not enough: when asked to spread 30 equal bundles over three nodes, Ray 2.60 put 22, 5 and 4
 there, and it found no place for 12 shares of 0.4 GPU on eight GPUs.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Literal
 
+from raygan.cluster.capacity import fits
 from raygan.cluster.resources import Needs, Resources
 
 Placement = Literal["spread", "pack"]
-_MANY = 10**9
-"""The count of a request for nothing, which always fits."""
 GIVEN_BACK_S = 3.0
 """Time after which ended actors have released their resources (seconds)."""
 
@@ -137,106 +135,6 @@ def _pack(workers: int, capacities: list[int], first: int) -> list[int]:
     return [index for index, _ in zip(places, range(workers), strict=False)]
 
 
-def shortage(needs: Needs, nodes: Sequence[Node], home: str | None) -> str | None:
-    """Returns why `lay_out` finds no layout for the actors on these nodes, or None."""
-    if problem := home_problem(needs, nodes, home) or _too_little(needs, nodes):
-        return problem
-    return None if lay_out(needs, nodes, "pack", home) else _no_centre(needs, nodes, needs.server)
-
-
-def shortage_in_group(needs: Needs, nodes: Sequence[Node]) -> str | None:
-    """Returns why the nodes cannot hold the group `needs.bundles`, where server and recorder share a node, or None."""
-    if problem := _too_little(needs, nodes):
-        return problem
-    if needs.centre["GPU"] > 1 > max(needs.server.get("GPU", 0), needs.recorder.get("GPU", 0)):
-        return (
-            f"engine.server_gpus={needs.server['GPU']:g} and eval.gpus={needs.recorder['GPU']:g}: Ray keeps them "
-            f"together in a trial, and {needs.centre['GPU']:g} GPU would be one and a part of another, where one of "
-            "them has no room; let both have room on one GPU, or give one of them a whole"
-        )
-    together = replace(needs, server=needs.centre, recorder={})
-    return None if lay_out(together, nodes, "pack", None) else _no_centre(needs, nodes, needs.centre)
-
-
-def _no_centre(needs: Needs, nodes: Sequence[Node], centre: Resources) -> str:
-    return (
-        f"engine: no node of {describe(nodes)} has room for the server ({_amounts(centre)}) that leaves room for "
-        f"{needs.workers} device actors ({_amounts(needs.per_worker)} each)"
-    )
-
-
-def _amounts(resources: Resources) -> str:
-    return " and ".join(f"{amount:g} {name}" for name, amount in resources.items() if amount) or "nothing"
-
-
-def _too_little(needs: Needs, nodes: Sequence[Node]) -> str | None:
-    """Returns the resource that is short, counted per node: a share of a GPU cannot be combined from two GPUs."""
-    fit = sum(fits(node.room, needs.per_worker) for node in nodes)
-    if fit < needs.workers:
-        return (
-            f"engine: {needs.workers} device actors of {_amounts(needs.per_worker)} each were asked for, but "
-            f"{describe(nodes)} hold{'s' if len(nodes) == 1 else ''} {fit}; lower devices or the share per device "
-            f"(engine.gpus_per_device, engine.cpus_per_device), or raise engine.devices_per_actor"
-        )
-    for name, asked in needs.total.items():
-        available = sum(node.room.get(name, 0.0) for node in nodes)
-        if round(asked - available, 6) > 0:
-            return (
-                f"engine: {asked:g} {name} were asked for ({needs.workers} device actors, server and evaluation), but "
-                f"{describe(nodes)} {'has' if len(nodes) == 1 else 'have'} {available:g}; {_way_out(needs, name)}"
-            )
-    return None
-
-
-def _way_out(needs: Needs, name: str) -> str:
-    """Returns what to do if the total of a resource is too small."""
-    of_devices = needs.per_worker.get(name, 0) > 0
-    lower = ["devices", f"engine.{name.lower()}s_per_device"] if of_devices else []
-    if name == "GPU":
-        shares = {"engine.server_gpus": needs.server, "eval.gpus": needs.recorder}
-        lower += [key for key, resources in shares.items() if resources.get(name, 0) > 0]
-    if not lower:
-        return "the server takes it: add a node that has one"
-    return f"lower {', '.join(lower)}{', or raise engine.devices_per_actor' if of_devices else ''}"
-
-
-def fits(room: Resources, request: Resources, beside: Sequence[Resources] = ()) -> int:
-    """Returns how often a request fits on a node with the requests `beside` it; 0 if those do not fit."""
-    cpus = round(room.get("CPU", 0.0) - sum(other.get("CPU", 0.0) for other in beside), 6)
-    gpus = _gpus_left(room.get("GPU", 0.0), [other.get("GPU", 0.0) for other in beside])
-    if cpus < 0 or gpus is None:
-        return 0
-    cpu, gpu = request.get("CPU", 0.0), request.get("GPU", 0.0)
-    times = _MANY
-    if cpu:
-        times = math.floor(round(cpus / cpu, 6))
-    if gpu > 1:
-        times = min(times, gpus.count(1.0) // math.ceil(gpu))
-    elif gpu:
-        times = min(times, sum(math.floor(round(part / gpu, 6)) for part in gpus))
-    return times
-
-
-def _gpus_left(gpus: float, shares: Sequence[float]) -> list[float] | None:
-    """Returns the rest of each GPU after each share went to the fullest GPU that has room, as in Ray.
-
-    None: a share does not fit. Only the sum of a node's free GPUs is known; it is taken as whole GPUs and a fraction.
-    """
-    whole, rest = divmod(round(gpus, 6), 1.0)
-    left = [1.0] * int(whole) + [rest]
-    for share in shares:
-        able = [index for index, part in enumerate(left) if part >= share > 0]
-        if able:
-            index = min(able, key=left.__getitem__)
-            left[index] = round(left[index] - share, 6)
-        elif share > 1 and math.ceil(share) <= left.count(1.0):
-            left.sort()
-            del left[-math.ceil(share) :]
-        elif share:
-            return None
-    return left
-
-
 def spread_of(layout: Layout) -> str:
     """Returns in a few words how many device actors are on how many nodes."""
     each = sorted(Counter(node.id for node in layout.workers).values())
@@ -244,13 +142,3 @@ def spread_of(layout: Layout) -> str:
     if len(each) == 1:
         return f"{count} on one node"
     return f"{count} on {len(each)} nodes ({each[0] if each[0] == each[-1] else f'{each[0]} to {each[-1]}'} on each)"
-
-
-def describe(nodes: Sequence[Node]) -> str:
-    """Returns the nodes in a few words; equal ones are counted."""
-    each = [f"{node.room.get('CPU', 0):g} CPU + {node.room.get('GPU', 0):g} GPU" for node in nodes]
-    if len(nodes) <= 4:
-        counted = ", ".join(each)
-    else:
-        counted = ", ".join(f"{each.count(one)} of {one}" for one in dict.fromkeys(each))
-    return f"{'this Ray node' if len(nodes) == 1 else f'these {len(nodes)} Ray nodes'} ({counted})"

@@ -9,9 +9,11 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from raygan.cluster.connection import all_nodes, group_of
+from raygan.cluster.connection import group_of
 from raygan.cluster.layout import Layout, Node, choose, lay_out, spread_of
+from raygan.cluster.nodes import all_nodes
 from raygan.cluster.resources import NODE_LABEL, Needs, Resources, on_node
+from raygan.cluster.shortage import unused_gpus
 from raygan.cluster.waiting import Patience, wait_for_room
 from raygan.config.tree import Engine
 
@@ -104,6 +106,8 @@ class OnNodes(Placing):
         self._moved: dict[int, str] = {}
         """Workers that are on other nodes than those of the layout (by id)."""
         self.layout, self._reserved = wait_for_room(needs, engine, patience, self._home, self._reserve)
+        if unused := unused_gpus(needs, all_nodes()):
+            patience.report(unused)
         patience.tell(f"starting {spread_of(self.layout)} and a server")
 
     def _reserve(self, free: list[Node], waited: float) -> "tuple[Layout, _Reserved] | None":
@@ -135,7 +139,7 @@ class OnNodes(Placing):
         self._moved.pop(worker, None)
         if worker not in self.in_vain():
             return self.worker(worker)
-        one = replace(self._needs, workers=1, server={}, recorder={})
+        one = replace(self._needs, workers=1, server={}, recorder={}, devices=None)
 
         def look(free: list[Node], waited: float) -> Layout | None:
             return lay_out(one, free, self._engine.placement, self._home)

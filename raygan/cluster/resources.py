@@ -27,6 +27,8 @@ class Needs:
     per_worker: Resources
     server: Resources
     recorder: Resources
+    devices: int | None = None
+    """The devices of the workers, if they may be packed otherwise."""
 
     @property
     def total(self) -> dict[str, float]:
@@ -59,6 +61,7 @@ def needs_of(config: Config) -> Needs:
         per_worker=_resources(engine.cpus_per_device, engine.gpus_per_device),
         server=_resources(1.0, engine.server_gpus),
         recorder=_resources(0.0, config.eval.gpus),
+        devices=config.devices,
     )
 
 

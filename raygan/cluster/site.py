@@ -3,15 +3,18 @@
 import math
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
 import torch
 
-from raygan.cluster.connection import Connection, all_nodes, cpus_to_start, free_nodes
+from raygan.cluster.autoscaler import ask_monitor, ask_scaling
+from raygan.cluster.connection import Connection, cpus_to_start
 from raygan.cluster.layout import Node
+from raygan.cluster.nodes import all_nodes, free_nodes
 from raygan.cluster.ray_private import ResourceAndLabelSpec
+from raygan.cluster.resources import needs_of
 from raygan.config.tree import Config
 
 
@@ -31,6 +34,10 @@ class FoundNodes:
     """Whether more nodes may come."""
     gpu_memory: float | None
     """Memory of each GPU (bytes), if it was queried."""
+    coming: list[Node] = field(default_factory=list)
+    """The nodes that an autoscaler may add, if it says so; those first that hold most device actors."""
+    types: str = ""
+    """Their types, for messages."""
 
 
 def find(config: Config) -> FoundNodes:
@@ -42,7 +49,8 @@ def find(config: Config) -> FoundNodes:
     address = config.engine.address
     if ray.is_initialized() or address or os.environ.get("RAY_ADDRESS"):
         with closing(Connection(address, cpus_to_start(config))) as connection:
-            return _running(connection.may_grow, *_nodes_of_cluster())
+            found = _running(connection.may_grow, *_nodes_of_cluster())
+            return _with_coming(found, config) if found.may_grow else found
     return this_machine(cpus_to_start(config))
 
 
@@ -55,6 +63,14 @@ def _nodes_of_cluster() -> tuple[str, str, list[Node], list[Node]]:
 def _running(may_grow: bool, address: str, home: str, nodes: list[Node], free: list[Node]) -> FoundNodes:
     count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
     return FoundNodes(f"{count} of the Ray at {address}", nodes, free, home, may_grow, None)
+
+
+def _with_coming(found: FoundNodes, config: Config) -> FoundNodes:
+    """Add what the autoscaler may add, if its cluster file can be read."""
+    scaling, types = ask_scaling(), ask_monitor().types
+    if scaling is None or types is None:
+        return found
+    return replace(found, coming=types.that_may_come(scaling.present, needs_of(config)), types=str(types))
 
 
 def this_machine(cpus: float) -> FoundNodes:

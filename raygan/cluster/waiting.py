@@ -8,14 +8,16 @@ from typing import Protocol, TypeVar
 
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from raygan.cluster.connection import all_nodes, free_nodes
-from raygan.cluster.layout import Node, Placement, describe, home_problem, shortage, shortage_in_group
+from raygan.cluster.layout import Node, Placement, home_problem
+from raygan.cluster.nodes import all_nodes, free_nodes
+from raygan.cluster.outlook import Outlook, is_free
 from raygan.cluster.resources import Needs, Resources
+from raygan.cluster.shortage import describe, shortage, shortage_in_group
 from raygan.config.tree import Engine
 from raygan.errors import InputError, RunError
 
 FoundRoom = TypeVar("FoundRoom")
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 Tell = Callable[[str], None]
 """Reports progress to the watchers."""
 
@@ -23,11 +25,11 @@ Tell = Callable[[str], None]
 class Ask(Protocol):
     """Calls a function that asks Ray's head, and returns its answer."""
 
-    def __call__(self, question: Callable[[], Answer], /) -> Answer:
+    def __call__(self, question: Callable[[], Reply], /) -> Reply:
         """Call it; raises its exception, or RunError if no answer will come."""
 
 
-def directly(question: Callable[[], Answer], /) -> Answer:
+def directly(question: Callable[[], Reply], /) -> Reply:
     """Call it in this thread."""
     return question()
 
@@ -39,6 +41,9 @@ class Patience:
     may_grow: bool
     """Whether there may be more nodes later."""
     tell: Tell
+    """Says what goes on."""
+    report: Tell
+    """Says what the user should know, once."""
     stopped: Callable[[], bool]
     """Returns whether the run has been interrupted."""
     ask: Ask = directly
@@ -52,11 +57,12 @@ def wait_for_room(
 
     Raises:
         InputError: nodes did not come within `engine.nodes_timeout_s`, or others did not release resources within
-            `engine.ready_timeout_s`, or no node that could come would help.
+            `engine.ready_timeout_s`, or no node that could come would help, or none can be started.
         RunError: the cluster is gone.
         KeyboardInterrupt: the run was interrupted.
     """
     began, told, lacking = monotonic(), "", False
+    outlook = Outlook(needs, lambda nodes, called: shortage(needs, nodes, home, called))
     with _Wish([needs.server, needs.recorder, *[needs.per_worker] * needs.workers], engine.placement) as wish:
         while True:
             before = lacking
@@ -66,9 +72,13 @@ def wait_for_room(
             waited = monotonic() - began
             if (found := patience.ask(partial(_looked, look, waited))) is not None:
                 return found
+            if patience.may_grow and limit:
+                patience.ask(partial(_look_out, outlook, wish.name(), lacking))
+                if not lacking and outlook.launching():  # what others hold may be replaced
+                    limit = max(limit, engine.nodes_timeout_s)
             if monotonic() - began >= limit:
-                raise InputError(why + _in_vain(lacking, limit))
-            if told != (told := f"waiting for room on the cluster, up to {limit:g} s: {why}"):
+                raise InputError(_in_vain(why, outlook, lacking, limit))
+            if told != (told := _waiting(why, outlook, lacking, limit)):
                 patience.tell(told)
             if patience.stopped():
                 raise KeyboardInterrupt
@@ -77,6 +87,11 @@ def wait_for_room(
 
 def _looked(look: Callable[[list[Node], float], FoundRoom | None], waited: float) -> FoundRoom | None:
     return look(free_nodes(), waited)
+
+
+def _look_out(outlook: Outlook, wish: str | None, lacking: bool) -> None:
+    nodes = all_nodes()
+    outlook.look(nodes, lacking, is_free(nodes, free_nodes()), wish)
 
 
 def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bool, str, float]:
@@ -90,24 +105,36 @@ def _reason(needs: Needs, engine: Engine, may_grow: bool, home: str) -> tuple[bo
     return False, held, engine.ready_timeout_s
 
 
-def _in_vain(lacking: bool, limit: float) -> str:
+def _waiting(why: str, outlook: Outlook, lacking: bool, limit: float) -> str:
+    if lacking and (says := outlook.says()):
+        return f"waiting for nodes, up to {limit:g} s: {says}"
+    more = f"; more nodes are on their way: {launching}" if not lacking and (launching := outlook.launching()) else ""
+    return f"waiting for room on the cluster, up to {limit:g} s: {why}{more}"
+
+
+def _in_vain(why: str, outlook: Outlook, lacking: bool, limit: float) -> str:
     if not limit:
-        return ""
-    return f" (for {limit:g} s, {'engine.nodes_timeout_s' if lacking else 'engine.ready_timeout_s'})"
+        return why
+    if lacking:
+        return f"{outlook.in_vain() or why} (for {limit:g} s, engine.nodes_timeout_s)"
+    return f"{why} (for {limit:g} s, engine.ready_timeout_s)"
 
 
 def wait_for_group(needs: Needs, timeout_s: float, tell: Tell, ask: Ask = directly) -> None:
     """Wait until the nodes of the cluster could hold the placement group of these needs.
 
     Raises:
-        InputError: they cannot.
+        InputError: they cannot, or no node that could come would help, or none can be started.
     """
     began, told = monotonic(), ""
+    outlook = Outlook(needs, lambda nodes, called: shortage_in_group(needs, nodes, called))
     with _Wish(needs.bundles, "pack") as wish:
         while (problem := shortage_in_group(needs, ask(all_nodes))) is not None:
+            if timeout_s:
+                ask(partial(_look_out, outlook, wish.name(), True))
             if monotonic() - began >= timeout_s:
-                raise InputError(problem + _in_vain(True, timeout_s))
-            if told != (told := f"waiting for room on the cluster, up to {timeout_s:g} s: {problem}"):
+                raise InputError(_in_vain(problem, outlook, True, timeout_s))
+            if told != (told := _waiting(problem, outlook, True, timeout_s)):
                 tell(told)
             ask(wish.hold_on)
 
@@ -123,6 +150,10 @@ class _Wish:
         self._bundles = [bundle for bundle in asked if bundle]
         self._strategy = {"spread": "SPREAD", "pack": "PACK"}[placement]
         self._group: PlacementGroup | None = None
+
+    def name(self) -> str | None:
+        """Returns Ray's id of the group, if there is one."""
+        return self._group.id.hex() if self._group is not None else None
 
     def hold_on(self) -> None:
         """Wait for at most a second. A granted group is released, because Ray chooses its places."""

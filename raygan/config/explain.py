@@ -6,7 +6,9 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
+from raygan.components import UnknownNameError
 from raygan.config.section import Section
+from raygan.errors import Code
 
 
 def explain(error: ValidationError, root: type[Section]) -> str:
@@ -30,6 +32,17 @@ def explain(error: ValidationError, root: type[Section]) -> str:
         message += f", got {short(first['input'])}"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return f"{key}: {message}{more}" if key else message + more
+
+
+def code_of(error: ValidationError) -> Code:
+    """Returns what kind of fault the first of pydantic's errors is."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if first["type"] in ("extra_forbidden", "union_tag_invalid") or isinstance(cause, UnknownNameError):
+        return "unknown"
+    if first["type"] in ("missing", "union_tag_not_found"):
+        return "missing"
+    return "conflict" if cause is not None and isinstance(first["input"], dict) else "value"
 
 
 def _nearest_key(path: list[str], root: type[Section]) -> str:
@@ -74,7 +87,7 @@ def sections_of(annotation: Any) -> list[type[Section]]:
     return [section for part in get_args(annotation) for section in sections_of(part)]
 
 
-def choose(choices: list[type[Section]], name: object) -> type[Section]:
+def chosen_section(choices: list[type[Section]], name: object) -> type[Section]:
     """Returns the section whose `name` has the literal `name`; the last one (custom components) if none has."""
     for choice in choices:
         field = choice.model_fields.get("name")

@@ -2,12 +2,22 @@
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, Tag, model_validator
+from pydantic import AfterValidator, Field, Tag
 
 from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, check_name
-from raygan.config.section import NO_OPTIONS, Count, NotNegative, Options, Positive, Section, Share, named
+from raygan.config.section import (
+    NO_OPTIONS,
+    Count,
+    NotNegative,
+    OneOrMany,
+    Options,
+    Positive,
+    Section,
+    Share,
+    named,
+)
 
 Norm = Literal["batch", "group", "none", "spectral"]
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -20,24 +30,32 @@ def _some_weight(weights: tuple[float, ...]) -> tuple[float, ...]:
     return weights
 
 
+_WITHOUT_CLASSES = ("resnet", "r3gan")
+Change = Literal["colour", "translation", "cutout"]
+
+
 class Gan(Section):
     """The networks and the loss."""
 
     generator: Annotated[str, AfterValidator(lambda name: check_name(GENERATORS, name))] = "dcgan"
-    """`dcgan` (images), `mlp` (2-D points), or an import path to a class called with `(shape, gan)`."""
+    """`dcgan` (images), `resnet` (SNGAN's) and `r3gan` for images of up to 128 pixels, `mlp` (2-D points), or an import
+    path to a class called with `(shape, gan)`."""
     discriminator: Annotated[str, AfterValidator(lambda name: check_name(DISCRIMINATORS, name))] = "dcgan"
     """As `generator`; it returns one logit per sample. A custom class may set `per_sample = True` to declare that a
-    logit depends on its own sample only and that passes change no state: a step then takes one pass instead of two.
-    Both networks may set `replayable = True` to declare that they run the same operations for all values, and draw
+    logit depends on its own sample only and that passes change no state, or `one_pass = True` that it regularises alike
+    over real and generated samples together (spectral normalisation): a step then takes one pass instead of two. Both
+    networks may set `replayable = True` to declare that they run the same operations for all values, and draw
     random numbers on the GPU or not at all: `engine.cuda_graphs` then applies to them."""
     loss: Annotated[str, AfterValidator(lambda name: check_name(LOSSES, name))] = "non_saturating"
-    """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, or an import path to a `Loss`."""
+    """`non_saturating`, `minimax`, `hinge`, `least_squares`, `wgan_gp`, `relativistic` (not for `averaged`, whose
+    server has no real samples), or an import path to a `Loss`."""
     gradient_penalty: Positive = 10.0
     """Weight of the gradient penalty (lambda of arXiv 1704.00028); used by losses that have one (`wgan_gp`)."""
     condition: Condition = "none"
     """Class conditions: the generator is given a class, G(z, y). `auxiliary`: the discriminator also names the class,
     and both losses add its error; `projection`: its logit depends on the class through an inner product, D(x, y);
-    `concat`: it is given the class as planes beside the image, D(x, y). The data needs two classes or more."""
+    `concat`: it is given the class as planes beside the image, D(x, y). The data needs two classes or more, and
+    the networks are `dcgan`, `mlp` or custom ones."""
     auxiliary_weight: Positive = 1.0
     """Weight of the cross-entropy with the class in both losses (`condition: auxiliary`)."""
     fake_classes: Literal["own", "global"] | None = None
@@ -47,12 +65,33 @@ class Gan(Section):
     class_weights: Annotated[tuple[NotNegative, ...], AfterValidator(_some_weight)] = ()
     """How often the server, and `fake_classes: global`, draw each class (weights; empty: as often as in all data, which
     each device reports once as its number of samples of each class)."""
+    r1: NotNegative = 0.0
+    """Weight gamma of R1 (arXiv 1801.04406): gamma / 2 times the mean squared gradient of the logits at real samples
+    (0: none)."""
+    r2: NotNegative = 0.0
+    """Weight of R2, the same at generated samples (0: none)."""
+    penalty_every: Count = 1
+    """Interval of R1 and R2 on a device, which then weigh as many times as much (steps; a round begins anywhere in it).
+    They are part of that step's loss, so the optimiser needs no correction."""
+    augment: Literal["none", "diffaugment", "ada"] = "none"
+    """Differentiable augmentation of what the discriminator judges, real and generated, in every step. `diffaugment`:
+    all of `augment_policy` (arXiv 2006.10738); `ada`: each change with a probability p, which the server adapts
+    (arXiv 2006.06676)."""
+    augment_policy: Annotated[tuple[Change, ...], OneOrMany] = ("colour", "translation", "cutout")
+    """Changes of the augmentation: `colour` (brightness, saturation, contrast), `translation`, `cutout`."""
+    ada_target: Share = 0.6
+    """Mean sign of the discriminators' logits of real samples above which p rises, and below which it falls."""
+    ada_images: Count = 500_000
+    """Real samples that a discriminator sees while p rises from 0 to 1."""
     latent: Count = 64
     """Length of the latent vector z (numbers)."""
     generator_width: Count = 32
-    """Channels of the generator's last hidden layer; each earlier layer doubles it (hidden units for `mlp`)."""
+    """Channels of the generator's last hidden layer; each earlier layer doubles it (hidden units for `mlp`; the same in
+    all layers for `r3gan`, and for `resnet` up to 32 pixels)."""
     discriminator_width: Count = 32
-    """Channels of the discriminator's first layer; each later layer doubles it (hidden units for `mlp`)."""
+    """Channels of the discriminator's first layer; each later layer doubles it (with the same exceptions)."""
+    depth: Count = 1
+    """Residual blocks at each size of `resnet` and `r3gan` (the authors' have 1 and 2)."""
     generator_norm: Norm = "batch"
     """Normalisation inside the generator."""
     discriminator_norm: Norm = "spectral"
@@ -68,13 +107,17 @@ class Gan(Section):
     options: Options = NO_OPTIONS
     """Free settings for custom networks."""
 
-    @model_validator(mode="after")
-    def _classes_need_a_condition(self) -> Self:
+    def conflict(self) -> str | None:
+        """Returns what is wrong with the keys of class conditions together, as one line that names the key, or None."""
         if self.condition == "none":
             for key in ("fake_classes", "class_weights"):
                 if getattr(self, key):
-                    raise ValueError(f"gan.{key}: without a class condition no class is drawn; set gan.condition")
-        return self
+                    return f"gan.{key}: without a class condition no class is drawn; set gan.condition"
+            return None
+        for key in ("generator", "discriminator"):
+            if (name := getattr(self, key)) in _WITHOUT_CLASSES:
+                return f"gan.condition: gan.{key}={name} takes no classes; set gan.condition=none, or take dcgan or mlp"
+        return None
 
     @property
     def num_classes(self) -> int:

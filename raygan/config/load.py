@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from raygan.config.explain import choose, explain, sections_of, short
+from raygan.config.explain import chosen_section, code_of, explain, sections_of, short
 from raygan.config.section import Section
 from raygan.config.source import Tree, check_plain, dump, parse_word, read
 from raygan.config.tree import Config
@@ -48,7 +48,7 @@ def checked(tree: Mapping[str, Any], root: type[Root]) -> Root:
     try:
         return root.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as error:
-        raise InputError(explain(error, root)) from error
+        raise InputError(explain(error, root), code=code_of(error)) from error
 
 
 def dump_config(config: Config) -> str:
@@ -65,10 +65,10 @@ def merge(below: Tree, above: Tree, section: type[Section]) -> Tree:
         if isinstance(value, dict) and choices and field is not None:
             old = {} if below.get(key) is None else below[key]
             if not isinstance(old, dict):
-                raise InputError(f"{key}: is a section: set one of the keys in it, got {short(old)}")
+                raise InputError(f"{key}: is a section: set one of the keys in it, got {short(old)}", code="value")
             before = old.get("name", getattr(field.default, "name", None))
             name = value.get("name", before)
-            chosen = choose(choices, name)
+            chosen = chosen_section(choices, name)
             if name != before:
                 old = {known: old[known] for known in old if known in chosen.model_fields}
             merged[key] = merge(old, value, chosen)

@@ -5,10 +5,10 @@ from typing import TypeVar
 
 from raygan.config.section import Section
 
-Part = TypeVar("Part", bound=Section)
+AnySection = TypeVar("AnySection", bound=Section)
 
 
-def absolute(section: Part) -> Part:
+def absolute(section: AnySection) -> AnySection:
     """Returns a section, usually the whole tree, with every relative path resolved from the working folder."""
     changes: dict[str, object] = {}
     for name in type(section).model_fields:

@@ -33,26 +33,28 @@ def read(source: str) -> Tree:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{source}: cannot be read as a config file: {error}") from error
+            raise InputError(f"{source}: cannot be read as a config file: {error}", code="unreadable") from error
     else:
-        raise InputError(f"{source}: neither a .yaml file nor a preset; {nearest(source, preset_names())}")
+        raise InputError(
+            f"{source}: neither a .yaml file nor a preset; {nearest(source, preset_names())}", code="unknown"
+        )
     try:
-        tree = parse(text)
+        tree = parse_yaml(text)
     except ValueError as error:
-        raise InputError(f"{source}: not valid YAML: {error}") from error
+        raise InputError(f"{source}: not valid YAML: {error}", code="damaged") from error
     if not isinstance(tree, dict | None):
-        raise InputError(f"{source}: holds a {type(tree).__name__}, but a config is keys and values")
+        raise InputError(f"{source}: holds a {type(tree).__name__}, but a config is keys and values", code="damaged")
     return tree or {}
 
 
 def parse_word(word: str) -> Tree:
     key, equals, text = word.partition("=")
     if not equals or not key:
-        raise InputError(f"{word}: not of the form key=value (for example rounds=200)")
+        raise InputError(f"{word}: not of the form key=value (for example rounds=200)", code="value")
     try:
-        value: Any = parse(text) if text else ""
+        value: Any = parse_yaml(text) if text else ""
     except ValueError as error:
-        raise InputError(f"{key}: {short(text)} is not a YAML value: {error}") from error
+        raise InputError(f"{key}: {short(text)} is not a YAML value: {error}", code="value") from error
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
@@ -77,7 +79,7 @@ def _yaml() -> YAML:
     return YAML(typ="safe", pure=True)  # YAML 1.2: 1e-4 is a number, a repeated key is an error
 
 
-def parse(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
     """Parse YAML; raises ValueError with one line for text that is not YAML."""
     try:
         return _yaml().load(text)
@@ -101,10 +103,14 @@ def check_plain(tree: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping):
             stray = [key for key in value if not isinstance(key, str)]
             if stray:
-                raise InputError(f"{path}{stray[0]!r}: unknown key; keys are words")
+                raise InputError(f"{path}{stray[0]!r}: unknown key; keys are words", code="unknown")
             todo += [(f"{path}{key}.", below) for key, below in value.items()]
         elif isinstance(value, list):
             todo += [(path, below) for below in value]
         elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            raise InputError(f"{path.removesuffix('.')}: a number of {value.bit_length()} bits is too large")
-    raise InputError(f"{path.split('.')[0]}: holds more than {_MOST_VALUES:,} values, or itself (by & and *)")
+            raise InputError(
+                f"{path.removesuffix('.')}: a number of {value.bit_length()} bits is too large", code="value"
+            )
+    raise InputError(
+        f"{path.split('.')[0]}: holds more than {_MOST_VALUES:,} values, or itself (by & and *)", code="value"
+    )

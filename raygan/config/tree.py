@@ -59,7 +59,8 @@ class Engine(Section):
     pre_average: bool = True
     """Device actors on the same node send one combined sum to a server on another node (the same bits, fewer bytes)."""
     nodes_timeout_s: NotNegative = 600.0
-    """How long to wait for nodes to join a cluster that has too few (seconds; 0: not at all)."""
+    """How long to wait for nodes to join a cluster that has too few (seconds; 0: not at all). What an autoscaler can
+    never add is not waited for."""
     ready_timeout_s: Positive = 300.0
     """How long all actors together may take to start, and others to release resources (seconds)."""
     hang_timeout_s: NotNegative = 3600.0
@@ -207,6 +208,15 @@ class Config(Section):
                 "gan.precision: tf32 is how a GPU multiplies, and none is asked for; set engine.gpus_per_device and "
                 "engine.server_gpus, or take float32"
             )
+        if self.gan.penalty_every > 1 and not (self.gan.r1 or self.gan.r2):
+            raise ValueError(
+                f"gan.penalty_every: there is no penalty to add every {self.gan.penalty_every} steps; set gan.r1 "
+                "or gan.r2"
+            )
+        if self.gan.augment == "ada" and not self.gan.augment_policy:
+            raise ValueError("gan.augment_policy: ada has no change to apply; name one, or set gan.augment=none")
+        if conflict := self.gan.conflict():
+            raise ValueError(conflict)
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self

@@ -75,12 +75,13 @@ class Archive:
             with place.open("rb") as file:
                 head = file.read(512)
         except OSError as error:
-            raise InputError(f"data.root: {place} cannot be read: {error.strerror}") from error
+            raise InputError(f"data.root: {place} cannot be read: {error.strerror}", code="unreadable") from error
         self._is_zip = head.startswith(_ZIP)
         self._open = next((opener for magic, opener in _PACKED.items() if head.startswith(magic)), None)
         if not self._is_zip and self._open is None and not tarfile.is_tarfile(place):
             raise InputError(
-                f"data.root: {place} is a file, but neither a tar nor a zip; give a folder or one of these"
+                f"data.root: {place} is a file, but neither a tar nor a zip; give a folder or one of these",
+                code="unknown",
             )
 
     def key(self) -> str | None:
@@ -115,11 +116,15 @@ class Archive:
             raise
         except _DAMAGE as error:
             why = str(error) or type(error).__name__
-            raise InputError(f"data.root: {self._place} is damaged or not a whole archive: {why}") from error
+            raise InputError(
+                f"data.root: {self._place} is damaged or not a whole archive: {why}", code="damaged"
+            ) from error
         if not read:
-            raise InputError(f"data.root: {self._place} holds no images below {self._inside}")
+            raise InputError(f"data.root: {self._place} holds no images below {self._inside}", code="empty")
         if twice := next((name for name, count in read.items() if count > 1), None):
-            raise InputError(f"data.root: {self._place} holds {twice} twice; unpack it and give the folder")
+            raise InputError(
+                f"data.root: {self._place} holds {twice} twice; unpack it and give the folder", code="twice"
+            )
         self.names = sorted(read)
 
     def _is_data(self, path: str, file: Readable | None) -> bool:

@@ -21,11 +21,13 @@ def with_classes(config: Config, images: ImageSet) -> Config:
     if classes < 2:
         raise InputError(
             f"gan.condition: {gan.condition} needs classes, but all samples of data.name={config.data.name} are of "
-            "one; set gan.condition=none, or give the data labels"
+            "one; set gan.condition=none, or give the data labels",
+            code="few",
         )
     if gan.class_weights and len(gan.class_weights) != classes:
         raise InputError(
-            f"gan.class_weights: {len(gan.class_weights)} weights for {classes} classes; give one for each, or none"
+            f"gan.class_weights: {len(gan.class_weights)} weights for {classes} classes; give one for each, or none",
+            code="mismatch",
         )
     weights = gan.class_weights or tuple(np.bincount(images.labels, minlength=classes).astype(float).tolist())
     return config.model_copy(update={"gan": gan.model_copy(update={"class_weights": weights})})

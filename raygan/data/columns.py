@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from raygan.errors import InputError
-from raygan.files import file_system, is_uri
+from raygan.files import file_system, is_uri, reaching
 
 if TYPE_CHECKING:
     from pyarrow import DataType, RecordBatch, Schema
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _ROWS = 128  # images decoded together
 _DEFAULT_SPLIT = "train"
 _SHOWN = 20
+_ROOT = "data.root"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Columns:
             InputError: there is none of that name.
         """
         if self.schema.names.count(name) != 1:
-            raise InputError(f"data.{key}: {self.where} has no column {name}; it has {self}")
+            raise InputError(f"data.{key}: {self.where} has no column {name}; it has {self}", code="unknown")
         return self.schema.field(name).type
 
     def batches(self, names: list[str]) -> Iterator[tuple[str, int, "RecordBatch"]]:
@@ -58,7 +59,9 @@ class Columns:
                 found = file.schema_arrow
                 for name in names:
                     if name not in found.names or found.field(name).type != self.schema.field(name).type:
-                        raise InputError(f"data.root: {path} has no column {name} like that of {self.paths[0]}")
+                        raise InputError(
+                            f"data.root: {path} has no column {name} like that of {self.paths[0]}", code="mismatch"
+                        )
                 row = 0
                 for group in range(file.num_row_groups):  # otherwise pyarrow reads all of them ahead
                     for batch in file.iter_batches(_ROWS, row_groups=[group], columns=names):
@@ -82,16 +85,18 @@ def columns_at(root: Path | str, split: str | None) -> Columns:
         InputError: there are no such files, or they cannot be read; names the key.
     """
     where = str(root)
-    with _reading(where):
+    with reaching(where, "read", key=_ROOT):
         files, path, listed = _listed(where)
     found = sorted(one for one in listed if one.endswith(".parquet") or one == path)
     if not found:
-        raise InputError(f"data.root: {where} is neither a parquet file nor a folder of them (*.parquet)")
+        raise InputError(
+            f"data.root: {where} is neither a parquet file nor a folder of them (*.parquet)", code="missing"
+        )
     wanted = _DEFAULT_SPLIT if split is None else split
     of_split = [one for one in found if wanted in _words(one, path)]
     if split is not None and not of_split:
         names = ", ".join(PurePosixPath(one).name for one in found[:_SHOWN])
-        raise InputError(f"data.split: no file of {where} is named after {split}; it has {names}")
+        raise InputError(f"data.split: no file of {where} is named after {split}; it has {names}", code="unknown")
     used = of_split or found
     with _opened(files, used[0]) as file:
         schema = file.schema_arrow
@@ -105,7 +110,7 @@ def _listed(where: str) -> tuple["FileSystem", str, list[str]]:
     try:
         files, path = file_system(where) if is_uri(where) else (LocalFileSystem(), str(Path(where).resolve()))
     except InputError as error:
-        raise InputError(f"data.root: {error}") from error
+        raise InputError(f"data.root: {error}", code=error.code) from error
     kind = files.get_file_info(path).type
     if kind == FileType.File:
         return files, path, [path]
@@ -125,17 +130,5 @@ def _words(path: str, root: str) -> set[str]:
 def _opened(files: "FileSystem", path: str) -> Iterator["ParquetFile"]:
     from pyarrow.parquet import ParquetFile
 
-    with _reading(path), files.open_input_file(path) as content:
+    with reaching(path, "read", key=_ROOT), files.open_input_file(path) as content:
         yield ParquetFile(content)
-
-
-@contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Turn every failure inside the block into a line; each library of a file system has its own exceptions."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"data.root: {where} cannot be read: {reason}") from error

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from raygan.data.depth import Range, range_of_type
+from raygan.data.finish import layout_of
 from raygan.data.sizes import resize
 from raygan.errors import InputError
 
@@ -30,7 +31,7 @@ class UnreadableError(InputError):
     """The bytes are no image, or a damaged one."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name}: not a readable image; remove or repair it")
+        super().__init__(f"{name}: not a readable image; remove or repair it", code="damaged")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class Picture:
         if self.image is not None and found is None:
             image = self.image
         elif found is not None and self.kind == "uint16" and self.deep is None:
-            raise InputError(f"{name}: colour of 16 bits is read as 8 bits, with its own range; set data.depth=type")
+            raise InputError(
+                f"{name}: colour of 16 bits is read as 8 bits, with its own range; set data.depth=type", code="layout"
+            )
         else:
             image = Image.fromarray((found or self.full).scaled(self.values, name))
         mode = "L" if channels == 1 else "RGB"
@@ -124,6 +127,17 @@ def read_picture(content: bytes, ground: Literal["black", "white"], name: str) -
             raise
         except Exception as error:  # damaged bytes make decoders raise anything
             raise UnreadableError(name) from error
+
+
+def picture_of(array: np.ndarray, name: str) -> Picture:
+    """Returns an array of pixels as a picture.
+
+    Raises:
+        InputError: it has another layout than those of `layout_of`; names the picture.
+    """
+    layout = layout_of(array.shape, array.dtype, name)
+    deep = layout.applied(array[None])[0]
+    return Picture(range_of_type(array.dtype), str(array.dtype), layout.channels == 1, deep=deep)
 
 
 def _read(content: bytes, ground: str) -> Picture:

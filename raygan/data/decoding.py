@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from raygan.data.decode import UnreadableError, read_picture
+from raygan.data.decode import UnreadableError, picture_of, read_picture
 from raygan.data.depth import Range, sampled
 from raygan.data.pool import Pool, cores
 from raygan.data.sources import Content
@@ -19,9 +19,9 @@ from raygan.errors import InputError
 
 _COUNT, _BYTES = 64, 1 << 18
 """A task has at most so many pictures, and no more once it has so many bytes (of those whose bytes are known)."""
-_ALONE_S, _MANY = 0.3, 4000
+_ALONE_S, _MANY, _LONG_S = 0.3, 4000, 1.0
 """Other processes are started once decoding has taken so long (s), because their start takes as long; at once, if so
-many pictures are known to come."""
+many pictures are known to come or, where it is known how long the first ones took, all are to take so long (s)."""
 _SLAB = 1 << 26
 """Rows are collected in arrays of so many bytes: large ones are given back to the system one by one."""
 
@@ -40,7 +40,8 @@ class PixelPlan:
 class Task:
     """Pictures that one process decodes at a time."""
 
-    root: Path
+    root: Path | None
+    """What the names of the pictures are below; None: names are whole."""
     ground: Literal["black", "white"]
     rule: Literal["set", "percentiles"] | None
     """Whether values are sampled for a range of the whole set."""
@@ -65,7 +66,7 @@ class Scan:
     """Pictures with further frames."""
     samples: list[np.ndarray] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    unusable: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, InputError] = field(default_factory=dict)
     """The reason, by name."""
     pixels: np.ndarray | None = None
     """Of a task's pictures, (n, channels, side, side)."""
@@ -80,36 +81,46 @@ class Scan:
         self.more += other.more
         self.unusable |= other.unusable
 
-    def check(self, root: Path) -> None:
+    def check(self, root: Path | None, key: str) -> None:
         """Raises:
-        InputError: there are pictures that cannot be read or used; names the first ones.
+        InputError: there are pictures that cannot be read or used; names the first ones, and `key` if several cannot
+            be read.
         """
         if len(self.unreadable) == 1:
-            raise UnreadableError(str(root / self.unreadable[0]))
+            raise UnreadableError(_whole(root, self.unreadable[0]))
         if self.unreadable:
-            first = ", ".join(str(root / name) for name in sorted(self.unreadable)[:5])
+            first = ", ".join(_whole(root, name).removeprefix(f"{key}: ") for name in sorted(self.unreadable)[:5])
             raise InputError(
-                f"data.root: {len(self.unreadable):,} files are not readable images; remove or repair them: {first}"
-                f"{', ...' if len(self.unreadable) > 5 else ''}"
+                f"{key}: {len(self.unreadable):,} files are not readable images; remove or repair them: {first}"
+                f"{', ...' if len(self.unreadable) > 5 else ''}",
+                code="damaged",
             )
         if self.unusable:
             others = len(self.unusable) - 1
             more = f" (and {others:,} more {'file' if others == 1 else 'files'} like it)" if others else ""
-            raise InputError(self.unusable[min(self.unusable)] + more)
+            first_reason = self.unusable[min(self.unusable)]
+            raise InputError(f"{first_reason}{more}", code=first_reason.code)
+
+
+def _whole(root: Path | None, name: str) -> str:
+    return name if root is None else f"{root}/{name}"
 
 
 def work(task: Task) -> Scan:
     """Decode the pictures of a task."""
-    seen, plan, root = Scan(), task.plan, str(task.root)
+    seen, plan, ground = Scan(), task.plan, task.ground
     if plan is not None:
         seen.pixels = np.zeros((len(task.items), plan.channels, plan.side, plan.side), np.uint8)
     for row, (name, content) in enumerate(task.items):
         seen.names.append(name)
-        full_name = f"{root}/{name}"
+        full_name = _whole(task.root, name)
         try:
-            content = _bytes_of(content, full_name)
-            seen.hashes.append(hashlib.blake2b(content, digest_size=16).digest())
-            picture = read_picture(content, task.ground, full_name)
+            content = _read(content, full_name)
+            if isinstance(content, np.ndarray):
+                stored, picture = content.tobytes(), picture_of(content, full_name)
+            else:
+                stored, picture = content, read_picture(content, ground, full_name)
+            seen.hashes.append(hashlib.blake2b(stored, digest_size=16).digest())
             seen.sizes.append(picture.size)
             seen.kinds.add(picture.kind)
             if not picture.grey:
@@ -122,12 +133,12 @@ def work(task: Task) -> Scan:
         except UnreadableError:
             seen.unreadable.append(name)
         except InputError as error:
-            seen.unusable[name] = str(error)
+            seen.unusable[name] = error.with_traceback(None)
     return seen
 
 
-def _bytes_of(content: Content, name: str) -> bytes:
-    if isinstance(content, bytes):
+def _read(content: Content, name: str) -> bytes | np.ndarray:
+    if not isinstance(content, str):
         return content
     try:
         with open(content, "rb", buffering=0) as file:  # noqa: PTH123
@@ -136,7 +147,7 @@ def _bytes_of(content: Content, name: str) -> bytes:
         raise UnreadableError(name) from error
 
 
-class Rows:
+class PixelRows:
     """Pixels of pictures, in the order in which they are decoded; at no time twice as many as there are."""
 
     def __init__(self, plan: PixelPlan, expected: int | None) -> None:
@@ -175,7 +186,7 @@ def tasks(items: Iterator[tuple[str, Content]]) -> Iterator[list[tuple[str, Cont
     size = 0
     for item in items:
         group.append(item)
-        size += len(item[1]) if isinstance(item[1], bytes) else 0
+        size += _size(item[1])
         if len(group) == _COUNT or size >= _BYTES:
             yield group
             group, size = [], 0
@@ -183,32 +194,42 @@ def tasks(items: Iterator[tuple[str, Content]]) -> Iterator[list[tuple[str, Cont
         yield group
 
 
+def _size(content: Content) -> int:
+    if isinstance(content, np.ndarray):
+        return content.nbytes
+    return len(content) if isinstance(content, bytes) else 0
+
+
 class Pass:
     """One pass: give it groups of pictures, then take what was seen and the pixels."""
 
-    def __init__(self, like: Task, expected: int | None, only_grey: bool = False) -> None:
+    def __init__(self, like: Task, expected: int | None, only_grey: bool = False, each_s: float = 0.0) -> None:
         """Prepare it. `like`: a task without pictures; `expected`: the number of pictures, if it is known;
-        `only_grey`: no more pixels are made once a picture has colour."""
+        `only_grey`: no more pixels are made once a picture has colour; `each_s`: how long the first ones took each."""
         self.seen = Scan()
         self._like, self._plan, self._only_grey = like, like.plan, only_grey
-        self._rows = Rows(like.plan, expected) if like.plan is not None else None
+        self._rows = PixelRows(like.plan, expected) if like.plan is not None else None
         self._groups: dict[int, Scan] = {}
         self._given = 0
-        self._alone_until = time.monotonic() + (0 if expected and expected >= _MANY else _ALONE_S)
+        at_once = expected is not None and (expected * each_s >= _LONG_S if each_s else expected >= _MANY)
+        self._alone_s = 0.0 if at_once else _ALONE_S
+        """The time of decoding (s) that is left before other processes are started."""
 
     def run(self, groups: Iterator[list[tuple[str, Content]]]) -> None:
         """Decode all groups."""
         with ExitStack() as ending:
             pool: Pool | None = None
             for group in groups:
-                if pool is None and cores() > 1 and time.monotonic() >= self._alone_until:
-                    self._alone_until = math.inf
+                if pool is None and cores() > 1 and self._alone_s <= 0:
+                    self._alone_s = math.inf
                     with suppress(OSError):  # no processes or no memory left for them: this one does it all
                         pool = ending.enter_context(Pool(cores() - 1))
                 task = Task(self._like.root, self._like.ground, self._like.rule, self._plan, group)
                 start, self._given = self._given, self._given + len(group)
                 if pool is None or not pool.give(start, task):
+                    began = time.monotonic()
                     self._accept(start, work(task))
+                    self._alone_s -= time.monotonic() - began
                 for done in pool.ready() if pool is not None else ():
                     self._accept(*done)
             for done in pool.rest() if pool is not None else ():

@@ -34,11 +34,12 @@ class Range:
             return values.astype(np.uint8, copy=False)
         least, most = values.min().item(), values.max().item()  # the range may be beyond the type
         if not (np.isfinite(least) and np.isfinite(most)):
-            raise InputError(f"{name}: holds values that are not finite; leave the image out")
+            raise InputError(f"{name}: holds values that are not finite; leave the image out", code="not_finite")
         if not self.clips and (least < self.low or most > self.high):
             raise InputError(
                 f"{name}: holds values from {least:g} to {most:g}, but data.depth says {self.low:g} to "
-                f"{self.high:g}; set data.depth to [low, high], a number of bits, set or percentiles"
+                f"{self.high:g}; set data.depth to [low, high], a number of bits, set or percentiles",
+                code="range",
             )
         whole = (values.astype(np.float64) - self.low) * 255 / (self.high - self.low)  # exact at halves
         return np.floor(np.clip(whole, 0, 255) + 0.5).astype(np.uint8)
@@ -78,7 +79,9 @@ def range_of_set(rule: Rule, images: Iterable[np.ndarray]) -> Range:
     else:
         low, high = (float(value) for value in np.percentile(values, [_LOW, _HIGH]))
     if not low < high:
-        raise InputError(f"data.depth: {rule}, but all values of the data set are {low:g}; set [low, high]")
+        raise InputError(
+            f"data.depth: {rule}, but all values of the data set are {low:g}; set [low, high]", code="empty"
+        )
     return Range(low, high, clips=rule == "percentiles")
 
 

@@ -23,17 +23,21 @@ def read_dicom(content: bytes, name: str) -> Picture:
         import pydicom
         from pydicom.pixels.processing import apply_color_lut
     except ImportError as error:
-        raise InputError(f'{name}: is a DICOM file, which pydicom reads: pip install "raygan[dicom]"') from error
+        raise InputError(
+            f'{name}: is a DICOM file, which pydicom reads: pip install "raygan[dicom]"', code="package"
+        ) from error
     file: Any = pydicom.dcmread(io.BytesIO(content))
     if "PixelData" not in file and "FloatPixelData" not in file and "DoubleFloatPixelData" not in file:
-        raise InputError(f"{name}: is a DICOM file without an image; leave it out")
+        raise InputError(f"{name}: is a DICOM file without an image; leave it out", code="empty")
     frames = int(file.get("NumberOfFrames") or 1)
     if frames > 1:
-        raise InputError(f"{name}: has {frames} frames; write each as a file of its own")
+        raise InputError(f"{name}: has {frames} frames; write each as a file of its own", code="layout")
     try:
         stored: np.ndarray = file.pixel_array
     except (RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{name}: pydicom cannot decompress it here ({str(error).splitlines()[0]})") from error
+        raise InputError(
+            f"{name}: pydicom cannot decompress it here ({str(error).splitlines()[0]})", code="failed"
+        ) from error
     if file.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, file)
         return _coloured(stored, range_of_type(stored.dtype))

@@ -36,10 +36,13 @@ def layout_of(shape: tuple[int, ...], dtype: np.dtype, named: str) -> ArrayLayou
     """
     first, last = (len(shape) == 3 and shape[axis] in (1, 3) for axis in (0, -1))
     if first and last:
-        raise InputError(f"{named}: images of {shape} may be (H, W, C) or (C, H, W); leave out an axis of length 1")
+        raise InputError(
+            f"{named}: images of {shape} may be (H, W, C) or (C, H, W); leave out an axis of length 1", code="layout"
+        )
     if dtype.kind not in "biuf" or 0 in shape or not (len(shape) == 2 or first or last):
         raise InputError(
-            f"{named}: its images are {dtype} {shape}; numbers as (H, W), (H, W, 1 or 3) or (1 or 3, H, W) are needed"
+            f"{named}: its images are {dtype} {shape}; numbers as (H, W), (H, W, 1 or 3) or (1 or 3, H, W) are needed",
+            code="layout",
         )
     if first:
         return ArrayLayout(shape[1], shape[2], shape[0], 0)
@@ -59,7 +62,7 @@ def range_for(rule: Rule, dtype: np.dtype, images: Callable[[], Iterable[np.ndar
     try:
         return range_of_set(rule, images())
     except InputError as error:
-        raise InputError(f"{named}: {error}") from error
+        raise InputError(f"{named}: {error}", code=error.code) from error
 
 
 def finished(block: np.ndarray, found: Range, channels: int, side: int, named: str) -> np.ndarray:
@@ -85,5 +88,6 @@ def refuse_black(images: np.ndarray, rule: Rule, dtypes: Iterable[np.dtype], nam
     if rule == "type" and wide and images.max(initial=0) <= 1:
         raise InputError(
             f"{named}: holds {' and '.join(sorted(set(wide)))} values that are black on the range of their type; set "
-            "data.depth to the number of bits that are used (such as 8), [low, high] or set"
+            "data.depth to the number of bits that are used (such as 8), [low, high] or set",
+            code="range",
         )

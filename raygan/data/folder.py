@@ -3,21 +3,18 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
 from raygan.config.data import Folder
 from raygan.data.archives import archive_of
-from raygan.data.decoding import Pass, PixelPlan, Scan, Task, tasks, work
-from raygan.data.depth import depth_note, given_range, range_of_set
+from raygan.data.decoding import Scan
 from raygan.data.images import ImageSet
 from raygan.data.layouts import assigned, nested_note
-from raygan.data.sizes import own_side, resized_note
-from raygan.data.sources import Content, Extras, FolderTree, Source
+from raygan.data.passes import decode_all, notes_on
+from raygan.data.sources import Extras, FolderTree, Source
 from raygan.errors import InputError, counted
 from raygan.files import cache_folder, keep_array, keep_in_cache, kept_array, load_json
 
@@ -46,7 +43,9 @@ def load(data: Folder, seed: int) -> ImageSet:
     """
     source: Source | None = FolderTree(data.root) if data.root.is_dir() else archive_of(data.root)
     if source is None:
-        raise InputError(f"data.root: {data.root} is neither a folder nor a path to or into a tar or zip")
+        raise InputError(
+            f"data.root: {data.root} is neither a folder nor a path to or into a tar or zip", code="missing"
+        )
     if source.names is not None:
         assigned(source.names, source.found, data.layout, data.root)  # before the time that decoding takes
     place = source.key()
@@ -68,61 +67,19 @@ def _settings(data: Folder) -> str:
 
 
 def _read(source: Source, data: Folder) -> tuple[_Known, np.ndarray]:
-    """Read and decode everything: once, if the first pictures show the size and colour of all."""
-    rule = data.depth if data.depth in ("set", "percentiles") else None
-    groups: Iterator[list[tuple[str, Content]]] = tasks(source.read())
-    plan = None
-    if rule is None:
-        first = next(groups, [])
-        plan = _plan(data, work(Task(data.root, data.ground, None, None, first)))
-        groups = chain([first], groups)
+    """Read and decode everything."""
     expected = None if source.names is None else len(source.names)
-    only_grey = data.channels is None and plan is not None and plan.channels == 1
-    one = Pass(Task(data.root, data.ground, rule, plan, []), expected, only_grey)
-    one.run(groups)
-    one.seen.check(data.root)
-    seen, plan = one.seen, _plan(data, one.seen)
-    assert plan is not None  # pictures were read, as none is an error
-    order = _order(seen)
-    images = one.pixels(order, plan)
-    if images is None:
-        two = Pass(Task(data.root, data.ground, None, plan, []), len(seen.names) if expected else None)
-        two.run(tasks(source.read()))
-        two.seen.check(data.root)
-        order, seen.names, seen.hashes = _order(two.seen), two.seen.names, two.seen.hashes
-        images = two.pixels(order, plan)
-        assert images is not None  # by this plan
-    names = [seen.names[index] for index in order]
-    content = (f"{seen.names[index]}\0{seen.hashes[index].hex()}" for index in order)
+    found = decode_all(source.read, data, data.root, expected, _order, "data.root")
+    seen = found.seen
+    names = [seen.names[index] for index in found.order]
+    content = (f"{seen.names[index]}\0{seen.hashes[index].hex()}" for index in found.order)
     digest = _hashed(_settings(data), *content)
-    return _Known(digest, names, source.found, _notes(data, seen, plan, source.found)), images
-
-
-def _plan(data: Folder, seen: Scan) -> PixelPlan | None:
-    """Returns the pixels to make of pictures such as these; None without any."""
-    if not seen.sizes:
-        return None
-    found = range_of_set(data.depth, seen.samples) if seen.samples else given_range(data.depth)
-    return PixelPlan(data.size or own_side(seen.sizes), data.channels or (3 if seen.coloured else 1), found)
+    notes = (*_passed_note(source.found.passed), *notes_on(found, data))
+    return _Known(digest, names, source.found, notes), found.images
 
 
 def _order(seen: Scan) -> np.ndarray:
     return np.array(sorted(range(len(seen.names)), key=seen.names.__getitem__), np.int64)
-
-
-def _notes(data: Folder, seen: Scan, plan: PixelPlan, found: Extras) -> tuple[str, ...]:
-    more = f"{counted(seen.more, 'file')} with several frames or pages: the first one is taken"
-    mixed = (
-        f"{seen.coloured:,} of {len(seen.sizes):,} images have colour, such as {seen.first_coloured}, so all are taken "
-        "in colour; data.channels=1 takes all in grey"
-    )
-    return (
-        *_passed_note(found.passed),
-        *depth_note(data.depth, seen.kinds, plan.range),
-        *resized_note(seen.sizes, plan.side),
-        *([more] if seen.more else []),
-        *([mixed] if data.channels is None and 0 < seen.coloured <= len(seen.sizes) // 2 else []),
-    )
 
 
 def _passed_note(passed: Counter[str]) -> tuple[str, ...]:

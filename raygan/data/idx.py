@@ -79,7 +79,7 @@ def read_idx(path: Path) -> np.ndarray:
             shape = struct.unpack(f">{magic[3]}I", file.read(4 * magic[3]))
             return np.frombuffer(file.read(), np.uint8).reshape(shape).copy()
     except (OSError, EOFError, ValueError, struct.error) as error:
-        raise InputError(f"{path}: not a readable idx file: {error}") from error
+        raise InputError(f"{path}: not a readable idx file: {error}", code="damaged") from error
 
 
 def _folder(root: Path | None, usual: list[Path], torchvision_name: str, prefix: str = "", **options: str) -> Path:
@@ -90,7 +90,7 @@ def _folder(root: Path | None, usual: list[Path], torchvision_name: str, prefix:
         if _find(folder, images):
             return folder
     if root is not None:
-        raise InputError(f"data.root: {root} holds no {images} (or .gz)")
+        raise InputError(f"data.root: {root} holds no {images} (or .gz)", code="missing")
     from torchvision import datasets
 
     cache = cache_folder("torchvision")
@@ -100,7 +100,8 @@ def _folder(root: Path | None, usual: list[Path], torchvision_name: str, prefix:
     except (RuntimeError, OSError) as error:
         raise InputError(
             f"data.root: {torchvision_name} is not on this machine and its download failed; "
-            f"set data.root to a folder with {images}(.gz)"
+            f"set data.root to a folder with {images}(.gz)",
+            code="missing",
         ) from error
     return cache / torchvision_name / "raw"
 
@@ -113,11 +114,15 @@ def _read_pair(folder: Path, classes: int, prefix: str = "", first: int = 0) -> 
     """Returns images (N, H, W) and labels from 0, which are from `first` on in the file."""
     images_path, labels_path = _find(folder, f"{prefix}{_IMAGES}"), _find(folder, f"{prefix}{_LABELS}")
     if labels_path is None or images_path is None:
-        raise InputError(f"data.root: {folder} holds no {prefix}{_LABELS} (or .gz)")
+        raise InputError(f"data.root: {folder} holds no {prefix}{_LABELS} (or .gz)", code="missing")
     images, labels = read_idx(images_path), read_idx(labels_path).astype(np.int64) - first
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise InputError(f"{folder}: images {images.shape} and labels {labels.shape} do not belong together")
+        raise InputError(
+            f"{folder}: images {images.shape} and labels {labels.shape} do not belong together", code="mismatch"
+        )
     if labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
         low, high = int(labels.min()) + first, int(labels.max()) + first
-        raise InputError(f"{labels_path}: holds labels {low} to {high}; {first} to {classes - 1 + first} are needed")
+        raise InputError(
+            f"{labels_path}: holds labels {low} to {high}; {first} to {classes - 1 + first} are needed", code="range"
+        )
     return images, labels

@@ -94,21 +94,26 @@ def _checked(found: object, named: str) -> ImageSet:
         InputError: it is not valid; says what it is and what is needed.
     """
     if not isinstance(found, ImageSet):
-        raise InputError(f"{named} returned a {type(found).__name__}; a raygan.data.ImageSet is needed")
+        raise InputError(f"{named} returned a {type(found).__name__}; a raygan.data.ImageSet is needed", code="kind")
     images, labels, classes = found.images, found.labels, found.classes
     is_images = images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3)
     if not (is_images or (images.ndim == 2 and images.dtype == np.float32)):
         raise InputError(
             f"{named}: its images are {images.dtype} {images.shape}; images as (N, 1 or 3, H, W) uint8 from 0 to 255, "
-            "or points as (N, d) float32, are needed"
+            "or points as (N, d) float32, are needed",
+            code="layout",
         )
     if len(images) == 0:
-        raise InputError(f"{named} holds no samples")
+        raise InputError(f"{named} holds no samples", code="empty")
     if not is_images and not np.isfinite(images).all():
         bad = int(np.count_nonzero(~np.isfinite(images).all(axis=1)))
-        raise InputError(f"{named}: {counted(bad, 'point')} of {len(images):,} are not finite; leave them out")
+        raise InputError(
+            f"{named}: {counted(bad, 'point')} of {len(images):,} are not finite; leave them out", code="not_finite"
+        )
     if not (isinstance(classes, list | tuple) and classes and all(isinstance(name, str) for name in classes)):
-        raise InputError(f"{named}: its classes are {classes!r}; names of the classes are needed, one at least")
+        raise InputError(
+            f"{named}: its classes are {classes!r}; names of the classes are needed, one at least", code="missing"
+        )
     _check_numbers(labels, len(images), len(classes), named, "labels", "classes")
     if found.holders is not None:
         _check_numbers(found.holders, len(images), len(found.holder_names), named, "holders", "holders")
@@ -120,11 +125,14 @@ def _check_numbers(numbers: object, count: int, names: int, named: str, what: st
     if not (isinstance(numbers, np.ndarray) and numbers.shape == (count,) and numbers.dtype.kind in "iu"):
         kind, dtype = type(numbers).__name__, getattr(numbers, "dtype", None)  # a tensor has one, too
         are = f"a {kind}" if dtype is None else f"{dtype} {tuple(getattr(numbers, 'shape', ()))}"
-        raise InputError(f"{named}: its {what} are {are}; a numpy array of {count:,} integers is needed")
+        raise InputError(
+            f"{named}: its {what} are {are}; a numpy array of {count:,} integers is needed", code="mismatch"
+        )
     if not 0 <= numbers.min() <= numbers.max() < names:
         raise InputError(
             f"{named}: its {what} go from {numbers.min()} to {numbers.max()}; from 0 to {names - 1} is needed, as "
-            f"it names {names} {of}"
+            f"it names {names} {of}",
+            code="range",
         )
 
 

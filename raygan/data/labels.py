@@ -23,7 +23,7 @@ def labels_of(values: np.ndarray, named: str, names: Sequence[str] | None = None
     try:
         return classes_of(values, named, names)
     except InputError as error:
-        raise InputError(f"{error} (data.labels={NO_LABELS}: one class)") from error
+        raise InputError(f"{error} (data.labels={NO_LABELS}: one class)", code=error.code) from error
 
 
 def classes_of(
@@ -42,10 +42,14 @@ def classes_of(
     if names is None:
         return labels.reshape(-1).astype(np.int64), tuple(_text(value) for value in found)
     if found.dtype.kind not in "iu":
-        raise InputError(f"{named}: are {found.dtype}; names of classes need labels that are whole numbers")
+        raise InputError(
+            f"{named}: are {found.dtype}; names of classes need labels that are whole numbers", code="layout"
+        )
     if outside := [int(value) for value in found if not 0 <= value < len(names)]:
         shown = ", ".join(map(str, outside[:_SHOWN]))
-        raise InputError(f"{named}: {shown} {'has' if len(outside) == 1 else 'have'} no name; there are {len(names)}")
+        raise InputError(
+            f"{named}: {shown} {'has' if len(outside) == 1 else 'have'} no name; there are {len(names)}", code="missing"
+        )
     return labels.reshape(-1).astype(np.int64), tuple(str(names[int(value)]) for value in found)
 
 
@@ -58,7 +62,8 @@ def _flat(values: np.ndarray, named: str) -> np.ndarray:
         values = values.astype(np.int64)
     if values.ndim != 1 or values.dtype.kind not in "biuUSO":
         raise InputError(
-            f"{named}: are {values.dtype} {values.shape}; a number or string per image, or one-hot rows, are needed"
+            f"{named}: are {values.dtype} {values.shape}; a number or string per image, or one-hot rows, are needed",
+            code="layout",
         )
     return values
 

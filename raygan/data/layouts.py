@@ -48,7 +48,8 @@ def assigned(names: Sequence[str], found: Extras, layout: FolderLayout, root: Pa
             shown = "/".join(level.upper() for level in levels)
             raise InputError(
                 f"data.layout: {layout} needs images in {root}/{shown}/..., but there is {root / name}; move it, or "
-                "set another layout"
+                "set another layout",
+                code="layout",
             )
     holders, holder_names = _numbered([part[levels.index("holder")] for part in parts])
     if given is not None:
@@ -62,18 +63,21 @@ def _classes(parts: list[list[str]], root: Path) -> list[str]:
     loose = [part[0] for part in parts if len(part) == 1]
     if loose and len(loose) < len(parts):
         raise InputError(
-            f"data.root: {root / loose[0]} is an image beside the class folders; move it into one of them, or away"
+            f"data.root: {root / loose[0]} is an image beside the class folders; move it into one of them, or away",
+            code="layout",
         )
     return [root.name] * len(parts) if loose else [part[0] for part in parts]
 
 
 def _check_folders(used: set[str], found: Extras, root: Path) -> None:
     for name in sorted(found.folders - used):
-        raise InputError(f"data.root: class folder {root / name} holds no images; remove it or fill it")
+        raise InputError(f"data.root: class folder {root / name} holds no images; remove it or fill it", code="empty")
     splits = sorted((name for name in used if name.lower() in SPLITS), key=lambda name: SPLITS.index(name.lower()))
     if len(splits) > 1 or (splits and len(used) == 1):
         are = "are parts of a data set, not classes" if len(splits) > 1 else "is a part of a data set, not a class"
-        raise InputError(f"data.root: in {root}, {' and '.join(splits)} {are}; set data.root={root / splits[0]}")
+        raise InputError(
+            f"data.root: in {root}, {' and '.join(splits)} {are}; set data.root={root / splits[0]}", code="conflict"
+        )
 
 
 def nested_note(names: Sequence[str], classes: Sequence[str], layout: FolderLayout, root: Path) -> tuple[str, ...]:
@@ -98,7 +102,9 @@ def _labels_of(found: Extras, root: Path) -> dict[str, object] | None:
     try:
         content = load_json(found.labels)
     except ValueError as error:
-        raise InputError(f"{wrong}is not JSON: {error}; repair it, or remove it to take folders as classes") from error
+        raise InputError(
+            f"{wrong}is not JSON: {error}; repair it, or remove it to take folders as classes", code="damaged"
+        ) from error
     if not isinstance(content, dict) or "labels" not in content:
         return None
     pairs = content["labels"]
@@ -108,7 +114,7 @@ def _labels_of(found: Extras, root: Path) -> dict[str, object] | None:
         isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
         for pair in pairs
     ):
-        raise InputError(f'{wrong}must have "labels": [[path, whole number], ...] or null')
+        raise InputError(f'{wrong}must have "labels": [[path, whole number], ...] or null', code="layout")
     return dict(pairs)
 
 
@@ -117,5 +123,5 @@ def _given(names: Sequence[str], labels: dict[str, object], root: Path) -> tuple
         return np.zeros(len(names), np.int64), (root.name,)
     if missing := [name for name in names if name not in labels]:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-        raise InputError(f"data.root: {root / LABELS_FILE} has no label of {missing[0]}{more}; add it")
+        raise InputError(f"data.root: {root / LABELS_FILE} has no label of {missing[0]}{more}; add it", code="missing")
     return classes_of(np.array([labels[name] for name in names]), f"data.root: the labels in {root / LABELS_FILE}")

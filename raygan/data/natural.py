@@ -24,14 +24,16 @@ def with_enough(images: ImageSet, partition: Natural) -> ImageSet:
     if images.holders is None:
         raise InputError(
             "data.partition.name: natural needs data that says who holds each sample: data.name=folder with "
-            "data.layout=holder/class, class/holder or holder; npz or parquet with data.holders=NAME; celeba"
+            "data.layout=holder/class, class/holder or holder; npz or parquet with data.holders=NAME; celeba",
+            code="missing",
         )
     sizes = np.bincount(images.holders, minlength=len(images.holder_names))
     enough = sizes >= partition.min_samples
     if not enough.any():
         raise InputError(
             f"data.partition.min_samples: {partition.min_samples}, but the largest of {len(sizes)} holders has "
-            f"{counted(int(sizes.max()), 'sample')}"
+            f"{counted(int(sizes.max()), 'sample')}",
+            code="few",
         )
     if enough.all():
         return images
@@ -71,7 +73,9 @@ def natural(
     """
     sizes = np.bincount(holders)
     if devices > len(sizes):
-        raise InputError(f"devices: {devices}, but the data has {counted(len(sizes), 'holder')}; at most that many fit")
+        raise InputError(
+            f"devices: {devices}, but the data has {counted(len(sizes), 'holder')}; at most that many fit", code="few"
+        )
     return Shards.of_holders(devices_of(sizes, devices)[holders], devices)
 
 

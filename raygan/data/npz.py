@@ -30,13 +30,14 @@ def load(data: Npz, seed: int) -> ImageSet:
     if key is None:
         known = ", ".join(images for images, _ in usual)
         raise InputError(
-            f"data.images: {data.root} has no array named {known}; name one of those that it has: {arrays}"
+            f"data.images: {data.root} has no array named {known}; name one of those that it has: {arrays}",
+            code="missing",
         )
     header, named = arrays.header(key), f"data.images: {key} in {data.root}"
     count = header.shape[0] if header.shape else 0
     layout = layout_of(header.shape[1:], header.dtype, named)
     if not count:
-        raise InputError(f"{named} is empty")
+        raise InputError(f"{named} is empty", code="empty")
     labels, classes = _labels(arrays, data, key, count)
     holders, holder_names = _holders(arrays, data, count)
     found = range_for(data.depth, header.dtype, lambda: (one for block in arrays.blocks(key) for one in block), named)
@@ -61,7 +62,7 @@ def _usual(split: str) -> tuple[tuple[str, str], ...]:
 
 def _chosen(arrays: ZippedArrays, key: str, given: str | None, usual: list[str]) -> str | None:
     if given is not None and given not in arrays.headers:
-        raise InputError(f"data.{key}: {arrays.path} has no array named {given}; it has: {arrays}")
+        raise InputError(f"data.{key}: {arrays.path} has no array named {given}; it has: {arrays}", code="unknown")
     return given or next((name for name in usual if name in arrays.headers), None)
 
 
@@ -70,7 +71,9 @@ def _labels(arrays: ZippedArrays, data: Npz, images: str, count: int) -> tuple[n
     wanted = None if data.labels == NO_LABELS else _chosen(arrays, "labels", data.labels, [name for _, name in usual])
     if wanted is None:
         if data.names is not None:
-            raise InputError(f"data.names: {data.names} names classes, but there are no labels; set data.labels")
+            raise InputError(
+                f"data.names: {data.names} names classes, but there are no labels; set data.labels", code="conflict"
+            )
         return one_class(count, data.root.stem)
     return labels_of(*_column(arrays, "labels", wanted, count), _names(arrays, data))
 
@@ -79,7 +82,7 @@ def _column(arrays: ZippedArrays, key: str, name: str, count: int) -> tuple[np.n
     """Returns an array with a row for each image, and what to call it in an error."""
     named = f"data.{key}: {name} in {arrays.path}"
     if arrays.headers[name].shape[:1] != (count,):
-        raise InputError(f"{named}: is {arrays.headers[name]}, but there are {count:,} images")
+        raise InputError(f"{named}: is {arrays.headers[name]}, but there are {count:,} images", code="mismatch")
     return arrays.read(name), named
 
 
@@ -94,5 +97,7 @@ def _names(arrays: ZippedArrays, data: Npz) -> list[str] | None:
         return None
     header = arrays.headers[key]
     if header.dtype.kind not in "US" or len(header.shape) != 1:
-        raise InputError(f"data.names: {key} in {data.root} is {header}; a list of names (strings) is needed")
+        raise InputError(
+            f"data.names: {key} in {data.root} is {header}; a list of names (strings) is needed", code="layout"
+        )
     return [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in arrays.read(key)]

@@ -35,7 +35,8 @@ def split(
     """
     if devices > len(labels):
         raise InputError(
-            f"devices: {counted(devices, 'device')} for {counted(len(labels), 'sample')}; at most {len(labels)} fit"
+            f"devices: {counted(devices, 'device')} for {counted(len(labels), 'sample')}; at most {len(labels)} fit",
+            code="few",
         )
     deal = resolve(PARTITIONS, partition.name, "data.partition.name")
     with naming("data.partition.name", partition.name):
@@ -43,11 +44,14 @@ def split(
         parts = deal(labels, devices, partition, stream(seed, Role.PARTITION), **seen)
     shards = parts if isinstance(parts, Shards) else _of_arrays(parts, devices, partition.name)
     if len(shards) != devices or not np.array_equal(np.sort(shards.indices), np.arange(len(labels))):
-        raise InputError(f"data.partition.name: {partition.name} did not put every sample on exactly one device")
+        raise InputError(
+            f"data.partition.name: {partition.name} did not put every sample on exactly one device", code="result"
+        )
     if empty := int(np.count_nonzero(shards.sizes == 0)):
         raise InputError(
             f"data.partition: {partition.name} leaves {empty} of {devices} devices empty; "
-            f"at most {devices - empty} devices fit"
+            f"at most {devices - empty} devices fit",
+            code="few",
         )
     return shards
 
@@ -62,7 +66,8 @@ def _of_arrays(parts: object, devices: int, name: str) -> Shards:
     got = [f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__ for one in arrays[:3]]
     raise InputError(
         f"data.partition.name: {name} returned a {type(parts).__name__} of {len(arrays)} ({', '.join(got)}, ...); a "
-        f"list of {devices} arrays of integers, one for each device, is needed"
+        f"list of {devices} arrays of integers, one for each device, is needed",
+        code="result",
     )
 
 
@@ -122,11 +127,14 @@ def classes(labels: np.ndarray, devices: int, partition: Classes, random: np.ran
     present = np.unique(labels)
     places = devices * partition.per_device
     if partition.per_device > len(present):
-        raise InputError(f"data.partition.per_device: {partition.per_device}, but the data has {len(present)} classes")
+        raise InputError(
+            f"data.partition.per_device: {partition.per_device}, but the data has {len(present)} classes", code="value"
+        )
     if places < len(present):
         raise InputError(
             f"devices: {devices} devices x {partition.per_device} classes cannot hold {len(present)} classes; "
-            f"at least {-(-len(present) // partition.per_device)} devices fit"
+            f"at least {-(-len(present) // partition.per_device)} devices fit",
+            code="few",
         )
     holders = np.empty(len(labels), np.int64)
     for turn, label in enumerate(present):
@@ -135,7 +143,8 @@ def classes(labels: np.ndarray, devices: int, partition: Classes, random: np.ran
         if len(members) < len(held_by):
             raise InputError(
                 f"devices: class number {label} has {counted(len(members), 'sample')} for {len(held_by)} devices; "
-                f"at most {len(members) * len(present) // partition.per_device} devices fit"
+                f"at most {len(members) * len(present) // partition.per_device} devices fit",
+                code="few",
             )
         holders[members] = _in_equal_shares(held_by, len(members))
     return Shards.of_holders(holders, devices)
@@ -164,7 +173,8 @@ def _until_all_have_enough(
     short = "empty" if least == 1 else f"with fewer than data.partition.min_samples={least} samples"
     raise InputError(
         f"devices: each of {_DRAWS} draws left some of {devices} devices {short}; "
-        f"at most {most} devices fit this data.partition.alpha and data, or use a larger alpha"
+        f"at most {most} devices fit this data.partition.alpha and data, or use a larger alpha",
+        code="few",
     )
 
 

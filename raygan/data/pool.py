@@ -121,7 +121,7 @@ class _Helper:
             self.up = True
             return None
         if isinstance(result, str):
-            raise RunError(f"decoding images failed: {result}")
+            raise RunError(f"data: decoding images failed: {result}", code="failed")
         return self.starts.pop(0), result
 
     def end(self) -> None:
@@ -132,7 +132,8 @@ class _Helper:
 
     def _lost(self) -> RunError:
         return RunError(
-            f"a process that decodes images ended (status {self._process.wait()}); is there too little memory?"
+            f"data: a process that decodes images ended (status {self._process.wait()}); is there too little memory?",
+            code="failed",
         )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from raygan.data.decode import DICOM_HEAD, is_dicom, suffix_of, suffixes
 from raygan.errors import InputError
 
@@ -18,8 +20,8 @@ _JUNK = {"__macosx", "thumbs.db", "desktop.ini", "dicomdir"}
 _FRESH_NS = 2_000_000_000
 """A file that was changed so recently may change again within the same tick of its file system's clock."""
 
-Content = bytes | str
-"""The bytes of a picture, or the path of its file."""
+Content = bytes | str | np.ndarray
+"""The bytes of a picture, the path of its file, or its pixels: numbers in the layout of `raygan.data.finish`."""
 
 
 @dataclass
@@ -75,10 +77,12 @@ class FolderTree:
         try:
             self._files = sorted(self._walk())
         except OSError as error:
-            raise InputError(f"data.root: {error.filename or root} cannot be read: {error.strerror}") from error
+            raise InputError(
+                f"data.root: {error.filename or root} cannot be read: {error.strerror}", code="unreadable"
+            ) from error
         self.names: list[str] | None = [file[0] for file in self._files if file[0] != LABELS_FILE]
         if not self.names:
-            raise InputError(f"data.root: {root} holds no images ({', '.join(sorted(suffixes()))})")
+            raise InputError(f"data.root: {root} holds no images ({', '.join(sorted(suffixes()))})", code="empty")
 
     def key(self) -> str | None:
         """See `Source`."""

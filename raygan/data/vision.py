@@ -23,7 +23,7 @@ def load_cifar10(data: Cifar10, seed: int) -> ImageSet:
         with _alone(data.root, root, "CIFAR10"):
             cifar = datasets.CIFAR10(root, train=True, download=data.root is None)
     except (RuntimeError, OSError) as error:
-        raise InputError(_absent("CIFAR-10", root, "cifar-10-batches-py")) from error
+        raise InputError(_absent("CIFAR-10", root, "cifar-10-batches-py"), code="missing") from error
     labels = np.asarray(cifar.targets, np.int64)
     return ImageSet(resize_all(cifar.data, data.size), labels, tuple(cifar.classes))
 
@@ -38,10 +38,12 @@ def load_celeba(data: CelebA, seed: int) -> ImageSet:
         with _alone(data.root, root, "CelebA"):
             celeba = datasets.CelebA(str(root), split="train", target_type="identity", download=data.root is None)
     except (RuntimeError, OSError, ImportError) as error:
-        raise InputError(_absent("CelebA", root, "celeba")) from error
+        raise InputError(_absent("CelebA", root, "celeba"), code="missing") from error
     names = [name for name in celeba.attr_names if name]
     if data.attribute not in names:
-        raise InputError(f"data.attribute: CelebA has no attribute {data.attribute!r}; it has {', '.join(names)}")
+        raise InputError(
+            f"data.attribute: CelebA has no attribute {data.attribute!r}; it has {', '.join(names)}", code="unknown"
+        )
     labels = celeba.attr[:, names.index(data.attribute)].numpy().astype(np.int64)
     names_hash = hashlib.blake2b("\n".join([str(root.resolve()), *celeba.filename]).encode(), digest_size=8).hexdigest()
     images = cached_array(

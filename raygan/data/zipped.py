@@ -70,7 +70,8 @@ class ZippedArrays:
         if header.dtype.hasobject:
             raise InputError(
                 f"data.root: {self.path}: {name} holds pickled Python objects, which may run code and are not loaded; "
-                "save it as numbers or strings"
+                "save it as numbers or strings",
+                code="unsafe",
             )
         return header
 
@@ -121,7 +122,7 @@ class ZippedArrays:
             RuntimeError,
             NotImplementedError,
         ) as error:
-            raise InputError(f"data.root: {self.path} is not a readable .npz file: {error}") from error
+            raise InputError(f"data.root: {self.path} is not a readable .npz file: {error}", code="damaged") from error
 
 
 def _header(file: IO[bytes]) -> Header:

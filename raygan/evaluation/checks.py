@@ -13,7 +13,7 @@ def check_weights(config: Config) -> None:
     """Raise InputError if Inception weights are named but cannot be used."""
     weights = config.eval.inception_weights
     if weights is not None and find_spec("torch_fidelity") is None:
-        raise InputError("eval.inception_weights: FID needs torch-fidelity; pip install 'raygan[fid]'")
+        raise InputError("eval.inception_weights: FID needs torch-fidelity; pip install 'raygan[fid]'", code="package")
     if weights is not None:
         check_inception(weights)
 
@@ -23,11 +23,14 @@ def check_inception(weights: Path) -> None:
     try:
         known = is_inception(weights)
     except OSError as error:
-        raise InputError(f"eval.inception_weights: {weights} cannot be read: {error.strerror or error}") from error
+        raise InputError(
+            f"eval.inception_weights: {weights} cannot be read: {error.strerror or error}", code="unreadable"
+        ) from error
     if not known:
         raise InputError(
             f"eval.inception_weights: {weights} is not pt_inception-2015-12-05-6726825d.pth: its SHA-256 is another; "
-            "distances on other weights are no FID, and an unknown file is not loaded"
+            "distances on other weights are no FID, and an unknown file is not loaded",
+            code="mismatch",
         )
 
 
@@ -42,4 +45,4 @@ def load_again(config: Config) -> ImageSet:
     except InputError as error:
         if not hasattr(config.data, "root"):
             raise
-        raise InputError(f"{error}; if the data has moved, name its place: data.root=PLACE") from error
+        raise InputError(f"{error}; if the data has moved, name its place: data.root=PLACE", code=error.code) from error

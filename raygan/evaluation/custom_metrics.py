@@ -41,7 +41,8 @@ def kind_of(name: str) -> type[Metric]:
     if getattr(kind, "of", None) not in get_args(Rows):
         raise InputError(
             f"eval.metrics: {name}.of says which rows it is given: {', '.join(get_args(Rows))}; "
-            f"it is {getattr(kind, 'of', None)!r}"
+            f"it is {getattr(kind, 'of', None)!r}",
+            code="kind",
         )
     return kind
 
@@ -58,13 +59,17 @@ def measured_by(name: str, metric: Metric, rows: Tensor, called: Callable[[str],
     try:
         found = metric.measure(rows)
     except Exception as error:
-        raise RunError(f"eval.metrics: {name} failed: {type(error).__name__}: {error}") from error
+        raise RunError(f"eval.metrics: {name} failed: {type(error).__name__}: {error}", code="failed") from error
     if not isinstance(found, Mapping):
-        raise InputError(f"eval.metrics: {name} returned a {type(found).__name__}; values by name are needed")
+        raise InputError(
+            f"eval.metrics: {name} returned a {type(found).__name__}; values by name are needed", code="result"
+        )
     plain: FoundMetrics = {}
     for of, value in found.items():
         if not isinstance(of, str) or of.endswith(RAW) or called(of) in _TAKEN:
-            raise InputError(f"eval.metrics: {name} returned a value named {of!r}; that is taken, take another name")
+            raise InputError(
+                f"eval.metrics: {name} returned a value named {of!r}; that is taken, take another name", code="twice"
+            )
         plain[called(of)] = _plain(f"{name} returned {of}", value)
     return plain
 
@@ -78,5 +83,5 @@ def _number(what: str, value: object) -> float:
     if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"eval.metrics: {what}={value!r}; a finite number or a list of such is needed")
+        raise InputError(f"eval.metrics: {what}={value!r}; a finite number or a list of such is needed", code="result")
     return value

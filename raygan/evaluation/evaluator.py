@@ -134,7 +134,8 @@ class Evaluator:
         for batch in sample_batches(generator, config.eval.samples, config.gan, config.seed):
             if not bool(batch.isfinite().all()):
                 raise RunError(
-                    "the generator has diverged: its samples are not finite; try a smaller generator_optimizer.lr"
+                    "generator_optimizer.lr: the generator has diverged, its samples are not finite; try a smaller one",
+                    code="not_finite",
                 )
             yield batch
 
@@ -170,16 +171,20 @@ def _yardstick(config: Config, images: ImageSet, kept: Path | None) -> Yardstick
         try:
             return load_yardstick(kept)
         except InputError as error:
-            raise InputError(f"{error}; remove it to have one trained") from error
+            raise InputError(f"{error}; remove it to have one trained", code=error.code) from error
     path = named / CLASSIFIER if named.is_dir() else named
     try:
         found = load_yardstick(path)
     except InputError as error:
-        raise InputError(f"eval.classifier: {error}; name a run folder or the {CLASSIFIER} in it") from error
+        raise InputError(
+            f"eval.classifier: {error}; name a run folder or the {CLASSIFIER} in it", code=error.code
+        ) from error
     theirs, ours = (found.network.channels, found.classes), (images.shape[0], len(images.classes))
     if theirs != ours:
         said = ["{} channels and {} classes".format(*one) for one in (theirs, ours)]
-        raise InputError(f"eval.classifier: {path} is of images with {said[0]}, but the data has {said[1]}")
+        raise InputError(
+            f"eval.classifier: {path} is of images with {said[0]}, but the data has {said[1]}", code="mismatch"
+        )
     return found
 
 

@@ -21,7 +21,7 @@ from raygan.gan.batches import to_bytes
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.nearest import nearest_images
 from raygan.record.folder import RunFolder
-from raygan.record.generator_file import load_generator
+from raygan.record.generator_file import read_generator
 from raygan.record.log import Row
 from raygan.report.grid import image_grid
 from raygan.rng import Role
@@ -85,17 +85,20 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     """
     check_weights(config)
     path = RunFolder(folder).generator
-    trained = {weights: load_generator(path, weights, own) for weights in ("ema", "raw")}
+    trained = {weights: read_generator(path, weights, own) for weights in ("ema", "raw")}
     config = as_run(config)
     images = load_again(config)
     config = with_classes(config, images)
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
         raise InputError(
             f"{folder}: the data is not what the run was trained on (its hash was {digest}, now it is "
-            f"{images.digest}); put it back, or name the place where it is: data.root=PLACE"
+            f"{images.digest}); put it back, or name the place where it is: data.root=PLACE",
+            code="mismatch",
         )
     if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
-        raise InputError(f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with")
+        raise InputError(
+            f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with", code="mismatch"
+        )
     with threads(1):
         evaluator = Evaluator(config, images, RunFolder(folder).classifier)
         measured = {weights: evaluator.measure(one.network.module) for weights, one in trained.items()}

@@ -26,17 +26,20 @@ def priced(folder: Path, words: Sequence[str]) -> Priced:
     """
     for word in words:
         if "=" not in word:
-            raise InputError(f"--price: {word} is not of the form key=value (for example channel.uplink_bps=1e6)")
+            raise InputError(
+                f"--price: {word} is not of the form key=value (for example channel.uplink_bps=1e6)", code="value"
+            )
         if not word.startswith(_KEYS):
             raise InputError(
-                f"--price: {word}: only keys of channel. and compute. can be set, for example channel.uplink_bps=1e6"
+                f"--price: {word}: only keys of channel. and compute. can be set, for example channel.uplink_bps=1e6",
+                code="unknown",
             )
     record = RunFolder(folder)
     own = record.read_config()
     try:
         price = record.read_config(words)
     except InputError as error:
-        raise InputError(f"--price: {error} (in {folder})") from error
+        raise InputError(f"--price: {error} (in {folder})", code=error.code) from error
     dealt, rounds = _dealt(own, folder), record.log.last_round()
     rows: list[Row] = [{"sim_s": 0.0}]
     sim_s, others = 0.0, 0
@@ -61,10 +64,13 @@ def _dealt(config: Config, folder: Path) -> tuple[ImageSet, Shards]:
     try:
         images = load_data(config.data, config.seed)
     except InputError as error:
-        raise InputError(f"{error} (--price reads the data of {folder} again: larger shards take longer)") from error
+        raise InputError(
+            f"{error} (--price reads the data of {folder} again: larger shards take longer)", code=error.code
+        ) from error
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
         raise InputError(
             f"{folder}: --price reads the data again, and it is not what the run was trained on (its hash was "
-            f"{digest}, now it is {images.digest}); put it back"
+            f"{digest}, now it is {images.digest}); put it back",
+            code="mismatch",
         )
     return images, dealt(images, config)

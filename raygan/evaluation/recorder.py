@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
 from raygan.errors import RunError
-from raygan.evaluation.drawing import draw, rows_of_classes
+from raygan.evaluation.drawing import picture_of, rows_of_classes
 from raygan.evaluation.evaluator import Evaluator, as_row
 from raygan.evaluation.final import by_device, memorised
 from raygan.evaluation.sampling import sample_batches
@@ -77,7 +77,9 @@ class Recorder:
         try:
             generators = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise RunError(f"{path}: damaged; remove it, and the evaluation of round {round} is left out") from error
+            raise RunError(
+                f"{path}: damaged; remove it, and the evaluation of round {round} is left out", code="damaged"
+            ) from error
         return self.evaluate(round, generators)
 
     def _follow_log(self) -> TensorBoardMirror | None:
@@ -169,4 +171,4 @@ class Recorder:
         batches = sample_batches(
             network.module, count, config.gan, config.seed, Role.SAMPLES, rows_of_classes(config.gan, count, rows)
         )
-        save_picture(draw(torch.cat(list(batches)), rows), self._folder.picture(round))
+        save_picture(picture_of(torch.cat(list(batches)), rows), self._folder.picture(round))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from raygan.config.gan import Gan
 from raygan.errors import InputError
 from raygan.evaluation.sampling import sample_batches
-from raygan.record.generator_file import Weights, load_generator
+from raygan.record.generator_file import Weights, read_generator
 from raygan.record.storage import opened
 from raygan.rng import Role
 
@@ -50,7 +50,7 @@ class TrainedGenerator(nn.Module):
             InputError: `count` is below 1, or `labels` do not fit it or the generator.
         """
         if count < 1:
-            raise InputError(f"count: {count} samples were asked for; 1 is the least")
+            raise InputError(f"count: {count} samples were asked for; 1 is the least", code="value")
         wanted = None if labels is None else self._checked(labels, count)
         device = next(self.parameters()).device
 
@@ -62,18 +62,22 @@ class TrainedGenerator(nn.Module):
 
     def _checked(self, labels: int | Sequence[int], count: int) -> Tensor:
         if not self.classes:
-            raise InputError("labels: this generator makes samples of no chosen class (gan.condition=none)")
+            raise InputError(
+                "labels: this generator makes samples of no chosen class (gan.condition=none)", code="conflict"
+            )
         given = torch.as_tensor(labels)
         if given.dim() == 0:
             given = given.expand(count)
         if given.shape != (count,) or given.is_floating_point():
-            raise InputError(f"labels: one whole number, or {count} of them, are needed")
+            raise InputError(f"labels: one whole number, or {count} of them, are needed", code="value")
         if not bool(((given >= 0) & (given < self.classes)).all()):
-            raise InputError(f"labels: they go from {given.min()} to {given.max()}; 0 to {self.classes - 1} is needed")
+            raise InputError(
+                f"labels: they go from {given.min()} to {given.max()}; 0 to {self.classes - 1} is needed", code="value"
+            )
         return given.long()
 
 
-def load(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
+def load_trained(path: str | Path, weights: Weights = "ema", generator: str | None = None) -> TrainedGenerator:
     """Returns the generator in a generator.safetensors, or in a run folder at a path or a URI.
 
     It is on the CPU, and its parameters have no gradients. The file alone never causes code to be imported: a custom
@@ -83,9 +87,11 @@ def load(path: str | Path, weights: Weights = "ema", generator: str | None = Non
         InputError: the file is missing or of another kind, or its network is neither raygan's nor `generator`.
     """
     if weights not in get_args(Weights):
-        raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}")
+        raise InputError(f"weights: {weights!r} is not known; known: {', '.join(get_args(Weights))}", code="unknown")
     with opened(path, _FILE) as place:
         if not place.exists():
-            raise InputError(f"{place}: not there; a run folder with a {_FILE}, or such a file, is needed")
-        trained = load_generator(place / _FILE if place.is_dir() else place, weights, generator)
+            raise InputError(
+                f"{place}: not there; a run folder with a {_FILE}, or such a file, is needed", code="missing"
+            )
+        trained = read_generator(place / _FILE if place.is_dir() else place, weights, generator)
     return TrainedGenerator(trained.network.module, trained.gan, trained.shape, trained.round).eval()

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from raygan.cluster.routing import senders
-from raygan.errors import ProcessLostError
+from raygan.errors import ProcessLostError, RunError
 from raygan.executors import parties
 from raygan.executors.setup import Setup
 from raygan.executors.transport import Facts, Pending, Process, ProcessRole, Ref, Transport
@@ -65,11 +65,43 @@ class Executor:
             # It has more to import than the others, who would wait for the cores; nobody waits for it.
             self._recorder = early[0] if early else self._start_recorder()
             if start is not None:
-                transport.wait([transport.call(self._server, "restore", start.server), *self._workers.restore(start)])
+                self._restore(start)
             self._down = transport.call(self._server, "down", self._round + 1)
         except BaseException:
             transport.close()
             raise
+
+    def _restore(self, start: Snapshot) -> None:
+        call, wait = self._transport.call, self._transport.wait
+        wait([call(self._server, "restore", start.server), *self._workers.restore(start)])
+
+    def end_recorder(self) -> bool:
+        """End the recorder, so that nobody writes; returns False if what starts processes is gone, and all with it."""
+        try:
+            self._transport.check()
+        except (ProcessLostError, RunError):
+            return False
+        self._transport.kill(self._recorder)
+        return True
+
+    def go_back(self, start: Snapshot) -> bool:
+        """Replace the recorder, which was ended, and workers that were lost; put all into the state of a checkpoint.
+
+        Returns False, and does nothing, if the server was lost: then all is to be started anew.
+
+        Raises:
+            InputError: there is no room for a process.
+            ProcessLostError: one is lost meanwhile.
+        """
+        if self._transport.lost([self._server]):
+            return False
+        self._round, self._report, self._exchanged = start.round, [], []
+        self._workers.replace_lost()
+        self._recorder = self._start_recorder()
+        self._restore(start)
+        self._down = self._transport.call(self._server, "down", self._round + 1)
+        self._facts = [self._facts[0], *self._workers.facts, *self._facts[len(self._workers.facts) + 1 :]]
+        return True
 
     def _start_recorder(self) -> Process:
         setup, first_round = self._setup, self._round + 1 if self._round else 0

@@ -145,8 +145,13 @@ class InProcess(Transport):
         return process.id
 
     def kill(self, process: Held) -> None:
-        """Forget what it held."""
+        """Forget what it held, which lets go of what it had locked."""
+        _close(process)
         process.party = None
+
+    def lost(self, processes: Sequence[Held]) -> list[Held]:
+        """Those that were killed."""
+        return [held for held in processes if held.party is None]
 
     def check(self) -> None:
         """This process starts them, and is there."""
@@ -154,10 +159,14 @@ class InProcess(Transport):
     def close(self) -> None:
         """End what goes on beside this process, and let torch choose as before."""
         for held in self._started:
-            if close := getattr(held.party, "close", None):
-                close()
+            _close(held)
         self._started.clear()
         self._afterwards.close()
+
+
+def _close(held: Held) -> None:
+    if close := getattr(held.party, "close", None):
+        close()
 
 
 def _value(argument: Any) -> Any:

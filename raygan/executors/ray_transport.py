@@ -101,8 +101,8 @@ class RayTransport(Transport):
                 self._check_nodes_of(processes)
         if late:
             raise InputError(
-                f"{len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they found room, but the "
-                "machines are busy or slow; raise engine.ready_timeout_s"
+                f"engine.ready_timeout_s: {len(late)} of {len(refs)} actors were not ready after {timeout:g} s: they "
+                "found room, but the machines are busy or slow; raise it"
             )
         facts: list[Facts] = self._fetch(refs)
         check_versions(facts)
@@ -165,6 +165,20 @@ class RayTransport(Transport):
         """End an actor."""
         self._actors.pop(id_of(process), None)
         ray.kill(process)
+
+    def lost(self, processes: Sequence[Any]) -> list[Any]:
+        """Those that do not tell where they are."""
+        asked = [(process, process.facts.remote()) for process in processes]
+        return [process for process, ref in asked if self._is_lost(process, ref)]
+
+    def _is_lost(self, process: Any, ref: Ref) -> bool:
+        try:
+            self._fetch([ref])
+        except ProcessLostError as error:
+            if error.actor in (id_of(process), None):
+                return True
+            raise
+        return False
 
     def check(self) -> None:
         """Raises if Ray's head is gone."""

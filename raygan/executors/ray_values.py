@@ -1,6 +1,7 @@
 """The values of calls on Ray, or the first failure as one of raygan's errors."""
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from itertools import chain
 from typing import Any
 
@@ -48,7 +49,7 @@ class Fetcher:
         except RayTaskError as error:
             cause = _first_cause(error)
             if isinstance(cause, InputError | RunError):
-                raise type(cause)(str(cause)) from error
+                raise copy(cause) from error
             if isinstance(cause, RayError):
                 raise self._lost(cause) from error
             raise RunError(f"{type(cause).__name__}: {cause}") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 Ref = Any
 """A reference to the value of a call."""
 Process = Any
@@ -107,8 +107,17 @@ class Transport(ABC):
         """End a process at once."""
 
     @abstractmethod
+    def lost(self, processes: Sequence[Process]) -> list[Process]:
+        """Wait until processes have done, or failed to do, what they were asked; returns those that are lost."""
+
+    @abstractmethod
     def check(self) -> None:
-        """Raise ProcessLostError if nothing can be started any more, as whatever starts processes is gone."""
+        """Raise if nothing can be started any more, as whatever starts processes is gone.
+
+        Raises:
+            ProcessLostError: a new transport can start it again.
+            RunError: it is somebody else's.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -116,16 +125,16 @@ class Transport(ABC):
 
 
 @dataclass
-class Pending(Generic[Result]):
+class Pending(Generic[Returned]):
     """Work under way."""
 
     transport: Transport
     refs: Sequence[Ref]
-    combine: Callable[[], Result]
+    combine: Callable[[], Returned]
     """Waits for the values, and makes the result of them."""
     failure: Exception | None = None
 
-    def result(self) -> Result:
+    def result(self) -> Returned:
         """Wait for it. What failed once is not tried again: a lost process may have been replaced meanwhile."""
         if self.failure is None:
             try:

@@ -48,7 +48,8 @@ class Workers:
         self.processes = [self._start(worker, transport.start) for worker in range(len(self.devices))]
         self.nodes: list[object] = []
         """The node of each worker."""
-        self._facts: list[Facts] = []
+        self.facts: list[Facts] = []
+        """Where each is, and how it computes."""
         self._lost = [0] * len(self.devices)
         """Losses of each worker since its last report."""
 
@@ -60,8 +61,19 @@ class Workers:
 
     def are_ready(self, facts: list[Facts]) -> None:
         """Note where they are, and how they compute."""
-        self._facts = facts
+        self.facts = facts
         self.nodes = [one["node"] for one in facts]
+
+    def replace_lost(self) -> None:
+        """Start those again that were lost, as new.
+
+        Raises:
+            InputError: there is no room for one.
+            ProcessLostError: one is lost meanwhile.
+        """
+        lost = self._transport.lost(self.processes)
+        for worker in [number for number, process in enumerate(self.processes) if process in lost]:
+            self._start_in_place(worker)
 
     def restore(self, start: Snapshot) -> list[Ref]:
         """Start to put devices back into the state of a checkpoint."""
@@ -133,12 +145,17 @@ class Workers:
                     raise
 
     def _start_again(self, worker: int) -> None:
+        transport, process = self._transport, self._start_in_place(worker)
+        states: Any = self._saved_states(self.devices[worker])
+        transport.wait([transport.call(process, "restore", states)])
+
+    def _start_in_place(self, worker: int) -> Process:
         transport = self._transport
         transport.kill(self.processes[worker])  # it may be only what it had made that was lost
         self.processes[worker] = process = self._start(worker, transport.start_again)
         (facts,) = transport.facts([process])
         self.nodes[worker] = facts["node"]
-        if unlike := unlike_before([facts], self._facts):
+        if unlike := unlike_before([facts], self.facts):
             self._say(unlike)
-        states: Any = self._saved_states(self.devices[worker])
-        transport.wait([transport.call(process, "restore", states)])
+        self.facts[worker] = facts
+        return process

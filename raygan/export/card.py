@@ -13,7 +13,7 @@ from raygan.evaluation.trained import TrainedGenerator
 from raygan.measures import RAW
 from raygan.record.generator_file import Weights
 from raygan.report.comparison.settings import command
-from raygan.report.quality import direction, measure_of, measured, said
+from raygan.report.quality import direction, measure_of, measured_in, said
 from raygan.report.record import RunRecord
 from raygan.report.run.words import nearest_in_words, shards_in_words, what_it_was
 
@@ -116,7 +116,7 @@ def _measured(record: RunRecord, weights: Weights) -> _Measured:
     if record.curve.empty:
         return _Measured()
     last, ending = record.curve.iloc[-1], RAW if weights == "raw" else ""
-    values = {name: last.get(name + ending) for name in measured(record.curve)}
+    values = {name: last.get(name + ending) for name in measured_in(record.curve)}
     known = {name: float(value) for name, value in values.items() if isinstance(value, Real) and value == value}
     return _Measured(int(last["round"]), known)
 

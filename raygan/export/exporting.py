@@ -5,7 +5,7 @@ from pathlib import Path
 
 from raygan.errors import InputError
 from raygan.evaluation.drawing import draw_samples
-from raygan.evaluation.trained import load
+from raygan.evaluation.trained import load_trained
 from raygan.export.card import model_card
 from raygan.export.formats import write_generator
 from raygan.record.generator_file import Weights
@@ -22,11 +22,13 @@ def export_run(run: Path, to: str, out: Path, weights: Weights, licence: str | N
         InputError: the run has no generator, `out` is in use or not writable, or the format does not fit the network.
     """
     if to == "safetensors" and weights == "raw":
-        raise InputError('--raw: safetensors holds both generators; load that one with load_generator(FILE, "raw")')
+        raise InputError(
+            '--raw: safetensors holds both generators; load that one with load_generator(FILE, "raw")', code="conflict"
+        )
     record = read_record(run)
-    generator = load(run, weights, own)
+    generator = load_trained(run, weights, own)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out: {out} exists and is not an empty folder; remove it, or name another")
+        raise InputError(f"--out: {out} exists and is not an empty folder; remove it, or name another", code="exists")
     existed = out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -37,6 +39,6 @@ def export_run(run: Path, to: str, out: Path, weights: Weights, licence: str | N
         if not existed:
             shutil.rmtree(out, ignore_errors=True)
         if isinstance(error, OSError):
-            raise InputError(f"--out: {out} cannot be written: {error.strerror or error}") from error
+            raise InputError(f"--out: {out} cannot be written: {error.strerror or error}", code="unreadable") from error
         raise
     return file

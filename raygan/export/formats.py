@@ -27,7 +27,9 @@ def _onnx(generator: TrainedGenerator, given: Inputs, folder: RunFolder, out: Pa
     try:
         import onnxscript  # noqa: F401 - torch's exporter is built on it
     except ImportError as error:
-        raise InputError('--to: onnx needs the extra of that name: pip install "raygan[onnx]"') from error
+        raise InputError(
+            '--to: onnx needs the extra of that name: pip install "raygan[onnx]"', code="package"
+        ) from error
     path = out / "generator.onnx"
     count = torch.export.Dim("count")
     with warnings.catch_warnings():
@@ -59,7 +61,8 @@ def _torchscript(generator: TrainedGenerator, given: Inputs, folder: RunFolder, 
     if difference > _CLOSE:
         path.unlink()
         raise InputError(
-            f"--to: torchscript does not follow this network: its samples differ by {difference:.2g}; take safetensors"
+            f"--to: torchscript does not follow this network: its samples differ by {difference:.2g}; take safetensors",
+            code="failed",
         )
     return path
 
@@ -89,4 +92,6 @@ def write_generator(generator: TrainedGenerator, to: str, folder: RunFolder, out
         raise
     except Exception as error:  # whatever torch's exporters raise on a custom network
         reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"--to: {to} does not follow this network: {type(error).__name__}: {reason}") from error
+        raise InputError(
+            f"--to: {to} does not follow this network: {type(error).__name__}: {reason}", code="failed"
+        ) from error

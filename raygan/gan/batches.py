@@ -7,7 +7,7 @@ from torch import Tensor
 from raygan.gan.transfer import uploaded
 
 
-def draw(samples: int, batch_size: int, random: np.random.Generator) -> np.ndarray:
+def draw_batch(samples: int, batch_size: int, random: np.random.Generator) -> np.ndarray:
     """Returns the indices of `batch_size` different samples (of all of them, if there are fewer), int64."""
     return random.choice(samples, min(batch_size, samples), replace=False, shuffle=False)
 
@@ -17,7 +17,7 @@ def draw_real(shard: np.ndarray, batch_size: int, random: np.random.Generator, d
 
     `shard` is (n, C, H, W) uint8, scaled to [-1, 1], or (n, d) float32, left as it is.
     """
-    return as_seen(uploaded(shard[draw(len(shard), batch_size, random)], device))
+    return as_seen(uploaded(shard[draw_batch(len(shard), batch_size, random)], device))
 
 
 def as_seen(samples: Tensor) -> Tensor:

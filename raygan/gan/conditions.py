@@ -51,8 +51,9 @@ class Judged(NamedTuple):
 
     def split(self, first: int) -> tuple["Judged", "Judged"]:
         """Returns what it says of the first samples, and of the rest."""
+        sizes = [first, len(self.logits) - first]
+        one, other = self.logits.split(sizes)
         if self.class_losses is None:
-            return Judged(self.logits[:first]), Judged(self.logits[first:])
-        return Judged(self.logits[:first], self.class_losses[:first]), Judged(
-            self.logits[first:], self.class_losses[first:]
-        )
+            return Judged(one), Judged(other)
+        of_one, of_other = self.class_losses.split(sizes)
+        return Judged(one, of_one), Judged(other, of_other)

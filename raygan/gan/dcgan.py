@@ -24,7 +24,7 @@ _WIDEST = 8
 of larger networks are (512 for a width of 64 in Karras et al., arXiv 1710.10196, table 2)."""
 
 
-class Generator(nn.Module):
+class DCGANGenerator(nn.Module):
     """(N, latent), and labels (N,) with a condition, to (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
@@ -46,7 +46,7 @@ class Generator(nn.Module):
         return images.contiguous()  # a custom network may reshape them with `view`
 
 
-class Discriminator(nn.Module):
+class DCGANDiscriminator(nn.Module):
     """(N, C, H, W) in [-1, 1] to (N,) logits: the larger, the more real. With a condition: `raygan.gan.conditions`."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
@@ -54,6 +54,7 @@ class Discriminator(nn.Module):
         self.per_sample = gan.discriminator_norm in ("none", "group")
         self.condition, classes = gan.condition, gan.num_classes
         self.planes = classes if gan.condition == "concat" else 0
+        self.one_pass = gan.discriminator_norm != "batch"
         channels, side, halvings = _layout(shape)
         widths = _widths(gan.discriminator_width, halvings)
         first: Norm = "spectral" if gan.discriminator_norm == "spectral" else "none"
@@ -83,7 +84,8 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
         raise InputError(
             f"gan.generator: dcgan makes square images of {', '.join(map(str, _SMALLEST))} pixels, but a sample has "
-            f"the shape {shape}; set data.size"
+            f"the shape {shape}; set data.size",
+            code="conflict",
         )
     side = _SMALLEST[shape[1]]
     return shape[0], side, int(math.log2(shape[1] // side))

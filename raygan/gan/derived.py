@@ -54,11 +54,12 @@ class Derived:
         for module in self._own:
             buffers, kind = dict(module.named_buffers(recurse=False)), type(module).__name__
             if not callable(getattr(module, "refresh", None)):
-                raise InputError(f"{kind}.derived_buffers: it also needs a method refresh()")
+                raise InputError(f"{kind}.derived_buffers: it also needs a method refresh()", code="missing")
             for name in _named(module):
                 if name not in buffers:
                     raise InputError(
-                        f"{kind}.derived_buffers: {name!r} is no buffer of it; known: {', '.join(buffers) or 'none'}"
+                        f"{kind}.derived_buffers: {name!r} is no buffer of it; known: {', '.join(buffers) or 'none'}",
+                        code="unknown",
                     )
                 yield buffers[name]
 

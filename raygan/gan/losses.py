@@ -13,12 +13,14 @@ class Loss:
     """The losses of discriminator and generator.
 
     `discriminator` takes the logits of real and of generated samples, `generator` those of generated ones;
-    both return a scalar. `gradient_penalty`: whether the discriminator's loss adds WGAN-GP's penalty.
+    both return a scalar. `gradient_penalty`: whether the discriminator's loss adds WGAN-GP's penalty. `relative`:
+    whether `generator` takes as many logits of real samples besides, so that only a party with real samples can use it.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]
     gradient_penalty: bool = False
+    relative: bool = False
 
 
 def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
@@ -44,6 +46,12 @@ wgan_gp = Loss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.
 """Gulrajani et al., arXiv 1704.00028, algorithm 1."""
 
 
+relativistic = Loss(
+    lambda real, fake: F.softplus(fake - real).mean(), lambda fake, real: F.softplus(real - fake).mean(), relative=True
+)
+"""Jolicoeur-Martineau, arXiv 1807.00734: pair by pair; with R1 and R2 that of R3GAN (arXiv 2501.05441)."""
+
+
 def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """Returns WGAN-GP's penalty: the mean of (|gradient| - 1)^2 at points `mix` of the way from fake to real.
 
@@ -54,3 +62,14 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fa
     (slope,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     penalty: Tensor = (slope.flatten(1).norm(dim=1) - 1).square().mean()
     return penalty
+
+
+def squared_gradient(logits: Tensor, samples: Tensor) -> Tensor:
+    """Returns the mean over samples of the squared norm of their logit's gradient, which can be differentiated again.
+
+    Half of it times gamma is R1 where the samples are real, R2 where they are generated (Mescheder et al.,
+    arXiv 1801.04406, equations 9 and 10).
+    """
+    (slope,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
+    squared: Tensor = slope.flatten(1).square().sum(dim=1).mean()
+    return squared

@@ -11,7 +11,7 @@ from raygan.gan.conditions import conditioned, with_classes
 _HIDDEN_LAYERS = 3
 
 
-class Generator(nn.Module):
+class MLPGenerator(nn.Module):
     """(N, latent), and labels (N,) with a condition, to (N, *shape); images end in tanh, points are unbounded."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
@@ -29,7 +29,7 @@ class Generator(nn.Module):
         return samples.view(-1, *self.shape)
 
 
-class Discriminator(nn.Module):
+class MLPDiscriminator(nn.Module):
     """(N, *shape) to (N,) logits: the larger, the more real. With a condition: `raygan.gan.conditions`."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
@@ -37,6 +37,7 @@ class Discriminator(nn.Module):
         self.per_sample = gan.discriminator_norm in ("none", "group")
         self.condition, classes = gan.condition, gan.num_classes
         self.planes = classes if gan.condition == "concat" else 0
+        self.one_pass = gan.discriminator_norm != "batch"
         width = gan.discriminator_width
         layers = _stack(math.prod(shape) + self.planes, width, gan.discriminator_norm, nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*layers, _linear(width, 1, gan.discriminator_norm))

@@ -11,6 +11,8 @@ from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, build, resolve
 from raygan.config.gan import Gan, Precision
 from raygan.config.tree import Config
 from raygan.errors import InputError, naming, place_of
+from raygan.gan.augmentation import changed
+from raygan.gan.chance import Chance
 from raygan.gan.conditions import Judged
 from raygan.gan.flat import FlatModule
 from raygan.gan.losses import Loss
@@ -29,6 +31,12 @@ class Networks:
     precision: Precision
     replay: Replay
     """Launches the passes of the networks."""
+    r1: float
+    """What half of the mean squared gradient at real samples is multiplied by in a step that has the penalty."""
+    r2: float
+    """At generated samples, likewise."""
+    chance: Chance
+    """How samples are augmented, and which steps have the penalties."""
     names_classes: bool = False
     """Whether the discriminator names classes."""
     auxiliary_weight: float = 1.0
@@ -71,10 +79,27 @@ class Networks:
             raise ValueError("gan.condition: the networks need the classes of these samples, and were given none")
         return (labels,)
 
+    def changes(self, count: int) -> Tensor | None:
+        """Returns the changes of so many samples by the augmentation, drawn for the next step; None without any."""
+        return self.chance.changes(count, self.generator.vector.device)
+
+    def seen(self, samples: Tensor, changes: Tensor | None) -> Tensor:
+        """Returns the samples as the discriminator sees them: augmented by `changes`, or as they are."""
+        return samples if changes is None else changed(samples, changes)
+
     def _precisely(self, given: Tensor) -> AbstractContextManager[object]:
         if self.precision != "bfloat16":  # TF32 is a setting of the process: raygan.round.compute
             return nullcontext()
         return torch.autocast(given.device.type, torch.bfloat16, cache_enabled=False)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether a discriminator step takes one pass over real and generated samples together, not one over each.
+
+        It may where passes of the two are the same (`per_sample`), or where the discriminator declares that they
+        regularise alike, with an attribute `one_pass = True`: with spectral normalisation the vectors move once a step.
+        """
+        return self.per_sample or getattr(self.discriminator.module, "one_pass", False) is True
 
     @property
     def per_sample(self) -> bool:
@@ -95,7 +120,13 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         discriminator = build(DISCRIMINATORS, gan.discriminator, "gan.discriminator", nn.Module, shape, gan)
     loss = resolve(LOSSES, gan.loss, "gan.loss")
     if not isinstance(loss, Loss):
-        raise InputError(f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed")
+        raise InputError(
+            f"gan.loss: {gan.loss} is a {type(loss).__name__}, but a raygan.gan.losses.Loss is needed", code="kind"
+        )
+    if gan.augment != "none" and len(shape) != 3:
+        raise InputError(
+            f"gan.augment: {gan.augment} changes images, but a sample has the shape {shape}; set gan.augment=none"
+        )
     flat_generator = _laid_out("gan.generator", generator, device)
     flat_discriminator = _laid_out("gan.discriminator", discriminator, device)
     replay = Replay(config.engine.cuda_graphs and _replayable(gan, generator, discriminator))
@@ -106,6 +137,9 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         gan.gradient_penalty,
         gan.precision,
         replay,
+        gan.r1 * gan.penalty_every,
+        gan.r2 * gan.penalty_every,
+        Chance(gan, config.seed, shape),
         gan.condition == "auxiliary" and gan.num_classes > 0,
         gan.auxiliary_weight,
         gan.num_classes,
@@ -124,7 +158,7 @@ def _laid_out(key: str, network: nn.Module, device: torch.device) -> FlatModule:
     try:
         return FlatModule(network, device)
     except Exception as error:  # whatever a custom network raises in `refresh`
-        raise InputError(f"{key}: its derived buffers cannot be recomputed: {error}") from error
+        raise InputError(f"{key}: its derived buffers cannot be recomputed: {error}", code="failed") from error
 
 
 def build_generator(gan: Gan, shape: tuple[int, ...]) -> nn.Module:
@@ -162,7 +196,8 @@ def _probe_both(networks: Networks, samples: Tensor) -> None:
     if not (isinstance(out, tuple) and len(out) == 2):
         raise InputError(
             f"{key}: makes a {type(out).__name__} of a batch of {count}, but with gan.condition=auxiliary a tuple is "
-            f"needed: logits ({count},) and the scores of all classes ({count}, {networks.classes})"
+            f"needed: logits ({count},) and the scores of all classes ({count}, {networks.classes})",
+            code="result",
         )
     for part, expected in zip(out, ((count,), (count, networks.classes)), strict=True):
         _checked(key, part, samples, expected)
@@ -176,7 +211,8 @@ def _tried(network: FlatModule, key: str, given: tuple[Tensor, ...]) -> object:
         labels = " with their classes" if len(given) > 1 else ""
         raise InputError(
             f"{key}: fails on a batch of shape {tuple(given[0].shape)}{labels}, as in this run: {error} "
-            f"({place_of(error)})"
+            f"({place_of(error)})",
+            code="failed",
         ) from error
     return out
 
@@ -184,9 +220,13 @@ def _tried(network: FlatModule, key: str, given: tuple[Tensor, ...]) -> object:
 def _checked(key: str, out: object, given: Tensor, expected: tuple[int, ...]) -> Tensor:
     if not (isinstance(out, Tensor) and out.dtype == torch.float32):
         made = f"{out.dtype} tensor" if isinstance(out, Tensor) else type(out).__name__
-        raise InputError(f"{key}: makes a {made} of a batch of {len(given)}, but a float32 tensor is needed")
+        raise InputError(
+            f"{key}: makes a {made} of a batch of {len(given)}, but a float32 tensor is needed", code="result"
+        )
     if tuple(out.shape) != expected:
-        raise InputError(f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed")
+        raise InputError(
+            f"{key}: makes {tuple(out.shape)} of a batch of {len(given)}, but {expected} is needed", code="result"
+        )
     return out
 
 
@@ -196,12 +236,13 @@ def check_loss(loss: Loss, key: str) -> None:
     Raises:
         InputError: a part of it fails, or does not return a finite scalar with a gradient for the logits; names `key`.
     """
-    for part, count in (("discriminator", 2), ("generator", 1)):
+    for part, count in (("discriminator", 2), ("generator", 1 + loss.relative)):
         logits = [torch.linspace(-1, 1, 4).requires_grad_() for _ in range(count)]
         with naming(key, part):
             value: object = getattr(loss, part)(*logits)
         if not (isinstance(value, Tensor) and value.dim() == 0 and value.requires_grad and bool(value.isfinite())):
             is_one = f"{value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
             raise InputError(
-                f"{key}: {part} gave {is_one} for logits of shape (4,); a finite scalar that depends on them is needed"
+                f"{key}: {part} gave {is_one} for logits of shape (4,); a finite scalar that depends on them is needed",
+                code="result",
             )

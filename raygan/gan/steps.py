@@ -1,19 +1,28 @@
 """Single training steps: of the discriminator, of the generator, of both, and from feedback.
 
-A step is given its round, because the learning rate depends on it. `labels` (N,) int64 are the classes of samples that
-`gan.condition` needs, else None. Losses are 0-dimensional tensors. Reading one waits
-for the computation, so that is done once a round and not here.
+A step is given its round, because the learning rate depends on it. Labels (N,) int64 are the classes of samples that
+`gan.condition` needs, else None: `labels` of the samples, `fake_labels` of generated and `real_labels` of real ones
+beside them. Losses are 0-dimensional tensors. Reading one waits for the computation, so that is done once a round and
+not here.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from raygan.gan.conditions import Judged
 from raygan.gan.flat import FlatModule
-from raygan.gan.losses import gradient_penalty
 from raygan.gan.networks import Networks
+from raygan.gan.objective import (
+    differentiable,
+    discriminator_loss,
+    generator_loss,
+    loss_of_fakes,
+    penalties,
+    seen_both,
+    signs_of,
+)
 from raygan.gan.optimizer import FlatOptimizer
 
 
@@ -56,7 +65,10 @@ def discriminator_gradient(
     fake_labels: Tensor | None = None,
 ) -> Tensor:
     """Compute the gradient of such a step into the discriminator's `gradient`; returns the loss."""
-    (loss,) = networks.replay(_discriminator_gradient, networks, real, fake, mix, labels, fake_labels)
+    changes = networks.changes(len(real) + len(fake))
+    work = _penalised_gradient if networks.chance.penalised() else _discriminator_gradient
+    loss, *signs = networks.replay(work, networks, real, fake, mix, changes, labels, fake_labels)
+    networks.chance.note(signs)
     return loss
 
 
@@ -65,19 +77,29 @@ def _discriminator_gradient(
     real: Tensor,
     fake: Tensor,
     mix: Tensor | None,
+    changes: Tensor | None,
     labels: Tensor | None,
     fake_labels: Tensor | None,
-) -> tuple[Tensor]:
+    penalised: bool = False,
+) -> tuple[Tensor, ...]:
     networks.discriminator.gradient.zero_()
-    if networks.per_sample:
+    if penalised:
+        real, fake = differentiable(networks, real, fake)
+    seen_real, seen_fake = seen_both(networks, real, fake, changes)
+    if networks.one_pass:
         all_labels = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
-        of_real, of_fake = networks.judged(torch.cat([real, fake]), all_labels).split(len(real))
+        of_real, of_fake = networks.judged(torch.cat([seen_real, seen_fake]), all_labels).split(len(real))
     else:
-        of_fake = networks.judged(fake, fake_labels)
-        of_real = networks.judged(real, labels)
-    loss = _discriminator_loss(networks, of_real, of_fake, real, fake, mix, labels)
-    loss.backward()
-    return (loss.detach(),)
+        of_fake = networks.judged(seen_fake, fake_labels)
+        of_real = networks.judged(seen_real, labels)
+    loss = discriminator_loss(networks, of_real, of_fake, seen_real, seen_fake, mix, labels)
+    if penalised:
+        loss = loss + penalties(networks, of_real.logits, of_fake.logits, real, fake)
+    loss.backward(inputs=_trained(networks.discriminator) if penalised else None)  # not the samples'
+    return loss.detach(), *signs_of(networks, of_real.logits)
+
+
+_penalised_gradient = partial(_discriminator_gradient, penalised=True)
 
 
 def simultaneous_step(
@@ -95,7 +117,10 @@ def simultaneous_step(
 
     Returns the discriminator's and the generator's loss before the step.
     """
-    d_loss, g_loss = networks.replay(_both_gradients, networks, real, z, mix, labels, fake_labels)
+    changes = networks.changes(len(real) + len(z))
+    work = _both_penalised_gradients if networks.chance.penalised() else _both_gradients
+    d_loss, g_loss, *signs = networks.replay(work, networks, real, z, mix, changes, labels, fake_labels)
+    networks.chance.note(signs)
     discriminator_optimizer.step(round)
     generator_optimizer.step(round)
     return d_loss, g_loss
@@ -106,31 +131,59 @@ def _both_gradients(
     real: Tensor,
     z: Tensor,
     mix: Tensor | None,
+    changes: Tensor | None,
     labels: Tensor | None,
     fake_labels: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+    penalised: bool = False,
+) -> tuple[Tensor, ...]:
     generator, discriminator = networks.generator, networks.discriminator
     generator.gradient.zero_()
     discriminator.gradient.zero_()
     fake = networks.samples(z, fake_labels)
-    of_fake = networks.judged(fake, fake_labels)
-    of_real = networks.judged(real, labels)
-    d_loss = _discriminator_loss(networks, of_real, of_fake, real, fake.detach(), mix, labels)
-    g_loss = _generator_loss(networks, of_fake)
+    if penalised and networks.r1:
+        real = real.detach().requires_grad_()
+    seen_real, seen_fake = seen_both(networks, real, fake, changes)
+    of_fake = networks.judged(seen_fake, fake_labels)
+    of_real = networks.judged(seen_real, labels)
+    d_loss = discriminator_loss(networks, of_real, of_fake, seen_real, seen_fake.detach(), mix, labels)
+    if penalised:
+        d_loss = d_loss + penalties(networks, of_real.logits, of_fake.logits, real, fake)
+    g_loss = generator_loss(networks, of_fake, of_real.logits)
     d_loss.backward(inputs=_trained(discriminator), retain_graph=True)
     g_loss.backward(inputs=_trained(generator))
-    return d_loss.detach(), g_loss.detach()
+    return d_loss.detach(), g_loss.detach(), *signs_of(networks, of_real.logits)
 
 
-def feedback(networks: Networks, fake: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Returns the gradient of the generator's mean loss with respect to the fakes (N, *shape), and that loss."""
-    gradient, loss = networks.replay(_feedback, networks, fake, labels)
+_both_penalised_gradients = partial(_both_gradients, penalised=True)
+
+
+def feedback(
+    networks: Networks,
+    fake: Tensor,
+    real: Tensor | None = None,
+    labels: Tensor | None = None,
+    real_labels: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Returns the gradient of the generator's mean loss with respect to the fakes (N, *shape), and that loss.
+
+    `real` is as for `generator_step`.
+    """
+    real, real_labels = (real, real_labels) if networks.loss.relative else (None, None)
+    changes = networks.changes(len(fake) if real is None else len(real) + len(fake))
+    gradient, loss = networks.replay(_feedback, networks, fake, real, changes, labels, real_labels)
     return gradient, loss
 
 
-def _feedback(networks: Networks, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+def _feedback(
+    networks: Networks,
+    fake: Tensor,
+    real: Tensor | None,
+    changes: Tensor | None,
+    labels: Tensor | None,
+    real_labels: Tensor | None,
+) -> tuple[Tensor, Tensor]:
     given = fake.detach().requires_grad_()
-    loss = _generator_loss(networks, networks.judged(given, labels))
+    loss = loss_of_fakes(networks, given, real, changes, labels, real_labels)
     (gradient,) = torch.autograd.grad(loss, given)
     return gradient, loss.detach()
 
@@ -145,44 +198,37 @@ def feedback_step(
     optimizer.step(round)
 
 
-def _discriminator_loss(
-    networks: Networks,
-    of_real: Judged,
-    of_fake: Judged,
-    real: Tensor,
-    fake: Tensor,
-    mix: Tensor | None,
-    labels: Tensor | None,
-) -> Tensor:
-    loss = networks.loss.discriminator(of_real.logits, of_fake.logits)
-    if mix is not None:  # of places between the two, judged as of the real sample's class
-
-        def logits(between: Tensor) -> Tensor:
-            return networks.logits(between, labels)
-
-        loss = loss + networks.penalty_weight * gradient_penalty(logits, real, fake, mix)
-    return networks.with_class_losses(loss, of_real, of_fake)
-
-
-def _generator_loss(networks: Networks, of_fake: Judged) -> Tensor:
-    return networks.with_class_losses(networks.loss.generator(of_fake.logits), of_fake)
-
-
 def generator_step(
-    networks: Networks, optimizer: FlatOptimizer, round: int, z: Tensor, labels: Tensor | None = None
+    networks: Networks,
+    optimizer: FlatOptimizer,
+    round: int,
+    z: Tensor,
+    real: Tensor | None = None,
+    labels: Tensor | None = None,
+    real_labels: Tensor | None = None,
 ) -> Tensor:
     """One descent step of the generator against the current discriminator; `z` is (M, latent).
 
-    Returns the loss before the step.
+    `real`, (N, *shape), are samples that a relative loss compares the generated ones with, in turns if they are fewer;
+    other losses do without. Returns the loss before the step.
     """
-    (loss,) = networks.replay(_generator_gradient, networks, z, labels)
+    real, real_labels = (real, real_labels) if networks.loss.relative else (None, None)
+    changes = networks.changes(len(z) if real is None else len(real) + len(z))
+    (loss,) = networks.replay(_generator_gradient, networks, z, real, changes, labels, real_labels)
     optimizer.step(round)
     return loss
 
 
-def _generator_gradient(networks: Networks, z: Tensor, labels: Tensor | None) -> tuple[Tensor]:
+def _generator_gradient(
+    networks: Networks,
+    z: Tensor,
+    real: Tensor | None,
+    changes: Tensor | None,
+    labels: Tensor | None,
+    real_labels: Tensor | None,
+) -> tuple[Tensor]:
     networks.generator.gradient.zero_()
-    loss = _generator_loss(networks, networks.judged(networks.samples(z, labels), labels))
+    loss = loss_of_fakes(networks, networks.samples(z, labels), real, changes, labels, real_labels)
     loss.backward(inputs=_trained(networks.generator))
     return (loss.detach(),)
 

@@ -37,7 +37,7 @@ def fill(tensor: Tensor, source: Values) -> None:
         tensor.copy_(staged, non_blocking=True)  # torch lends the memory again once it has been read
 
 
-def split(values: Values, sizes: Sequence[int]) -> list[Values]:
+def pieces(values: Values, sizes: Sequence[int]) -> list[Values]:
     """Returns views of a vector: pieces of these sizes, and the rest."""
     ends = [0, *accumulate(sizes), len(values)]
     return [values[start:end] for start, end in pairwise(ends)]

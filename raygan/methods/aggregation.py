@@ -18,11 +18,11 @@ from raygan.config.aggregation import ClippedMean, TrimmedMean
 from raygan.config.section import Section
 from raygan.methods.exact_sum import ExactSum, OverweightError, Packed, as_piece, check_vector
 
-Settings = TypeVar("Settings", bound=Section)
-Part = TypeVar("Part")
+SettingsType = TypeVar("SettingsType", bound=Section)
+PartType = TypeVar("PartType")
 
 
-class Aggregator(ABC, Generic[Settings, Part]):
+class Aggregator(ABC, Generic[SettingsType, PartType]):
     """Aggregates the updates of one slot of one round. The order and the place of aggregation do not change a bit.
 
     `size` is the length of an update. At most `devices` updates come in, whose integer weights add up to at most
@@ -32,7 +32,7 @@ class Aggregator(ABC, Generic[Settings, Part]):
     adds_up: ClassVar[bool] = False
     """Whether a part is smaller than the updates in it, so that each node should send one part."""
 
-    def __init__(self, settings: Settings, size: int, devices: int, heaviest: int) -> None:
+    def __init__(self, settings: SettingsType, size: int, devices: int, heaviest: int) -> None:
         self.settings = settings
         self.size = size
 
@@ -50,14 +50,14 @@ class Aggregator(ABC, Generic[Settings, Part]):
         """
 
     @abstractmethod
-    def part(self, far: bool) -> Part:
+    def part(self, far: bool) -> PartType:
         """Returns the updates added so far, to be sent to another aggregator of the same kind and bounds.
 
         `far`: it goes to another node, where bytes cost more than the work of packing them.
         """
 
     @abstractmethod
-    def merge(self, part: Part) -> None:
+    def merge(self, part: PartType) -> None:
         """Add another aggregator's part as a whole, or nothing of it if it is bad.
 
         Raises:
@@ -109,13 +109,13 @@ GatheredPart = dict[int, tuple[np.ndarray, int]]
 _BLOCK = 2**16  # columns processed together, to limit memory
 
 
-class Gathering(Aggregator[Settings, GatheredPart]):
+class Gathering(Aggregator[SettingsType, GatheredPart]):
     """Keeps every update until all have arrived, as a robust rule must. It needs n times the memory of one update.
 
     A custom rule overrides `combine`. It receives the updates as a stacked copy, which needs as much memory again.
     """
 
-    def __init__(self, settings: Settings, size: int, devices: int, heaviest: int) -> None:
+    def __init__(self, settings: SettingsType, size: int, devices: int, heaviest: int) -> None:
         super().__init__(settings, size, devices, heaviest)
         self._heaviest = heaviest
         self._updates: GatheredPart = {}
@@ -162,7 +162,7 @@ class Gathering(Aggregator[Settings, GatheredPart]):
             yield columns, np.stack([vector[columns] for vector in vectors])
 
 
-class ValueByValue(Gathering[Settings]):
+class ValueByValue(Gathering[SettingsType]):
     """A rule that treats each coordinate independently."""
 
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ from raygan.config.tree import Config
 from raygan.gan.flat import FlatModule
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, generate
-from raygan.gan.transfer import Values, array_of, fill, split
+from raygan.gan.transfer import Values, array_of, fill, pieces
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.generator import GeneratorServer
 from raygan.methods.local import local_batches, mean
@@ -50,7 +50,7 @@ class AveragedDevice(DeviceSide):
         discriminator = self.networks.discriminator
         shared = _shared_size(discriminator, self.config)
         sizes = [self.networks.generator.vector.numel(), shared, discriminator.derived.numel()]
-        return split(down, sizes)
+        return pieces(down, sizes)
 
     def _load(self, shared: Values, derived: Values, moments: Values, state: State) -> None:
         discriminator, switches = self.networks.discriminator, self.config.averaged

@@ -14,7 +14,7 @@ import torch
 
 from raygan.channel.traffic import NO_TRAFFIC, Traffic
 from raygan.gan.steps import discriminator_step, generate, generator_step
-from raygan.gan.transfer import array_of, fill, split
+from raygan.gan.transfer import array_of, fill, pieces
 from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update, global_classes
 from raygan.methods.fedgan import WholeGanDevice, WholeGanServer, both, load_both
 from raygan.methods.local import local_batches, mean
@@ -27,7 +27,7 @@ class CentralizedTrainer(WholeGanDevice):
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Take discriminator steps, then generator steps against the new discriminator; update the moving average."""
         config, networks, generator = self.config, self.networks, self.networks.generator
-        both_networks, averaged = split(self.received(down), [len(down) - generator.num_averaged])
+        both_networks, averaged = pieces(self.received(down), [len(down) - generator.num_averaged])
         self.load(both_networks, state)
         ema = torch.empty_like(generator.averaged)
         fill(ema, averaged)
@@ -52,7 +52,11 @@ class CentralizedTrainer(WholeGanDevice):
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
                 labels = global_classes(config, of_fakes, config.generator_batch_size, self.torch_device)
-                g_losses.append(generator_step(networks, self.generator_optimizer, round, z, labels))
+                real, of_real = None, None
+                if networks.loss.relative:
+                    batch = next(batches)
+                    real, of_real = batch.real, batch.labels
+                g_losses.append(generator_step(networks, self.generator_optimizer, round, z, real, labels, of_real))
                 ema.lerp_(generator.averaged, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         return Update(shard.device, np.concatenate([both(networks), array_of(ema)]), 1, metrics), self.moments()

@@ -17,7 +17,7 @@ from raygan.config.tree import Config
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import simultaneous_step
-from raygan.gan.transfer import Values, array_of, split
+from raygan.gan.transfer import Values, array_of, pieces
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
 from raygan.methods.local import local_batches, mean
 
@@ -118,7 +118,7 @@ def both(networks: Networks) -> np.ndarray:
 
 def load_both(networks: Networks, vector: Values) -> None:
     """Load both networks, in the layout of `both`."""
-    generator, discriminator = split(vector, [networks.generator.vector.numel()])
+    generator, discriminator = pieces(vector, [networks.generator.vector.numel()])
     networks.generator.load(generator)
     networks.discriminator.load(discriminator)
 

@@ -3,6 +3,7 @@
 import torch
 
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import generator_step
 from raygan.methods.base import Metrics, ServerSide, State, global_classes
@@ -11,10 +12,16 @@ from raygan.rng import Role, noise, stream, torch_seeded
 
 
 class GeneratorServer(ServerSide):
-    """Holds the generator's optimiser."""
+    """Holds the generator's optimiser. It has no real samples, so a relative loss is an InputError."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         super().__init__(config, shape, torch_device)
+        if self.networks.loss.relative:
+            raise InputError(
+                f"gan.loss: {config.gan.loss} compares generated samples with real ones, but the server of "
+                f"method={config.method}, which trains the generator, has none; take method=fedgan, mdgan or "
+                "centralized, or another loss"
+            )
         self._generator_optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
 
     def generator_steps(self, round: int) -> Metrics:
@@ -23,11 +30,14 @@ class GeneratorServer(ServerSide):
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
         of_fakes = stream(config.seed, Role.SERVER_CLASSES, round=round)
         losses = []
-        with torch_seeded(config.seed, Role.SERVER_TORCH, round=round):
+        with (
+            torch_seeded(config.seed, Role.SERVER_TORCH, round=round),
+            self.networks.chance.of(Role.SERVER_AUGMENT, round=round),
+        ):
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
                 labels = global_classes(config, of_fakes, config.generator_batch_size, self.torch_device)
-                losses.append(generator_step(self.networks, self._generator_optimizer, round, z, labels))
+                losses.append(generator_step(self.networks, self._generator_optimizer, round, z, labels=labels))
                 self.update_ema()
         return {"g_loss": mean(losses)}
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raygan.gan.batches import as_seen, draw
+from raygan.gan.batches import as_seen, draw_batch
 from raygan.gan.transfer import uploaded
 from raygan.methods.base import DeviceSide, Shard, global_classes
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -31,14 +31,18 @@ class Batch:
 
 @contextmanager
 def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None = None) -> Iterator[Iterator[Batch]]:
-    """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's.
+    """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's, and
+    its stream augments the steps.
 
     `steps` is the number of batches that will be used (None: `device_steps`). On a GPU that holds the samples, the
     draws of all of them are copied at once.
     """
     steps = side.config.device_steps if steps is None else steps
     together = 1 if side.torch_device.type == "cpu" else min(steps, _TOGETHER)
-    with torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round):
+    with (
+        torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round),
+        side.networks.chance.of(Role.DEVICE_AUGMENT, shard.device, round),
+    ):
         yield _batches(side, shard, round, together)
 
 
@@ -50,7 +54,7 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
     of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key)
     size = min(config.batch_size, len(shard.samples))
     while True:
-        chosen = np.stack([draw(len(shard.samples), size, choices) for _ in range(together)])
+        chosen = np.stack([draw_batch(len(shard.samples), size, choices) for _ in range(together)])
         z = _each(noise(latents, together * size, config.gan.latent, device), size)
         mix: Sequence[Tensor | None] = [None] * together
         if side.networks.loss.gradient_penalty:

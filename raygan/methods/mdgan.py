@@ -25,7 +25,7 @@ from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, feedback, feedback_step, generate
-from raygan.gan.transfer import Values, array_of, fill, split, uploaded
+from raygan.gan.transfer import Values, array_of, fill, pieces, uploaded
 from raygan.methods.base import (
     DeviceSide,
     Exchange,
@@ -75,7 +75,7 @@ class MDGANDevice(DeviceSide):
                 discriminator_step(networks, self._optimizer, round, real, judged[:count], batch.mix, *labels)
                 for _ in range(self.config.device_steps)
             ]
-            gradient, g_loss = feedback(networks, generated, asked)
+            gradient, g_loss = feedback(networks, generated, batch.real, asked, batch.labels)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean([g_loss])}
         update = Update(shard.device, array_of(gradient).ravel(), 1, metrics, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
@@ -83,7 +83,7 @@ class MDGANDevice(DeviceSide):
     def _batch(self, down: Values, index: int) -> tuple[Tensor, Tensor | None]:
         """Returns one of the batches of images, and their classes if there is a condition."""
         batch = torch.empty(self.config.batch_size, *self._shape, device=self.torch_device)
-        images, labels = split(down, [self._batches * batch.numel()])
+        images, labels = pieces(down, [self._batches * batch.numel()])
         fill(batch, images.reshape(self._batches, *batch.shape)[index])
         if not self.networks.classes:
             return batch, None
@@ -190,20 +190,25 @@ class MDGANServer(ServerSide):
 def _check(config: Config) -> None:
     if config.gan.fake_classes == "own":
         raise InputError(
-            "gan.fake_classes: own is for methods whose devices generate; with mdgan the server does, so leave it out"
+            "gan.fake_classes: own is for methods whose devices generate; with mdgan the server does, so leave it out",
+            code="conflict",
         )
     judges = _together(config) // number_of_batches(config)
     if isinstance(config.aggregation, TrimmedMean) and 2 * config.aggregation.trim >= judges:
         raise InputError(
             f"aggregation.trim: {config.aggregation.trim} at either end leaves nothing of the {judges} devices that "
-            "judge a batch; lower it, or mdgan.batches"
+            "judge a batch; lower it, or mdgan.batches",
+            code="conflict",
         )
     if number_of_batches(config) > config.devices:
-        raise InputError(f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge")
+        raise InputError(
+            f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge", code="conflict"
+        )
     if config.mdgan.swap_epochs is not None and _together(config) < 2:
         raise InputError(
             "mdgan.swap_epochs: discriminators can only change places between two devices or more in a round, but "
-            "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)"
+            "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)",
+            code="conflict",
         )
 
 
@@ -230,11 +235,11 @@ def swap_partners(config: Config, samples: int, round: int, devices: list[int]) 
     return {receiver: giver for a, b in pairs for receiver, giver in ((a, b), (b, a))}
 
 
-def merge(config: Config, own: State, given: State) -> State:
+def after_swap(config: Config, own: State, given: State) -> State:
     """Returns the partner's discriminator, with moments according to `mdgan.swap_moments`."""
     source = {"travel": given, "stay": own, "reset": {}}[config.mdgan.swap_moments]
     parts = {"discriminator": given, "optimizer": source}
     return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is the initial one
 
 
-MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=merge))
+MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=after_swap))

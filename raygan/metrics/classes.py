@@ -9,7 +9,7 @@ FOUND = 0.3
 """A class counts as found when its share of the samples is at least this part of an equal share (ours)."""
 
 
-class Classes(Metric):
+class ClassShares(Metric):
     """`classes_found`, and `class_shares`, the share of each."""
 
     of = "logits"

@@ -143,7 +143,7 @@ def load_yardstick(path: Path) -> Yardstick:
         accuracy = None if about["accuracy"] is None else float(about["accuracy"])
         held_out, chance = int(about["held_out"]), float(about["chance"])
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: no classifier that raygan wrote ({type(error).__name__})") from error
+        raise InputError(f"{path}: no classifier that raygan wrote ({type(error).__name__})", code="damaged") from error
     network.eval().requires_grad_(False)
     return Yardstick(network, network.head.out_features, accuracy, held_out, chance)
 

@@ -5,7 +5,7 @@
 
 KIND is a GPU's name in Ray, or GPU for any other. The options override the usual values of each node, in any order and
 each at most once: 8cpu (CPUs), 32GB (memory), 24GB-gpu (memory of each GPU), 10GB-store (Ray's object store). Case does
-not matter.
+not matter. A memory that is as large as a GPU of this kind may be meant as either, and needs -ram or -gpu.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from raygan.cluster.layout import Node
 from raygan.errors import InputError
-from raygan.plan.gpus import GPUS, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, GpuKind
+from raygan.plan.gpus import GPUS, SEVERAL_SIZES, UNKNOWN_CPUS, UNKNOWN_KIND, UNKNOWN_RAM_GB, GpuKind
 from raygan.plan.machines import LARGEST_STORE, STORE_SHARE, USABLE_SHARE, Machine, Site
 
 MOST_NODES, MOST_EACH = 10_000, 100_000
@@ -36,9 +36,10 @@ _NODES = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _OPTION = re.compile(
-    r"(?P<cpus>[0-9]{1,9})cpu|(?P<gb>[0-9]{1,9}(?:\.[0-9]{1,3})?)GB(?P<of>|-gpu|-store)", re.ASCII | re.IGNORECASE
+    r"(?P<cpus>[0-9]{1,9})cpu|(?P<gb>[0-9]{1,9}(?:\.[0-9]{1,3})?)GB(?P<of>|-ram|-gpu|-store)", re.ASCII | re.IGNORECASE
 )
 _EXAMPLES = "such as 8xA10G, 2x4xA10G:48cpu:192GB, 4x16cpu or 2x4xGPU:24GB-gpu"
+_EXAMPLE = "8xGPU:8cpu:32GB:24GB-gpu"
 _OPTIONS = {
     "cpu": "8cpu (CPUs of a node)",
     "": "32GB (memory of a node)",
@@ -66,10 +67,11 @@ class Described:
             parts = [f"{self.count}x{self.cpus}cpu"]
         else:
             parts = [f"{self.count}x{f'{self.gpus}x' if self.gpus > 1 else ''}{self.kind}", f"{self.cpus}cpu"]
-        parts.append(f"{_number(self.memory_gb)}GB")
-        for value, of in ((self.gpu_gb, "gpu"), (self.store_gb, "store")):
+        of = "-ram" if self.gpus and _is_ambiguous(self.kind, self.gpus, self.memory_gb) else ""
+        parts.append(f"{_number(self.memory_gb)}GB{of}")
+        for value, what in ((self.gpu_gb, "gpu"), (self.store_gb, "store")):
             if value is not None:
-                parts.append(f"{_number(value)}GB-{of}")
+                parts.append(f"{_number(value)}GB-{what}")
         return ":".join(parts)
 
     def machine(self, number: int) -> Machine:
@@ -127,7 +129,13 @@ def _of_cpus(spec: str, match: re.Match[str], count: int, given: dict[str, float
 
 def _of_gpus(spec: str, match: re.Match[str], count: int, given: dict[str, float]) -> Described:
     gpus = _whole(spec, match["gpus"] or "1", 1, MOST_EACH, "GPUs")
-    kind = _kind(spec, match["kind"])
+    kind = kind_of(f"--nodes {spec}", match["kind"])
+    for option in spec.split(":")[1:]:
+        if option.lower().endswith("gb") and _is_ambiguous(kind, gpus, given[""]):
+            of_gpu, of_node = f"{option}-gpu", f"{option}-ram"
+            raise InputError(
+                f"--nodes {spec}: {option} may be the memory of a GPU ({of_gpu}) or of the node ({of_node}); say which"
+            )
     usual = GPUS.get(kind, GpuKind(0.0, UNKNOWN_CPUS, UNKNOWN_RAM_GB))
     described = Described(
         count,
@@ -141,15 +149,27 @@ def _of_gpus(spec: str, match: re.Match[str], count: int, given: dict[str, float
     return _checked(spec, described)
 
 
-def _kind(spec: str, name: str) -> str:
-    """Returns the canonical name of a GPU."""
+def _is_ambiguous(kind: str, gpus: int, memory_gb: float) -> bool:
+    """Returns whether this may be meant as the memory of a GPU of the kind, which it would then not be."""
+    usual = GPUS.get(kind)
+    if usual is None or memory_gb == usual.ram_gb * gpus:
+        return False
+    return memory_gb in (usual.memory_gb, *SEVERAL_SIZES.get(kind, ()))
+
+
+def kind_of(where: str, name: str) -> str:
+    """Returns the canonical name of a GPU.
+
+    Raises:
+        InputError: it is unknown; the message starts with `where`.
+    """
     names = {known.lower(): known for known in (*GPUS, UNKNOWN_KIND)}
     if name.lower() in names:
         return names[name.lower()]
     close = difflib.get_close_matches(name.lower(), list(names), n=1)
     hint = f"did you mean {names[close[0]]}?" if close else f"known: {', '.join(GPUS)}; any other is GPU, such as"
-    example = "" if close else f" {spec.lower().split('x')[0]}xGPU:8cpu:32GB:24GB-gpu"
-    raise InputError(f"--nodes {spec}: {name!r} is no known GPU; {hint}{example}")
+    example = "" if close else f" {_EXAMPLE}"
+    raise InputError(f"{where}: {name!r} is no known GPU; {hint}{example}")
 
 
 def _options(spec: str, options: Sequence[str]) -> dict[str, float]:
@@ -159,7 +179,7 @@ def _options(spec: str, options: Sequence[str]) -> dict[str, float]:
         match = _OPTION.fullmatch(option)
         if match is None:
             raise InputError(f"--nodes {spec}: {option!r} is no option; they are {', '.join(_OPTIONS.values())}")
-        key = "cpu" if match["cpus"] else match["of"].lower()
+        key = "cpu" if match["cpus"] else match["of"].lower().removesuffix("-ram")
         if key in given:
             raise InputError(f"--nodes {spec}: {option!r} says again what is said before it")
         given[key] = float(match["cpus"] or match["gb"])

@@ -18,6 +18,10 @@ from raygan.round.problem import Problem
 PROCESS = 360e6
 """Private memory of a Ray worker that has imported torch (bytes): measured, torch 2.15's CUDA build on a CPU. A process
 that computes on a GPU has more of it; that was not measured."""
+FORKED = 50e6
+"""The same of a forked one (bytes; measured), which shares the rest with its node's fork server."""
+FORK_SERVER = 310e6
+"""What a node's workers share, with the fork server (bytes; measured)."""
 RECORDER = 880e6
 """The same for the recorder, which also imports torchvision, torchmetrics and scipy (bytes; measured)."""
 DRIVER = 470e6
@@ -98,7 +102,8 @@ def footprint_of(
 
     The workspace of GPU kernels is not included.
     """
-    config = config.model_copy(update={"device_steps": 1, "generator_steps": 1})
+    gan = config.gan.model_copy(update={"penalty_every": 1})  # the step that has the penalties needs the most
+    config = config.model_copy(update={"device_steps": 1, "generator_steps": 1, "gan": gan})
     largest = first_samples(config, images, int(shards.sizes.max()))
     method, cpu = method_of(config), torch.device("cpu")
     with threads(1):

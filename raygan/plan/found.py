@@ -1,5 +1,7 @@
 """The nodes of a real cluster, as machines to plan for."""
 
+import math
+
 from raygan.cluster.layout import Node
 from raygan.cluster.site import FoundNodes
 from raygan.plan.gpus import GPUS, SEVERAL_SIZES
@@ -11,7 +13,8 @@ _KIND = "accelerator_type:"
 def site_of(found: FoundNodes) -> Site:
     """Returns the site of existing nodes."""
     machines = [machine_of(node, found.gpu_memory) for node in found.nodes]
-    return Site(found.name, machines, found.home, found.may_grow, found.free)
+    coming = [machine_of(node, None) for node in found.coming]
+    return Site(found.name, machines, found.home, found.may_grow, found.free, coming, found.types)
 
 
 def machine_of(node: Node, gpu_memory: float | None) -> Machine:
@@ -25,4 +28,5 @@ def machine_of(node: Node, gpu_memory: float | None) -> Machine:
     kind = min(kinds, key=SEVERAL_SIZES.__contains__, default=None) if node.room.get("GPU") else None
     if gpu_memory is None and kind in GPUS and kind not in SEVERAL_SIZES:
         gpu_memory = GPUS[kind].memory_gb * 1e9
-    return Machine(node, node.room.get("memory", 0.0) + store, store, kind, gpu_memory)
+    memory = node.room.get("memory", math.inf)  # of nodes that may come, a cluster file need not say it
+    return Machine(node, memory + store, store if "memory" in node.room else math.inf, kind, gpu_memory)

@@ -32,8 +32,8 @@ GPUS = {
 }
 """The known kinds."""
 
-SEVERAL_SIZES = {"V100", "A100"}
-"""Kinds of several sizes. Ray 2.60 takes names from NVML, without memory: 16 and 32 GB are V100, 40 and 80 GB A100."""
+SEVERAL_SIZES = {"V100": (16, 32), "A100": (40, 80)}
+"""Kinds of several sizes (GB). Ray 2.60 takes names from NVML, without memory, so that one name is of both."""
 
 UNKNOWN_KIND = "GPU"
 """A GPU of unknown kind in a description; its machine is assumed to be as small as the smallest above."""

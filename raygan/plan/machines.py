@@ -1,7 +1,7 @@
 """The machines of a plan, independent of Ray."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raygan.cluster.layout import Node
 
@@ -17,9 +17,9 @@ class Machine:
 
     node: Node
     memory: float
-    """Memory for processes and the object store together (bytes)."""
+    """Memory for processes and the object store together (bytes); infinite if it is unknown."""
     store: float
-    """Memory for the object store (bytes)."""
+    """Memory for the object store (bytes); likewise."""
     gpu: str | None
     """The kind of its GPUs, by Ray's name; None if there are none, or the kind is unknown."""
     gpu_memory: float | None
@@ -39,8 +39,20 @@ class Site:
     """Whether more nodes may come."""
     free: Sequence[Node]
     """The nodes with their free resources."""
+    coming: Sequence[Machine] = ()
+    """The nodes that an autoscaler may add, those first that hold most device actors."""
+    types: str = ""
+    """Their types, for people."""
+    added: int = 0
+    """How many of the machines are not there yet, and would be added."""
 
     @property
     def nodes(self) -> list[Node]:
         """The nodes with their total resources."""
         return [machine.node for machine in self.machines]
+
+    def with_added(self, count: int) -> "Site":
+        """Returns the site after an autoscaler has added so many nodes."""
+        new = self.coming[:count]
+        machines, free = [*self.machines, *new], [*self.free, *(one.node for one in new)]
+        return replace(self, machines=machines, free=free, added=count)

@@ -8,11 +8,20 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from raygan.cluster.layout import Layout, choose, home_problem, lay_out, shortage
+from raygan.cluster.layout import Layout, choose, home_problem, lay_out
+from raygan.cluster.shortage import shortage
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.machines import Machine, Site
-from raygan.plan.memory import adding_up, driver_memory, recorder_memory, server_memory, states, worker_memory
+from raygan.plan.memory import (
+    adding_up,
+    driver_memory,
+    recorder_memory,
+    server_memory,
+    shared_memory,
+    states,
+    worker_memory,
+)
 from raygan.plan.network import Network, messages_of, network_of, worker_devices
 from raygan.plan.sizes import Plan
 
@@ -58,8 +67,14 @@ class Places:
 def place(plan: Plan, site: Site) -> Places:
     """Place a run as the engine will."""
     needs, engine = plan.needs, plan.config.engine
-    if problem := shortage(needs, site.nodes, site.home):
-        if site.may_grow and engine.nodes_timeout_s and not home_problem(needs, site.nodes, site.home):
+    site, problem = _grown(plan, site)
+    if problem:
+        if (
+            site.may_grow
+            and not site.coming
+            and engine.nodes_timeout_s
+            and not home_problem(needs, site.nodes, site.home)
+        ):
             problem += f" (the run would wait {engine.nodes_timeout_s:g} s for more nodes, engine.nodes_timeout_s)"
         return Places(site, problem, None, False, [], None)
     at_once = choose(needs, site.nodes, site.free, engine.placement, site.home, math.inf)
@@ -67,6 +82,23 @@ def place(plan: Plan, site: Site) -> Places:
     assert layout is not None  # otherwise there is a shortage
     network = network_of(plan.config, plan.footprint, plan.rounds, layout, site.home)
     return Places(site, None, layout, at_once is None, _nodes(plan, site, layout), network)
+
+
+def _grown(plan: Plan, site: Site) -> tuple[Site, str | None]:
+    """Returns the site with as many nodes added as the run needs, and why it does not fit even with all, or None."""
+    needs = plan.needs
+    problem = shortage(needs, site.nodes, site.home)
+    if problem is None or not site.coming:
+        return site, problem
+    called = f"the cluster with all that its autoscaler may add ({site.types})"
+    few, many = 0, len(site.coming)
+    if problem := shortage(needs, site.with_added(many).nodes, site.home, called):
+        return site, problem
+    while many - few > 1:  # by halves
+        middle = (few + many) // 2
+        short = shortage(needs, site.with_added(middle).nodes, site.home)
+        few, many = (middle, many) if short else (few, middle)
+    return site.with_added(many), None
 
 
 def _nodes(plan: Plan, site: Site, layout: Layout) -> list[NodePlan]:
@@ -97,12 +129,13 @@ def _node(plan: Plan, machine: Machine, workers: list[int], server_id: str, home
 
 def _private(plan: Plan, workers: list[int], server: bool, home: bool) -> float:
     sizes = Counter(worker_devices(plan.config, worker) for worker in workers)
-    total = RAY + sum(count * worker_memory(plan, devices) for devices, count in sizes.items())
+    total = RAY + (shared_memory(plan) if workers or server or home else 0.0)
+    total += sum(count * worker_memory(plan, devices) for devices, count in sizes.items())
     if server:
         total += server_memory(plan)
     elif len(workers) > 1 and plan.config.engine.pre_average and plan.footprint.adds_up:
         total += adding_up(plan, sum(sizes.elements()))
-    return total + (driver_memory(plan) + recorder_memory() if home else 0)
+    return total + (driver_memory(plan) + recorder_memory(plan) if home else 0)
 
 
 def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -> float:

@@ -1,8 +1,9 @@
 """`raygan plan`: the sizes of a run, its placement, and whether it fits. Starts nothing."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from raygan.cluster.connection import refuse_ray_client
+from raygan.cluster.joining import refuse_ray_client
 from raygan.cluster.site import find
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -10,24 +11,50 @@ from raygan.plan.described import described_site
 from raygan.plan.fits import problems
 from raygan.plan.found import site_of
 from raygan.plan.places import place
+from raygan.plan.prices import cost_lines, prices_of
 from raygan.plan.sizes import make_plan
 from raygan.plan.text import PlanLine, describe_places, describe_plan
+from raygan.plan.unread import unread
 
 
-def plan_of(config: Config, specs: Sequence[str]) -> tuple[list[PlanLine], str | None]:
+@dataclass(frozen=True)
+class Given:
+    """What is said of data and money beside the config."""
+
+    shape: str | None = None
+    """The shape of a sample, if the data is not there."""
+    samples: int | None = None
+    """The number of samples, likewise."""
+    prices: Sequence[str] = ()
+    """What a node costs an hour, as KIND=NUMBER."""
+    round_s: float | None = None
+    """What a round takes in reality (seconds)."""
+
+
+def plan_of(config: Config, specs: Sequence[str], given: Given = Given()) -> tuple[list[PlanLine], str | None]:
     """Plan a run on the described nodes, or on those it would use; returns the lines to print, and why it does not fit.
 
     Raises:
-        InputError: the config, the data or a description is wrong, or there is no cluster at `engine.address`.
+        InputError: the config, the data, a description or a price is wrong, or there is no cluster at `engine.address`.
     """
     if specs and config.engine.executor == "inline":
         raise InputError("--nodes: engine.executor=inline plays a run in one process; leave --nodes out, or that")
+    if given.prices and config.engine.executor == "inline":
+        raise InputError("--price: engine.executor=inline plays a run in one process; leave --price out, or that")
+    if (given.shape is None) != (given.samples is None):
+        raise InputError("--shape: it and --samples need each other, such as --shape 3x64x64 --samples 50000")
+    if given.round_s is not None and not given.prices:
+        raise InputError("--round-s: it is for the cost of a run; give the price of nodes, too (--price A10G=1.2)")
+    prices = prices_of(given.prices)
     if config.engine.executor == "ray":
         refuse_ray_client(config.engine.address)
     described = described_site(specs) if specs else None
-    plan = make_plan(config)
+    images = unread(given.shape, given.samples, config) if given.shape and given.samples is not None else None
+    plan = make_plan(config, images)
     if not plan.on_ray:
         return describe_plan(plan), None
     places = place(plan, described or site_of(find(plan.config)))
     lines = [*describe_plan(plan), *describe_places(plan, places)]
+    if places.layout is not None:
+        lines += cost_lines(places.site.machines, prices, plan.config.rounds, given.round_s)
     return lines, "; ".join(problems(plan, places)) or None

@@ -56,6 +56,8 @@ class Plan:
     """Bytes of all samples."""
     worker_samples: np.ndarray
     """Bytes of each worker's samples, (workers,)."""
+    unread: bool
+    """Whether only the shape and the number of samples are known."""
 
     @property
     def on_ray(self) -> bool:
@@ -63,11 +65,15 @@ class Plan:
         return self.config.engine.executor == "ray"
 
 
-def make_plan(config: Config) -> Plan:
-    """Compute a run's sizes from its config and data. Simulated means are over the first rounds."""
+def make_plan(config: Config, images: ImageSet | None = None) -> Plan:
+    """Compute a run's sizes from its config and data. Simulated means are over the first rounds.
+
+    `images` take the place of the data if that is not there.
+    """
     check_weights(config)
     config = as_run(config)
-    images = load_data(config.data, config.seed)
+    unread = images is not None
+    images = load_data(config.data, config.seed) if images is None else images
     config = with_classes(settled(config, images), images)
     shards = dealt(images, config)
     networks = build_networks(config, images.shape, torch.device("cpu"))
@@ -94,6 +100,7 @@ def make_plan(config: Config) -> Plan:
         footprint=footprint_of(config, problem, images, shards, worker_samples),
         image_bytes=images.images.nbytes,
         worker_samples=worker_samples,
+        unread=unread,
     )
 
 

@@ -1,15 +1,18 @@
 """The text of a plan: lines of (name, amount) for a person."""
 
+import math
 from collections.abc import Sequence
 
-from raygan.cluster.layout import fits, spread_of
-from raygan.plan.footprint import CUDA_CONTEXT, PROCESS, RAY
+from raygan.cluster.capacity import fits
+from raygan.cluster.layout import spread_of
+from raygan.plan.footprint import CUDA_CONTEXT, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site
-from raygan.plan.memory import states, total_memory, worker_memory
+from raygan.plan.memory import process_memory, states, total_memory, worker_memory
 from raygan.plan.network import worker_devices
 from raygan.plan.places import NodePlan, Places
 from raygan.plan.sizes import Plan
+from raygan.plan.unread import CLASSES
 from raygan.round.checks import method_of
 
 PlanLine = tuple[str, str]
@@ -36,7 +39,7 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         )
     return [
         ("method", f"{config.method}{schedule}, {config.rounds} rounds"),
-        ("data", f"{config.data.name}: {plan.samples} samples of shape {plan.shape}"),
+        ("data", _data(plan)),
         ("devices", f"{plan.devices}, each with {low} / {middle} / {high} samples (least / median / most)"),
         ("classes", f"{fewest} / {usual} / {most} per device (least / median / most)"),
         (
@@ -50,12 +53,20 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
     ]
 
 
+def _data(plan: Plan) -> str:
+    if plan.unread:
+        return f"not read: {plan.samples} samples of shape {plan.shape}, assumed to be of {CLASSES} equal classes"
+    return f"{plan.config.data.name}: {plan.samples} samples of shape {plan.shape}"
+
+
 def describe_places(plan: Plan, places: Places) -> list[PlanLine]:
     """Returns the lines about the placement; without a layout, those about the room on each node."""
     if places.layout is None or places.network is None:
         return [("where", places.site.name), *_rooms(plan, places)]
     waits = "; others hold too much of it now, so that the run would wait for them" if places.waits else ""
-    where = f"{places.site.name}; {plan.config.engine.placement}: {spread_of(places.layout)}{waits}"
+    site, wait = places.site, plan.config.engine.nodes_timeout_s
+    new = f", and {site.added} that its autoscaler would start ({site.types}; up to {wait:g} s of waiting)"
+    where = f"{site.name}{new if site.added else ''}; {plan.config.engine.placement}: {spread_of(places.layout)}{waits}"
     return [
         ("where", where),
         *_nodes(plan, places.nodes),
@@ -110,10 +121,7 @@ def _taken(plan: Plan, node: NodePlan) -> str:
     parts = [f"memory {_of(node.memory, machine.memory)}", f"object store {_of(node.stored, machine.store)}"]
     if any(use.actors for use in node.gpus):
         fullest = max(use.memory(plan.footprint) for use in node.gpus)
-        there = (
-            f"{_size(fullest)} of an unknown size" if machine.gpu_memory is None else _of(fullest, machine.gpu_memory)
-        )
-        parts.append(f"the fullest GPU {there}")
+        parts.append(f"the fullest GPU {_of(fullest, machine.gpu_memory)}")
     return f"about: {', '.join(parts)}"
 
 
@@ -134,7 +142,8 @@ def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[PlanLine]:
     devices, sizes, share = worker_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
     tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"
     state = f"what its devices remember {_size(states(plan, devices))}"
-    inside = f"process {_size(PROCESS)}, {state}" if share else f"process {_size(PROCESS)}, {tensors}, {state}"
+    process = f"process {_size(process_memory(plan))}"
+    inside = f"{process}, {state}" if share else f"{process}, {tensors}, {state}"
     samples = f"its samples, {_size(float(sizes.samples))}, are in the object store"
     lines = [("an actor", f"about {_size(worker_memory(plan, devices))}: {inside}; {samples}")]
     if share:
@@ -168,8 +177,8 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _of(taken: float, there: float) -> str:
-    return f"{_size(taken)} of {_size(there)}"
+def _of(taken: float, there: float | None) -> str:
+    return f"{_size(taken)} of {'an unknown size' if there in (None, math.inf) else _size(there)}"
 
 
 def _size(count: float) -> str:

@@ -73,9 +73,11 @@ class RunFolder:
         try:
             claim(self.config, self._text(config))
         except FileExistsError as error:
-            raise InputError(f"--out: another run has just begun in {self.root}; name another folder") from error
+            begun = f"--out: another run has just begun in {self.root}; name another folder"
+            raise InputError(begun, code="exists") from error
         except OSError as error:
-            raise InputError(f"--out: {self.root} cannot be written: {error.strerror or error}") from error
+            why = f"--out: {self.root} cannot be written: {error.strerror or error}"
+            raise InputError(why, code="unreadable") from error
 
     def discard(self) -> None:
         """Undo `create`, for a run that did not start."""
@@ -112,13 +114,13 @@ class RunFolder:
             InputError: the folder is not a run folder, its config.yaml is damaged, or a word is wrong.
         """
         if not self.config.is_file():
-            raise InputError(f"{self.root}: not a run folder (it has no config.yaml)")
+            raise InputError(f"{self.root}: not a run folder (it has no config.yaml)", code="missing")
         try:
             config = load_config(self.config)
         except InputError as error:
             if str(self.config) in str(error):
                 raise
-            raise InputError(f"{self.config}: {error}") from error
+            raise InputError(f"{self.config}: {error}", code=error.code, key=error.key) from error
         return load_config(self.config, overrides) if overrides else config
 
     def write_environment(self, facts: Mapping[str, object]) -> None:
@@ -166,13 +168,12 @@ class RunFolder:
         try:
             return str(load_json(self.data.read_bytes())["digest"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.data}: not the record of the data that raygan wrote") from error
+            raise InputError(f"{self.data}: not the record of the data that raygan wrote", code="damaged") from error
 
     def processes(self) -> list[dict[str, object]]:
         """Returns the processes of the last attempt that environment.json records; none if it has no such record."""
         try:
-            found = load_json(self.environment.read_bytes())["processes"]
-            return [dict(process) for process in found]
+            return [dict(process) for process in load_json(self.environment.read_bytes())["processes"]]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
@@ -180,8 +181,7 @@ class RunFolder:
         """Raise if the data differs from that of the run so far.
 
         Raises:
-            InputError: environment.json, or data.json where that is missing, records another hash of the samples, or
-                is not JSON.
+            InputError: environment.json, or data.json where that is missing, is damaged or records another hash.
         """
         if not self.environment.exists():
             before = self.data_digest()
@@ -189,13 +189,13 @@ class RunFolder:
             try:
                 before = load_json(self.environment.read_bytes())["data_digest"]
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
-                ) from error
+                why = f"{self.environment}: not the record that raygan wrote, so --resume cannot check the data"
+                raise InputError(why, code="damaged") from error
         if before not in (None, digest):
             raise InputError(
                 f"--resume: the data is not what the run began with (its hash was {before}, now it is {digest}); "
-                "put the data back or start a new run"
+                "put the data back or start a new run",
+                code="mismatch",
             )
 
     def pending_rounds(self) -> list[int]:

@@ -62,7 +62,7 @@ def _checksum(about: Mapping[str, object], tensors: State) -> str:
     return hasher.hexdigest()
 
 
-def load_generator(path: Path, weights: Weights = "ema", own: str | None = None) -> Trained:
+def read_generator(path: Path, weights: Weights = "ema", own: str | None = None) -> Trained:
     """Rebuild a generator from its file. The file alone never causes code to be imported.
 
     A custom network is only built if `own` names it again by its import path.
@@ -71,7 +71,7 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
         InputError: the file is missing or of another kind, or its network is neither raygan's nor `own`.
     """
     if not path.is_file():
-        raise InputError(f"{path}: not there; a finished `raygan train --out {path.parent}` writes it")
+        raise InputError(f"{path}: not there; a finished `raygan train --out {path.parent}` writes it", code="missing")
     try:
         with safe_open(path, framework="numpy") as file:
             about = load_json(file.metadata()["raygan"])
@@ -85,7 +85,8 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
         if gan.generator not in GENERATORS and gan.generator != own:
             raise InputError(
                 f"{path}: its network is {gan.generator}, not one of raygan's; if you trust that code, "
-                f"add gan.generator={gan.generator}"
+                f"add gan.generator={gan.generator}",
+                code="unsafe",
             )
         network = FlatModule(build_generator(gan, shape), torch.device("cpu"))
         with torch.no_grad():
@@ -94,7 +95,7 @@ def load_generator(path: Path, weights: Weights = "ema", own: str | None = None)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: not a generator that raygan wrote: {error}") from error
+        raise InputError(f"{path}: not a generator that raygan wrote: {error}", code="damaged") from error
     network.refresh()  # older files hold a mean of spectral normalisation's vectors, which were not recomputed then
     network.module.eval().requires_grad_(False)
     return Trained(network, gan, shape, int(about["round"]))

@@ -51,19 +51,19 @@ class Lease:
             self._write(0)
             time.sleep(SETTLED_S)
             if (found := self._read()) is not None and found.get("name") != self._name:
-                raise InputError(_held(self._uri, found))
+                raise InputError(_held(self._uri, found), code="held")
         except InputError:
             raise
         except Exception as error:  # each library has its own exceptions
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"--out: {self._uri}: cannot be written: {reason}") from error
+            raise InputError(f"--out: {self._uri}: cannot be written: {reason}", code="unreadable") from error
         self._thread = Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
         """Raise StorageError if another process has taken over the run."""
         if self._lost:
-            raise StorageError(self._lost)
+            raise StorageError(self._lost, code="held")
 
     def give_up(self) -> None:
         """Release the lease."""
@@ -88,7 +88,7 @@ class Lease:
             time.sleep(min(1.0, OVER_S / 10))
             now = self._read()
             if now is not None and now != found:
-                raise InputError(_held(self._uri, now))
+                raise InputError(_held(self._uri, now), code="held")
             found = now
 
     def _renew(self) -> None:

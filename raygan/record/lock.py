@@ -109,7 +109,9 @@ def hold(path: Path, of: str, patience_s: float = PATIENCE_S) -> Lock:
     lock, deadline = Lock(path), time.monotonic() + patience_s
     while not _taken(lock, of):
         if time.monotonic() > deadline:
-            raise InputError(f"--out: {of} is being written by {lock.holder()}; wait until that run is over, or end it")
+            raise InputError(
+                f"--out: {of} is being written by {lock.holder()}; wait until that run is over, or end it", code="held"
+            )
         time.sleep(_STEP_S)
     return lock
 
@@ -131,7 +133,7 @@ def wait_for_recorder(root: Path) -> None:
     lock, deadline = Lock(root / RECORDER), time.monotonic() + RECORDER_PATIENCE_S
     while not lock.take():
         if time.monotonic() > deadline:
-            raise RunError(f"{root}: the recorder of an earlier try still writes there; end its process")
+            raise RunError(f"{root}: the recorder of an earlier try still writes there; end its process", code="held")
         time.sleep(_STEP_S)
     lock.release()
 
@@ -150,7 +152,7 @@ def _taken(lock: Lock, of: str) -> bool:
     try:
         return lock.take()
     except OSError as error:
-        raise InputError(f"--out: {of} cannot be locked: {error.strerror or error}") from error
+        raise InputError(f"--out: {of} cannot be locked: {error.strerror or error}", code="unreadable") from error
 
 
 def _is_at(file: IO[str], path: Path) -> bool:

@@ -83,21 +83,22 @@ def _lines(path: Path) -> Iterator[Row]:
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}", code="unreadable") from error
     for number, line in enumerate(lines, 1):
         try:
             row = load_json(line)
         except ValueError as error:
-            raise InputError(f"{path}, line {number}: not JSON ({error})") from error
+            raise InputError(f"{path}, line {number}: not JSON ({error})", code="damaged") from error
         if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}: not a line that raygan wrote")
+            raise InputError(f"{path}, line {number}: not a line that raygan wrote", code="damaged")
         yield row
 
 
 def _checked(row: Row, path: Path, round: int) -> Row:
     if not (row.get("round") == round and all(isinstance(row.get(key), float | int) for key in ("wall_s", "sim_s"))):
         raise InputError(
-            f"{path}, line {round + 1}: not the line of round {round}, with wall_s and sim_s, that raygan wrote"
+            f"{path}, line {round + 1}: not the line of round {round}, with wall_s and sim_s, that raygan wrote",
+            code="damaged",
         )
     return row
 
@@ -105,7 +106,10 @@ def _checked(row: Row, path: Path, round: int) -> Row:
 def _round_of(row: Row, path: Path, number: int) -> int:
     round = row.get("round")
     if not isinstance(round, int) or isinstance(round, bool) or round < 0:
-        raise InputError(f"{path}, line {number + 1}: not the line of an evaluation, with its round, that raygan wrote")
+        raise InputError(
+            f"{path}, line {number + 1}: not the line of an evaluation, with its round, that raygan wrote",
+            code="damaged",
+        )
     return round
 
 
@@ -124,7 +128,7 @@ def _last(path: Path) -> int:
     try:
         return int(json.loads(lines[-1])["round"]) if lines else -1
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: its last line is not one that raygan wrote") from error
+        raise InputError(f"{path}: its last line is not one that raygan wrote", code="damaged") from error
 
 
 def _keep(path: Path, last_round: int) -> None:

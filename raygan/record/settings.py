@@ -41,7 +41,8 @@ def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
         changes = ", ".join(f"{key} ({then.get(key)} before, {now.get(key)} now)" for key in differ)
         raise InputError(
             f"--resume: the run was started with other values of {changes}; put them back, in config.yaml too, or "
-            "start a new run for them"
+            "start a new run for them",
+            code="conflict",
         )
 
 

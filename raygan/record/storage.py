@@ -1,257 +1,24 @@
-"""Storage of a run folder: on this machine, or at a URI that Ray's storage supports, with a copy on this machine."""
+"""Where a run folder is kept: a path on this machine or a URI, to write it and to read it."""
 
 import atexit
-import hashlib
-import os
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from raygan.errors import InputError, StorageError
-from raygan.files import cache_folder, file_system, is_uri
-from raygan.record.folder import RunFolder
-from raygan.record.lease import Lease
-from raygan.record.lock import DRIVER, Lock, hold, remove_recorders
-from raygan.record.log import EVALUATIONS, ROUNDS, MetricsLog
-from raygan.record.settings import lasting
-
-Stamp = tuple[int, int]
-"""Size and modification time: a file with another stamp has changed."""
-
-_PUT_AT_ONCE = {"s3", "gcs", "abfs"}  # stores where a file appears only when it is complete
-_UNSENT = ".unsent"  # marks a local copy that is ahead of the URI
+from raygan.files import is_uri
+from raygan.record.remote import Remote, local_folder, naming_uri, words_of
+from raygan.record.store import Store
 
 
-def store_at(where: str | Path) -> "Store":
+def store_at(where: str | Path) -> Store:
     """Returns the store of a run whose folder is `where`.
 
     Raises:
         InputError: the URI is of an unknown kind, or cannot be reached.
     """
-    return Remote(str(where)) if is_uri(where) else Store(Path(where).resolve())
-
-
-class Store:
-    """A run folder on this machine, which needs no copy."""
-
-    uri: str | None = None
-
-    def __init__(self, local: Path) -> None:
-        self.local = local
-        """The local folder that a run reads and writes."""
-        self._lock: Lock | None = None
-
-    def hold(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Become the only writer, until `release` or the end of this process; does nothing if it is the writer already.
-
-        Raises:
-            InputError: another process is the writer; names it.
-        """
-        if self._lock is None and self.local.is_dir():
-            self._lock = hold(self.local / DRIVER, str(self.local))
-
-    def release(self) -> None:
-        """Let others write."""
-        if self._lock is not None:
-            remove_recorders(self.local)
-            self._lock.release()
-            self._lock = None
-
-    def pull(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Update the local folder from the storage, to continue writing; returns a message about it."""
-
-    def clear(self) -> None:
-        """Prepare the local folder for a new run."""
-
-    def claim(self) -> None:
-        """Write the first files of a run to the storage.
-
-        Raises:
-            InputError: the storage cannot be written.
-        """
-        try:
-            self.push()
-        except StorageError as error:
-            raise InputError(f"--out: {error}") from error
-
-    def push(self) -> None:
-        """Update the storage from the local folder.
-
-        Raises:
-            StorageError: the storage cannot be written; its content can still be resumed.
-        """
-
-    @contextmanager
-    def named(self) -> Iterator[None]:
-        """Inside the block, errors about the local folder name its storage."""
-        yield
-
-
-class Remote(Store):
-    """A run folder at a URI, with a local copy in the cache.
-
-    Object stores cannot rename a folder. So that the URI can be resumed at any moment, files are sent in order: a
-    checkpoint's files before its manifest, everything that the log refers to before the log, and rounds.jsonl last.
-    Only then are files removed. (HDFS replaces a file in two steps; in between it is missing.)
-    """
-
-    def __init__(self, uri: str) -> None:
-        self.uri: str = uri.rstrip("/")
-        digest = hashlib.blake2b(self.uri.encode(), digest_size=8).hexdigest()
-        super().__init__(cache_folder("runs") / f"{_words(self.uri)[-1]}-{digest}")
-        with _reaching(self.uri, "reached", InputError):
-            self._files, self._root = file_system(self.uri)
-        self._lease = Lease(self._files, self._root, self.uri)
-        self._there: dict[str, Stamp | None] = {}
-
-    def hold(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Become the only writer: on this machine by a lock beside the copy, among machines by a lease at the URI."""
-        if self._lock is None:
-            self._lock = hold(self.local.with_name(f"{self.local.name}{DRIVER}"), self.uri)
-            try:
-                self._lease.take(said)
-            except BaseException:
-                super().release()
-                raise
-
-    def release(self) -> None:
-        """Let others write."""
-        if self._lock is not None:
-            self._lease.give_up()
-        super().release()
-
-    def pull(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Replace the local copy by the URI's content, or keep it, if it is the same run and was only partly sent.
-
-        Raises:
-            InputError: it cannot be read.
-        """
-        fresh = Path(tempfile.mkdtemp(prefix=".", dir=self.local.parent))
-        try:
-            self.fetch(self.names(), fresh)
-            here, there = MetricsLog(self.local), MetricsLog(fresh)
-            unsent = (self.local / _UNSENT).exists()
-            if unsent and _same_run(self.local, fresh) and goes_on_from(here, there):
-                said(
-                    f"{self.uri}: it ends at round {there.last_round()}, as the rest could not be sent; going on from "
-                    f"the copy on this machine, which ends at round {here.last_round()} ({self.local})"
-                )
-                self._there = dict.fromkeys(_files_in(fresh))  # sent again, because it is unknown which files are whole
-                return
-            if unsent and not goes_on_from(there, here):
-                aside = tempfile.mkdtemp(prefix=f"{self.local.name}-unsent-", dir=self.local.parent)
-                self.local.rename(aside)
-                said(f"{self.uri}: a copy on this machine that was not sent went on otherwise; it is now in {aside}")
-            shutil.rmtree(self.local, ignore_errors=True)
-            fresh.rename(self.local)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        self._there = _files_in(self.local)
-
-    def fetch(self, names: Iterable[str], to: Path) -> None:
-        """Copy these files and folders, if they exist, into the folder `to`.
-
-        Raises:
-            InputError: they cannot be read.
-        """
-        from pyarrow.fs import FileType, LocalFileSystem, copy_files
-
-        to.mkdir(parents=True, exist_ok=True)
-        with _reaching(self.uri, "read", InputError):
-            for name in names:
-                source = f"{self._root}/{name}"
-                kind = self._files.get_file_info(source).type
-                if kind == FileType.Directory:
-                    (to / name).mkdir()  # copy_files creates the folders below
-                if kind != FileType.NotFound:
-                    copy_files(source, str(to / name), self._files, LocalFileSystem())
-
-    def clear(self) -> None:
-        """Lock the URI, and delete the local copy of an earlier run there.
-
-        Raises:
-            InputError: the URI is not empty, cannot be read, or is held by another process.
-        """
-        self.hold()
-        if names := self.names():
-            hint = "add --resume to go on with it (in Python resume=True), or " if "config.yaml" in names else ""
-            raise InputError(f"--out: {self.uri} exists and is not empty; {hint}name another folder")
-        shutil.rmtree(self.local, ignore_errors=True)  # its content belonged to a run that no longer exists
-
-    def push(self) -> None:
-        """Send changed files to the URI, and remove files that no longer exist locally.
-
-        Raises:
-            StorageError: the URI cannot be written; its content can still be resumed.
-        """
-        unsent = self.local / _UNSENT
-        self._lease.check()
-        with _reaching(self.uri, "written", StorageError):
-            if self.local.exists():
-                unsent.touch()
-            frozen = self._freeze_log()  # before the rest is listed, so that no line lacks its picture
-            here = _files_in(self.local)
-            here |= {name: _stamp(copy) for name, copy in frozen.items() if name in here}
-            for name in sorted(here, key=_turn):
-                if self._there.get(name) != here[name]:
-                    self._send(frozen.get(name, self.local / name), name)
-                    self._there[name] = here[name]
-            self._remove(self._there.keys() - here.keys(), _folders(here))
-        unsent.unlink(missing_ok=True)
-
-    @contextmanager
-    def named(self) -> Iterator[None]:
-        """Inside the block, errors about the local folder name the URI."""
-        with naming(self.local, self.uri):
-            yield
-
-    def names(self) -> list[str]:
-        """Returns the content of the folder at the URI."""
-        from pyarrow.fs import FileSelector
-
-        with _reaching(self.uri, "read", InputError):
-            found = self._files.get_file_info(FileSelector(self._root, allow_not_found=True))
-        return [info.base_name for info in found if not info.base_name.startswith(".")]
-
-    def _freeze_log(self) -> dict[str, Path]:
-        """Copy the current log files: the evaluations first, because their rounds are then in the rounds file."""
-        frozen = {}
-        for name in (EVALUATIONS, ROUNDS):
-            with suppress(FileNotFoundError):
-                frozen[name] = Path(shutil.copy2(self.local / name, self.local / f".{name}"))
-        return frozen
-
-    def _send(self, source: Path, name: str) -> None:
-        from pyarrow.fs import LocalFileSystem, copy_files
-
-        target = PurePosixPath(self._root, name)
-        # A half-written checkpoint is known by its checksums; any other file must be there whole or not at all.
-        whole = name.startswith("checkpoints/") or self._files.type_name in _PUT_AT_ONCE
-        landing = target if whole else target.with_name(f".{target.name}")
-        if str(PurePosixPath(name).parent) not in _folders(self._there):
-            self._files.create_dir(str(target.parent), recursive=True)
-        self._there[name] = None  # from here on the file may be partly there
-        copy_files(str(source), str(landing), LocalFileSystem(), self._files)
-        if landing != target:
-            self._files.move(str(landing), str(target))
-
-    def _remove(self, names: Iterable[str], kept: set[str]) -> None:
-        """Remove files, and in one step folders that are not among the `kept`."""
-        doomed: dict[str, list[str]] = {}
-        for name in names:
-            folder = str(PurePosixPath(name).parent) if kept else ""
-            doomed.setdefault(name if folder in kept else folder, []).append(name)
-        for path, held in doomed.items():
-            with suppress(FileNotFoundError):  # a file that was never sent completely
-                if path in held:
-                    self._files.delete_file(f"{self._root}/{path}")
-                else:
-                    self._files.delete_dir(f"{self._root}/{path}".rstrip("/"))
-            for name in held:
-                del self._there[name]
+    return Remote(str(where)) if is_uri(where) else Store(local_folder(where))
 
 
 def copied(uri: str) -> Path:
@@ -263,7 +30,7 @@ def copied(uri: str) -> Path:
     remote = Remote(uri)
     scratch = Path(tempfile.mkdtemp(prefix="raygan-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    local = scratch / _words(remote.uri)[-1]
+    local = scratch / words_of(remote.uri)[-1]
     remote.fetch(remote.names(), local)
     return local
 
@@ -280,76 +47,7 @@ def opened(where: str | Path, *names: str) -> Iterator[Path]:
         return
     remote = Remote(str(where))
     with tempfile.TemporaryDirectory(prefix="raygan-") as scratch:
-        local = Path(scratch).resolve().joinpath(*_words(remote.uri))  # named like the URI, for comparisons
+        local = Path(scratch).resolve().joinpath(*words_of(remote.uri))  # named like the URI, for comparisons
         remote.fetch(names, local)
-        with naming(local, remote.uri):
+        with naming_uri(local, remote.uri):
             yield local
-
-
-@contextmanager
-def naming(local: Path, uri: str | None) -> Iterator[None]:
-    """Inside the block, errors about a copy name its URI; without a copy, errors are unchanged."""
-    try:
-        yield
-    except InputError as error:
-        if uri is None:
-            raise
-        raise InputError(str(error).replace(str(local), uri)) from error
-
-
-@contextmanager
-def _reaching(uri: str, what: str, kind: type[InputError] | type[StorageError]) -> Iterator[None]:
-    """Turn every failure inside the block into a one-line error about the URI; each library has its own exceptions."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise kind(f"{uri}: cannot be {what}: {reason}") from error
-
-
-def _words(uri: str) -> list[str]:
-    """Returns the names of a URI's parts, without options after a question mark."""
-    return re.split("[:/]+", uri.partition("?")[0])
-
-
-def _files_in(root: Path) -> dict[str, Stamp | None]:
-    """Returns the files of a folder, without hidden ones, which are being written."""
-    found: dict[str, Stamp | None] = {}
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(folder, name) for name in files if not name.startswith(".")):
-            with suppress(FileNotFoundError):  # removed a moment ago
-                found[path.relative_to(root).as_posix()] = _stamp(path)
-    return found
-
-
-def _same_run(one: Path, other: Path) -> bool:
-    try:
-        settings = [lasting(RunFolder(root).read_config()) for root in (one, other)]
-    except InputError:
-        return False
-    return settings[0] == settings[1]
-
-
-def goes_on_from(one: MetricsLog, other: MetricsLog) -> bool:
-    """Returns whether one log starts with all of the other: it is of the same run, at least as far."""
-    mine, theirs = (log.rounds.read_bytes() if log.rounds.exists() else b"" for log in (one, other))
-    return mine.startswith(theirs)
-
-
-def _stamp(path: Path) -> Stamp:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _folders(names: Iterable[str]) -> set[str]:
-    """Returns all folders that contain these files."""
-    return {str(parent) for name in names for parent in PurePosixPath(name).parents}
-
-
-def _turn(name: str) -> tuple[bool, bool, bool, bool, str]:
-    """Sort key for the order of sending: see `Remote`."""
-    is_checkpoint, is_manifest = name.startswith("checkpoints/"), name.endswith("/manifest.json")
-    return name == ROUNDS, name == EVALUATIONS, not is_checkpoint, is_manifest, name

@@ -84,11 +84,13 @@ def check_same_yardstick(runs: list[RunCurve]) -> None:
             if other != mine and name == first:
                 raise InputError(
                     f"{name}: measured with {key} {mine}, and since it was resumed with {other}: its own distances do "
-                    "not compare; a run that is to be compared keeps the settings it is measured with"
+                    "not compare; a run that is to be compared keeps the settings it is measured with",
+                    code="mismatch",
                 )
             if other != mine:
                 raise InputError(
-                    f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare"
+                    f"{name}: measured with {key} {other}, but {first} with {mine}: their distances do not compare",
+                    code="mismatch",
                 )
     _check_same_data(runs)
 
@@ -110,7 +112,8 @@ def _check_same_data(runs: list[RunCurve]) -> None:
         elif theirs != mine:
             raise InputError(
                 f"{run.name}: its data has the content hash {theirs}, but that of {first.name} {mine} (data.json): on "
-                "different data, their distances do not compare"
+                "different data, their distances do not compare",
+                code="mismatch",
             )
 
 
@@ -128,7 +131,8 @@ def _check_same_settings(first: RunCurve, run: RunCurve) -> None:
         if theirs.get(key) != mine.get(key):
             raise InputError(
                 f"{run.name}: has data.{key}={theirs.get(key)}, but {first.name} data.{key}={mine.get(key)}: on "
-                "different data, their distances do not compare"
+                "different data, their distances do not compare",
+                code="mismatch",
             )
 
 
@@ -141,7 +145,7 @@ def _read(root: Path, name: str, price: Priced | None) -> RunCurve:
     config = folder.read_config()
     curve = checked_curve(_rows(folder, price), folder)
     if curve.empty:
-        raise InputError(f"{root}: has no evaluation yet (evaluations.jsonl)")
+        raise InputError(f"{root}: has no evaluation yet (evaluations.jsonl)", code="empty")
     return RunCurve(name, folder, config if price is None else price.config, curve)
 
 
@@ -168,7 +172,9 @@ def checked_curve(rows: list[Row], folder: RunFolder) -> pd.DataFrame:
     try:
         return curve_of(rows)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{folder.log.evaluations}: holds something other than numbers: {error}") from error
+        raise InputError(
+            f"{folder.log.evaluations}: holds something other than numbers: {error}", code="damaged"
+        ) from error
 
 
 def curve_of(rows: list[Row]) -> pd.DataFrame:
@@ -193,7 +199,7 @@ def _names(roots: list[Path]) -> list[str]:
         names = ["/".join(root.parts[-length:]) for root in roots]
         if len(set(names)) == len(names):
             return names
-    raise InputError(f"{roots[0]}: named twice")
+    raise InputError(f"{roots[0]}: named twice", code="twice")
 
 
 def common_metric(runs: list[RunCurve], asked: str | None) -> str:
@@ -206,7 +212,9 @@ def common_metric(runs: list[RunCurve], asked: str | None) -> str:
     if asked in known or (known and asked is None):
         return asked or known[0]
     wanted = f"{asked} (lower is better)" if asked else " or ".join(LOWER)
-    raise InputError(f"--metric: not every run has measured {wanted}; all have: {', '.join(known) or 'none'}")
+    raise InputError(
+        f"--metric: not every run has measured {wanted}; all have: {', '.join(known) or 'none'}", code="unknown"
+    )
 
 
 def hardest_common_target(runs: list[RunCurve], metric: str) -> float | None:

@@ -20,7 +20,7 @@ _WIDEST = 520  # CSS pixels
 _FILLED = 0.75  # at least; below, integer factors would leave too much space empty
 _SHADES = 32  # of a plot
 
-Rows = list[list[str]]
+TableRows = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Frame:
 
     round: int
     source: str
-    cells: Rows
+    cells: TableRows
     """Rows of the table beside the picture."""
 
 
@@ -58,7 +58,7 @@ class RunFrames:
 
 
 def run_frames(
-    folder: RunFolder, evaluated: list[int], most: int, name: str, heads: list[str], cells: Callable[[int], Rows]
+    folder: RunFolder, evaluated: list[int], most: int, name: str, heads: list[str], cells: Callable[[int], TableRows]
 ) -> RunFrames | None:
     """Returns at most `most` pictures of evaluated rounds, each with the `cells` of its round; None without pictures.
 
@@ -100,7 +100,7 @@ def load_frame(path: Path) -> FramePicture:
         with Image.open(path) as image:
             image.load()
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a picture that can be read: {error}") from error
+        raise InputError(f"{path}: not a picture that can be read: {error}", code="damaged") from error
     plot = image.mode == "RGBA"  # a plot of points; grids of images have no transparency
     small = image.convert("RGB").quantize(_SHADES) if plot else _as_drawn(image)
     buffer = io.BytesIO()

@@ -76,4 +76,4 @@ def write_texts(contents: Mapping[Path, str], out: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"--out: {out} cannot be written: {error.strerror or error}") from error
+        raise InputError(f"--out: {out} cannot be written: {error.strerror or error}", code="unreadable") from error

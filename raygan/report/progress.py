@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-Row = dict[str, object]
+from raygan.record.log import Row
 
 
 class ProgressDisplay:
@@ -69,7 +69,7 @@ class ProgressDisplay:
 
     def on_evaluation(self, round: int, metrics: Row) -> None:
         """Show the newest measurement."""
-        quality = describe(metrics)
+        quality = in_brief(metrics)
         self._progress.update(self._task, quality=quality)
         if not self._live:
             self._console.print(f"round {round}: {quality}", highlight=False, markup=False)
@@ -91,7 +91,7 @@ def _columns(wide: bool) -> list[ProgressColumn]:
 _WIDE = 120  # columns
 
 
-def describe(metrics: Row) -> str:
+def in_brief(metrics: Row) -> str:
     """Returns a measurement in a few words."""
     words = []
     if "fd_clf" in metrics:

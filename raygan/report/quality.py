@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from raygan.measures import MEASURES, RAW
-from raygan.report.sweep.results import shown
+from raygan.report.sweep.results import shown_value
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ _NO_MEASURE = (
 )
 
 
-def measured(curve: pd.DataFrame) -> list[str]:
+def measured_in(curve: pd.DataFrame) -> list[str]:
     """Returns the measures of the averaged generator in the evaluations, in raygan's order, custom ones last."""
     known = curve.dropna(axis=1, how="all").select_dtypes("number")  # a measurement may have no value in any evaluation
     numeric = known.columns.difference(_NO_MEASURE, sort=False)
@@ -69,7 +69,9 @@ def measured(curve: pd.DataFrame) -> list[str]:
 
 def first_measured(row: Mapping[str, Any]) -> str | None:
     """Returns the preferred measure of the averaged generator in one evaluation, or None."""
-    names = measured(pd.DataFrame([{key: value for key, value in row.items() if not isinstance(value, list | dict)}]))
+    names = measured_in(
+        pd.DataFrame([{key: value for key, value in row.items() if not isinstance(value, list | dict)}])
+    )
     return names[0] if names else None
 
 
@@ -116,7 +118,7 @@ def direction(name: str) -> str:
 
 def said(value: Any) -> str:
     """Returns a measured value as text; "-" without one."""
-    return shown(value) if isinstance(value, Real) and not math.isnan(value) else "-"
+    return shown_value(value) if isinstance(value, Real) and not math.isnan(value) else "-"
 
 
 def in_words(row: Mapping[str, Any], name: str, before: str = "") -> str:

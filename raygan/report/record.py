@@ -15,7 +15,7 @@ from raygan.record.folder import RunFolder
 from raygan.record.log import Row
 from raygan.report.curves import checked_curve
 
-NotNegative = Annotated[int, Field(ge=0)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
@@ -27,12 +27,12 @@ class Record(BaseModel):
 class RoundLine(Record):
     """The part of a line of rounds.jsonl that charts draw, beside the measurements."""
 
-    bytes_down: NotNegative = 0
-    bytes_up: NotNegative = 0
-    bytes_swap: NotNegative = 0
-    devices: NotNegative | None = None
-    unreached: NotNegative = 0
-    late: NotNegative = 0
+    bytes_down: NotNegativeInt = 0
+    bytes_up: NotNegativeInt = 0
+    bytes_swap: NotNegativeInt = 0
+    devices: NotNegativeInt | None = None
+    unreached: NotNegativeInt = 0
+    late: NotNegativeInt = 0
     dropped: dict[str, str] = {}
     phases_s: dict[str, float] = {}
     spent_s: dict[str, float] = {}
@@ -45,12 +45,12 @@ class DataFacts(Record):
     """data.json: the data of the run, and its partition."""
 
     name: str
-    samples: NotNegative
-    shape: Annotated[list[NotNegative], Field(min_length=1)]
+    samples: NotNegativeInt
+    shape: Annotated[list[NotNegativeInt], Field(min_length=1)]
     classes: list[str]
-    class_counts: list[NotNegative]
-    devices: NotNegative
-    device_class_counts: list[list[NotNegative]]
+    class_counts: list[NotNegativeInt]
+    devices: NotNegativeInt
+    device_class_counts: list[list[NotNegativeInt]]
     """A row per device; only the first ones if there are many."""
     device_names: list[str] = []
     """The holders of each of these devices, if the partition is natural."""
@@ -160,7 +160,8 @@ def read_record(root: Path) -> RunRecord:
     if closing is not None and closing.round >= len(rows):
         raise InputError(
             f"{folder.log.rounds}: lines are missing: it has {len(rows)}, but {folder.evaluation.name} is of round "
-            f"{closing.round}"
+            f"{closing.round}",
+            code="missing",
         )
     return record
 
@@ -206,14 +207,14 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}", code="unreadable") from error
 
 
 def _parsed(content: bytes, where: str) -> object:
     try:
         return load_json(content)
     except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error})") from error
+        raise InputError(f"{where}: not JSON ({error})", code="damaged") from error
 
 
 def _checked(value: object, kind: type[Kind], where: str) -> Kind:
@@ -223,4 +224,6 @@ def _checked(value: object, kind: type[Kind], where: str) -> Kind:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: not what raygan wrote: {key + ': ' if key else ''}{said}") from error
+        raise InputError(
+            f"{where}: not what raygan wrote: {key + ': ' if key else ''}{said}", code="damaged"
+        ) from error

@@ -8,7 +8,7 @@ from numbers import Real
 import pandas as pd
 
 from raygan.measures import YARDSTICK
-from raygan.report.sweep.results import shown
+from raygan.report.sweep.results import shown_value
 
 _SAYS = {
     "eval_samples": "{} generated samples",
@@ -55,8 +55,8 @@ def _what_it_is_worth(curves: Sequence[pd.DataFrame]) -> list[str]:
     if len(floors) == 1 and (floor := floor_of(curves[0])) is not None:
         images = curves[0].iloc[-1].get("floor_images")
         said.append(
-            f"FD-clf of {images:,.0f} real images against the others is {shown(floor)}: the floor, which a generator "
-            "as good as the data would come to."
+            f"FD-clf of {images:,.0f} real images against the others is {shown_value(floor)}: the floor, which a "
+            "generator as good as the data would come to."
         )
     weak = {row.get("yardstick") for row in rows} - {None}
     said += [f"{one}." for one in sorted(str(one) for one in weak if isinstance(one, str))]

@@ -10,19 +10,22 @@ import torch
 from raygan.components import METHODS, resolve
 from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, place_of
+from raygan.methods.adaptive import adaptive
 from raygan.methods.base import Method, Metrics, State, Update
 
 
 def method_of(config: Config) -> Method:
-    """The config's method.
+    """The config's method, with adaptive augmentation around it if that is configured.
 
     Raises:
         InputError: an import path that does not lead to a `Method`.
     """
     method = resolve(METHODS, config.method, "method")
     if not isinstance(method, Method):
-        raise InputError(f"method: {config.method} is a {type(method).__name__}, but a raygan Method is needed")
-    return method
+        raise InputError(
+            f"method: {config.method} is a {type(method).__name__}, but a raygan Method is needed", code="kind"
+        )
+    return adaptive(method) if config.gan.augment == "ada" else method
 
 
 @contextmanager
@@ -35,10 +38,11 @@ def located(where: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise RunError(
             f"{where}: the memory of the GPU that this process may take is used up; raise engine.gpus_per_device (of "
-            f"the server: engine.server_gpus), or lower batch_size ({str(error).partition('. ')[0]})"
+            f"the server: engine.server_gpus), or lower batch_size ({str(error).partition('. ')[0]})",
+            code="resources",
         ) from error
     except Exception as error:
-        raise RunError(f"{where}: {type(error).__name__}: {error} ({place_of(error)})") from error
+        raise RunError(f"{where}: {type(error).__name__}: {error} ({place_of(error)})", code="failed") from error
 
 
 def checked_answer(answer: object, method: str, device: int) -> tuple[Update, State]:
@@ -49,11 +53,13 @@ def checked_answer(answer: object, method: str, device: int) -> tuple[Update, St
     """
     if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Update)):
         made = [type(one).__name__ for one in (answer if isinstance(answer, tuple) else [answer])]
-        raise RunError(f"method: {method} answered with {', '.join(made)}; an Update and a State are needed")
+        raise RunError(
+            f"method: {method} answered with {', '.join(made)}; an Update and a State are needed", code="result"
+        )
     update, state = answer
     update = replace(update, device=device, metrics=check_scalars(update.metrics, method))
     if not (isinstance(state, dict) and all(isinstance(array, np.ndarray) for array in state.values())):
-        raise RunError(f"method: {method} keeps {state!r:.80}; a State, numpy arrays by name, is needed")
+        raise RunError(f"method: {method} keeps {state!r:.80}; a State, numpy arrays by name, is needed", code="result")
     return update, state
 
 
@@ -64,8 +70,8 @@ def check_scalars(metrics: object, method: str) -> Metrics:
         RunError: something else.
     """
     if not (isinstance(metrics, Mapping) and all(isinstance(name, str) for name in metrics)):
-        raise RunError(f"method: {method} measured {metrics!r:.80}; numbers by name are needed")
+        raise RunError(f"method: {method} measured {metrics!r:.80}; numbers by name are needed", code="result")
     for name, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-            raise RunError(f"method: {method} measured {name}={value!r:.80}; a number is needed")
+            raise RunError(f"method: {method} measured {name}={value!r:.80}; a number is needed", code="result")
     return {name: float(value) for name, value in metrics.items()}

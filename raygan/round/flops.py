@@ -62,10 +62,21 @@ class DeviceWork:
         """The vector of the last update that was tried."""
 
     def by_size(self, sizes: Sequence[int]) -> list[int]:
-        """Returns the FLOPs of batches of these sizes, in ascending order.
+        """Returns the FLOPs of batches of these sizes, in ascending order; with lazy penalties, those of a mean step.
 
         Most methods' work is a line over sizes, and over steps, which is tried with the smallest size.
         """
+        every, config = self._config.gan.penalty_every, self._config
+        if every == 1:
+            return self._of_equal_steps(sizes)
+        counted = []
+        for changes in ({"penalty_every": 1}, {"penalty_every": 1, "r1": 0.0, "r2": 0.0}):
+            self._config = config.model_copy(update={"gan": config.gan.model_copy(update=changes)})
+            counted.append(self._of_equal_steps(sizes))
+        self._config = config
+        return [without + (penalised - without) // every for penalised, without in zip(*counted, strict=True)]
+
+    def _of_equal_steps(self, sizes: Sequence[int]) -> list[int]:
         steps = self._config.device_steps
         from_two = steps > 3 and self._from_two(steps, sizes[0]) == self._counted(steps, sizes[0])
         return along_a_line(sizes, lambda size: (self._from_two if from_two else self._counted)(steps, size))

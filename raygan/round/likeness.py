@@ -17,7 +17,7 @@ from raygan.gan.steps import discriminator_step, generate, generator_step
 from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
 
-Facts = Mapping[str, object]
+ProcessFacts = Mapping[str, object]
 """Facts of a process: `role`, node, and its `steps`."""
 
 _BATCH = 8
@@ -65,9 +65,10 @@ def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, co
             FlatOptimizer(config.device_optimizer, networks.discriminator),
             FlatOptimizer(config.generator_optimizer, networks.generator),
         )
-        fake = generate(networks, z, labels)
-        discriminator_step(networks, optimizers[0], 1, real, fake, mix, labels, labels)
-        generator_step(networks, optimizers[1], 1, z, labels)
+        with networks.chance.of(Role.LIKENESS):
+            fake = generate(networks, z, labels)
+            discriminator_step(networks, optimizers[0], 1, real, fake, mix, labels, labels)
+            generator_step(networks, optimizers[1], 1, z, real, labels, labels)
         found = hashlib.blake2b(digest_size=8)
         for network in (networks.discriminator, networks.generator):
             found.update(network.dump().tobytes())
@@ -75,7 +76,7 @@ def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, co
     return found.hexdigest()
 
 
-def unlike_each_other(processes: Iterable[Facts]) -> str | None:
+def unlike_each_other(processes: Iterable[ProcessFacts]) -> str | None:
     """Returns a line for the user if processes with the same settings compute different bits, or None."""
     for group in _by_asked(processes).values():
         if len(group) > 1:
@@ -88,7 +89,7 @@ def unlike_each_other(processes: Iterable[Facts]) -> str | None:
     return None
 
 
-def unlike_before(processes: Iterable[Facts], before: Iterable[Facts]) -> str | None:
+def unlike_before(processes: Iterable[ProcessFacts], before: Iterable[ProcessFacts]) -> str | None:
     """Returns a line for the user if a process computes other bits than all that the run had `before`, or None."""
     then = _by_asked(before)
     for asked, group in _by_asked(processes).items():
@@ -104,9 +105,9 @@ def unlike_before(processes: Iterable[Facts], before: Iterable[Facts]) -> str | 
     return None
 
 
-def _by_asked(processes: Iterable[Facts]) -> dict[str, dict[str, list[Facts]]]:
+def _by_asked(processes: Iterable[ProcessFacts]) -> dict[str, dict[str, list[ProcessFacts]]]:
     """Processes by what they were asked for, and then by the hash of their step."""
-    groups: dict[str, dict[str, list[Facts]]] = {}
+    groups: dict[str, dict[str, list[ProcessFacts]]] = {}
     for process in processes:
         steps = process.get("steps")
         for asked, digest in steps.items() if isinstance(steps, Mapping) else ():
@@ -114,7 +115,7 @@ def _by_asked(processes: Iterable[Facts]) -> dict[str, dict[str, list[Facts]]]:
     return groups
 
 
-def _who(processes: list[Facts]) -> str:
+def _who(processes: list[ProcessFacts]) -> str:
     """A few processes by role, place, and what ATen says of the processor."""
     named = [
         f"{one['role']} on {one.get('address', one.get('node'))} ({one.get('instructions', 'unknown processor')})"

@@ -108,7 +108,9 @@ class Slots:
         if not (isinstance(result, np.ndarray) and result.shape == (size,) and result.dtype == np.float32):
             made = f"{result.dtype} {result.shape}" if isinstance(result, np.ndarray) else type(result).__name__
             name = self._config.aggregation.name
-            raise RunError(f"aggregation.name: {name} made {made} of the updates; float32 ({size},) is needed")
+            raise RunError(
+                f"aggregation.name: {name} made {made} of the updates; float32 ({size},) is needed", code="result"
+            )
         return result
 
 

@@ -67,7 +67,8 @@ class Server:
             finite = bool(self.side.networks.generator.vector.isfinite().all())
         if not (finite and np.isfinite(list(metrics.values())).all()):
             raise RunError(
-                f"{where}: the generator has diverged (losses {metrics}); try a smaller generator_optimizer.lr"
+                f"{where}: the generator has diverged (losses {metrics}); try a smaller generator_optimizer.lr",
+                code="not_finite",
             )
         report = ServerReport(metrics, dropped, ServerTimes(self._sent, received, averaged, now()))
         return self.down(round + 1), report
@@ -92,9 +93,9 @@ class Server:
     def _drop(self, refused: Refused, where: str) -> dict[int, str]:
         """Returns the reasons by device; raises where a bad update ends the run."""
         if isinstance(refused.error, OverweightError):
-            raise RunError(f"{where}: {refused.error}") from refused.error
+            raise RunError(f"{where}: {refused.error}", code="result") from refused.error
         devices = ", ".join(map(str, refused.devices))
         reason = f"{where}: what came up from device {devices} is no good update: {refused.error}"
         if self._config.engine.on_bad_update == "stop":
-            raise BadUpdateError(reason) from refused.error
+            raise BadUpdateError(reason, code="result") from refused.error
         return dict.fromkeys(refused.devices, reason)

@@ -49,12 +49,13 @@ def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, 
     except InputError:
         raise
     except RunError as error:
-        raise InputError(str(error)) from error
+        raise InputError(str(error), code=error.code) from error
     except Exception as error:  # whatever a user's own component raises
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise InputError(
-            f"the first round fails before anything is started: {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno})"
+            f"round 1: fails before anything is started: {type(error).__name__}: {error} "
+            f"({where.filename}, line {where.lineno})",
+            code="failed",
         ) from error
 
 

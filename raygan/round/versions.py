@@ -26,6 +26,7 @@ def check_versions(processes: Iterable[Mapping[str, object]]) -> None:
         for name in _COMPUTES:
             if process[name] != here[name]:
                 raise InputError(
-                    f"{process['role']} on {process['address']} has {name} {process[name]}, but the driver has "
-                    f"{here[name]}; install the same on every node"
+                    f"{process['role']} on {process['address']}: has {name} {process[name]}, but the driver has "
+                    f"{here[name]}; install the same on every node",
+                    code="mismatch",
                 )

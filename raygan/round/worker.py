@@ -89,11 +89,13 @@ class Worker:
         try:
             self._problem.check_update(update.vector, update.weight, update.slot)
         except ValueError as error:
-            raise BadUpdateError(f"{where}: the update does not fit: {error}") from error
+            raise BadUpdateError(f"{where}: the update does not fit: {error}", code="result") from error
         except FloatingPointError as error:
-            raise BadUpdateError(_diverged(where, str(error), update.metrics)) from error
+            raise BadUpdateError(_diverged(where, str(error), update.metrics), code="not_finite") from error
         if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
-            raise BadUpdateError(_diverged(where, "a loss is not finite, or too large", update.metrics))
+            raise BadUpdateError(
+                _diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
+            )
         self._keep(device, state)
         return update
 

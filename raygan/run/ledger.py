@@ -161,4 +161,7 @@ class Ledger:
         self._alone = self._alone + 1 if 0 < devices <= len(outcome.dropped) else 0
         if self._alone == ALONE:
             reason = next(iter(outcome.dropped.values()))
-            raise RunError(f"round {entry.round}: nobody's update has counted for {ALONE} rounds in a row: {reason}")
+            raise RunError(
+                f"round {entry.round}: nobody's update has counted for {ALONE} rounds in a row: {reason}",
+                code="not_finite",
+            )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from raygan.files import is_uri
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
-from raygan.record.storage import copied, naming
+from raygan.record.remote import naming_uri
+from raygan.record.storage import copied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +67,9 @@ class Result:
 
     def load_generator(self, weights: "Weights" = "ema", generator: str | None = None) -> "TrainedGenerator":
         """The trained generator, as a module; see `raygan.load_generator`."""
-        from raygan.evaluation.trained import load
+        from raygan.evaluation.trained import load_trained
 
-        return load(self.generator, weights, generator)
+        return load_trained(self.generator, weights, generator)
 
     def samples(
         self,
@@ -95,9 +96,9 @@ class Result:
         """A picture of `samples`, which a notebook shows."""
         import math
 
-        from raygan.evaluation.drawing import draw
+        from raygan.evaluation.drawing import picture_of
 
-        return draw(self._draw(count, seed, generator), columns=math.isqrt(count - 1) + 1)
+        return picture_of(self._draw(count, seed, generator), columns=math.isqrt(count - 1) + 1)
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the page that `raygan report` writes, into the run folder if it is not said where."""
@@ -120,7 +121,7 @@ def reopened(out: str | Path) -> Result:
     """
     uri = str(out).rstrip("/") if is_uri(out) else None
     local = copied(uri) if uri is not None else Path(out).resolve()
-    with naming(local, uri):
+    with naming_uri(local, uri):
         folder = RunFolder(local)
         rounds, last = folder.read_config().rounds, max(folder.log.last_round(), 0)
         return Result(local, last, None, uri, last >= rounds)

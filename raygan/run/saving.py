@@ -8,7 +8,7 @@ from typing import Self
 
 from raygan.errors import StorageError
 from raygan.executors.transport import Pending
-from raygan.record.storage import Store
+from raygan.record.store import Store
 
 SEND_PATIENCE = 3
 """Failures in a row to send a run folder before the run ends."""

@@ -1,7 +1,7 @@
 """One run: its preparation before processes are started, and its tries until the end."""
 
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from raygan.channel.clock import Clock
@@ -12,6 +12,7 @@ from raygan.config.tree import Config
 from raygan.data import dealt, load_data
 from raygan.data.about import about
 from raygan.data.classes import with_classes
+from raygan.data.images import ImageSet
 from raygan.errors import InputError, ProcessLostError, RunError
 from raygan.evaluation.checks import check_weights, load_again
 from raygan.evaluation.custom_metrics import check_metrics
@@ -24,7 +25,7 @@ from raygan.record.checkpoint import Snapshot, load_newest
 from raygan.record.folder import RunFolder
 from raygan.record.lock import wait_for_recorder
 from raygan.record.settings import check_same_run, lasting
-from raygan.record.storage import Store
+from raygan.record.store import Store
 from raygan.round.likeness import unlike_before, unlike_each_other
 from raygan.round.simulation import as_run, try_out
 from raygan.run.ledger import Watcher
@@ -74,14 +75,17 @@ class Run:
             watcher.on_checkpoint(round)
 
     def newest_checkpoint(self) -> Snapshot | None:
-        """The newest whole one that the log reaches; says which it is, and which were passed over."""
+        """The newest whole one that the log reaches; says which were passed over."""
         start, passed_over = load_newest(self.folder.checkpoints, self.folder.log.last_round())
         for line in passed_over:
             self.report(line)
-        self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
         if start is not None:
             check_same_run(start.settings, self.config, start.round)  # config.yaml may have been changed since
         return start
+
+    def say_where_it_goes_on(self, start: Snapshot | None) -> None:
+        """Say which checkpoint the run goes on from."""
+        self.report(f"going on after round {start.round}" if start else "no whole checkpoint: starting again")
 
     def open(self, start: Snapshot | None, connection: Connection | None = None) -> Executor:
         """Start the processes, in the state of a checkpoint or as new, on a connection to Ray that is there already."""
@@ -94,24 +98,29 @@ class Run:
         from raygan.executors.ray_transport import RayTransport
 
         connection = connection or connect(self.setup.config)
-        patience = Patience(connection.may_grow, self.tell, lambda: self.wish.signal is not None, connection.ask)
+        patience = Patience(
+            connection.may_grow, self.tell, self.report, lambda: self.wish.signal is not None, connection.ask
+        )
         vigil = Vigil(self.config.engine.hang_timeout_s, self.happened, self.wish)
         transport = RayTransport(self.setup.config, connection, patience, vigil)
         return Executor(self.setup, start, self.setup.config.engine.devices_per_actor, transport, self.happened)
 
 
-def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool) -> Run:
-    """Load, deal and check everything before a process is started."""
+def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool, loaded: ImageSet | None = None) -> Run:
+    """Load, deal and check everything before a process is started. `loaded`: the data, if it has been loaded before."""
     check_weights(config)
     check_metrics(config)
     check_trackers(config)
-    used = as_run(absolute(config))  # other processes have other working folders
+    placed = absolute(config)  # other processes have other working folders
+    used = as_run(placed)
     if problem_of_cache := cache_problem():
         for watcher in watchers:
             watcher.on_event(problem_of_cache)
-    for watcher in watchers:
-        watcher.on_phase(f"loading {config.data.name}")
-    images = load_again(used) if resume else load_data(used.data, config.seed)
+    if loaded is None or used.data != placed.data:  # centralized training takes holders that are too small for a device
+        for watcher in watchers:
+            watcher.on_phase(f"loading {config.data.name}")
+        loaded = load_again(used) if resume else load_data(used.data, config.seed)
+    images = loaded
     used = with_classes(used, images)
     shards = dealt(images, used)
     check_networks(used, images.shape, int(shards.sizes.min()))
@@ -136,23 +145,27 @@ def run_to_end(run: Run, executor: Executor, after: int) -> int:
     Returns the last round.
     """
     lost: Counter[int] = Counter()
-    while True:
-        with closing(executor), Saving(run.store, run.happened, run.saved) as saving:
-            _write_beginning(run, executor, after)
-            run.tell("training")
-            rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
-            try:
-                last = rounds.run(run.wish)
-            except ProcessLostError as error:
-                lost[rounds.completed] += 1
-                if lost[rounds.completed] == PATIENCE:
-                    raise RunError(f"{error}; it is the third time after round {rounds.completed}") from error
-                run.happened(f"{error}; starting again")
-            else:
-                if run.wish.signal is not None and last < run.config.rounds:
-                    run.note(f"stopped after round {last} by {run.wish.signal.name}")
-                return last
-        executor, after = _start_again(run)
+    with ExitStack() as stack:
+        while True:
+            stack.callback(executor.close)
+            with Saving(run.store, run.happened, run.saved) as saving:
+                _write_beginning(run, executor, after)
+                run.tell("training" if after else "measuring round 0, and training")
+                rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
+                try:
+                    last = rounds.run(run.wish)
+                except ProcessLostError as error:
+                    lost[rounds.completed] += 1
+                    if lost[rounds.completed] == PATIENCE:
+                        third = f"{error}; it is the third time after round {rounds.completed}"
+                        raise RunError(third, code=error.code) from error
+                    run.happened(f"{error}; starting again")
+                else:
+                    if run.wish.signal is not None and last < run.config.rounds:
+                        run.note(f"stopped after round {last} by {run.wish.signal.name}")
+                    return last
+            stack.pop_all()
+            executor, after = _start_again(run, executor)
 
 
 def _write_beginning(run: Run, executor: Executor, after: int) -> None:
@@ -171,17 +184,33 @@ def _write_beginning(run: Run, executor: Executor, after: int) -> None:
         run.note(f"going on after round {after}")
 
 
-def _start_again(run: Run) -> tuple[Executor, int]:
-    """Start from the newest checkpoint; try again if a process is lost meanwhile, as often as for other losses.
+def _start_again(run: Run, executor: Executor) -> tuple[Executor, int]:
+    """Go back to the newest checkpoint with the processes that are left, or with new ones; returns who plays on.
 
-    Ray places processes on a machine that is gone until it has noticed, and then they are lost, too.
+    If a process is lost meanwhile, all are started anew, as often as for other losses: Ray places processes on a
+    machine that is gone until it has noticed, and then they are lost, too.
     """
+    stands = True
     for _ in range(PATIENCE - 1):
         try:
+            if stands and executor.end_recorder():
+                wait_for_recorder(run.folder.root)
+                start = run.newest_checkpoint()
+                if start is not None and executor.go_back(start):
+                    run.say_where_it_goes_on(start)
+                    return executor, start.round
+            executor.close()
             start = run.newest_checkpoint()
+            run.say_where_it_goes_on(start)
             return run.open(start), start.round if start is not None else 0
         except ProcessLostError as error:
+            executor.close()
+            stands = False
             run.happened(f"{error}; starting again")
         except InputError as error:  # such as a cluster that has become too small
-            raise RunError(f"a process was lost, and the run could not be started again: {error}") from error
-    raise RunError(f"a process was lost, and so were those that were started again, {PATIENCE - 1} times")
+            raise RunError(
+                f"a process was lost, and the run could not be started again: {error}", code=error.code
+            ) from error
+    raise RunError(
+        f"a process was lost, and so were those that were started again, {PATIENCE - 1} times", code="failed"
+    )

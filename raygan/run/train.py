@@ -11,17 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raygan.cluster.connection import connect, refuse_ray_client
+from raygan.cluster.connection import connect
+from raygan.cluster.joining import refuse_ray_client
 from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, StorageError
 from raygan.files import write_whole
 from raygan.record.folder import RunFolder
 from raygan.record.settings import check_same_run, lasting
-from raygan.record.storage import Store, store_at
+from raygan.record.storage import store_at
+from raygan.record.store import Store
 from raygan.run.result import Result
 from raygan.signals import StopWish, ending_at_once, noting
 
 if TYPE_CHECKING:
+    from raygan.data.images import ImageSet
     from raygan.executors.executor import Executor
     from raygan.run.ledger import Watcher
     from raygan.run.session import Run
@@ -69,7 +72,9 @@ def begin(
 
     A new run that does not get there leaves nothing.
     """
-    config = with_devices(config)
+    if not config.devices:
+        _tell(watchers, f"loading {config.data.name}")
+    config, images = with_devices(config)
     folder = RunFolder(store.local)
     if resume:
         store.hold(_to_all(watchers))
@@ -82,16 +87,20 @@ def begin(
     try:
         store.hold()
         store.claim()
+        _tell(watchers, "importing torch")
         with ThreadPoolExecutor(1) as beside:
-            preparing = beside.submit(_prepare, config, store, watchers, resume)
+            preparing = beside.submit(_prepare, config, store, watchers, resume, images)
             connection = connect(config) if config.engine.executor == "ray" else None
         run = replace(preparing.result(), wish=wish)
         start = run.newest_checkpoint() if resume else None
         if start is not None and start.round >= config.rounds and folder.generator.exists():
             raise InputError(
                 f"--resume: {folder.root} has played {start.round} of {config.rounds} rounds; set a larger rounds=N to "
-                "go further"
+                "go further",
+                code="finished",
             )
+        if resume:
+            run.say_where_it_goes_on(start)
         return run, run.open(start, connection), start.round if start is not None else 0
     except BaseException:
         if connection is not None:
@@ -103,19 +112,27 @@ def begin(
         raise
 
 
-def with_devices(config: Config) -> Config:
+def with_devices(config: Config) -> "tuple[Config, ImageSet | None]":
     """Returns the config with as many devices as its data has holders, if the number is left open (`devices=0`).
+
+    The data comes with it, if it had to be loaded for that.
 
     Raises:
         InputError: the data cannot be loaded, or a key does not fit that number of devices.
     """
     if config.devices:
-        return config
+        return config, None
     from raygan.config.paths import absolute
     from raygan.data import load_data
     from raygan.data.natural import settled
 
-    return settled(config, load_data(absolute(config).data, config.seed))
+    images = load_data(absolute(config).data, config.seed)
+    return settled(config, images), images
+
+
+def _tell(watchers: "list[Watcher]", text: str) -> None:
+    for watcher in watchers:
+        watcher.on_phase(text)
 
 
 def _to_all(watchers: "list[Watcher]") -> Callable[[str], None]:
@@ -126,10 +143,10 @@ def _to_all(watchers: "list[Watcher]") -> Callable[[str], None]:
     return say
 
 
-def _prepare(config: Config, store: Store, watchers: "list[Watcher]", resume: bool) -> "Run":
+def _prepare(config: Config, store: Store, watchers: "list[Watcher]", resume: bool, images: "ImageSet | None") -> "Run":
     from raygan.run.session import prepare
 
-    return prepare(config, store, watchers, resume)
+    return prepare(config, store, watchers, resume, images)
 
 
 @contextmanager
@@ -166,4 +183,4 @@ def _kept(store: Store) -> Iterator[None]:
             what = what if isinstance(error, StorageError) else f"{what}; {unsent}"
             kept = f"all is kept in {folder.root}; --resume goes on from it here, elsewhere from what had been sent"
             where = f"the traceback is in {folder.error}"
-        raise RunError(f"{what} ({kept}; {where})") from error
+        raise RunError(f"{what} ({kept}; {where})", code=getattr(error, "code", None)) from error

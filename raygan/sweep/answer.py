@@ -16,7 +16,7 @@ from raygan.record.folder import RunFolder
 from raygan.report.curves import read_curve
 from raygan.report.page import write_texts
 from raygan.report.sweep.page import SweepResults, write_sweep_page
-from raygan.report.sweep.results import found, rank_points, shown
+from raygan.report.sweep.results import found, rank_points, shown_value
 from raygan.sweep.space import domains
 from raygan.sweep.spec import Pb2, Pbt, Sweep
 from raygan.sweep.trial import LAST
@@ -157,7 +157,8 @@ def _best(results: SweepResults, best: pd.Series, folder: Path) -> str:
     if best["status"] != "finished":  # the rounds that were measured are those that run again
         config = config.model_copy(update={"rounds": int(best["round"])})
     about = (
-        f"trial {best['trial']}: {results.metric} {shown(best[results.metric])} after round {shown(best['round'])}",
+        f"trial {best['trial']}: {results.metric} {shown_value(best[results.metric])} after round "
+        f"{shown_value(best['round'])}",
         found(results, rank_points(results)),
     )
     return "".join(f"# {line}\n" for line in about) + dump_config(config)

@@ -11,8 +11,8 @@ from raygan.config.source import Tree, dump, parse_word, read
 from raygan.config.tree import Config, Eval
 from raygan.errors import InputError
 from raygan.measures import measured
-from raygan.sweep.ranges import Range, Settings
-from raygan.sweep.space import GridSearch, Options, Space, corners, domains, points
+from raygan.sweep.ranges import NumberRange, Settings
+from raygan.sweep.space import Alternatives, GridSearch, Space, corners, domains, points
 from raygan.sweep.spec import Asha, Optuna, Pb2, Pbt, Random, Sweep, rungs
 
 SWEEP = "sweep.yaml"
@@ -32,7 +32,7 @@ def load_sweep(source: str | Path, words: Iterable[str] = ()) -> Sweep:
 def _load(source: Path, words: Iterable[str], begun: bool) -> Sweep:
     """Load a sweep. `begun`: the file is from a sweep's folder, where the base's keys are merged into the config."""
     if not source.is_file():
-        raise InputError(f"{source}: no such sweep file")
+        raise InputError(f"{source}: no such sweep file", code="missing")
     tree = read(str(source))
     own: Tree = {}
     config: Tree = {}
@@ -50,14 +50,14 @@ def _load(source: Path, words: Iterable[str], begun: bool) -> Sweep:
         based = sweep.on_its_own(source.parent, config)
         check_sweep(based)
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {error}", code=error.code, key=error.key) from error
     return based
 
 
 def reload_sweep(folder: Path, words: Iterable[str] = ()) -> Sweep:
     """Returns the sweep that was started in a folder; raises as `load_sweep`."""
     if not (folder / SWEEP).is_file():
-        raise InputError(f"{folder}: not a sweep's folder (it has no {SWEEP})")
+        raise InputError(f"{folder}: not a sweep's folder (it has no {SWEEP})", code="missing")
     return _load(folder / SWEEP, words, begun=True)
 
 
@@ -80,9 +80,9 @@ def check_sweep(sweep: Sweep) -> None:
         try:
             config = sweep.config_of(settings)
         except InputError as error:
-            raise InputError(f"space: {error}") from error
+            raise InputError(f"space: {error}", code=error.code) from error
         if (metric := sweep.quality) not in measured(config):
-            raise InputError(f"metric: {metric} is not measured with {_measuring(config)}")
+            raise InputError(f"metric: {metric} is not measured with {_measuring(config)}", code="unknown")
     _check_search(sweep)
     _check_scheduler(sweep, plain)
 
@@ -133,7 +133,9 @@ def _check_set_once(sweep: Sweep, tree: Tree, by: str) -> None:
     for key in _paths(tree):
         for varied in sweep.space:
             if _overlap(key, varied):
-                raise InputError(f"{key}: is set by {by}, but space varies {varied}; take one of them out")
+                raise InputError(
+                    f"{key}: is set by {by}, but space varies {varied}; take one of them out", code="twice"
+                )
 
 
 def _paths(tree: Tree) -> Iterator[str]:
@@ -149,9 +151,9 @@ def _check_apart(space: Space, above: tuple[str, ...]) -> None:
     for number, key in enumerate(space):
         for other in (*above, *list(space)[:number]):
             if _overlap(key, other):
-                raise InputError(f"space: {other} and {key} set the same; vary one of them")
+                raise InputError(f"space: {other} and {key} set the same; vary one of them", code="twice")
     for domain in space.values():
-        if isinstance(domain, Options):
+        if isinstance(domain, Alternatives):
             for _, below in domain.options:
                 _check_apart(below, (*above, *space))
 
@@ -163,26 +165,33 @@ def _overlap(one: str, other: str) -> bool:
 
 def _check_key(key: str) -> None:
     if key.split(".")[0] == "checkpoint":
-        raise InputError(f"space: {key} is not to be varied: a trial saves its state at every evaluation")
+        raise InputError(
+            f"space: {key} is not to be varied: a trial saves its state at every evaluation", code="conflict"
+        )
     if key == "engine.address":
-        raise InputError("space: engine.address is not to be varied: all trials are played on one cluster")
+        raise InputError(
+            "space: engine.address is not to be varied: all trials are played on one cluster", code="conflict"
+        )
 
 
 def _check_search(sweep: Sweep) -> None:
     grids = [key for key, domain in domains(sweep.space) if isinstance(domain, GridSearch)]
     if isinstance(sweep.search, Optuna):
         if grids:
-            raise InputError(f"space.{grids[0]}: grid_search is for search.name=random; optuna takes choice")
+            raise InputError(
+                f"space.{grids[0]}: grid_search is for search.name=random; optuna takes choice", code="conflict"
+            )
         _check_installed("optuna", "search.name: optuna", "raygan[optuna]")
     elif sweep.samples > 1 and len(grids) == len(list(domains(sweep.space))):
         raise InputError(
-            f"samples: {sweep.samples}, but space is a grid, where nothing is drawn; to repeat it, give it seeds"
+            f"samples: {sweep.samples}, but space is a grid, where nothing is drawn; to repeat it, give it seeds",
+            code="conflict",
         )
 
 
 def _check_installed(module: str, what: str, package: str) -> None:
     if find_spec(module) is None:
-        raise InputError(f"{what} is not installed; install it with: pip install '{package}'")
+        raise InputError(f"{what} is not installed; install it with: pip install '{package}'", code="package")
 
 
 def _check_scheduler(sweep: Sweep, plain: Config) -> None:
@@ -190,11 +199,15 @@ def _check_scheduler(sweep: Sweep, plain: Config) -> None:
     if isinstance(scheduler, Asha):
         if scheduler.time_attr != "round" and None in (scheduler.grace_period, scheduler.max_t):
             raise InputError(
-                f"scheduler: grace_period and max_t must be set for scheduler.time_attr={scheduler.time_attr}"
+                f"scheduler: grace_period and max_t must be set for scheduler.time_attr={scheduler.time_attr}",
+                code="missing",
             )
         first, last = rungs(scheduler, plain)
         if first > last:
-            raise InputError(f"scheduler.grace_period: the first rung, at {first:g}, lies behind the last, at {last:g}")
+            raise InputError(
+                f"scheduler.grace_period: the first rung, at {first:g}, lies behind the last, at {last:g}",
+                code="conflict",
+            )
     if isinstance(scheduler, Pb2):
         _check_installed("sklearn", "scheduler.name: pb2 needs scikit-learn, which", "scikit-learn")
     if isinstance(scheduler, Pbt | Pb2):
@@ -205,18 +218,28 @@ def _check_population(sweep: Sweep, scheduler: Pbt | Pb2, plain: Config) -> None
     name = scheduler.name
     for key, domain in sweep.space.items():
         if key not in CHANGING:
-            raise InputError(f"space: {key} cannot change in mid-run, which {name} would do; {', '.join(CHANGING)} can")
-        if isinstance(scheduler, Pb2) and not isinstance(domain, Range):
-            raise InputError(f"space.{key}: pb2 needs a range, such as uniform or loguniform")
+            raise InputError(
+                f"space: {key} cannot change in mid-run, which {name} would do; {', '.join(CHANGING)} can",
+                code="conflict",
+            )
+        if isinstance(scheduler, Pb2) and not isinstance(domain, NumberRange):
+            raise InputError(f"space.{key}: pb2 needs a range, such as uniform or loguniform", code="value")
         section = key.split(".")[0]
         if getattr(plain, section).lr_steps:
             raise InputError(
-                f"{section}.lr_steps: the rate would change at rounds of its own, and {name} changes it; take one out"
+                f"{section}.lr_steps: the rate would change at rounds of its own, and {name} changes it; take one out",
+                code="conflict",
             )
     if sweep.seeds or isinstance(sweep.search, Optuna):
-        raise InputError(f"scheduler.name: {name} makes one population of all trials: no seeds, and search.name=random")
+        raise InputError(
+            f"scheduler.name: {name} makes one population of all trials: no seeds, and search.name=random",
+            code="conflict",
+        )
     if sweep.samples < 2:
-        raise InputError(f"samples: {name} needs a population of at least 2, got {sweep.samples}")
+        raise InputError(f"samples: {name} needs a population of at least 2, got {sweep.samples}", code="value")
     every = scheduler.perturbation_interval
     if every is not None and every % plain.eval.every:
-        raise InputError(f"scheduler.perturbation_interval: {every} is not a multiple of eval.every={plain.eval.every}")
+        raise InputError(
+            f"scheduler.perturbation_interval: {every} is not a multiple of eval.every={plain.eval.every}",
+            code="conflict",
+        )

@@ -4,7 +4,7 @@ from typing import Any
 
 from ray.tune.schedulers.pb2 import PB2
 
-from raygan.sweep.ranges import Range, Settings
+from raygan.sweep.ranges import NumberRange, Settings
 from raygan.sweep.spec import Sweep
 
 
@@ -15,7 +15,7 @@ class BoundedPb2(PB2):
     """
 
     def __init__(self, sweep: Sweep, **options: Any) -> None:
-        self._ranges = {key: domain for key, domain in sweep.space.items() if isinstance(domain, Range)}
+        self._ranges = {key: domain for key, domain in sweep.space.items() if isinstance(domain, NumberRange)}
         bounds: dict[str, Any] = {key: list(domain.ends) for key, domain in self._ranges.items()}
         super().__init__(hyperparam_bounds=bounds, custom_explore_fn=self._into_space, **options)
 

@@ -54,7 +54,7 @@ class Domain(Section):
         """Returns the values to check for validity: the ends of a range, or every option."""
 
 
-class Range(Domain):
+class NumberRange(Domain):
     """Numbers between two ends."""
 
     @property
@@ -87,7 +87,7 @@ class Range(Domain):
         yield from ({key: end} for end in self.ends)
 
 
-class Interval(Range):
+class Interval(NumberRange):
     """All numbers between two ends."""
 
     def nearest(self, value: float) -> float:
@@ -102,7 +102,7 @@ class Interval(Range):
         return self.nearest(getattr(tune, self.word)(*self.given).sample(random_state=random))
 
 
-class Uniform(Interval):
+class UniformDomain(Interval):
     """[low, high]: drawn uniformly."""
 
     uniform: tuple[float, float]
@@ -128,7 +128,7 @@ class Loguniform(Interval):
         return {key: trial.suggest_float(name, *self.ends, log=True)}
 
 
-class Steps(Range):
+class Steps(NumberRange):
     """Numbers from one end to the other in equal steps, all equally likely.
 
     Values are drawn by index. Tune's quantised domains round a number drawn between the ends, so an end is rounded from

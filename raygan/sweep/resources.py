@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 
 from ray.tune import PlacementGroupFactory
 
-from raygan.cluster.connection import all_nodes
-from raygan.cluster.layout import Node, shortage_in_group
+from raygan.cluster.layout import Node
+from raygan.cluster.nodes import all_nodes
 from raygan.cluster.resources import Needs, needs_of
+from raygan.cluster.shortage import shortage_in_group
 from raygan.cluster.waiting import Ask, Tell, directly, wait_for_group
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.report.sweep.results import shown
+from raygan.report.sweep.results import shown_value
 from raygan.run.train import with_devices
 from raygan.sweep.ranges import Settings
 from raygan.sweep.spec import Sweep
@@ -46,10 +47,10 @@ def needs_of_trial(config: Config) -> Needs:
     if config.engine.executor == "inline":
         threads = max(config.engine.threads_per_device, config.engine.server_threads)
         return Needs(workers=0, per_worker={}, server={"CPU": threads}, recorder={})
-    return needs_of(with_devices(config))
+    return needs_of(with_devices(config)[0])
 
 
-def cpus_to_start(sweep: Sweep, tried: Iterable[Settings]) -> float:
+def cpus_for_sweep(sweep: Sweep, tried: Iterable[Settings]) -> float:
     """Returns the logical CPUs of a Ray started for a sweep: enough for `concurrent` of its largest trials.
 
     By default, as many trials as fit on the cores, and at least one, whose actors then share them.
@@ -72,5 +73,5 @@ def wait_until_trials_fit(
         try:
             wait_for_group(needs_of_trial(config), config.engine.nodes_timeout_s if may_grow else 0.0, tell, ask)
         except InputError as problem:
-            given = ", ".join(f"{key}={shown(value)}" for key, value in settings.items())
-            raise InputError(f"a trial with {given} does not fit: {problem}") from problem
+            given = ", ".join(f"{key}={shown_value(value)}" for key, value in settings.items())
+            raise InputError(f"space: a trial with {given} does not fit: {problem}", code="resources") from problem

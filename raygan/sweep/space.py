@@ -10,13 +10,13 @@ import numpy as np
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from raygan.config.source import Tree
-from raygan.sweep.ranges import Domain, Loguniform, Quniform, Randint, Settings, Uniform
+from raygan.sweep.ranges import Domain, Loguniform, Quniform, Randint, Settings, UniformDomain
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
-class Options(Domain):
+class Alternatives(Domain):
     """A list of values; or names, each with keys that are varied only if it is chosen."""
 
     @property
@@ -60,7 +60,7 @@ class Options(Domain):
             yield from ({key: value, **rest} for rest in _joined(_all_corners(below)))
 
 
-class Choice(Options):
+class Choice(Alternatives):
     """One of the options, drawn at random."""
 
     choice: "ListOrNames"
@@ -71,7 +71,7 @@ class Choice(Options):
         yield from ({key: value, **rest} for rest in draw(below, random))
 
 
-class GridSearch(Options):
+class GridSearch(Alternatives):
     """Every option, combined with those of every other grid."""
 
     grid_search: "ListOrNames"
@@ -85,7 +85,7 @@ class GridSearch(Options):
 WORDS: dict[str, type[Domain]] = {
     "choice": Choice,
     "grid_search": GridSearch,
-    "uniform": Uniform,
+    "uniform": UniformDomain,
     "loguniform": Loguniform,
     "quniform": Quniform,
     "randint": Randint,
@@ -109,7 +109,7 @@ def _tag(value: Any) -> str:
 AnyDomain = Annotated[
     Annotated[Choice, Tag("<choice>")]
     | Annotated[GridSearch, Tag("<grid_search>")]
-    | Annotated[Uniform, Tag("<uniform>")]
+    | Annotated[UniformDomain, Tag("<uniform>")]
     | Annotated[Loguniform, Tag("<loguniform>")]
     | Annotated[Quniform, Tag("<quniform>")]
     | Annotated[Randint, Tag("<randint>")],
@@ -182,7 +182,7 @@ def domains(space: Space) -> Iterator[tuple[str, AnyDomain]]:
     """Yields every domain with its key, including those below options."""
     for key, domain in space.items():
         yield key, domain
-        if isinstance(domain, Options):
+        if isinstance(domain, Alternatives):
             for _, below in domain.options:
                 yield from domains(below)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from raygan.components import nearest
+from raygan.components import UnknownNameError, nearest
 from raygan.config import preset_names
 from raygan.config.load import check_config, merge
 from raygan.config.section import Count, Positive, Section, Seed, named
@@ -144,7 +144,7 @@ class Sweep(Section):
             raise ValueError("space: is empty; give at least one config key a domain")
         known = [*MEASURES, *COSTS]
         if self.metric not in known:
-            raise ValueError(f"metric: {self.metric} is not known; known: {', '.join(known)}")
+            raise UnknownNameError(f"metric: {self.metric} is not known; known: {', '.join(known)}")
         if MEASURES.get(self.metric) == "max" and "mode" not in self.model_fields_set:
             raise ValueError(f"mode: more of {self.metric} is better; say mode: max (or min, to rank the worst first)")
         if (self.metric in COSTS) != (self.target is not None):
@@ -202,7 +202,9 @@ def _read_base(base: str, folder: Path) -> Tree:
         return read(base)
     path = folder / base
     if not (path.suffix or path.exists()):
-        raise InputError(f"base: {path} is not there, and {base} is no preset; {nearest(base, preset_names())}")
+        raise InputError(
+            f"base: {path} is not there, and {base} is no preset; {nearest(base, preset_names())}", code="unknown"
+        )
     return read(str(path))
 
 

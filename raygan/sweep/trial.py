@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ray import tune
 
-from raygan.cluster.connection import all_nodes
-from raygan.cluster.layout import shortage_in_group
+from raygan.cluster.nodes import all_nodes
+from raygan.cluster.shortage import shortage_in_group
 from raygan.config.gan import CHANGING
 from raygan.config.load import check_config, merge
 from raygan.config.tree import Config
@@ -55,7 +55,7 @@ def run_trial(sweep: Sweep, runs: Path, home: str, settings: Settings) -> None:
     elif checkpoint is None:
         config = sweep.config_of(settings)
         if config.engine.executor == "ray" and (problem := shortage_in_group(needs_of_trial(config), all_nodes())):
-            raise InputError(problem)  # it was drawn during the sweep, and got less than it needs
+            raise InputError(problem, code="resources")  # it was drawn during the sweep, and got less than it needs
         clear(folder)
         train(config, folder.root, watchers=[_Reporter(sweep, folder, config.rounds)], experiment=runs.parent.name)
     else:

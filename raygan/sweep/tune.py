@@ -14,8 +14,9 @@ from typing import Any
 from ray.tune import ResultGrid, Tuner
 from rich.console import Console
 
-from raygan.cluster.connection import Connection, refuse_ray_client
+from raygan.cluster.connection import Connection
 from raygan.cluster.forking import forking
+from raygan.cluster.joining import refuse_ray_client
 from raygan.config.load import check_config, checked
 from raygan.errors import InputError, RunError
 from raygan.files import is_uri, make_folder, unmake_folder, write_whole
@@ -24,7 +25,7 @@ from raygan.signals import StopWish, stop_wish
 from raygan.sweep.answer import write_answer
 from raygan.sweep.live import SweepDisplay
 from raygan.sweep.load import SWEEP, check_sweep, dump_sweep, reload_sweep, tried_out
-from raygan.sweep.resources import cpus_to_start, wait_until_trials_fit
+from raygan.sweep.resources import cpus_for_sweep, wait_until_trials_fit
 from raygan.sweep.schedulers import RememberingAsha
 from raygan.sweep.searchers import trials_of
 from raygan.sweep.spec import Pb2, Pbt, Sweep
@@ -81,9 +82,11 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
         InputError: the sweep or the folder is invalid, or a trial cannot fit; nothing has been changed.
     """
     if is_uri(out):
-        raise InputError(f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)")
+        raise InputError(
+            f"--out: {out} is a URI, but a sweep needs a folder (on a cluster, one that every node sees)", code="value"
+        )
     if sweep.stop.hours is not None and threading.current_thread() is not threading.main_thread():
-        raise InputError("stop.hours: works only if the sweep runs in the main thread; leave it out")
+        raise InputError("stop.hours: works only if the sweep runs in the main thread; leave it out", code="conflict")
     sweep = checked(sweep.model_dump(mode="json"), Sweep).on_its_own()  # it may have changed since it was loaded
     refuse_ray_client(sweep.address)
     check_sweep(sweep)
@@ -97,13 +100,14 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
 
     with _settings():
         tell("starting Ray")
-        connection = Connection(sweep.address, cpus_to_start(sweep, tried), _forking(sweep, tell))
+        connection = Connection(sweep.address, cpus_for_sweep(sweep, tried), _forking(sweep, tell))
         try:
             wait_until_trials_fit(sweep, tried, connection.may_grow, tell, connection.ask)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:
                 raise InputError(
                     f"concurrent: on a cluster that was there before, {sweep.scheduler.name} plays as many trials at "
-                    "once as fit; leave it out"
+                    "once as fit; leave it out",
+                    code="conflict",
                 )
             with _begun(sweep, folder, resume), ExitStack() as stack:
                 tuner = restored_tuner(sweep, folder) if resume else new_tuner(sweep, folder)
@@ -129,21 +133,24 @@ def _fit(tuner: Tuner, folder: Path) -> ResultGrid:
         return tuner.fit()
     except Exception as error:
         if not Tuner.can_restore(str(folder / TUNE)):
-            raise RunError(f"the sweep could not begin: {type(error).__name__}: {error}") from error
+            raise RunError(f"the sweep could not begin: {type(error).__name__}: {error}", code="failed") from error
         path = folder / "error.txt"
         path.write_text(traceback.format_exc(), encoding="utf-8")
         raise RunError(
             f"{type(error).__name__}: {error} (what the trials last reported is kept, go on with --resume; the "
-            f"traceback is in {path})"
+            f"traceback is in {path})",
+            code="failed",
         ) from error
 
 
 def _check_folder(sweep: Sweep, folder: Path, resume: bool) -> None:
     """Check the folder before Ray is started, which takes seconds."""
     if resume and not Tuner.can_restore(str(folder / TUNE)):
-        raise InputError(f"--resume: {folder} holds no sweep that had begun; start it without --resume")
+        raise InputError(f"--resume: {folder} holds no sweep that had begun; start it without --resume", code="missing")
     if resume and reload_sweep(folder) != sweep:
-        raise InputError(f"--resume: the sweep is not the one in {folder / SWEEP}; leave its file and words out")
+        raise InputError(
+            f"--resume: the sweep is not the one in {folder / SWEEP}; leave its file and words out", code="mismatch"
+        )
     if not resume:
         unmake_folder(folder, make_folder(folder, folder / SWEEP))
 

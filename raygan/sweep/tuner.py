@@ -9,7 +9,7 @@ from ray import tune as ray_tune
 from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 
-from raygan.cluster.connection import all_nodes
+from raygan.cluster.nodes import all_nodes
 from raygan.sweep.live import Relay
 from raygan.sweep.resources import resources_here
 from raygan.sweep.schedulers import scheduler_of

@@ -26,7 +26,9 @@ def check_trackers(config: Config) -> None:
     """Raise InputError if a tracker that a config names is not installed."""
     for name in config.track:
         if name in _SINKS and find_spec(name) is None:
-            raise InputError(f'track: {name} needs the extra of that name: pip install "raygan[{name}]"')
+            raise InputError(
+                f'track: {name} needs the extra of that name: pip install "raygan[{name}]"', code="package"
+            )
 
 
 def _begun(config: Config, folder: RunFolder, experiment: str, say: Callable[[str], None]) -> list[tuple[str, Sink]]:

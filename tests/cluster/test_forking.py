@@ -16,6 +16,8 @@ MODULES = "json", "socket"
 def job(monkeypatch):
     """Sets the runtime environment of the job that this process is a driver of."""
 
+    monkeypatch.setattr(room.ray, "is_initialized", lambda: False)  # by other tests
+
     def set_to(env):
         monkeypatch.setattr(room, "env_of_job", lambda: env)
 

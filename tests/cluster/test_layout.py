@@ -1,13 +1,16 @@
 """Who goes where: closed forms, and properties against brute force."""
 
+import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.cluster.layout import Node, can_hold, choose, describe, lay_out, shortage
+from raygan.cluster.layout import Node, can_hold, choose, lay_out
 from raygan.cluster.resources import Needs
+from raygan.cluster.shortage import describe, shortage, unused_gpus
 
 
 def needs(workers, cpus=1.0, gpus=0.0, server_gpus=0.0, eval_gpus=0.0):
@@ -134,3 +137,53 @@ def test_shares_are_counted_gpu_by_gpu():
     assert lay_out(needs(1, gpus=0.7, server_gpus=0.6, eval_gpus=0.6), two, "spread", "n0") is None
     assert lay_out(needs(2, gpus=0.4, server_gpus=0.6, eval_gpus=0.6), two, "spread", "n0") is not None
     assert lay_out(needs(3, gpus=0.4, server_gpus=0.6, eval_gpus=0.6), two, "spread", "n0") is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "said"),
+    [
+        (
+            replace(needs(8, gpus=0.5), devices=16),
+            nodes((4, 4)),
+            ": CPU is scarce (GPU would do for 8); lower devices ",
+        ),
+        (replace(needs(8, gpus=0.5), devices=16), nodes((4, 4)), "or raise engine.devices_per_actor (6 would fit)"),
+        (replace(needs(8, gpus=0.5), devices=16), nodes((8, 1), (9, 2)), ": GPU is scarce (CPU would do for 17); "),
+        (replace(needs(4), devices=4), nodes((4, 0)), "lower devices, engine.cpus_per_device, or raise"),
+        (replace(needs(4), devices=4), nodes((4, 0)), "engine.devices_per_actor (2 would fit)"),
+        (replace(needs(4), devices=4), nodes((1, 0)), "holds 1; lower devices or the share per device"),
+        (replace(needs(4), devices=4), nodes((1, 0)), "or raise engine.devices_per_actor"),
+        (
+            replace(needs(5, cpus=0.6), devices=5),
+            nodes((2, 0), (2, 0)),
+            "; raise engine.devices_per_actor (2 would fit)",
+        ),
+    ],
+)
+def test_the_scarce_resource_and_a_packing_that_would_fit_are_named(asked, there, said):
+    assert said in shortage(asked, there, "n0")
+
+
+@given(sizes, st.integers(1, 20), st.integers(1, 40), st.sampled_from([0.5, 1.0]), shares, shares)
+def test_a_packing_that_is_named_fits_and_a_smaller_one_does_not(sizes, workers, devices, cpus, gpus, server_gpus):
+    each, there = -(-devices // min(workers, devices)), nodes(*sizes)
+    asked = replace(needs(-(-devices // each), cpus, gpus, server_gpus), devices=devices)
+    found = re.search(r"\((\d+) would fit\)$", shortage(asked, there, "n0") or "")
+    if found is None:
+        return
+
+    def fits(packing):
+        return lay_out(replace(asked, workers=-(-devices // packing)), there, "spread", "n0") is not None
+
+    packing = int(found[1])
+    assert fits(packing)
+    assert packing > each
+    assert not any(fits(less) for less in range(each, packing))
+
+
+def test_gpus_that_nobody_asks_for_are_named():
+    key = "engine.gpus_per_device and engine.server_gpus are 0, so the run computes on CPUs"
+    assert unused_gpus(needs(3), nodes((4, 0), (8, 4))) == f"4 GPUs are there, but none is used: {key}"
+    assert unused_gpus(needs(3), nodes((8, 1))) == f"1 GPU is there, but it is not used: {key}"
+    assert unused_gpus(needs(3), nodes((8, 0))) is None
+    assert unused_gpus(needs(3, server_gpus=0.1), nodes((8, 1))) is None

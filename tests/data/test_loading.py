@@ -11,11 +11,12 @@ import numpy as np
 import psutil
 import pytest
 
-from raygan import InputError, RunError
+from raygan import RunError
 from raygan.data import decoding, pool, sources
-from raygan.data.decoding import Pass, PixelPlan, Rows, Task, tasks, work
+from raygan.data.decoding import Pass, PixelPlan, PixelRows, Task, tasks, work
 from tests.data.pictures import encoded, load, noise, put
 from tests.data.test_archives import pack
+from tests.errors import raises
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def test_several_processes_decode_the_same(tmp_path, monkeypatch, kind):
     (place / "0" / "bad.png").write_bytes(b"no")
     if kind == "zip":
         place = pack(place, tmp_path / "set.zip")
-    with pytest.raises(InputError, match=r"0/bad\.png: not a readable image"):
+    with raises("bad.png", "damaged", "0/bad.png"):
         load(place)
     (tmp_path / "set" / "0" / "bad.png").unlink()
     if kind == "zip":
@@ -179,7 +180,7 @@ def test_large_results_do_not_block(tmp_path):
 def test_a_process_that_is_lost_is_one_line():
     with pool.Pool(1) as helpers:
         helpers._helpers[0]._process.kill()
-        with pytest.raises(RunError, match=r"a process that decodes images ended \(status -9\)"):
+        with raises("data", "failed", "status -9", kind=RunError):
             ready_at_last(helpers)
 
 
@@ -192,7 +193,7 @@ def ready_at_last(helpers):
 def test_rows_in_any_order(monkeypatch, expected):
     monkeypatch.setattr(decoding, "_SLAB", 5 * 4)  # several slabs
     values = np.random.default_rng(0).integers(256, size=(100, 1, 2, 2), dtype=np.uint8)
-    rows = Rows(PixelPlan(2, 1, None), expected)
+    rows = PixelRows(PixelPlan(2, 1, None), expected)
     for start in (60, 0, 30, 90):
         rows.put(start, values[start : start + (10 if start == 90 else 30)])
     order = np.random.default_rng(1).permutation(100)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import raygan
-from raygan import InputError, load_config
+from raygan import load_config
 from raygan.data import load_data
 from raygan.data.depth import range_of_set
+from tests.errors import raises
 from tests.helpers import TINY
 
 RANDOM = np.random.default_rng(0)
@@ -62,7 +63,7 @@ def test_the_parts_of_keras(path):
     np.savez(path, x_train=GREY[:4], y_train=np.arange(4) % 2, x_test=GREY[4:], y_test=np.array([7, 7]))
     assert len(load(path)) == 4
     assert load(path, "data.split=test").classes == ("7",)
-    with pytest.raises(InputError, match=r"data\.images: .*set\.npz has no array named x_val, val_images; name one of"):
+    with raises("data.images", "missing", "set.npz", "x_val", "val_images"):
         load(path, "data.split=val")
 
 
@@ -160,9 +161,7 @@ def test_without_labels_there_is_one_class(path):
     assert not load(path).labels.any()
     findings = RANDOM.integers(2, size=(6, 14))
     np.savez(path, train_images=GREY, train_labels=findings)
-    with pytest.raises(
-        InputError, match=r"train_labels in .* are int64 \(6, 14\); .* \(data\.labels=none: one class\)"
-    ):
+    with raises("data.labels", "layout", "train_labels", "int64", "(6, 14)", "data.labels=none"):
         load(path)
     assert load(path, "data.labels=none").classes == ("set",)
 
@@ -215,49 +214,48 @@ class Code:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "words", "message"),
+    ("arrays", "words", "about"),
     [
-        ({"picture": GREY}, [], r"data\.images: FILE has no array named images, x_train, train_images, x; name one of"),
-        ({"picture": GREY}, [], r"that it has: picture \(6, 16, 16\) uint8$"),
-        ({"a": GREY}, ["data.images=b"], r"data\.images: FILE has no array named b; it has: a \(6, 16, 16\) uint8$"),
-        ({"x": GREY}, ["data.labels=b"], r"data\.labels: FILE has no array named b; it has: x"),
-        ({"x": GREY}, ["data.holders=b"], r"data\.holders: FILE has no array named b; it has: x"),
+        ({"picture": GREY}, [], ("data.images", "missing", "images, x_train, train_images, x")),
+        ({"picture": GREY}, [], ("data.images", "missing", "picture (6, 16, 16) uint8")),
+        ({"a": GREY}, ["data.images=b"], ("data.images", "unknown", "a (6, 16, 16) uint8")),
+        ({"x": GREY}, ["data.labels=b"], ("data.labels", "unknown")),
+        ({"x": GREY}, ["data.holders=b"], ("data.holders", "unknown")),
         (
             {"x": GREY, "h": np.ones((6, 7))},
             ["data.holders=h"],
-            r"data\.holders: h in FILE: are float64 \(6, 7\)[^()]*$",
+            ("data.holders", "layout", "float64", "(6, 7)"),
         ),
-        ({"x": GREY, "y": np.arange(6)}, ["data.names=b"], r"data\.names: FILE has no array named b; it has: x"),
-        ({"x": GREY, "n": ["a"]}, ["data.names=n"], r"data\.names: n names classes, but there are no labels"),
-        ({"x": np.zeros((2, 3, 9, 3))}, [], r"data\.images: x in FILE: images of \(3, 9, 3\) may be \(H, W, C\) or"),
-        ({"x": np.zeros((2, 8, 8, 8))}, [], r"data\.images: x in FILE: its images are float64 \(8, 8, 8\); numbers as"),
-        ({"x": np.zeros((2, 64))}, [], r"data\.images: x in FILE: its images are float64 \(64,\)"),
-        ({"x": np.float64(3)}, [], r"data\.images: x in FILE: its images are float64 \(\)"),
-        ({"x": np.zeros((2, 8, 0))}, [], r"data\.images: x in FILE: its images are float64 \(8, 0\)"),
-        ({"x": np.zeros((2, 8, 8), complex)}, [], r"data\.images: x in FILE: its images are complex128"),
-        ({"x": GREY[:0]}, [], r"data\.images: x in FILE is empty"),
-        ({"x": GREY * 1.0}, [], r"data\.images: x in FILE: holds values from 0 to 255, but data\.depth says 0 to 1;"),
-        ({"x": GREY / 255 * np.nan}, [], r"data\.images: x in FILE: holds values that are not finite"),
-        ({"x": GREY * 0.0}, ["data.depth=set"], r"data\.images: x in FILE: data\.depth: set, but all values"),
-        ({"x": GREY.astype(int)}, [], r"data\.images: x in FILE: holds int64 values that are black .* set data\.depth"),
-        ({"x": GREY, "y": np.zeros(5)}, [], r"data\.labels: y in FILE: is \(5,\) float64, but there are 6 images"),
-        ({"x": GREY, "y": np.ones((6, 2))}, [], r"data\.labels: y in FILE: are float64 \(6, 2\)"),
-        ({"x": GREY, "y": np.arange(6) / 2}, [], r"data\.labels: y in FILE: are float64 \(6,\)"),
-        ({"x": GREY, "y": np.arange(6), "classes": ["a"]}, [], r"data\.labels: y in FILE: 1, 2, .* have no name"),
+        ({"x": GREY, "y": np.arange(6)}, ["data.names=b"], ("data.names", "unknown")),
+        ({"x": GREY, "n": ["a"]}, ["data.names=n"], ("data.names", "conflict")),
+        ({"x": np.zeros((2, 3, 9, 3))}, [], ("data.images", "layout", "(3, 9, 3)")),
+        ({"x": np.zeros((2, 8, 8, 8))}, [], ("data.images", "layout", "float64", "(8, 8, 8)")),
+        ({"x": np.zeros((2, 64))}, [], ("data.images", "layout", "float64", "(64,)")),
+        ({"x": np.float64(3)}, [], ("data.images", "layout", "float64 ()")),
+        ({"x": np.zeros((2, 8, 0))}, [], ("data.images", "layout", "float64", "(8, 0)")),
+        ({"x": np.zeros((2, 8, 8), complex)}, [], ("data.images", "layout", "complex128")),
+        ({"x": GREY[:0]}, [], ("data.images", "empty")),
+        ({"x": GREY * 1.0}, [], ("data.images", "range", "0 to 255", "0 to 1")),
+        ({"x": GREY / 255 * np.nan}, [], ("data.images", "not_finite")),
+        ({"x": GREY * 0.0}, ["data.depth=set"], ("data.images", "empty", "data.depth")),
+        ({"x": GREY.astype(int)}, [], ("data.images", "range", "int64", "data.depth")),
+        ({"x": GREY, "y": np.zeros(5)}, [], ("data.labels", "mismatch", "(5,)", "float64", "6 images")),
+        ({"x": GREY, "y": np.ones((6, 2))}, [], ("data.labels", "layout", "float64", "(6, 2)")),
+        ({"x": GREY, "y": np.arange(6) / 2}, [], ("data.labels", "layout", "float64", "(6,)")),
+        ({"x": GREY, "y": np.arange(6), "classes": ["a"]}, [], ("data.labels", "missing", "1, 2, 3, 4, 5")),
         (
             {"x": GREY, "y": np.arange(6), "classes": np.arange(2)},
             [],
-            r"data\.names: classes in FILE is \(2,\) int64; a list of names",
+            ("data.names", "layout", "(2,)", "int64"),
         ),
-        ({"x": np.array([Code()] * 6)}, [], r"data\.root: FILE: x holds pickled Python objects"),
-        ({"x": GREY, "y": np.array([Code()] * 6)}, [], r"data\.root: FILE: y holds pickled Python objects"),
+        ({"x": np.array([Code()] * 6)}, [], ("data.root", "unsafe", "x")),
+        ({"x": GREY, "y": np.array([Code()] * 6)}, [], ("data.root", "unsafe", "y")),
     ],
 )
-def test_refusals_name_the_key_and_the_file(path, capsys, arrays, words, message):
+def test_refusals_name_the_key_and_the_file(path, capsys, arrays, words, about):
     np.savez(path, **arrays)
-    with pytest.raises(InputError, match=message.replace("FILE", str(path))) as caught:
+    with raises(*about):
         load(path, *words)
-    assert "\n" not in str(caught.value)
     assert "run" not in capsys.readouterr().out
 
 
@@ -282,5 +280,5 @@ def short(path):
 def test_a_damaged_file_is_named(path, harm):
     np.savez(path, x=GREY)
     harm(path)
-    with pytest.raises(InputError, match=rf"data\.root: {path} is not a readable \.npz file: "):
+    with raises("data.root", "damaged", path):
         load(path)

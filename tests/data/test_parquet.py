@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 import raygan
-from raygan import InputError, load_config
+from raygan import load_config
 from raygan.cli import run
-from raygan.data import load_data
-from raygan.data import parquet as parquet_set
+from raygan.data import decoding, load_data
 from raygan.data.columns import columns_at
+from tests.errors import raises
 from tests.helpers import TINY
 
 pa = pytest.importorskip("pyarrow")
@@ -100,7 +100,7 @@ def test_a_part_of_a_folder(root):
     assert loaded.notes == ("2 of 4 parquet files are read, those named after one part (data.split)",)
     assert np.array_equal(load(root, "data.split=test").images[:, 0], GREY[40:])
     assert load(root / "data" / "test-00001-of-00002.parquet").shape == (1, 28, 28)
-    with pytest.raises(InputError, match=r"data\.split: no file of .*set is named after validation; it has test-00000"):
+    with raises("data.split", "unknown", "test-00000"):
         load(root, "data.split=validation")
 
 
@@ -111,7 +111,7 @@ def test_files_of_no_part_are_all_read(root):
 
 
 def test_an_unknown_kind_of_uri_is_named():
-    with pytest.raises(InputError, match=r"^data\.root: nowhere://set: nowhere:// is not known; use s3://"):
+    with raises("data.root", "unknown", "nowhere://set", "s3://"):
         load("nowhere://set")
 
 
@@ -125,7 +125,7 @@ def test_uris(root, scheme):
         where = "memory://set"
     assert load(where).digest == load(root).digest
     assert load(f"{where}/train.parquet").digest == load(root).digest
-    with pytest.raises(InputError, match=rf"data\.root: {where}/no is neither a parquet file nor a folder"):
+    with raises("data.root", "missing", f"{where}/no"):
         load(f"{where}/no")
 
 
@@ -136,7 +136,7 @@ def test_a_uri_is_kept_and_a_path_made_absolute(tmp_path, monkeypatch):
     for given, kept in (("hf://datasets/a/b", "hf://datasets/a/b"), ("set", str(tmp_path / "set"))):
         config = absolute(load_config(None, ["data.name=parquet", f"data.root={given}"]))
         assert str(config.data.root) == kept
-    with pytest.raises(InputError, match=r"^data\.root: "):
+    with raises("data.root", "value"):
         load_config(None, ["data.name=parquet", "data.root=3"])
 
 
@@ -162,7 +162,7 @@ def test_depth(root):
     assert np.array_equal(loaded.images[:, 0], np.rint(255 * values.astype(float) / 4095))
     assert loaded.notes == ("uint16 values are scaled to 8 bits: 0 to 4095 becomes 0 to 255 (data.depth=12)",)
     assert load(root, "data.depth=set").digest != load(root).digest
-    with pytest.raises(InputError, match=r"image in row \d: holds values from .* but data\.depth says 0 to 1023"):
+    with raises("data.images", "range", "image in row 0", "0 to 1023"):
         load(root, "data.depth=10")
 
 
@@ -180,18 +180,18 @@ def test_colour_and_size_are_the_images_own(root):
     assert load(root).images[0].mean(axis=(1, 2)) == pytest.approx(upright, abs=3)
 
 
-def test_each_content_is_decoded_once(root, monkeypatch):
+def test_a_content_that_was_decoded_is_not_decoded_again(root, monkeypatch):
     femnist(root / "train.parquet")
     first, decoded = load(root), []
-    original = parquet_set.read_picture
-    monkeypatch.setattr(parquet_set, "read_picture", lambda *given: decoded.append(given) or original(*given))
+    original = decoding.read_picture
+    monkeypatch.setattr(decoding, "read_picture", lambda *given: decoded.append(given[2]) or original(*given))
     assert load(root).digest == first.digest
     assert not decoded
     assert load(root, "data.labels=hsf_id").classes == ("0", "1", "2", "3")
     assert not decoded, "labels are not a part of the images"
     femnist(root / "train.parquet", 255 - GREY)
     assert np.array_equal(load(root).images[:, 0], 255 - GREY)
-    assert len(decoded) == 60
+    assert len(set(decoded)) == 60
 
 
 def test_a_file_is_not_in_memory_as_a_whole(root):
@@ -211,38 +211,37 @@ EMPTY = pa.array([{"bytes": encoded(GREY[0])}, {"bytes": None, "path": "elsewher
 
 
 @pytest.mark.parametrize(
-    ("columns", "words", "message"),
+    ("columns", "words", "about"),
     [
-        ({"a": [1, 2]}, [], r"data\.images: FILE has no column of images; name one of its columns: a \(int64\)"),
-        ({"a": PNG, "b": PNG}, [], r"data\.images: FILE has 2 columns that may be images; name one of its columns"),
-        ({"a": PNG}, ["data.images=b"], r"data\.images: FILE has no column b; it has a \(struct<"),
-        ({"a": [1, 2]}, ["data.images=a"], r"data\.images: a in FILE is int64; encoded images"),
-        ({"a": PNG}, ["data.labels=b"], r"data\.labels: FILE has no column b; it has a"),
-        ({"a": PNG}, ["data.holders=b"], r"data\.holders: FILE has no column b; it has a"),
-        ({"a": PNG, "label": [1, None]}, [], r"data\.labels: label in FILE has no value in row 1"),
-        ({"a": PNG, "label": [[1], [2]]}, [], r"data\.labels: label in FILE is list<.*>; a number or string"),
-        ({"a": PNG, "label": [0.5, 1]}, [], r"data\.labels: label in FILE: are float64 \(2,\)"),
-        ({"a": EMPTY}, [], r"data\.images: FILE, a in row 1: has no bytes in the file"),
-        ({"a": [encoded(GREY[0]), b"no"]}, [], r"data\.images: FILE, a in row 1: not a readable image"),
-        ({"a": [encoded(GREY[0])[:-40]]}, [], r"data\.images: FILE, a in row 0: not a readable image"),
-        ({"a": [[[1, 2], [3]]]}, [], r"data\.images: FILE, a in row 0: rows of different lengths"),
-        ({"a": [[[1, 2], [3, 4]]]}, [], r"data\.images: a in FILE: holds int64 values that are black"),
-        ({"a": [[[[1, 2]] * 2] * 2]}, [], r"data\.images: FILE, a in row 0: its images are int64 \(2, 2, 2\)"),
-        ({"a": PNG[:0]}, [], r"data\.root: FILE holds no rows"),
+        ({"a": [1, 2]}, [], ("data.images", "missing", "a (int64)")),
+        ({"a": PNG, "b": PNG}, [], ("data.images", "missing", "2 columns")),
+        ({"a": PNG}, ["data.images=b"], ("data.images", "unknown")),
+        ({"a": [1, 2]}, ["data.images=a"], ("data.images", "layout", "int64")),
+        ({"a": PNG}, ["data.labels=b"], ("data.labels", "unknown")),
+        ({"a": PNG}, ["data.holders=b"], ("data.holders", "unknown")),
+        ({"a": PNG, "label": [1, None]}, [], ("data.labels", "missing", "row 1")),
+        ({"a": PNG, "label": [[1], [2]]}, [], ("data.labels", "layout")),
+        ({"a": PNG, "label": [0.5, 1]}, [], ("data.labels", "layout", "float64", "(2,)")),
+        ({"a": EMPTY}, [], ("data.images", "missing", "row 1")),
+        ({"a": [encoded(GREY[0]), b"no"]}, [], ("data.images", "damaged", "row 1")),
+        ({"a": [encoded(GREY[0])[:-40]]}, [], ("data.images", "damaged", "row 0")),
+        ({"a": [[[1, 2], [3]]]}, [], ("data.images", "layout", "row 0")),
+        ({"a": [[[1, 2], [3, 4]]]}, [], ("data.images", "range", "int64")),
+        ({"a": [[[[1, 2]] * 2] * 2]}, [], ("data.images", "layout", "row 0", "int64", "(2, 2, 2)")),
+        ({"a": PNG[:0]}, [], ("data.root", "empty")),
     ],
 )
-def test_refusals_name_the_key_and_the_file(root, columns, words, message):
+def test_refusals_name_the_key_and_the_file(root, columns, words, about):
     path = root / "a.parquet"
     write(path, columns)
-    with pytest.raises(InputError, match=message.replace("FILE", str(path))) as caught:
+    with raises(*about):
         load(path, *words)
-    assert "\n" not in str(caught.value)
 
 
 def test_labels_without_a_name_are_refused(root):
     names = {"names": ["cat"], "_type": "ClassLabel"}
     write(root / "a.parquet", {"image": PNG, "label": [0, -1]}, {"label": names})
-    with pytest.raises(InputError, match=r"data\.labels: label in .*set: -1 has no name; there are 1 \(data"):
+    with raises("data.labels", "missing", "set", "-1"):
         load(root)
     assert load(root, "data.labels=none").classes == ("set",)
     write(root / "a.parquet", {"image": PNG, "who": [0, 1]}, {"who": {"names": ["ann", "bob"], "_type": "ClassLabel"}})
@@ -260,11 +259,11 @@ def test_metadata_of_others_are_not_minded(root, metadata):
 def test_files_that_differ_or_are_damaged_are_named(root):
     write(root / "a.parquet", {"image": PNG, "label": [0, 1]})
     write(root / "b.parquet", {"image": PNG, "label": ["x", "y"]})
-    with pytest.raises(InputError, match=r"data\.root: .*b\.parquet has no column label like that of .*a\.parquet"):
+    with raises("data.root", "mismatch", "b.parquet", "a.parquet"):
         load(root)
     (root / "b.parquet").write_bytes((root / "a.parquet").read_bytes()[:-9])
-    with pytest.raises(InputError, match=r"data\.root: .*b\.parquet cannot be read: ") as caught:
+    with raises("data.root", "unreadable", "b.parquet") as caught:
         load(root)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"data\.root: .*nowhere is neither a parquet file nor a folder of them"):
+    with raises("data.root", "missing"):
         load(root / "nowhere")

@@ -7,9 +7,10 @@ from raygan.executors.executor import Executor
 from raygan.executors.in_process import InProcess
 from raygan.record.folder import RunFolder
 from raygan.record.storage import store_at
+from raygan.run.ledger import Watcher
 from raygan.run.loop import Rounds
 from raygan.run.saving import Saving
-from raygan.run.session import prepare
+from raygan.run.session import prepare, run_to_end
 from raygan.signals import StopWish
 
 
@@ -40,6 +41,36 @@ class Nodes(InProcess):
             raise InputError("engine: no room")
         self.room -= 1
         return self.start(role, make, *arguments)
+
+
+def run_through(transport, config, out, together=1):
+    """As `run_on`, but what is lost is replayed; also returns the lines that were said, and where it opened anew."""
+    store, said = store_at(out), Said()
+    RunFolder(store.local).create(config)
+    run = prepare(config, store, [said], resume=False)
+    run_to_end(run, Executor(run.setup, None, together, transport, run.happened), 0)
+    return run.folder, said.lines
+
+
+class Said(Watcher):
+    """What a run says."""
+
+    def __init__(self):
+        self.lines = []
+
+    def on_phase(self, text):
+        self.lines.append(text)
+
+    on_event = on_phase
+
+    def on_round(self, row):
+        pass
+
+    def on_evaluation(self, round, metrics):
+        pass
+
+    def on_checkpoint(self, round):
+        pass
 
 
 def run_on(transport, config, out, together=1):

@@ -11,25 +11,27 @@ import raygan
 from raygan.errors import BadUpdateError
 from raygan.record.folder import RunFolder
 from raygan.round.messages import Message
+from tests.errors import raises
 from tests.helpers import tiny
 from tests.methods.parties import parties
 
 BAD = {
-    "sends_nan": r"round 2, device 0: the update has diverged \(it holds a value of magnitude nan",
-    "sends_too_much": r"round 2, device 0: the update does not fit: expected \(\d+,\) float32, got \(\d+,\)",
-    "loses_its_loss": r"round 2, device 0: the update has diverged \(a loss is not finite",
+    "sends_nan": ("not_finite", "a value of magnitude nan"),
+    "sends_too_much": ("result", "float32"),
+    "loses_its_loss": ("not_finite", "a loss"),
 }
 
 
-@pytest.mark.parametrize(("method", "reason"), BAD.items())
-def test_by_default_the_run_stops_with_its_state_saved(method, reason, tmp_path):
-    with pytest.raises(raygan.RunError, match=reason + ".*state is kept up to round_000001"):
+@pytest.mark.parametrize("method", BAD)
+def test_by_default_the_run_stops_with_its_state_saved(method, tmp_path):
+    code, shown = BAD[method]
+    with raises("round 2, device 0", code, shown, "round_000001", kind=raygan.RunError):
         raygan.train(tiny(f"method=tests.own:{method}", "checkpoint.every=1"), tmp_path / "run")
 
 
-@pytest.mark.parametrize(("method", "reason"), BAD.items())
+@pytest.mark.parametrize("method", BAD)
 @pytest.mark.parametrize("packing", ["engine.devices_per_actor=1", "engine.devices_per_actor=3"])
-def test_the_device_misses_the_round_if_the_user_says_so(method, reason, packing, tmp_path):
+def test_the_device_misses_the_round_if_the_user_says_so(method, packing, tmp_path):
     config = tiny(f"method=tests.own:{method}", "engine.on_bad_update=drop", packing)
     result = raygan.train(config, tmp_path / "run")
     assert [list(row.get("dropped", [])) for row in result.rows] == [[], [], ["0"], ["0"], ["0"]]
@@ -69,7 +71,7 @@ def test_the_server_looks_again_at_what_comes_up(aggregation):
     worker, server = parties(tiny(f"aggregation.name={aggregation}"), [20, 20, 20])
     message, _ = worker.update_devices(1, server.down(1), worker.devices)
     damage(message, aggregation)
-    with pytest.raises(BadUpdateError, match="round 1, server: what came up from device 0, 1, 2 is no good update"):
+    with raises("round 1, server", "result", "device 0, 1, 2", kind=BadUpdateError):
         server.update(1, [message])
 
 
@@ -95,7 +97,7 @@ def damage(message, aggregation):
 @pytest.mark.parametrize("packing", [1, 3])
 def test_weights_beyond_what_a_method_may_give_are_nobodys_bad_update(aggregation, packing, tmp_path):
     words = [f"aggregation.name={aggregation}", f"engine.devices_per_actor={packing}", "engine.on_bad_update=drop"]
-    with pytest.raises(raygan.RunError, match=r"round 1.*: weights add up to \d+, but at most 200 were announced"):
+    with raises("round 1", "failed", "at most 200", kind=raygan.RunError):
         raygan.train(tiny("method=tests.own:weighs_all", *words), tmp_path / "run")
 
 
@@ -109,7 +111,7 @@ def test_discriminators_change_places_with_a_device_that_has_not_trained_yet(tmp
 
 def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
     words = ["method=tests.own:sends_nan", "devices=1", "rounds=40", "checkpoint.every=1", "engine.on_bad_update=drop"]
-    with pytest.raises(raygan.RunError, match=r"round 11: nobody's update has counted for 10 rounds .*diverged"):
+    with raises("round 11", "not_finite", "10 rounds", kind=raygan.RunError):
         raygan.train(tiny(*words), tmp_path / "run")
     assert RunFolder(tmp_path / "run").log.last_round() >= 11
 
@@ -118,12 +120,12 @@ def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
 def test_a_slot_or_weight_that_is_none_is_refused(harm):
     worker, server = parties(tiny(), [20, 20, 20])
     good = worker.update(0, 1, server.down(1))
-    with pytest.raises(BadUpdateError, match=r"its weight is \d+ \(1 to 60\), its slot -?\d \(of 1\)"):
+    with raises("round 1, server", "result", "(1 to 60)", "(of 1)", kind=BadUpdateError):
         server.update(1, [Message([replace(good, **harm)])])
 
 
 def test_what_a_devices_code_raises_names_device_and_round_and_its_traceback_is_kept(tmp_path):
-    with pytest.raises(raygan.RunError, match=r"round 2, device 0: RuntimeError: on purpose .*error\.txt"):
+    with raises("round 2, device 0", "failed", "RuntimeError: on purpose", "error.txt", kind=raygan.RunError):
         raygan.train(tiny("method=tests.own:raises"), tmp_path / "run")
     assert "in poisoned" in RunFolder(tmp_path / "run").error.read_text()
 

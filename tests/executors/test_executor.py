@@ -5,7 +5,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from raygan.errors import ProcessLostError, RunError
-from tests.executors.nodes import Nodes, run_on
+from tests.errors import raises
+from tests.executors.nodes import Nodes, run_on, run_through
 from tests.helpers import tiny
 from tests.plain_loop import plain_run
 
@@ -110,14 +111,14 @@ def test_a_device_that_is_lost_while_it_is_saved_is_saved_as_it_was(tmp_path):
 
 def test_by_default_a_loss_ends_this_try(tmp_path):
     config = tiny(*FEW)
-    with pytest.raises(ProcessLostError, match="device 4: the process died"):
+    with raises("device 4", kind=ProcessLostError):
         run_on(Nodes(config, 2, [(2, "update_devices", 4)]), config, tmp_path / "run")
 
 
 def test_a_device_that_dies_three_times_in_a_row_ends_the_run(tmp_path):
     config = tiny(*FEW, *DROP)
     dies = [(round, "update_devices", 2) for round in (2, 3, 4)]
-    with pytest.raises(RunError, match="device 2: the process died; it is the third time in a row"):
+    with raises("device 2", None, "third time", kind=RunError):
         run_on(Nodes(config, dies=dies), config, tmp_path / "run")
 
 
@@ -130,19 +131,64 @@ def test_a_device_that_was_heard_of_in_between_may_die_again(tmp_path):
 def test_no_room_for_a_lost_device_ends_the_run(tmp_path):
     config = tiny(*FEW, *DROP)
     transport = Nodes(config, dies=[(2, "update_devices", 2)], room=0)
-    with pytest.raises(RunError, match="device 2: the process died; it could not be started again: engine: no room"):
+    with raises("device 2", None, "engine: no room", kind=RunError):
         run_on(transport, config, tmp_path / "run")
+
+
+ANEW = "starting in this process"
+REPLAYED = ["averaged, serial", "averaged, parallel", "averaged, kept and local", "fedgan", "mdgan"]
+
+
+@pytest.mark.parametrize("run", REPLAYED)
+def test_a_lost_worker_alone_is_started_again_and_no_bit_changes(run, expected, tmp_path):
+    config = tiny(*FEW, *RUNS[run], "engine.executor=inline")
+    transport = Nodes(config, dies=[(3, "update_devices", worker) for worker in range(6)][-2:])
+    if run == "averaged, kept and local":  # in which few take part
+        transport.dies = [(4, "states", 4), (4, "states", 5)]
+    folder, said = run_through(transport, config, tmp_path / "run")
+    assert folder.generator.read_bytes() == expected(run)
+    assert "going on after round 2" in said
+    assert ANEW not in said
+    assert transport.room < 99, "a worker was replaced"
+    assert [row["round"] for row in folder.log.rows()] == list(range(6))
+
+
+def test_a_lost_recorder_alone_is_started_again(expected, tmp_path):
+    config = tiny(*FEW, *RUNS["mdgan"])
+    transport = Nodes(config, dies=[(4, "save", 0)])
+    folder, said = run_through(transport, config, tmp_path / "run")
+    assert folder.generator.read_bytes() == expected("mdgan")
+    assert "going on after round 2" in said
+    assert ANEW not in said
+    assert transport.room == 99
+
+
+@pytest.mark.parametrize("dies", [(3, "update", 0), (1, "update_devices", 2)])
+def test_without_a_server_or_a_checkpoint_all_is_started_anew(dies, expected, tmp_path):
+    config = tiny(*FEW, *RUNS["mdgan"])
+    folder, said = run_through(Nodes(config, dies=[dies]), config, tmp_path / "run")
+    assert folder.generator.read_bytes() == expected("mdgan")
+    assert said.count(ANEW) == 1
+
+
+def test_who_is_lost_while_all_go_back_has_all_started_anew(expected, tmp_path):
+    config = tiny(*FEW, *RUNS["fedgan"])
+    folder, said = run_through(
+        Nodes(config, dies=[(3, "update_devices", 2), (3, "restore", 4)]), config, tmp_path / "run"
+    )
+    assert folder.generator.read_bytes() == expected("fedgan")
+    assert said.count(ANEW) == 1
 
 
 @pytest.mark.parametrize(("round", "method"), [(1, "update"), (4, "state"), (5, "generators")])
 def test_a_lost_server_is_the_runs_loss_whatever_devices_may(round, method, tmp_path):
     config = tiny(*FEW, *DROP)
-    with pytest.raises(ProcessLostError, match="server: the process died"):
+    with raises("server", kind=ProcessLostError):
         run_on(Nodes(config, dies=[(round, method, 0)]), config, tmp_path / "run")
 
 
 def test_what_stands_behind_a_failed_round_fails_with_it(tmp_path):
     config = tiny(*FEW, "method=tests.own:raises", "rounds=2", "checkpoint.every=2", "eval.every=2")
-    with pytest.raises(RunError, match="round 2, device 0: RuntimeError: on purpose"):
+    with raises("round 2, device 0", "failed", "RuntimeError: on purpose", kind=RunError):
         run_on(Nodes(config), config, tmp_path / "run")
     assert not any((tmp_path / "run" / "checkpoints").glob("round_*"))

@@ -13,6 +13,7 @@ import pytest
 import raygan
 import raygan.record.folder
 from raygan.executors.executor import Executor
+from tests.errors import raises
 from tests.helpers import Watch, same_generator, tiny
 from tests.processes import descendants
 
@@ -72,7 +73,7 @@ def test_swaps_happen_in_the_mdgan_run(tmp_path):
 
 
 def test_another_address_than_the_process_uses_is_refused(tmp_path, cluster):
-    with pytest.raises(raygan.InputError, match=r"127\.0\.0\.1:1, but this process already uses the Ray at"):
+    with raises("engine.address", None, "127.0.0.1:1", "already uses"):
         ray_run(tmp_path / "run", "engine.address=127.0.0.1:1")
 
 
@@ -156,7 +157,7 @@ def test_a_lost_device_may_be_left_out_until_it_is_back(tmp_path, cluster):
 
 @pytest.mark.slow
 def test_what_is_raised_in_a_process_is_one_line_and_its_traceback_is_kept(tmp_path, cluster):
-    with pytest.raises(raygan.RunError, match=r"round 2, device 0: RuntimeError: on purpose \("):
+    with raises("round 2, device 0", "failed", "RuntimeError: on purpose", kind=raygan.RunError):
         ray_run(tmp_path / "run", "method=tests.own:raises")
     assert "in poisoned" in (tmp_path / "run" / "error.txt").read_text()
 
@@ -164,7 +165,7 @@ def test_what_is_raised_in_a_process_is_one_line_and_its_traceback_is_kept(tmp_p
 @pytest.mark.nightly
 def test_a_device_that_always_dies_ends_the_run(tmp_path, cluster):
     words = ["method=tests.own:dies", "devices=2", "rounds=50", "checkpoint.every=2"]
-    with pytest.raises(raygan.RunError, match=r"device 0: the process died.*third time.*state is kept up to round_"):
+    with raises("device 0", None, "third time", "state is kept", kind=raygan.RunError):
         ray_run(tmp_path / "run", *words)
     assert "ActorDiedError" in (tmp_path / "run" / "error.txt").read_text()
 

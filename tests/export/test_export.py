@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard
 
 import raygan
 from raygan.cli import run
+from tests.errors import refuses
 from tests.helpers import Watch, tiny
 
 
@@ -108,9 +109,8 @@ def test_the_card_of_a_run_that_was_stopped_says_so_and_claims_no_measurement(tm
     assert "Measured after round 2:" in text
 
 
-def test_safetensors_has_both_so_raw_is_refused(finished, tmp_path, capsys):
-    said = refused(capsys, finished.out, "--to", "safetensors", "--raw", "--out", tmp_path / "raw")
-    assert '--raw: safetensors holds both generators; load that one with load_generator(FILE, "raw")' in said
+def test_safetensors_has_both_so_raw_is_refused(finished, tmp_path):
+    refuses(["export", finished.out, "--to", "safetensors", "--raw", "--out", tmp_path / "raw"], "--raw", "conflict")
 
 
 @pytest.mark.parametrize("to", ["onnx", "safetensors", "torchscript"])
@@ -140,37 +140,27 @@ def test_without_a_licence_none_is_claimed(finished, tmp_path):
     assert "license" not in (out / "README.md").read_text()
 
 
-def refused(capsys, *words):
-    status = run(["export", *map(str, words)])
-    said = capsys.readouterr().err
-    assert status == 2
-    assert said.count("\n") == 1
-    return said
-
-
-def test_a_folder_in_use_is_not_written_to(finished, tmp_path, capsys):
+def test_a_folder_in_use_is_not_written_to(finished, tmp_path):
     (tmp_path / "mine").write_text("mine")
-    said = refused(capsys, finished.out, "--to", "safetensors", "--out", tmp_path)
-    assert f"--out: {tmp_path} exists and is not an empty folder" in said
+    refuses(["export", finished.out, "--to", "safetensors", "--out", tmp_path], "--out", "exists", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_run_without_a_generator_is_refused(finished, tmp_path, capsys):
+def test_a_run_without_a_generator_is_refused(finished, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text((finished.out / "config.yaml").read_text())
-    assert "generator.safetensors" in refused(capsys, tmp_path / "run", "--to", "onnx")
+    refuses(["export", tmp_path / "run", "--to", "onnx"], "generator.safetensors", "missing")
     assert not (tmp_path / "run" / "export").exists()
 
 
-def test_onnx_without_its_extra_is_one_line(finished, tmp_path, capsys, monkeypatch):
+def test_onnx_without_its_extra_is_one_line(finished, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    said = refused(capsys, finished.out, "--to", "onnx", "--out", tmp_path / "onnx")
-    assert 'pip install "raygan[onnx]"' in said
+    refuses(["export", finished.out, "--to", "onnx", "--out", tmp_path / "onnx"], "--to", "package", "raygan[onnx]")
     assert not Path(tmp_path / "onnx").exists()
 
 
-def test_a_network_that_cannot_be_traced_is_one_line(tmp_path, capsys):
+def test_a_network_that_cannot_be_traced_is_one_line(tmp_path):
     result = raygan.train(tiny("gan.generator=tests.own:Generator", "rounds=1"), tmp_path / "run")
-    said = refused(capsys, result.out, "--to", "onnx", "--out", tmp_path / "onnx")
-    assert "if you trust that code, add gan.generator=tests.own:Generator" in said
+    words = ["export", result.out, "--to", "onnx", "--out", tmp_path / "onnx"]
+    refuses(words, "generator.safetensors", "unsafe", "gan.generator=tests.own:Generator")
     exported(result, tmp_path / "again", "--to", "torchscript", "gan.generator=tests.own:Generator")

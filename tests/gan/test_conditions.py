@@ -72,7 +72,7 @@ def steps_of(config, networks, real, z, labels, fake_labels):
     for _ in range(2):
         fake = generate(networks, z, fake_labels)
         discriminator_step(networks, optimizers[0], 1, real, fake, None, labels, fake_labels)
-        generator_step(networks, optimizers[1], 1, z, fake_labels)
+        generator_step(networks, optimizers[1], 1, z, labels=fake_labels)
     return networks
 
 
@@ -118,13 +118,13 @@ def permute(networks, config, order):
 def test_the_feedback_on_an_image_is_of_its_class(condition):
     config, networks = networks_of(condition)
     real, _, labels, others = batch_of(config, "dcgan")
-    gradient, _ = feedback(networks, real, labels)
+    gradient, _ = feedback(networks, real, labels=labels)
     given = real.clone().requires_grad_()
     judged = networks.judged(given, labels)
     named = judged.class_losses.mean() if condition == "auxiliary" else 0
     (networks.loss.generator(judged.logits) + named).backward()
     assert torch.allclose(gradient, given.grad)
-    assert not torch.allclose(gradient, feedback(networks, real, others)[0])
+    assert not torch.allclose(gradient, feedback(networks, real, labels=others)[0])
 
 
 def test_one_pass_over_both_is_two_passes():

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import softplus
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import discriminator_step, generate, generator_step, simultaneous_step
+from raygan.gan.steps import discriminator_gradient, discriminator_step, generate, generator_step, simultaneous_step
 from tests.helpers import tiny
 
 CPU = torch.device("cpu")
@@ -80,11 +81,33 @@ def test_real_and_generated_samples_share_a_pass_only_where_the_network_promises
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.parametrize("network", ["dcgan", "mlp", "resnet"])
+def test_a_step_with_spectral_normalisation_takes_one_power_iteration(network, monkeypatch):
+    """And has the gradient of two passes, but for what another iteration changes."""
+    config = tiny(f"gan.discriminator={network}", "gan.discriminator_width=8")
+    one, two = (build_networks(config, (1, 16, 16), CPU) for _ in range(2))
+    two.discriminator.module.one_pass = False
+    real, fake = torch.randn(8, 1, 16, 16), torch.randn(8, 1, 16, 16)
+    taken = []
+    iterate = _SpectralNorm._power_method
+    monkeypatch.setattr(_SpectralNorm, "_power_method", lambda *given: (taken.append(given[0]), iterate(*given)))
+    discriminator_gradient(one, real, fake, None)
+    norms = [module for module in one.discriminator.module.modules() if isinstance(module, _SpectralNorm)]
+    assert [taken.count(norm) for norm in norms] == [1] * len(norms)
+    assert len(taken) == len(norms) > 2
+    discriminator_gradient(two, real, fake, None)
+    assert len(taken) == 3 * len(norms)
+    difference = (one.discriminator.gradient - two.discriminator.gradient).norm()
+    assert difference < 1e-2 * one.discriminator.gradient.norm()
+
+
 @pytest.mark.parametrize(("norm", "promised"), [("none", True), ("group", True), ("batch", False), ("spectral", False)])
 @pytest.mark.parametrize(("network", "shape"), [("dcgan", (1, 16, 16)), ("mlp", (2,))])
 def test_what_the_networks_here_promise(norm, promised, network, shape):
     words = [f"gan.discriminator={network}", f"gan.generator={network}", f"gan.discriminator_norm={norm}"]
-    assert build_networks(tiny(*words), shape, CPU).per_sample is promised
+    networks = build_networks(tiny(*words), shape, CPU)
+    assert networks.per_sample is promised
+    assert networks.one_pass is (norm != "batch")
 
 
 @pytest.mark.parametrize("kind", ["alternating", "simultaneous"])

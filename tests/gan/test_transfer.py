@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygan.gan.transfer import array_of, fill, split, uploaded
+from raygan.gan.transfer import array_of, fill, pieces, uploaded
 
 CPU = torch.device("cpu")
 
@@ -29,10 +29,10 @@ def test_an_array_of_a_tensor_in_another_layout_is_contiguous():
 
 @pytest.mark.parametrize("values", [np.arange(6.0, dtype=np.float32), torch.arange(6.0)])
 def test_pieces_of_a_vector_are_views_and_the_rest_comes_last(values):
-    pieces = split(values, [2, 0, 3])
-    assert [piece.tolist() for piece in pieces] == [[0, 1], [], [2, 3, 4], [5]]
+    made = pieces(values, [2, 0, 3])
+    assert [piece.tolist() for piece in made] == [[0, 1], [], [2, 3, 4], [5]]
     target = torch.zeros(3)
-    fill(target, pieces[2])
+    fill(target, made[2])
     assert target.tolist() == [2, 3, 4]
-    pieces[0][0] = 9
+    made[0][0] = 9
     assert values[0] == 9

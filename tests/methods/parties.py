@@ -38,8 +38,8 @@ def play(config, sizes, rounds):
 
 
 def judged(discriminator, real, fake):
-    """Logits of real and of generated samples, in one pass where the network says that this is the same."""
-    if discriminator.per_sample:
+    """Logits of real and of generated samples, in one pass where the network says that it may be one."""
+    if discriminator.one_pass:
         return discriminator(torch.cat([real, fake])).split(len(real))
     of_fake = discriminator(fake)
     return discriminator(real), of_fake

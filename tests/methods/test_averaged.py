@@ -9,7 +9,7 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.gan.batches import draw_real
-from raygan.gan.dcgan import Discriminator, Generator
+from raygan.gan.dcgan import DCGANDiscriminator, DCGANGenerator
 from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
 from raygan.methods.averaged import Averaged
@@ -24,9 +24,9 @@ from tests.methods.parties import CPU, IMAGES, SHAPE, judged, parties, play, pro
 def by_hand(config, rounds, simultaneous):
     """Plain GAN training on one machine, drawing the same numbers: torch's modules and optimisers only."""
     with torch_seeded(config.seed, Role.GENERATOR_INIT):
-        generator = Generator(SHAPE, config.gan)
+        generator = DCGANGenerator(SHAPE, config.gan)
     with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
-        discriminator = Discriminator(SHAPE, config.gan)
+        discriminator = DCGANDiscriminator(SHAPE, config.gan)
     d_adam = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     g_adam = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
 

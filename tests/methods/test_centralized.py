@@ -5,7 +5,7 @@ import torch
 
 from raygan.channel.traffic import NO_TRAFFIC
 from raygan.gan.batches import draw_real
-from raygan.gan.dcgan import Discriminator, Generator
+from raygan.gan.dcgan import DCGANDiscriminator, DCGANGenerator
 from raygan.methods.centralized import Centralized
 from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
@@ -17,9 +17,9 @@ from tests.methods.parties import CPU, IMAGES, SHAPE, judged, play, values
 def dcgan_loop(config, rounds):
     """The usual alternating loop with binary cross entropy, Adam, and two networks of plain torch."""
     with torch_seeded(config.seed, Role.GENERATOR_INIT):
-        generator = Generator(SHAPE, config.gan)
+        generator = DCGANGenerator(SHAPE, config.gan)
     with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
-        discriminator = Discriminator(SHAPE, config.gan)
+        discriminator = DCGANDiscriminator(SHAPE, config.gan)
     d_adam = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     g_adam = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     softplus = torch.nn.functional.softplus  # of a logit: cross entropy with target 0; of its negative: target 1

@@ -7,7 +7,7 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.gan.batches import draw_real
-from raygan.gan.dcgan import Discriminator, Generator
+from raygan.gan.dcgan import DCGANDiscriminator, DCGANGenerator
 from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
 from raygan.methods.fedgan import FedGAN
@@ -24,9 +24,9 @@ SGD = [
 def by_hand(config, rounds):
     """Simultaneous gradient descent on one machine, drawing the same numbers: torch's modules and optimisers only."""
     with torch_seeded(config.seed, Role.GENERATOR_INIT):
-        generator = Generator(SHAPE, config.gan)
+        generator = DCGANGenerator(SHAPE, config.gan)
     with torch_seeded(config.seed, Role.DISCRIMINATOR_INIT):
-        discriminator = Discriminator(SHAPE, config.gan)
+        discriminator = DCGANDiscriminator(SHAPE, config.gan)
     networks = (discriminator, generator)
     optimizers = [torch.optim.SGD(network.parameters(), lr=0.01) for network in networks]
     with threads(1):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raygan.channel.traffic import Traffic
-from raygan.errors import InputError
 from raygan.methods.base import Mean
-from raygan.methods.mdgan import MDGAN, merge, number_of_batches, swap_partners
+from raygan.methods.mdgan import MDGAN, after_swap, number_of_batches, swap_partners
 from raygan.rng import Role, noise, stream
 from raygan.round.compute import threads
+from tests.errors import raises
 from tests.helpers import tiny
 from tests.methods.parties import CPU, SHAPE, parties, play, values
 
@@ -186,7 +186,7 @@ def test_swaps_come_every_m_e_over_b_rounds():
 def test_what_becomes_of_the_moments_at_a_swap(switch, moments):
     own = {"discriminator": np.array([1.0]), "optimizer": np.array([1.0])}
     given = {"discriminator": np.array([2.0]), "optimizer": np.array([2.0])}
-    kept = merge(tiny("method=mdgan", f"mdgan.swap_moments={switch}"), own, given)
+    kept = after_swap(tiny("method=mdgan", f"mdgan.swap_moments={switch}"), own, given)
     assert kept["discriminator"] == [2.0]
     assert kept.get("optimizer") == moments
 
@@ -224,7 +224,7 @@ def test_k_is_the_logarithm_rounded_up(devices, expected):
 
 @pytest.mark.parametrize("words", [["devices=1"], ["selection.name=uniform", "selection.count=1"]])
 def test_a_swap_needs_two_devices(words):
-    with pytest.raises(InputError, match=r"mdgan.swap_epochs: .* set mdgan.swap_epochs=null"):
+    with raises("mdgan.swap_epochs", "conflict", "mdgan.swap_epochs=null"):
         MDGAN.server(tiny("method=mdgan", *words), SHAPE, CPU)
     assert MDGAN.server(tiny("method=mdgan", *words, NO_SWAP), SHAPE, CPU).slots == (1 if "devices=1" in words else 2)
 

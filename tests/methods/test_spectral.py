@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from raygan.gan.networks import build_networks
 from raygan.gan.steps import discriminator_step
-from raygan.record.generator_file import load_generator, save_generator
+from raygan.record.generator_file import read_generator, save_generator
 from raygan.round.simulation import as_run
 from tests.helpers import tiny
 from tests.methods.parties import CPU, SHAPE, parties, play
@@ -124,4 +124,4 @@ def test_a_file_whose_vectors_were_averaged_is_read_right(tmp_path):
     network.derived.mul_(0.3)
     save_generator(tmp_path / "generator.safetensors", {"raw": right, "ema": network.dump()}, config.gan, SHAPE, 1)
     for weights in ("raw", "ema"):
-        assert np.array_equal(load_generator(tmp_path / "generator.safetensors", weights).network.dump(), right)
+        assert np.array_equal(read_generator(tmp_path / "generator.safetensors", weights).network.dump(), right)

@@ -23,7 +23,7 @@ from torch_fidelity import metric_fid, metric_isc, metric_kid
 
 from raygan.config.data import Digits
 from raygan.data import load_data
-from raygan.metrics.classes import Classes
+from raygan.metrics.classes import ClassShares
 from raygan.metrics.classifier import scale, train_classifier
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.kernel import Kernel
@@ -92,7 +92,7 @@ def on_logits(logits: Tensor) -> Iterator[Check]:
     other = metric_isc.isc_features_to_metric(drawn, splits=10, shuffle=False)[metric_isc.KEY_METRIC_ISC_MEAN]
     yield Check("classifier_score", Score(logits).measure(logits)["classifier_score"], other, "torch-fidelity")
     shares = np.bincount(logits.argmax(dim=1).numpy(), minlength=10) / len(logits)
-    ours = Classes(logits).measure(logits)
+    ours = ClassShares(logits).measure(logits)
     yield Check("classes_found", float(ours["classes_found"]), float((shares >= 0.03).sum()), "numpy")
     yield Check(
         "class_shares, largest error", float(abs(ours["class_shares"] - shares).max()), 0.0, "numpy (ours are rounded)"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygan.metrics.classes import Classes
+from raygan.metrics.classes import ClassShares
 from raygan.metrics.nearest import nearest_images
 
 independent = pytest.importorskip("tests.metrics.independent", reason="needs the dev extra")
@@ -45,7 +45,7 @@ def test_every_metric_is_in_the_table(found):
 
 
 def test_the_check_sees_what_is_in_another_order(monkeypatch):
-    class Turned(Classes):
+    class Turned(ClassShares):
         def measure(self, generated):
             found = super().measure(generated)
             return found | {"class_shares": found["class_shares"][::-1]}
@@ -57,7 +57,7 @@ def test_the_check_sees_what_is_in_another_order(monkeypatch):
     random = np.random.default_rng(0)
     real, generated = random.integers(0, 256, (2, 100, 1, 4, 4), dtype=np.uint8)
     logits = torch.eye(10)[random.integers(0, 10, 100) // 2]
-    monkeypatch.setattr(independent, "Classes", Turned)
+    monkeypatch.setattr(independent, "ClassShares", Turned)
     monkeypatch.setattr(independent, "nearest_images", turned)
     found = (*independent.on_logits(logits), *independent.on_images(generated, real))
     wrong = [check.metric for check in found if check.difference > 1e-4]

@@ -5,10 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from raygan import InputError
 from raygan.config.data import Digits
 from raygan.data import load_data
-from raygan.metrics.classes import Classes
+from raygan.metrics.classes import ClassShares
 from raygan.metrics.classifier import load_yardstick, save_yardstick, scale, train_classifier
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.kernel import Kernel
@@ -17,6 +16,7 @@ from raygan.metrics.modes import mode_coverage
 from raygan.metrics.nearest import nearest_images
 from raygan.metrics.score import Score
 from raygan.metrics.sliced import Sliced
+from tests.errors import raises
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,7 @@ def test_a_classifier_is_kept_to_the_bit_and_anything_else_refused(yardstick, tm
     save_file({"weight": torch.zeros(3)}, tmp_path / "other")
     (tmp_path / "text").write_text("no")
     for name in ("other", "text", "absent"):
-        with pytest.raises(InputError, match=f"{name}: no classifier that raygan wrote"):
+        with raises(name, "damaged"):
             load_yardstick(tmp_path / name)
 
 
@@ -129,11 +129,11 @@ def test_fd_clf_grows_with_noise_and_with_missing_classes(digits, classifier):
 def test_class_shares_are_counted(digits, classifier):
     network = classifier
     threes = network.head(network(scale(digits.images[digits.labels == 3])))
-    found = Classes(threes).measure(threes)
+    found = ClassShares(threes).measure(threes)
     assert found["class_shares"][3] > 0.95
     assert sum(found["class_shares"]) == pytest.approx(1, abs=1e-3)
     assert found["classes_found"] == 1
-    by_hand = Classes(threes).measure(torch.eye(4)[[0] * 85 + [1] * 8 + [2] * 7])
+    by_hand = ClassShares(threes).measure(torch.eye(4)[[0] * 85 + [1] * 8 + [2] * 7])
     assert by_hand == {"classes_found": 2, "class_shares": [0.85, 0.08, 0.07, 0.0]}, "0.3 of a quarter is 0.075"
 
 

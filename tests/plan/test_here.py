@@ -76,6 +76,6 @@ def test_a_cluster_that_is_still_small_is_refused_with_the_hope_it_has(cluster):
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=env)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "hold 8; lower devices" in done.stderr
+    assert "hold 8: GPU is scarce (CPU would do for 18); lower devices" in done.stderr
     assert "(the run would wait 600 s for more nodes, engine.nodes_timeout_s)" in done.stderr
     assert "3 x GPU, 4 CPU: room for 6 device actors, no more" in done.stdout

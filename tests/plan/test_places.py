@@ -9,22 +9,25 @@ import pytest
 import torch
 
 from raygan.cluster.layout import Node
+from raygan.cluster.node_types import node_types_of
 from raygan.cluster.resources import Needs
-from raygan.cluster.site import this_machine
+from raygan.cluster.site import FoundNodes, this_machine
 from raygan.data import load_data, split
 from raygan.executors.setup import Setup
 from raygan.gan.networks import build_networks
 from raygan.plan.described import described_site, parse
 from raygan.plan.fits import problems
-from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, PROCESS, RAY, RECORDER
+from raygan.plan.footprint import CUDA_CONTEXT, DRIVER, FORK_SERVER, FORKED, PROCESS, RAY, RECORDER
 from raygan.plan.found import machine_of, site_of
 from raygan.plan.gpu_use import GpuUse, gpus_of
 from raygan.plan.places import place
 from raygan.plan.sizes import make_plan
+from raygan.plan.text import describe_places
 from raygan.round.messages import pre_aggregated
 from raygan.round.server import Server
 from raygan.round.simulation import try_out
 from raygan.round.worker import Worker
+from tests.cluster.recorded import FILE
 from tests.helpers import tiny
 
 
@@ -94,15 +97,22 @@ def test_what_a_process_holds():
     assert sizes.state == 4 * (2 * discriminator + 1)
 
 
-def test_what_a_node_holds():
-    words = ("devices=3", "engine.gpus_per_device=0.1", "engine.server_gpus=0.1", "rounds=1")
+@pytest.mark.parametrize(("workers", "process", "shared"), [("fork", FORKED, FORK_SERVER), ("spawn", PROCESS, 0)])
+def test_what_a_node_holds(workers, process, shared):
+    words = (
+        "devices=3",
+        "engine.gpus_per_device=0.1",
+        "engine.server_gpus=0.1",
+        "rounds=1",
+        f"engine.workers={workers}",
+    )
     here, there = places("1x0cpu:8GB 1xT4:8cpu:16GB", *words).nodes
     plan = planned(*words)
     sizes, images = plan.footprint, plan.image_bytes
     tried = sizes.device.most + sizes.server.most
-    assert here.private == RAY + RECORDER + DRIVER + tried + images + 16 * plan.samples
-    worker = PROCESS + sizes.update + sizes.state
-    assert there.private == RAY + 3 * worker + PROCESS + sizes.down + 2 * sizes.part
+    assert here.private == RAY + shared + RECORDER - PROCESS + process + DRIVER + tried + images + 16 * plan.samples
+    worker = process + sizes.update + sizes.state
+    assert there.private == RAY + shared + 3 * worker + process + sizes.down + 2 * sizes.part
     assert here.stored == 2 * images + 3 * sizes.state + sizes.server_state
     assert there.stored == images + 2 * sizes.down + 2 * 3 * sizes.update + 3 * sizes.state + sizes.server_state
 
@@ -201,3 +211,48 @@ def test_this_machine_is_what_a_ray_started_for_the_run_would_be():
     assert 0 < machine.store < machine.memory
     assert not site.may_grow
     assert Counter(node.id for node in site.free) == {site.home: 1}
+
+
+def grown(*words, most=4, home=(0, 0)):
+    """A head without CPUs, and an autoscaler that may add nodes of 8 CPUs and a GPU."""
+    file = FILE | {"max_workers": most}
+    types = node_types_of(file)
+    head = Node("head", "10.0.0.1", {"CPU": float(home[0]), "GPU": 0.0, "memory": 24e9, "object_store_memory": 8e9})
+    coming = types.that_may_come({}, planned(*words).needs)
+    site = site_of(FoundNodes("1 node", [head], [head], "head", True, None, coming, str(types)))
+    return place(planned(*words), site)
+
+
+def test_what_an_autoscaler_may_add_is_counted_and_no_more_than_is_needed():
+    words = ("devices=16", "engine.gpus_per_device=0.125")
+    placed = grown(*words)
+    assert (placed.shortage, placed.site.added) == (None, 3), "the server takes a CPU, too"
+    assert workers(placed)[0] == 0
+    assert sum(workers(placed)) == 16
+    assert problems(planned(*words), placed) == []
+    lines = dict(describe_places(planned(*words), placed))
+    assert lines["where"] == (
+        "1 node, and 3 that its autoscaler would start (gpu: up to 4 of 8 CPU + 1 GPU; up to 600 s of waiting); "
+        "spread: 16 device actors on 3 nodes (5 to 6 on each)"
+    )
+    assert "a new gpu node" in str(describe_places(planned(*words), placed))
+    new = placed.site.machines[1]
+    assert (new.gpu, new.gpu_memory, new.store) == ("A10G", 24e9, 8e9)
+
+
+def test_what_no_autoscaler_can_add_is_refused_without_hope():
+    placed = grown("devices=64", "engine.gpus_per_device=0.1")
+    assert placed.shortage.startswith(
+        "engine: 64 device actors of 1 CPU and 0.1 GPU each were asked for, but the cluster with all that its "
+        "autoscaler may add (gpu: up to 4 of 8 CPU + 1 GPU) holds 32: CPU is scarce (GPU would do for 40); "
+    )
+    assert placed.shortage.endswith("or raise engine.devices_per_actor (3 would fit)")
+
+
+def test_memory_that_a_cluster_file_does_not_say_is_unknown():
+    placed = place(
+        planned("devices=2"),
+        site_of(FoundNodes("1 node", [], [], "", True, None, [Node("a", "a new a node", {"CPU": 4.0})], "a")),
+    )
+    assert problems(planned("devices=2"), placed) == []
+    assert "of an unknown size, object store" in str(describe_places(planned("devices=2"), placed))

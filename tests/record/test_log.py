@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from raygan import InputError
 from raygan.record.folder import RunFolder
 from raygan.record.log import MetricsLog
+from tests.errors import raises
 
 
 def played(round, **more):
@@ -64,19 +64,19 @@ def test_a_line_may_be_long(tmp_path, length):
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "said"),
+    ("name", "line", "about"),
     [
-        ("rounds", "{", "rounds.jsonl, line 5: not JSON"),
-        ("rounds", "[]", "rounds.jsonl, line 5: not a line that raygan wrote"),
-        ("rounds", json.dumps(played(7)), "rounds.jsonl, line 5: not the line of round 4"),
-        ("evaluations", '{"fd_clf": 3}', "evaluations.jsonl, line 3: not the line of an evaluation"),
-        ("evaluations", '{"round": true}', "evaluations.jsonl, line 3: not the line of an evaluation"),
+        ("rounds", "{", ("rounds.jsonl", "damaged", "line 5")),
+        ("rounds", "[]", ("rounds.jsonl", "damaged", "line 5")),
+        ("rounds", json.dumps(played(7)), ("rounds.jsonl", "damaged", "line 5", "round 4")),
+        ("evaluations", '{"fd_clf": 3}', ("evaluations.jsonl", "damaged", "line 3")),
+        ("evaluations", '{"round": true}', ("evaluations.jsonl", "damaged", "line 3")),
     ],
 )
-def test_damage_is_said_with_its_file_and_line(log, name, line, said):
+def test_damage_is_said_with_its_file_and_line(log, name, line, about):
     with getattr(log, name).open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(InputError, match=said):
+    with raises(*about):
         log.rows()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from rich.console import Console
 
 from raygan.report.grid import image_grid, scatter
-from raygan.report.progress import ProgressDisplay, describe
+from raygan.report.progress import ProgressDisplay, in_brief
 
 
 def test_a_grid_places_images_in_rows_on_white_and_enlarges_by_a_whole_factor():
@@ -46,19 +46,19 @@ def test_points_are_drawn_where_they_are():
 
 def test_measurements_in_words():
     assert (
-        describe({"fd_clf": 12.34, "classes_found": 2, "class_shares": [0.5, 0.5, 0.0]}) == "FD-clf 12.3, 2/3 classes"
+        in_brief({"fd_clf": 12.34, "classes_found": 2, "class_shares": [0.5, 0.5, 0.0]}) == "FD-clf 12.3, 2/3 classes"
     )
-    assert describe({"modes_found": 8, "high_quality": 0.925}) == "8 modes, 92% of points on them"
-    assert describe({"fid": 3.0}) == "FID 3.0"
+    assert in_brief({"modes_found": 8, "high_quality": 0.925}) == "8 modes, 92% of points on them"
+    assert in_brief({"fid": 3.0}) == "FID 3.0"
 
 
 def test_what_else_is_measured_is_said_where_the_usual_is_not():
     about = {"round": 5, "wall_s": 1.0, "eval_samples": 50, "classifier": "abc", "phases_s": {"down": 1.0}}
-    assert describe(about | {"sliced_wasserstein_raw": 2.0, "sliced_wasserstein": 0.25}) == (
+    assert in_brief(about | {"sliced_wasserstein_raw": 2.0, "sliced_wasserstein": 0.25}) == (
         "sliced Wasserstein distance 0.25"
     )
-    assert describe(about | {"sharpness": 3.5, "remark": "good"}) == "sharpness 3.5"
-    assert describe(about) == "nothing is measured"
+    assert in_brief(about | {"sharpness": 3.5, "remark": "good"}) == "sharpness 3.5"
+    assert in_brief(about) == "nothing is measured"
 
 
 def watched(terminal, width=160):

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from raygan.report.sweep.results import shown
+from raygan.report.sweep.results import shown_value
 from raygan.report.sweep.scales import axis_of, groups_of
 
 
 def test_values_are_written_short():
     values = [None, float("nan"), True, np.False_, 3, 2.0, 16384, 0.0002, 31.41592, "mean", 1e9, float("inf"), -0.5]
     written = ["-", "-", "true", "false", "3", "2", "16384", "0.0002", "31.42", "mean", "1e+09", "inf", "-0.5"]
-    assert [shown(value) for value in values] == written
+    assert [shown_value(value) for value in values] == written
 
 
 def test_numbers_over_decades_have_a_log_axis_and_what_does_not_apply_a_place_below():

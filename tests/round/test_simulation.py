@@ -138,6 +138,21 @@ def test_work_of_many_batch_sizes_and_steps_is_counted_from_few(method, loss, mo
     assert sum(played) == 7 + 4 * (1 + 2), "all steps once; the smallest size, and three sizes, with one step and two"
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_lazy_penalties_are_counted_by_their_share_of_the_steps(method):
+    own = ["gan.generator=mlp", "gan.discriminator=mlp", "gan.latent=4", "gan.discriminator_norm=none"]
+
+    def counted(*words):
+        config = as_run(load_config(None, [f"method={method}", "devices=5", "device_steps=7", *own, *words]))
+        images = load_data(config.data, config.seed)
+        down = METHODS_BY_NAME[method].server(config, images.shape, CPU).down(1)
+        return np.array(DeviceWork(config, down, images).by_size([3, 8]))
+
+    without, always = counted(), counted("gan.r1=1")
+    assert (always > without).all()
+    assert counted("gan.r1=1", "gan.penalty_every=4").tolist() == (without + (always - without) // 4).tolist()
+
+
 def test_work_that_bends_over_steps_is_counted_with_all_of_them(monkeypatch):
     config = load_config(None, ["device_steps=20", "data.limit=40"])
     images = load_data(config.data, config.seed)

@@ -9,6 +9,7 @@ from raygan.components import METHODS
 from raygan.record import checkpoint
 from raygan.record.folder import RunFolder
 from raygan.record.settings import check_same_run, lasting
+from tests.errors import raises
 from tests.helpers import same_generator, tiny
 
 QUICK = ["data.name=tests.own:stripes", "data.options.width=3", "eval.every=9", "eval.samples=8", "eval.grid=1"]
@@ -48,10 +49,9 @@ def half(tmp_path_factory):
 )
 def test_other_rates_of_rounds_that_were_played_are_refused(half, steps, shown):
     before = sorted(file.read_bytes() for file in half.rglob("*") if file.is_file())
-    with pytest.raises(raygan.InputError) as caught:
+    was = f"device_optimizer.lr_steps ([{{'round': 2, 'lr': 0.01}}] before, {shown} now)"
+    with raises("--resume", "conflict", was):
         raygan.train(quick(f"device_optimizer.lr_steps={steps}"), half, resume=True)
-    assert f"of device_optimizer.lr_steps ([{{'round': 2, 'lr': 0.01}}] before, {shown} now)" in str(caught.value)
-    assert "\n" not in str(caught.value)
     assert sorted(file.read_bytes() for file in half.rglob("*") if file.is_file()) == before
 
 
@@ -60,14 +60,14 @@ def test_what_was_planned_and_not_played_binds_nobody():
         quick(f"device_optimizer.lr_steps=[{{round: 2, lr: 0.01}}, {{round: {round}, lr: 0.02}}]") for round in (4, 5)
     )
     check_same_run(lasting(planned), other, played=3)
-    with pytest.raises(raygan.InputError, match=r"device_optimizer\.lr_steps"):
+    with raises("--resume", "conflict", "device_optimizer.lr_steps"):
         check_same_run(lasting(planned), other, played=4)
 
 
 def test_a_checkpoint_that_knows_of_no_steps_is_as_one_without():
     old = {key: value for key, value in lasting(quick()).items() if not key.endswith("lr_steps")}
     check_same_run(old, quick(*STEPS), played=2)
-    with pytest.raises(raygan.InputError, match=r"lr_steps \(\[\] before, \[{'round': 3, 'lr': 0\.1}\] now\)"):
+    with raises("--resume", "conflict", "lr_steps", "([] before, [{'round': 3, 'lr': 0.1}] now)"):
         check_same_run(old, quick(*STEPS), played=3)
 
 
@@ -76,7 +76,7 @@ def test_a_checkpoint_has_the_rates_it_was_made_with(tmp_path):
     result = raygan.train(quick(*STEPS), tmp_path / "run", resume=True)
     saved, _ = checkpoint.load_newest(result.out / "checkpoints", recorded=4)
     assert saved.settings == lasting(quick(*STEPS))
-    with pytest.raises(raygan.InputError, match=r"generator_optimizer\.lr_steps"):
+    with raises("--resume", "conflict", "generator_optimizer.lr_steps"):
         raygan.train(quick("rounds=6"), tmp_path / "run", resume=True)
 
 

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 import raygan
-from raygan import InputError, load_config
+from raygan import load_config
 from raygan.cli import run
 from raygan.record.folder import RunFolder
 from raygan.record.settings import check_same_run, lasting
+from tests.errors import raises, refuses
 from tests.helpers import TINY
 
 
@@ -99,17 +100,14 @@ def test_a_run_goes_on_and_is_measured_from_another_working_folder_and_with_move
 
 
 @pytest.mark.parametrize("begun", ["npz"], indirect=True)
-def test_other_data_is_refused_wherever_it_lies(begun, capsys):
+def test_other_data_is_refused_wherever_it_lies(begun):
     home, left, _ = begun
     npz(home / "other.npz", seed=1)
     other = f"data.root={home / 'other.npz'}"
-    assert run(["train", "--out", str(left.root), "--resume", "rounds=3", other]) == 2
-    assert "--resume: the data is not what the run began with" in capsys.readouterr().err
+    refuses(["train", "--out", left.root, "--resume", "rounds=3", other], "--resume", "mismatch")
     left.environment.unlink()
-    assert run(["train", "--out", str(left.root), "--resume", "rounds=3", other]) == 2
-    assert "--resume: the data is not what the run began with" in capsys.readouterr().err
-    assert run(["evaluate", str(left.root), other]) == 2
-    assert "the data is not what the run was trained on" in capsys.readouterr().err
+    refuses(["train", "--out", left.root, "--resume", "rounds=3", other], "--resume", "mismatch")
+    refuses(["evaluate", left.root, other], str(left.root), "mismatch")
 
 
 def test_every_path_is_kept_absolute(tmp_path, monkeypatch):
@@ -136,5 +134,5 @@ def test_every_path_is_kept_absolute(tmp_path, monkeypatch):
 def test_checkpoints_that_name_a_place_go_on_too():
     config = load_config(None, ["data.name=npz", "data.root=/now.npz"])
     check_same_run({**lasting(config), "data.root": "/then.npz"}, config, 1)
-    with pytest.raises(InputError, match=r"data\.size \(28 before, None now\)"):
+    with raises("--resume", "conflict", "data.size", "(28 before, None now)"):
         check_same_run({**lasting(config), "data.size": 28}, config, 1)

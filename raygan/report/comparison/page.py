@@ -17,9 +17,9 @@ from raygan.report.curves import RunCurve, common_metric, cost_of, hardest_commo
 from raygan.report.frames import MOST_FRAMES, RunFrames, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
 from raygan.report.priced import Priced, notes_on_price
-from raygan.report.quality import BESIDE, meanings, measure_of, measured, said
+from raygan.report.quality import BESIDE, meanings, measure_of, measured_in, said
 from raygan.report.quality_chart import CurveLine, quality_chart
-from raygan.report.sweep.results import shown
+from raygan.report.sweep.results import shown_value
 from raygan.report.thinning import thinning_note
 from raygan.report.yardstick import what_it_depends_on
 
@@ -60,9 +60,11 @@ def compare(
         InputError: a folder is not an evaluated run, the runs are not comparable, or `out` cannot be written.
     """
     if out.suffix != ".html":
-        raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
+        raise InputError(f"--out: {out} is to be a page; name it with the ending .html", code="value")
     if anew is not None and target is not None:
-        raise InputError("--target: with --classifier only last generators are measured; leave one of them out")
+        raise InputError(
+            "--target: with --classifier only last generators are measured; leave one of them out", code="conflict"
+        )
     runs = read_runs(folders, anew, prices)
     metric = common_metric(runs, metric)
     _check_target(target, metric)
@@ -70,7 +72,7 @@ def compare(
     target = hardest_common_target(runs, metric) if chosen else target
     notes = notes_on_price(zip([run.name for run in runs], prices or [], strict=False)) + _notes(runs, metric, target)
     aim = _aim(target, chosen) if anew is None else "The last generators were measured anew; earlier ones are not kept."
-    table = summary(runs, metric, target)
+    table = summary_table(runs, metric, target)
     alike, differ = _split(table)
     curves = pd.concat([run.curve.assign(run=run.name) for run in runs], ignore_index=True)
     most = min(MOST_FRAMES, max(_FEWEST_FRAMES, _ALL_FRAMES // len(runs)))
@@ -135,12 +137,14 @@ def _check_target(target: float | None, metric: str) -> None:
         return
     if metric.removesuffix(RAW) in _BELOW_ZERO:
         if not math.isfinite(target):
-            raise InputError(f"--target: {target} is not a finite number that {metric} could come down to")
+            raise InputError(
+                f"--target: {target} is not a finite number that {metric} could come down to", code="value"
+            )
     elif not target > 0:
-        raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to")
+        raise InputError(f"--target: {target} is not a value above 0 that {metric} could come down to", code="value")
 
 
-def summary(runs: list[RunCurve], metric: str, target: float | None) -> pd.DataFrame:
+def summary_table(runs: list[RunCurve], metric: str, target: float | None) -> pd.DataFrame:
     """Returns a row per run: its settings, its quality, and its cost of reaching `target` (empty: not reached).
 
     Round 0, the untrained generator, does not count as a best value. Without a target there are no cost columns.
@@ -179,7 +183,7 @@ def _split(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
     """Split the summary of runs: a line of the settings that all share, if any, and a table of the rest."""
     settings = table.columns[1 : table.columns.get_loc("eval_samples") + 1]
     alike = [column for column in settings if table[column].nunique() == 1]
-    said = ", ".join(f"{column} {shown(table[column].iloc[0])}" for column in alike)
+    said = ", ".join(f"{column} {shown_value(table[column].iloc[0])}" for column in alike)
     return [f"In all runs: {said}."] if alike else [], table.drop(columns=alike)
 
 
@@ -205,7 +209,7 @@ def _cells(table: pd.DataFrame) -> dict[str, object]:
         "heads": list(table.columns),
         "numeric": [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns],
         "rows": [
-            ["not reached" if pd.isna(value) else shown(value) for value in row]
+            ["not reached" if pd.isna(value) else shown_value(value) for value in row]
             for row in table.itertuples(index=False, name=None)
         ],
     }
@@ -213,7 +217,7 @@ def _cells(table: pd.DataFrame) -> dict[str, object]:
 
 def _quality(runs: list[RunCurve], metric: str, target: float | None) -> tuple[str, dict[str, object]]:
     """Returns curves of all measurements, `metric` first."""
-    found = dict.fromkeys(name for run in runs for name in measured(run.curve))
+    found = dict.fromkeys(name for run in runs for name in measured_in(run.curve))
     raw = [name + RAW for name in found if any(name + RAW in run.curve for run in runs)]
     looks = islice(cycle(product(_DASHES, COLOURS)), len(runs))
     lines = [CurveLine(run.name, colour, dash, run.curve, {}) for run, (dash, colour) in zip(runs, looks, strict=True)]

@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from raygan.config import Config
 from raygan.config.data import FileDataSet, ScannedDataSet
 from raygan.config.section import Section
-from raygan.config.source import parse
+from raygan.config.source import parse_yaml
 from raygan.record.settings import flatten
 
 _AGAIN = "runs/again"
@@ -74,7 +74,7 @@ def _written(value: object) -> str:
 
 def _reads_as(text: str) -> object:
     try:
-        return parse(text)
+        return parse_yaml(text)
     except ValueError:
         return None
 

@@ -14,7 +14,7 @@ from raygan.report.comparison.settings import changes, command, needs, shown_set
 from raygan.report.frames import MOST_FRAMES, load_frame, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
 from raygan.report.partition_chart import mean_over, partition_chart
-from raygan.report.quality import meanings, measure_of, measured, said
+from raygan.report.quality import meanings, measure_of, measured_in, said
 from raygan.report.quality_chart import CurveLine, quality_chart
 from raygan.report.record import Environment, RunRecord, read_record
 from raygan.report.run.charts import run_charts
@@ -40,7 +40,7 @@ def write_report(folder: Path, out: Path) -> Path:
         InputError: `folder` is not a run folder, a file in it is damaged, or `out` cannot be written.
     """
     if out.suffix != ".html":
-        raise InputError(f"--out: {out} is to be a page; name it with the ending .html")
+        raise InputError(f"--out: {out} is to be a page; name it with the ending .html", code="value")
     record = read_record(folder)
     facts, closing, curve = record.data, record.closing, record.curve
     page = (
@@ -51,14 +51,16 @@ def write_report(folder: Path, out: Path) -> Path:
             what=what_it_was(record),
             stands=how_it_stands(record),
             quality_now=quality_now(record),
-            depends=what_it_depends_on([curve], isinstance(record.config.data, Gaussians)) if measured(curve) else None,
+            depends=what_it_depends_on([curve], isinstance(record.config.data, Gaussians))
+            if measured_in(curve)
+            else None,
             mixed=changes_on_the_way(curve),
             growth=(growth := _growth(record)),
             frames_left_out=len(curve) - len(growth["rounds"]) if growth else 0,
             classes=class_chart(record),
             quality=_quality(record),
             table=quality_table(record),
-            meanings=meanings(measured(curve)),
+            meanings=meanings(measured_in(curve)),
             evaluations_note=thinning_note(len(curve), "evaluations"),
             charts=run_charts(record.rounds),
             everyone=who_took_part(record),
@@ -90,7 +92,7 @@ def _growth(record: RunRecord) -> dict[str, Any] | None:
     curve = record.curve
     if curve.empty:
         return None
-    names, by_round = measured(curve), curve.set_index("round")
+    names, by_round = measured_in(curve), curve.set_index("round")
 
     def cells(round: int) -> list[list[str]]:
         values = by_round.loc[round]
@@ -104,7 +106,7 @@ def _growth(record: RunRecord) -> dict[str, Any] | None:
 
 
 def _quality(record: RunRecord) -> tuple[str, dict[str, object]] | None:
-    names = measured(record.curve)
+    names = measured_in(record.curve)
     if not names:
         return None
     averaged = CurveLine("averaged generator", COLOURS[0], "solid", record.curve, {})

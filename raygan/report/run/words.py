@@ -7,7 +7,7 @@ import pandas as pd
 from raygan.errors import counted
 from raygan.measures import RAW
 from raygan.report.progress import bytes_in_words, duration
-from raygan.report.quality import direction, in_words, measure_of, measured, said
+from raygan.report.quality import direction, in_words, measure_of, measured_in, said
 from raygan.report.record import DataFacts, Nearest, RunRecord
 from raygan.report.run.charts import everyone_took_part
 from raygan.report.yardstick import measured_alike
@@ -81,7 +81,7 @@ def _failure(record: RunRecord) -> str | None:
 
 def quality_now(record: RunRecord) -> str:
     """Returns the newest value of the preferred measure, with the first value that was measured in the same way."""
-    if not (names := measured(record.curve)):
+    if not (names := measured_in(record.curve)):
         if not record.config.eval.metrics and len(record.curve):
             return "Nothing is measured (eval.metrics is empty)."
         return "Nothing has been measured yet."
@@ -105,7 +105,7 @@ def quality_table(record: RunRecord) -> dict[str, object]:
     was better than all later ones, the table says so.
     """
     rows, untrained_better = [], []
-    for name in measured(record.curve):
+    for name in measured_in(record.curve):
         alike, measure = measured_alike(record.curve, name), measure_of(name)
         values, rounds = alike[name], alike["round"]
         trained = values[rounds > 0] if (rounds > 0).any() else values

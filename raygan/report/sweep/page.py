@@ -12,7 +12,7 @@ from raygan.record.folder import RunFolder
 from raygan.report.curves import AXES, read_curve
 from raygan.report.page import embedded, environment, write_texts
 from raygan.report.sweep.charts import TrialPoints, learning_curves, parallel_coordinates, quality_against_time, slices
-from raygan.report.sweep.results import SweepResults, found, rank_points, settings, shown
+from raygan.report.sweep.results import SweepResults, found, rank_points, settings, shown_value
 from raygan.report.sweep.scales import is_numeric
 from raygan.report.yardstick import floor_of
 
@@ -90,7 +90,7 @@ def _pictures(results: SweepResults, ranked: pd.DataFrame, runs: list[RunFolder]
         {
             "source": embedded(picture),
             "trial": row["trial"],
-            "value": shown(row[results.metric]),
+            "value": shown_value(row[results.metric]),
             "settings": settings(row, results.varied),
         }
         for row in best
@@ -112,5 +112,5 @@ def _cells(table: pd.DataFrame, names: dict[str, str] = _UNITS) -> dict[str, obj
     return {
         "heads": [names.get(column, column) for column in table.columns],
         "numeric": [is_numeric(table[column]) for column in table.columns],
-        "rows": [[shown(value) for value in row] for row in table.itertuples(index=False, name=None)],
+        "rows": [[shown_value(value) for value in row] for row in table.itertuples(index=False, name=None)],
     }

@@ -35,7 +35,7 @@ class SweepResults:
     question: str
 
 
-def shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Returns a value as a table or a chart shows it."""
     if isinstance(value, str):
         return value
@@ -48,7 +48,7 @@ def shown(value: Any) -> str:
 
 def settings(row: pd.Series, varied: list[str]) -> list[str]:
     """Returns the settings that apply to a trial or point, as text."""
-    return [f"{key} = {shown(row[key])}" for key in varied if pd.notna(row[key])]
+    return [f"{key} = {shown_value(row[key])}" for key in varied if pd.notna(row[key])]
 
 
 def rank_points(results: SweepResults) -> pd.DataFrame:
@@ -89,7 +89,11 @@ def found(results: SweepResults, points: pd.DataFrame) -> str:
     spread = f" ± {best['std']:.2g} (mean ± std of {best['seeds']} seeds)" if best["seeds"] > 1 else ""
     where = f" of {len(points)}" if len(points) > 1 else ""
     which = ", ".join(settings(best, results.varied)) or "the only settings"
-    said = [f"Best point{where}: {metric} {shown(best['mean'])}{spread} at {which}.", doubts(results, points), trials]
+    said = [
+        f"Best point{where}: {metric} {shown_value(best['mean'])}{spread} at {which}.",
+        doubts(results, points),
+        trials,
+    ]
     return " ".join(filter(None, said))
 
 
@@ -137,6 +141,6 @@ def summary(results: SweepResults) -> list[str]:
     lines = [found(results, points)]
     for place, (_, point) in enumerate(points.head(_LISTED).iterrows(), 1):
         spread = f" ± {point['std']:.2g}" if point["seeds"] > 1 else ""
-        lines.append(f"  {place}. {shown(point['mean'])}{spread}  {', '.join(settings(point, results.varied))}")
+        lines.append(f"  {place}. {shown_value(point['mean'])}{spread}  {', '.join(settings(point, results.varied))}")
     failed = results.table[results.table["status"] == "failed"]
     return lines + [f"  trial {row['trial']} failed: {row['error']}" for _, row in failed.head(_LISTED).iterrows()]

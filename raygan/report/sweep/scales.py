@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from plotly.colors import sample_colorscale
 
 from raygan.report.page import COLOURS, GREY
-from raygan.report.sweep.results import shown
+from raygan.report.sweep.results import shown_value
 
 _LOW_TO_HIGH = ["#3a6fc4", "#2aa5a0", "#7fae3a", "#f0a020", "#dd4f6a"]  # all readable on white and on black
 _DECADES = 30  # times the smallest value; beyond, a linear axis hides the small ones
@@ -58,7 +58,7 @@ def axis_of(column: pd.Series) -> Axis:
 
 
 def _of_names(column: pd.Series) -> Axis:
-    names = column.map(shown)
+    names = column.map(shown_value)
     order = sorted(names.unique(), key=lambda name: (name != "-", name))
     ticks = [float(place) for place in range(len(order))]
     return Axis([ticks[order.index(name)] for name in names], ticks, order, (-0.5, ticks[-1] + 0.5))
@@ -73,7 +73,7 @@ def _of_numbers(column: pd.Series) -> Axis:
         locator = LogLocator(numticks=_FEW) if log else MaxNLocator(_FEW - 1)
         ticks = np.asarray(locator.tick_values(present.min(), present.max()))
         ticks = ticks[(ticks >= present.min()) & (ticks <= present.max())]
-    labels = [shown(tick) for tick in ticks]
+    labels = [shown_value(tick) for tick in ticks]
     if log:
         values, ticks = np.log10(values), np.log10(ticks)
     low, high = values.min(), values.max()
@@ -88,9 +88,9 @@ def _of_numbers(column: pd.Series) -> Axis:
 def groups_of(column: pd.Series) -> Groups:
     """Returns groups of equal values, or of neighbouring ones if there are many numbers."""
     numeric = is_numeric(column)
-    names = _bins(column) if numeric and column.nunique() > _FEW else column.map(shown)
+    names = _bins(column) if numeric and column.nunique() > _FEW else column.map(shown_value)
     order = pd.DataFrame({"name": names, "value": column}).dropna()
-    order = order.sort_values("value", key=None if numeric else lambda values: values.map(shown))
+    order = order.sort_values("value", key=None if numeric else lambda values: values.map(shown_value))
     groups = list(order["name"].unique())
     if numeric:
         colours = sample_colorscale(_LOW_TO_HIGH, np.linspace(0, 1, len(groups)).tolist())
@@ -104,5 +104,5 @@ def _bins(column: pd.Series) -> pd.Series:
     """Returns the quintile of each number, by name."""
     values = pd.to_numeric(column)
     fifths = values.groupby(pd.qcut(values, _BINS, labels=False, duplicates="drop"))
-    low, high = fifths.transform("min").map(shown), fifths.transform("max").map(shown)
+    low, high = fifths.transform("min").map(shown_value), fifths.transform("max").map(shown_value)
     return (low + " to " + high).where(values.notna(), "-")

@@ -1,0 +1,91 @@
+"""What the steps descend: the losses of samples as the discriminator sees and judges them, with penalties.
+
+Labels are as in `raygan.gan.steps`.
+"""
+
+import torch
+from torch import Tensor
+
+from raygan.gan.conditions import Judged
+from raygan.gan.losses import gradient_penalty, squared_gradient
+from raygan.gan.networks import Networks
+
+
+def differentiable(networks: Networks, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the samples as those that a penalty is differentiated by: as they are before they are augmented."""
+    if networks.r1:
+        real = real.detach().requires_grad_()
+    if networks.r2:
+        fake = fake.detach().requires_grad_()
+    return real, fake
+
+
+def seen_both(networks: Networks, real: Tensor, fake: Tensor, changes: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Returns real and generated samples as the discriminator sees them."""
+    if changes is None:
+        return real, fake
+    return networks.seen(real, changes[: len(real)]), networks.seen(fake, changes[len(real) :])
+
+
+def discriminator_loss(
+    networks: Networks,
+    of_real: Judged,
+    of_fake: Judged,
+    real: Tensor,
+    fake: Tensor,
+    mix: Tensor | None,
+    labels: Tensor | None,
+) -> Tensor:
+    """Returns the discriminator's loss but for `penalties`; `real` and `fake` are as seen, and `labels` of `real`."""
+    loss = networks.loss.discriminator(of_real.logits, of_fake.logits)
+    if mix is not None:  # of places between the two, judged as of the real sample's class
+
+        def logits(between: Tensor) -> Tensor:
+            return networks.logits(between, labels)
+
+        loss = loss + networks.penalty_weight * gradient_penalty(logits, real, fake, mix)
+    return networks.with_class_losses(loss, of_real, of_fake)
+
+
+def penalties(networks: Networks, real_logits: Tensor, fake_logits: Tensor, real: Tensor, fake: Tensor) -> Tensor:
+    """Returns R1 and R2."""
+    both = real_logits.new_zeros(())
+    if networks.r1:
+        both = both + networks.r1 / 2 * squared_gradient(real_logits, real)
+    if networks.r2:
+        both = both + networks.r2 / 2 * squared_gradient(fake_logits, fake)
+    return both
+
+
+def loss_of_fakes(
+    networks: Networks,
+    fake: Tensor,
+    real: Tensor | None,
+    changes: Tensor | None,
+    labels: Tensor | None,
+    real_labels: Tensor | None,
+) -> Tensor:
+    """Returns the generator's loss of fakes; `real` are given to a loss that is relative, and have no gradient."""
+    if real is None:
+        return generator_loss(networks, networks.judged(networks.seen(fake, changes), labels), None)
+    seen_real, seen_fake = seen_both(networks, real, fake, changes)
+    of_fake = networks.judged(seen_fake, labels)
+    with torch.no_grad():
+        real_logits = networks.logits(seen_real, real_labels)
+    return generator_loss(networks, of_fake, real_logits)
+
+
+def generator_loss(networks: Networks, of_fake: Judged, real_logits: Tensor | None) -> Tensor:
+    """Returns the generator's loss of fakes that are judged, with the logits of real samples if there are any."""
+    logits = of_fake.logits
+    if real_logits is None or not networks.loss.relative:
+        loss = networks.loss.generator(logits)
+    else:
+        turns = -(-len(logits) // len(real_logits))
+        loss = networks.loss.generator(logits, real_logits.detach().repeat(turns)[: len(logits)])
+    return networks.with_class_losses(loss, of_fake)
+
+
+def signs_of(networks: Networks, real_logits: Tensor) -> list[Tensor]:
+    """Returns the mean sign of the logits of real samples, if the augmentation adapts to it."""
+    return [real_logits.detach().sign().mean()] if networks.chance.adapts else []
