@@ -46,6 +46,22 @@ def test_the_labels_of_the_samples_matter(name):
     assert not np.array_equal(played(config), played(config, LABELS[::-1].copy()))
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("condition", ["auxiliary", "projection", "concat"])
+@pytest.mark.parametrize("augment", ["diffaugment", "ada"])
+def test_conditions_go_with_penalties_and_augmentation(name, condition, augment):
+    """One class then gives the bits without a condition, and several give others that are finite."""
+    loss = "non_saturating" if name == "averaged" else "relativistic"  # its server has no real samples
+    words = (f"method={name}", NO_SWAP, "gan.r1=1", "gan.r2=1", f"gan.augment={augment}", f"gan.loss={loss}")
+    plain = play(tiny(*words), [20, 20, 20], 3).networks.generator.dump()
+    config = tiny(*words, f"gan.condition={condition}", "gan.class_weights=[60]")
+    assert np.array_equal(played(config, np.zeros(60, np.int64)), plain)
+    config = tiny(*words, f"gan.condition={condition}", "gan.class_weights=[1, 1, 1]")
+    found = played(config)
+    assert np.isfinite(found).all()
+    assert not np.array_equal(found, played(config, LABELS[::-1].copy()))
+
+
 def batch_of(config):
     side = method_of(config).device(config, SHAPE, CPU)
     shard = WorkerShards(range(3), IMAGES, np.array([0, 20, 40, 60]), labels=LABELS)[1]
