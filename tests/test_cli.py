@@ -242,7 +242,7 @@ WRONG = [
         ["plan", "--nodes", "8xA10G", "devices=64", "engine.gpus_per_device=0.12"],
         ("engine", "resources", "65 CPU", "64 device actors", "8 of 8 CPU + 1 GPU"),
     ),
-    (["plan", "--nodes", "1x8cpu:2GB"], ("engine", "resources", "node 1", "3.9 GB of memory", "1.9 GB")),
+    (["plan", "--nodes", "1x8cpu:2GB"], ("engine", "resources", "node 1", "2.0 GB of memory", "1.9 GB")),
     (
         ["plan", "--nodes", "1x8cpu:0.005GB-store"],
         ("engine", "resources", "node 1", "0.0065 GB of object store"),
@@ -253,7 +253,7 @@ WRONG = [
     ),
     (
         ["plan", "--nodes", "1xT4:12cpu:0.01GB-gpu", "engine.gpus_per_device=0.2"],
-        ("engine.gpus_per_device", "resources", "0.002 GB", "0.01 GB", "0.0058 GB"),
+        ("engine.gpus_per_device", "resources", "0.002 GB", "0.01 GB", "0.0059 GB"),
     ),
     (["tune"], ("SWEEP", "missing", "tune_configs/schedules.yaml")),
     (["tune", "nosuchsweep"], ("nosuchsweep", "missing")),
