@@ -27,8 +27,9 @@ NOT_FORKED = "RAYGAN_NOT_FORKED"
 """The variable of a worker that says why it was started in the ordinary way."""
 FORKED_FROM = "RAYGAN_FORKED_FROM"
 """The variable of a worker that has its server's process id."""
-OF_ONE_WORKER = {"RAY_JOB_ID", "PWD", "OLDPWD", "SHLVL", "_"}
-"""Variables that no module reads when it is imported, so that one server serves whatever they are."""
+OF_ONE_WORKER = {"PWD", "OLDPWD", "SHLVL", "_"}
+"""Variables that no module reads when it is imported, so that one server serves whatever they are. Ray reads its own
+then, RAY_JOB_ID among them: with another job's, it would take its worker for a left-over and end it."""
 ANSWER_S = 120.0
 """A server may take so long to import and to answer, on a busy machine."""
 REQUEST_S = 10.0

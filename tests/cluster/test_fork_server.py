@@ -94,10 +94,11 @@ def test_a_fork_is_what_its_client_was_started_as(script, tmp_path):
 
 def test_one_server_forks_for_all_that_are_alike(script):
     _, told = script
-    first, second = told(TELL, RAY_JOB_ID="01")[0], told(TELL, RAY_JOB_ID="02")[0]
-    other = told(TELL, OMP_NUM_THREADS="7")[0]
-    assert first["server"] == second["server"] != other["server"]
-    assert (first["env"]["RAY_JOB_ID"], second["env"]["RAY_JOB_ID"]) == ("01", "02")
+    first, second = told(TELL, PWD="/one")[0], told(TELL, PWD="/two")[0]
+    others = [told(TELL, **{name: "7"})[0]["server"] for name in ("OMP_NUM_THREADS", "RAY_JOB_ID")]
+    assert first["server"] == second["server"]
+    assert len({first["server"], *others}) == 3
+    assert (first["env"]["PWD"], second["env"]["PWD"]) == ("/one", "/two")
     assert first["random"] != second["random"]
     assert first["numpy"] != second["numpy"]
 
