@@ -13,6 +13,7 @@ import json
 import os
 import runpy
 import selectors
+import signal
 import socket
 import struct
 import subprocess
@@ -111,6 +112,8 @@ def serve(listening: socket.socket, raylet: int, modules: list[str]) -> list[str
         while ready := selector.select(None if forks else IDLE_S):
             for fd in (key.fd for key, _ in ready):
                 if fd == ended:
+                    for pid in forks.values():  # as Ray's own children end with it; they would notice a second later
+                        os.kill(pid, signal.SIGKILL)
                     return None
                 if fd in forks:
                     selector.unregister(fd)

@@ -167,21 +167,26 @@ def test_a_fork_that_ended_is_not_left_as_a_zombie(script):
     assert alive(server)
 
 
-def test_a_server_ends_with_its_raylet(script, tmp_path):
+def test_a_server_and_its_forks_end_with_their_raylet(script, tmp_path):
     run, _ = script
     asked = run(TELL)
     asked.communicate(timeout=60)
     command = " ".join(f"'{word}'" for word in asked.args[:-1])
+    (tmp_path / "waiter.py").write_text(WAIT)
+    waits = command.replace("worker.py", "waiter.py")
     raylet = subprocess.Popen(
-        ["sh", "-c", f"{command} & wait; exec sleep 600"],
+        ["sh", "-c", f"{command} & wait; {waits} & wait; exec sleep 600"],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "A": "raylet of its own"},
     )
     server = json.loads(raylet.stdout.readline())["server"]
     assert alive(server)
+    assert raylet.stdout.readline() == "there\n"
+    (fork,) = children(server)
     raylet.kill()
     assert ends(server)
+    assert ends(fork)
     raylet.communicate()
 
 
