@@ -10,7 +10,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from raygan.config.gan import Sgd
 from raygan.config.tree import Config
@@ -24,21 +23,23 @@ from raygan.methods.base import Method, Shard, State, Update
 class ProximalTerm:
     """The gradient of mu / 2 ||phi - phi_t||^2, where phi_t are the parameters before the first step of a round."""
 
-    def __init__(self, mu: float) -> None:
+    def __init__(self, mu: float, network: FlatModule) -> None:
         self._mu = mu
-        self._start: Tensor | None = None
+        self._start = torch.empty_like(network.gradient)
+        self._begun = False
 
     def begin(self) -> None:
         """Begin a round of a device."""
-        self._start = None
+        self._begun = False
 
     def __call__(self, network: FlatModule) -> None:
-        """Add it to the gradient."""
+        """Add it to the gradient; before the first step it is 0."""
         parameters = network.parameters.detach()
-        if self._start is None:
-            self._start = parameters.clone()
-        else:
+        if self._begun:
             network.gradient.add_(parameters - self._start, alpha=self._mu)
+        else:
+            self._start.copy_(parameters)
+            self._begun = True
 
 
 class ProximalDevice(DeviceAround):
@@ -47,7 +48,7 @@ class ProximalDevice(DeviceAround):
     def __init__(self, inner: Device, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
         super().__init__(inner, config, shape, computes_on)
         optimizers = self.trained("proximal.mu", "set proximal.mu=0")
-        self._terms = [ProximalTerm(config.proximal.mu) for _ in optimizers]
+        self._terms = [ProximalTerm(config.proximal.mu, optimizer.network) for optimizer in optimizers]
         for optimizer, term in zip(optimizers, self._terms, strict=True):
             _check_rate(config.proximal.mu, optimizer)
             optimizer.corrections.append(term)
