@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
+from raygan.config.compression import Compression, Whole
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
@@ -156,6 +157,8 @@ class Config(Section):
     """Switches of `method: mdgan`."""
     aggregation: Aggregation = Plain()
     """Aggregation of the updates: their mean, or a rule that tolerates a few bad devices."""
+    compression: Compression = Whole()
+    """Compression of the updates on their way up."""
     channel: Channel = NoChannel()
     """The simulated links between devices and server."""
     compute: Compute = Compute()

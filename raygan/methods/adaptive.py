@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
 
@@ -62,6 +63,10 @@ class AdaptiveServer(ServerSide):
     def traffic(self) -> Traffic:
         """The other method's: scalars are not counted."""
         return self._inner.traffic()
+
+    def compressible(self) -> Compressible:
+        """Returns the other method's: the mean sign is sent as it is."""
+        return self._inner.compressible()
 
     def down(self, round: int) -> np.ndarray:
         """Returns what the other method sends, and p."""
