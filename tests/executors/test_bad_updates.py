@@ -55,7 +55,7 @@ def test_weights_are_those_of_the_devices_that_remain():
     config = tiny("engine.on_bad_update=drop", "averaged.weights=shard")
     worker, server = parties(config, [10, 20, 30])
     down = server.down(1)
-    updates = [worker.update(number, 1, down) for number in range(3)]
+    updates = [worker.update(number, 1, down)[0] for number in range(3)]
     updates[0].vector[3] = np.nan
     _, report = server.update(1, [Message([update]) for update in updates])
     assert list(report.dropped) == [0]

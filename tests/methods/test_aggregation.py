@@ -238,7 +238,7 @@ def play_equal(config):
     worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
         down = server.down(round)
-        update = worker.update(0, round, down)
+        update = worker.update(0, round, down)[0]
         copies = [replace(update, device=device) for device in range(3)]
         server.update(round, [Message(copies)])
     return server.side.state()
