@@ -80,7 +80,12 @@ class Uplink:
 
     def bits(self, value_bits: int) -> int:
         """Returns the bits of an update's compressible values, as the codec sends them."""
-        return self._codec.bits(value_bits)
+        bits = self._codec.bits(value_bits)
+        if not isinstance(bits, int) or bits < 0:
+            raise RunError(
+                f"compression.name: {self._name} counts {bits!r} bits; a whole number is needed", code="result"
+            )
+        return bits
 
     def saved_bits(self, value_bits: int) -> int:
         """Returns how many fewer they are than uncompressed, of `value_bits` a value (below 0 if they are more)."""
