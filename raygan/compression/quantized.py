@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from raygan.compression.bits import pack, unpack, width_of
+from raygan.compression.bits import holder_of, pack, pack_signs, unpack, unpack_signs, width_of
 from raygan.compression.codec import Code, Codec
 from raygan.config.compression import Qsgd, Sign
 
@@ -18,12 +18,12 @@ class ScaledSign(Codec[Sign]):
     def encode(self, vector: np.ndarray, random: np.random.Generator) -> Code:
         """The mean magnitude, (1,) float32, and packed signs, set where negative."""
         mean = np.abs(vector).mean(dtype=np.float64)
-        return np.full(1, mean, np.float32), np.packbits(vector < 0)
+        return np.full(1, mean, np.float32), pack_signs(vector)
 
     def decode(self, code: Code) -> np.ndarray:
         """The mean magnitude with the signs."""
         mean, signs = code
-        return np.where(np.unpackbits(signs, count=self.size), -mean, mean)
+        return mean * unpack_signs(signs, self.size)
 
     def bits(self, value_bits: int) -> int:
         """q + P for a mean of q bits."""
@@ -50,17 +50,23 @@ class RandomLevels(Codec[Qsgd]):
     def encode(self, vector: np.ndarray, random: np.random.Generator) -> Code:
         """The norm, (1,) float32, packed signs, set where negative, and packed levels."""
         norm = float(np.float32(math.sqrt(np.square(vector, dtype=np.float64).sum())))  # as it is sent
-        levels = np.zeros(self.size, np.uint32)
+        levels = np.zeros(self.size, holder_of(self._width))
         if norm:
-            exact = np.abs(vector).astype(np.float64) * (self.settings.levels / norm)  # at most s, but for rounding
-            levels = np.minimum(exact + random.random(self.size), self.settings.levels).astype(np.uint32)
-        return np.full(1, norm, np.float32), np.packbits(vector < 0), pack(levels, self._width)
+            exact = np.multiply(vector, self.settings.levels / norm, dtype=np.float64)
+            np.abs(exact, out=exact)  # at most s, but for rounding
+            exact += random.random(self.size)
+            np.minimum(exact, self.settings.levels, out=exact)
+            np.copyto(levels, exact, casting="unsafe")  # rounds down
+        return np.full(1, norm, np.float32), pack_signs(vector), pack(levels, self._width)
 
     def decode(self, code: Code) -> np.ndarray:
         """The levels of the norm with the signs."""
         norm, signs, levels = code
-        sizes = unpack(levels, self.size) * (float(norm[0]) / self.settings.levels)
-        return np.where(np.unpackbits(signs, count=self.size), -sizes, sizes).astype(np.float32)
+        step = float(norm[0]) / self.settings.levels
+        sizes = (step * np.arange(self.settings.levels + 1)).astype(np.float32)
+        vector: np.ndarray = sizes.take(unpack(levels, self.size))
+        vector *= unpack_signs(signs, self.size)
+        return vector
 
     def bits(self, value_bits: int) -> int:
         """q + P (1 + ceil(log2(s + 1))) for a norm of q bits."""

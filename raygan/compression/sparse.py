@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from raygan.compression.bits import pack, unpack, width_of
+from raygan.compression.bits import holder_of, pack, unpack, width_of
 from raygan.compression.codec import Code, Codec
 from raygan.config.compression import RandK, TopK
 from raygan.errors import InputError
@@ -39,7 +39,8 @@ class LargestValues(Codec[TopK]):
     def encode(self, vector: np.ndarray, random: np.random.Generator) -> Code:
         """Values, (k,) float32, in the order of their places, and packed places."""
         places = _largest(np.abs(vector), self.kept)
-        return vector[places], pack(places.astype(np.uint32), width_of(self.size))
+        width = width_of(self.size)
+        return vector[places], pack(places.astype(holder_of(width)), width)
 
     def decode(self, code: Code) -> np.ndarray:
         """The values in their places, and zeros."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from raygan.components import CODECS, resolve
-from raygan.compression.bits import pack, unpack, width_of
+from raygan.compression.bits import holder_of, pack, unpack, width_of
 from raygan.rng import Role, stream
 from tests.errors import raises
 from tests.helpers import tiny
@@ -113,8 +113,8 @@ def test_more_values_than_there_are(name):
 
 @given(st.lists(st.integers(0, 2**16 - 1), max_size=30), st.integers(0, 3))
 def test_packing_is_undone(numbers, more):
-    numbers = np.array(numbers, np.uint32)
-    width = width_of(int(numbers.max(initial=0)) + 1) + more
+    width = width_of(max(numbers, default=0) + 1) + more
+    numbers = np.array(numbers, holder_of(width))
     packed = pack(numbers, width)
     assert packed.shape == (width, math.ceil(len(numbers) / 8))
     assert np.array_equal(unpack(packed, len(numbers)), numbers)
