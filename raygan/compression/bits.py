@@ -14,7 +14,7 @@ def holder_of(width: int) -> type[np.unsignedinteger]:
 
 
 def pack(numbers: np.ndarray, width: int) -> np.ndarray:
-    """Pack whole numbers, (n,) of `holder_of(width)`, from 0 to below 2**`width`; returns (width, ceil(n / 8)) uint8."""
+    """Pack numbers from 0 to below 2**`width`, (n,) of `holder_of(width)`; returns (width, ceil(n / 8)) uint8."""
     packed = np.empty((width, -(-len(numbers) // 8)), np.uint8)
     for bit, plane in enumerate(packed):
         plane[:] = np.packbits((numbers & numbers.dtype.type(1 << bit)).astype(bool))

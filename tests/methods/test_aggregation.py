@@ -215,6 +215,7 @@ def test_a_rule_of_ones_own_is_one_function():
 SENDING = [name for name in METHODS if not method_of(tiny(f"method={name}")).pooled]
 RUNS = {name: [f"method={name}"] for name in SENDING} | {
     "deltas": ["averaged.upload=delta"],
+    "deltas of both": ["method=fedgan", "fedgan.upload=delta"],
     "averaged moments": ["averaged.optimizer_state=average"],
     "mdgan": ["method=mdgan", "mdgan.batches=1", "mdgan.swap_epochs=null"],
 }
