@@ -7,6 +7,7 @@ With feedback (Karimireddy et al., arXiv 1901.09847) a device adds to its update
 so that all that was sent and the memory add up to all updates. What does not arrive stays in the memory: then e = p.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ class Compressible:
     adds_up: bool = True
     """Whether later rounds can make up for what one leaves out. If not, as for gradients with respect to images that
     are new in every round, only an unbiased codec without feedback fits."""
+
+    @classmethod
+    def of(cls, parameters: Sequence[slice]) -> "Compressible":
+        """Returns differences of parameters in these places."""
+        return cls(tuple((place.start, place.stop) for place in parameters))
 
     @property
     def size(self) -> int:
