@@ -149,6 +149,19 @@ def test_identity_is_no_compression_bit_for_bit(name):
     assert all(memory is None if name == "mdgan" else not memory.any() for memory in memories)
 
 
+AROUND = ["gan.augment=ada", "server_optimizer.name=adam", "proximal.mu=0.1", "scaffold.option=I"]
+
+
+@pytest.mark.parametrize("method", ["averaged", "fedgan"])
+@pytest.mark.parametrize("around", AROUND)
+def test_what_is_around_a_method_is_sent_as_it_is(around, method):
+    config = [f"method={method}", *DELTA, around]
+    (worker, server), (_, plain) = played(tiny(*config, *words("name=topk", "share=1"))), played(tiny(*config))
+    assert bits_of(server) == bits_of(plain)
+    compressible = problem_of(tiny(f"method={method}", *DELTA, *words("name=topk")), 60).compressible
+    assert worker._problem.compressible == compressible
+
+
 @pytest.mark.parametrize("name", ["averaged", "fedgan"])
 def test_differences_are_asked_for(name):
     with raises(f"{name}.upload", "conflict", "topk", "delta"):
