@@ -23,7 +23,8 @@ class ScaledSign(Codec[Sign]):
     def decode(self, code: Code) -> np.ndarray:
         """The mean magnitude with the signs."""
         mean, signs = code
-        return mean * unpack_signs(signs, self.size)
+        vector: np.ndarray = mean * unpack_signs(signs, self.size)
+        return vector
 
     def bits(self, value_bits: int) -> int:
         """q + P for a mean of q bits."""

@@ -155,7 +155,7 @@ AROUND = ["gan.augment=ada", "server_optimizer.name=adam", "proximal.mu=0.1", "s
 @pytest.mark.parametrize("method", ["averaged", "fedgan"])
 @pytest.mark.parametrize("around", AROUND)
 def test_what_is_around_a_method_is_sent_as_it_is(around, method):
-    config = [f"method={method}", *DELTA, around]
+    config = [f"method={method}", *DELTA, "fedgan.weights=uniform", around]
     (worker, server), (_, plain) = played(tiny(*config, *words("name=topk", "share=1"))), played(tiny(*config))
     assert bits_of(server) == bits_of(plain)
     compressible = problem_of(tiny(f"method={method}", *DELTA, *words("name=topk")), 60).compressible
