@@ -74,6 +74,8 @@ class SimulatedRound:
     """Number of devices that were selected but are out of reach (`Links.out_of_reach`)."""
     late: int
     """Number of devices that were selected but gave up at the deadline."""
+    overdue: list[int]
+    """Those of them that had updated before the deadline: their messages were on their way."""
     partners: Mapping[int, int]
     """Exchange of discriminators afterwards: {receiver: giver}."""
     bytes_down: int
@@ -119,7 +121,7 @@ class Clock:
         quality = self._quality(round)
         chosen = self._choose(round, quality)
         reached = chosen[~self._out_of_reach(round)[chosen]]
-        devices, (down, device, up) = self._answers(round, reached)
+        devices, overdue, (down, device, up) = self._answers(round, reached)
         self._selection.served(np.array(devices, np.int64), quality)
         partners = self._partners(round, devices)
         phases = Phases(
@@ -135,26 +137,33 @@ class Clock:
             devices=devices,
             unreached=len(chosen) - len(reached),
             late=len(reached) - len(devices),
+            overdue=overdue,
             partners=partners,
             bytes_down=len(reached) * self._bytes(traffic.down, traffic.down_bits),
-            bytes_up=len(devices) * self._bytes(traffic.up) + self._reported(round),
+            bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits) + self._reported(round),
             bytes_swap=len(partners) * self._bytes(traffic.swap),
             phases=phases,
         )
 
-    def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], tuple[float, float, float]]:
-        """Returns the devices that answer in time, and the phases down, device and up of the slowest one (seconds)."""
+    def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], list[int], tuple[float, float, float]]:
+        """Returns the devices that answer in time, those that only update in time, and the slowest one's phases.
+
+        Its phases are down, device and up (seconds).
+        """
         if len(reached) == 0:
-            return [], (0.0, 0.0, 0.0)
+            return [], [], (0.0, 0.0, 0.0)
         down_s = self._seconds(self._traffic.down, self._downlink(round, reached), self._traffic.down_bits)
         device_s = self._compute_s[reached]
-        up_s = self._seconds(self._traffic.up, self._uplink(round, reached))
+        up_s = self._seconds(self._traffic.up, self._uplink(round, reached), self._traffic.up_bits)
         answer_s = down_s + device_s + up_s
         limit = self._config.selection.deadline_s or np.inf
         last = int(np.minimum(answer_s, limit).argmax())
         down = min(float(down_s[last]), limit)
         device = min(float(device_s[last]), limit - down)
-        return reached[answer_s <= limit].tolist(), (down, device, min(float(up_s[last]), limit - down - device))
+        in_time = answer_s <= limit
+        overdue = ~in_time & (down_s + device_s <= limit)
+        phases = down, device, min(float(up_s[last]), limit - down - device)
+        return reached[in_time].tolist(), reached[overdue].tolist(), phases
 
     def _quality(self, round: int) -> np.ndarray:
         rates = self._asked("quality", round, lambda: np.asarray(self._links.quality(round), float))

@@ -29,6 +29,8 @@ class Fedgan(Section):
     """Weight of a device in the average: its number of samples (the paper's p_i), or 1 (FL-GAN of arXiv 1811.03850)."""
     optimizer_state: Literal["keep", "reset"] = "keep"
     """Moments of both device optimisers between rounds: kept on the device, or reset every round."""
+    upload: Literal["weights", "delta"] = "weights"
+    """The upload of a device: both networks, or the difference to those it received."""
 
 
 class Mdgan(Section):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
+from raygan.config.compression import Compression, Whole
 from raygan.config.data import Data, Digits
 from raygan.config.drift import NoServerOptimizer, Proximal, Scaffold, ServerOptimizer
 from raygan.config.gan import Adam, Gan, Optimizer
@@ -164,6 +165,8 @@ class Config(Section):
     """The proximal term in the devices' loss (`averaged`, `fedgan`)."""
     scaffold: Scaffold = Scaffold()
     """Control variates of the devices' gradients (`averaged`, `fedgan`)."""
+    compression: Compression = Whole()
+    """Compression of the updates on their way up."""
     channel: Channel = NoChannel()
     """The simulated links between devices and server."""
     compute: Compute = Compute()

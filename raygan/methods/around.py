@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.optimizer import FlatOptimizer
@@ -73,6 +74,10 @@ class ServerAround(ServerSide):
     def parameters(self) -> Sequence[slice]:
         """The other method's."""
         return self.inner.parameters()
+
+    def compressible(self) -> Compressible:
+        """The other method's: what is added to its updates is sent as it is."""
+        return self.inner.compressible()
 
     def traffic(self) -> Traffic:
         """The other method's."""

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.gan.networks import Networks, build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.statistics import recompute_statistics
@@ -141,6 +143,21 @@ class ServerSide(ABC):
     @abstractmethod
     def traffic(self) -> Traffic:
         """Returns the traffic of a round, as the literature counts it."""
+
+    def compressible(self) -> Compressible:
+        """Returns the values of an update that `compression` may change, such as `parameters`; `traffic` counts them.
+
+        They are differences of parameters, or gradients: what a codec leaves out of them is a smaller step. Buffers and
+        an optimiser's moments are none. A variance, for which a memory makes up too late, may become negative.
+
+        Raises:
+            InputError: the method, as configured, has none.
+        """
+        raise InputError(
+            f"compression.name: method={self.config.method} does not say what of its updates may be compressed "
+            "(ServerSide.compressible); set compression.name=none",
+            code="conflict",
+        )
 
     @abstractmethod
     def down(self, round: int) -> np.ndarray:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.aggregation import TrimmedMean
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -121,6 +122,10 @@ class MDGANServer(ServerSide):
             swap=swapped,
             down_bits=sent * self.config.batch_size * bits,
         )
+
+    def compressible(self) -> Compressible:
+        """The whole feedback, on images that are new in every round."""
+        return Compressible(((0, self._values_per_batch),), adds_up=False)
 
     def down(self, round: int) -> np.ndarray:
         """Returns all k batches, (k * b * d,), of which a device uses two; then their classes, (k * b,), if any.

@@ -65,6 +65,8 @@ class Footprint:
     """The message down in a round."""
     update: int
     """One device's update."""
+    message: int
+    """The message from an actor of one device: its update, compressed if that is configured."""
     part: int
     """The message from an actor of several devices to a server on its node, for one slot; if the updates are not added
     up, for each device."""
@@ -121,6 +123,9 @@ def footprint_of(
             server.meanwhile(1)
             server.finish(1, {slot: Mean(update.vector, 1) for slot in range(server.slots)})
     part, far_part = (_part(config, problem, update, far) for far in (False, True))
+    uplink = problem.uplink(config)
+    share = 1.0 if uplink is None else uplink.share
+    memory = 4 * problem.compressible.size if uplink is not None and problem.compressible and uplink.remembers else 0
     return Footprint(
         device=Tensors(device_keeps, of_device.most - device_keeps),
         server=Tensors(server_keeps, of_server.most - server_keeps),
@@ -128,11 +133,12 @@ def footprint_of(
         graphs=config.engine.cuda_graphs,
         down=down.nbytes,
         update=update.vector.nbytes,
+        message=round(share * update.vector.nbytes),
         part=part,
         far_part=far_part,
         adds_up=problem.aggregator(config).adds_up,
         slots=server.slots,
-        state=_size(state),
+        state=_size(state) + memory,
         server_state=_size(server.state()),
     )
 

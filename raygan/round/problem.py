@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 
 from raygan.components import AGGREGATORS, build
+from raygan.compression.uplink import Compressible, Uplink
+from raygan.config.compression import Whole
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.methods.aggregation import Aggregator
+from raygan.methods.base import ServerSide
 from raygan.methods.exact_sum import check_vector
 
 
@@ -19,6 +23,35 @@ class Problem:
     num_samples: int
     update_size: int
     slots: int
+    compressible: Compressible | None = None
+    """What of an update is compressed, if anything is."""
+
+    @classmethod
+    def of(
+        cls, config: Config, server: ServerSide, pooled: bool, shape: tuple[int, ...], num_samples: int
+    ) -> "Problem":
+        """Returns the facts about a method with this server.
+
+        Raises:
+            InputError: its updates cannot be compressed as configured.
+        """
+        compressible = None
+        if not isinstance(config.compression, Whole):
+            if pooled:
+                raise InputError(
+                    f"compression.name: nothing is sent with method={config.method}; set compression.name=none",
+                    code="conflict",
+                )
+            compressible = server.compressible()
+        return cls(shape, num_samples, server.update_size, server.slots, compressible)
+
+    def uplink(self, config: Config) -> Uplink | None:
+        """Returns how updates are compressed; None if they are not.
+
+        Raises:
+            InputError: the codec cannot be built, or does not fit the method.
+        """
+        return None if self.compressible is None else Uplink(config, self.compressible, self.update_size)
 
     def aggregator(self, config: Config) -> Aggregator[Any, Any]:
         """Returns an empty one for one slot's updates of one round; the same bounds everywhere."""

@@ -63,8 +63,10 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     method = method_of(config)
     with threads(config.engine.server_threads):
         server = method.server(config, images.shape, torch.device("cpu"))
-    problem = Problem(images.shape, len(images), server.update_size, server.slots)
+    problem = Problem.of(config, server, method.pooled, images.shape, len(images))
     problem.aggregator(config)  # shows whether it can be built
+    uplink = problem.uplink(config)
+    saved = uplink.saved_bits(config.channel.bits_per_parameter) if uplink else 0
     exchange = method.exchange
 
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
@@ -72,7 +74,7 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
 
     # Class counts, if the server draws by them. A pooled method has the samples themselves.
     reported = 0 if method.pooled else config.gan.num_classes
-    traffic = replace(server.traffic(), reported=reported)
+    traffic = replace(server.traffic(), reported=reported, up_bits=-saved)
     clock = Clock(config, traffic, count_work(config, server, images, shards), partners)
     clock.round(1)  # likewise
     return problem, clock.fresh()

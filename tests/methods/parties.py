@@ -24,8 +24,8 @@ def parties(config, sizes):
 
 def problem_of(config, samples):
     """What every party knows."""
-    side = method_of(config).server(config, SHAPE, CPU)
-    return Problem(SHAPE, samples, side.update_size, side.slots)
+    method = method_of(config)
+    return Problem.of(config, method.server(config, SHAPE, CPU), method.pooled, SHAPE, samples)
 
 
 def play(config, sizes, rounds):

@@ -215,6 +215,7 @@ def test_a_rule_of_ones_own_is_one_function():
 SENDING = [name for name in METHODS if not method_of(tiny(f"method={name}")).pooled]
 RUNS = {name: [f"method={name}"] for name in SENDING} | {
     "deltas": ["averaged.upload=delta"],
+    "deltas of both": ["method=fedgan", "fedgan.upload=delta"],
     "averaged moments": ["averaged.optimizer_state=average"],
     "mdgan": ["method=mdgan", "mdgan.batches=1", "mdgan.swap_epochs=null"],
 }
@@ -238,7 +239,7 @@ def play_equal(config):
     worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
         down = server.down(round)
-        update = worker.update(0, round, down)
+        update = worker.update(0, round, down)[0]
         copies = [replace(update, device=device) for device in range(3)]
         server.update(round, [Message(copies)])
     return server.side.state()
