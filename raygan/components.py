@@ -65,6 +65,7 @@ AGGREGATORS = {
 METHODS = {
     "averaged": "raygan.methods.averaged:Averaged",
     "fedgan": "raygan.methods.fedgan:FedGAN",
+    "fegan": "raygan.methods.fegan:FeGAN",
     "mdgan": "raygan.methods.mdgan:MDGAN",
     "centralized": "raygan.methods.centralized:Centralized",
 }
@@ -79,6 +80,7 @@ SELECTIONS = {
     "round_robin": "raygan.channel.selection:RoundRobin",
     "best_channel": "raygan.channel.selection:BestChannel",
     "proportional_fair": "raygan.channel.selection:Fair",
+    "balanced": "raygan.channel.selection:Balanced",
 }
 METRICS = {
     "frechet": "raygan.metrics.frechet:Frechet",

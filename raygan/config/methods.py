@@ -31,6 +31,15 @@ class Fedgan(Section):
     """Moments of both device optimisers between rounds: kept on the device, or reset every round."""
 
 
+class Fegan(Section):
+    """Switches of `method: fegan` (Guerraoui et al., Middleware 2020)."""
+
+    weights: Literal["softmax", "linear", "dirac"] = "softmax"
+    """Weight of a device in the average, by its score: the KL divergence of its classes from those of all data, times
+    its share of the samples. `softmax`: the exponential of the score; `linear`: the score; `dirac`: likewise, but a
+    device with half of the round's score or more is alone."""
+
+
 class Mdgan(Section):
     """Switches of `method: mdgan` (arXiv 1811.03850)."""
 

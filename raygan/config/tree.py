@@ -12,7 +12,7 @@ from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
-from raygan.config.methods import Averaged, Fedgan, Mdgan
+from raygan.config.methods import Averaged, Fedgan, Fegan, Mdgan
 from raygan.config.section import (
     NO_OPTIONS,
     Count,
@@ -118,7 +118,7 @@ class Config(Section):
     """A whole run. The same config gives the same generator, bit for bit."""
 
     method: Annotated[str, AfterValidator(lambda name: check_name(METHODS, name))] = "averaged"
-    """`averaged` (arXiv 2107.08681), `fedgan`, `mdgan`, `centralized`, or an import path to a `Method`."""
+    """`averaged` (arXiv 2107.08681), `fedgan`, `fegan`, `mdgan`, `centralized`, or an import path to a `Method`."""
     method_options: Options = NO_OPTIONS
     """Free settings for a custom `method`."""
     schedule: Literal["serial", "parallel"] = "serial"
@@ -152,6 +152,8 @@ class Config(Section):
     """Switches of `method: averaged`."""
     fedgan: Fedgan = Fedgan()
     """Switches of `method: fedgan`."""
+    fegan: Fegan = Fegan()
+    """Switches of `method: fegan`."""
     mdgan: Mdgan = Mdgan()
     """Switches of `method: mdgan`."""
     aggregation: Aggregation = Plain()

@@ -57,7 +57,9 @@ class Executor:
         self._report: list[Ref] = []
         self._exchanged: list[Ref] = []
         try:
-            self._server = transport.start(ProcessRole("server", "server"), parties.server, config, setup.problem)
+            self._server = transport.start(
+                ProcessRole("server", "server"), parties.server, config, setup.problem, setup.counts
+            )
             self._workers = Workers(setup, together, transport, self._saved_states, say)
             early = [self._start_recorder()] if config.eval.gpus else []  # so that the facts tell which GPU it has
             self._facts = transport.facts([self._server, *self._workers.processes, *early])

@@ -16,7 +16,8 @@ import torch
 
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.aggregation import weighted_sum
+from raygan.methods.base import DeviceSide, Gathered, Mean, Method, Metrics, ServerSide, Shard, State, Update
 
 _Device = Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
 _Server = Callable[[Config, tuple[int, ...], torch.device], ServerSide]
@@ -51,6 +52,7 @@ class AdaptiveServer(ServerSide):
         self._inner = inner(config, shape, computes_on)
         self.networks = self._inner.networks
         self.slots = self._inner.slots
+        self.gathers, self.counts_classes = self._inner.gathers, self._inner.counts_classes
         self.ema = self._inner.ema
         self._sign = np.zeros(1, np.float32)
 
@@ -70,6 +72,17 @@ class AdaptiveServer(ServerSide):
     def reference(self, round: int) -> np.ndarray:
         """Returns the other method's reference, and the mean sign of the last round."""
         return np.append(self._inner.reference(round), self._sign)
+
+    def reported(self, counts: np.ndarray) -> None:
+        """Hand the numbers on."""
+        self._inner.reported(counts)
+
+    def combine(self, round: int, updates: Gathered) -> Mean:
+        """Combine as the other method does, and add the mean of the signs."""
+        inner = self._inner.combine(round, replace(updates, vectors=[vector[:-1] for vector in updates.vectors]))
+        shares = np.array(updates.weights) / updates.weight
+        sign = weighted_sum([vector[-1:] for vector in updates.vectors], shares)
+        return replace(inner, vector=np.append(inner.vector, sign))
 
     def meanwhile(self, round: int) -> Metrics:
         """Do the other method's work, with the p of the round."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from raygan.config.tree import Config
 from raygan.errors import RunError
-from raygan.methods.aggregation import Aggregator
-from raygan.methods.base import Mean, Update
+from raygan.methods.aggregation import Aggregator, Gathering
+from raygan.methods.base import Gathered, Mean, Update
 from raygan.round.problem import Problem
 
 
@@ -97,6 +97,16 @@ class Slots:
             for slot, aggregator in self._aggregators.items()
             if aggregator.weight
         }
+
+    def gathered(self) -> dict[int, Gathered]:
+        """Returns all updates of each slot, for a method that combines them itself."""
+        gathered = {}
+        for slot, aggregator in self._aggregators.items():
+            assert isinstance(aggregator, Gathering)  # see `Problem.aggregator`
+            updates = aggregator.gathered()
+            vectors, weights = ([update[part] for update in updates.values()] for part in (0, 1))
+            gathered[slot] = Gathered(list(updates), vectors, weights)
+        return {slot: updates for slot, updates in gathered.items() if updates.devices}
 
     def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
         if slot not in self._aggregators:

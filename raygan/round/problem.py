@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from raygan.components import AGGREGATORS, build
+from raygan.config.aggregation import Plain
 from raygan.config.tree import Config
-from raygan.methods.aggregation import Aggregator
+from raygan.errors import InputError
+from raygan.methods.aggregation import Aggregator, Gathering
 from raygan.methods.exact_sum import check_vector
 
 
@@ -19,10 +21,26 @@ class Problem:
     num_samples: int
     update_size: int
     slots: int
+    gathers: bool = False
+    """Whether the method combines updates itself (`ServerSide.gathers`)."""
+    counts_classes: bool = False
+    """Whether devices report their number of samples of each class."""
 
     def aggregator(self, config: Config) -> Aggregator[Any, Any]:
-        """Returns an empty one for one slot's updates of one round; the same bounds everywhere."""
+        """Returns an empty one for one slot's updates of one round; the same bounds everywhere.
+
+        Raises:
+            InputError: it cannot be built, or the method leaves nothing to aggregate.
+        """
         heaviest = max(self.num_samples, config.devices * config.batch_size)
+        if self.gathers:
+            if not isinstance(config.aggregation, Plain):
+                raise InputError(
+                    f"aggregation.name: {config.aggregation.name} has nothing to combine: method={config.method}, as "
+                    "it is configured, weighs the updates of devices by a rule of its own; leave aggregation out",
+                    code="conflict",
+                )
+            return Gathering(config.aggregation, self.update_size, config.devices, heaviest)
         arguments = (config.aggregation, self.update_size, config.devices, heaviest)
         return build(AGGREGATORS, config.aggregation.name, "aggregation.name", Aggregator, *arguments)  # type: ignore[type-abstract]
 

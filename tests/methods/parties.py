@@ -12,6 +12,8 @@ from raygan.round.worker import Worker
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)
 IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint8)
+LABELS = np.arange(60) // 25
+"""Of IMAGES: classes that shards hold unequal parts of."""
 
 
 def parties(config, sizes):
@@ -19,13 +21,16 @@ def parties(config, sizes):
     offsets = np.cumsum([0, *sizes])
     problem = problem_of(config, int(offsets[-1]))
     shards = WorkerShards(range(len(sizes)), IMAGES, offsets)
-    return Worker(config, problem, shards, CPU), Server(config, problem, CPU)
+    counts = np.stack([np.bincount(own, minlength=3) for own in np.split(LABELS, offsets[1:])[:-1]])
+    return Worker(config, problem, shards, CPU), Server(
+        config, problem, CPU, counts if problem.counts_classes else None
+    )
 
 
 def problem_of(config, samples):
     """What every party knows."""
     side = method_of(config).server(config, SHAPE, CPU)
-    return Problem(SHAPE, samples, side.update_size, side.slots)
+    return Problem(SHAPE, samples, side.update_size, side.slots, side.gathers, side.counts_classes)
 
 
 def play(config, sizes, rounds):
