@@ -66,7 +66,7 @@ METHODS = {
     "averaged": "raygan.methods.averaged:Averaged",
     "fedgan": "raygan.methods.fedgan:FedGAN",
     "fegan": "raygan.methods.fegan:FeGAN",
-    "mdgan": "raygan.methods.mdgan:MDGAN",
+    "mdgan": "raygan.methods.feedback:MDGAN",
     "centralized": "raygan.methods.centralized:Centralized",
 }
 CHANNELS = {

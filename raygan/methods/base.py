@@ -1,9 +1,9 @@
 """The interface of a method: a device's side and the server's side of one round.
 
 In every round, the server's `down` is sent to the devices that take part, each device answers it with `update`, and the
-server's `finish` receives the weighted mean of the answers, or what its `combine` makes of them. `meanwhile` is server work that does not wait for them.
-Neither side knows where it runs. A device's only memory is the `State` it is given, so a round can be replayed and one
-process can simulate many devices.
+server's `finish` receives the weighted mean of the answers, or what its `combine` makes of them. `meanwhile` is server
+work that does not wait for them. Neither side knows where it runs. A device's only memory is the `State` it is given,
+so a round can be replayed and one process can simulate many devices.
 """
 
 from abc import ABC, abstractmethod
@@ -157,7 +157,8 @@ class ServerSide(ABC):
         return np.zeros(self.update_size, np.float32)
 
     def reported(self, counts: np.ndarray) -> None:
-        """Receive the number of samples of each class of every device, (K, C) int64, before the first round."""
+        """Keep the number of samples of each class of every device, (K, C) int64, before the first round."""
+        self.counts = counts
 
     def combine(self, round: int, updates: Gathered) -> Mean:
         """Returns what `finish` takes over from the updates of a slot, of any length. Changes no state.

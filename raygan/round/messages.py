@@ -104,9 +104,9 @@ class Slots:
         for slot, aggregator in self._aggregators.items():
             assert isinstance(aggregator, Gathering)  # see `Problem.aggregator`
             updates = aggregator.gathered()
-            vectors, weights = ([update[part] for update in updates.values()] for part in (0, 1))
-            gathered[slot] = Gathered(list(updates), vectors, weights)
-        return {slot: updates for slot, updates in gathered.items() if updates.devices}
+            vectors, weights = zip(*updates.values(), strict=True)
+            gathered[slot] = Gathered(list(updates), list(vectors), list(weights))
+        return gathered
 
     def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
         if slot not in self._aggregators:
