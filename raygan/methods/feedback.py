@@ -127,7 +127,7 @@ def _check(config: Config, relative: bool) -> None:
         "mdgan.batches": ((config.mdgan.batches or 1) > 1, f"{weighs} all devices judge the same images; leave it out"),
         "gan.loss": (
             relative,
-            f"{config.gan.loss} compares with real samples, but {weighs} the server has only logits",
+            f"{config.gan.loss} compares with real samples, but {weighs} the server has none",
         ),
         "gan.condition": (
             config.gan.condition == "auxiliary",

@@ -17,7 +17,10 @@ class Weighed(NamedTuple):
 
 
 def by_odds(logits: np.ndarray, samples: np.ndarray) -> Weighed:
-    """Add odds, weighed by numbers of samples, (n, b) or (n, 1) integers, of logits (n, b). Images without any get logit and weights 0."""
+    """Add the odds of logits (n, b), weighed by numbers of samples, (n, b) or (n, 1).
+
+    Where there are no samples, logit and weights are 0.
+    """
     total = samples.sum(axis=0)
     known = total > 0
     shares = np.divide(samples, total, out=np.zeros(logits.shape), where=known)

@@ -1,4 +1,4 @@
-"""MD-GAN's swaps: devices exchange discriminators (arXiv 1811.03850; what becomes of moments is `mdgan.swap_moments`)."""
+"""MD-GAN's swaps of discriminators between devices (arXiv 1811.03850)."""
 
 import math
 

@@ -104,8 +104,9 @@ class Slots:
         for slot, aggregator in self._aggregators.items():
             assert isinstance(aggregator, Gathering)  # see `Problem.aggregator`
             updates = aggregator.gathered()
-            vectors, weights = zip(*updates.values(), strict=True)
-            gathered[slot] = Gathered(list(updates), list(vectors), list(weights))
+            if updates:
+                vectors, weights = zip(*updates.values(), strict=True)
+                gathered[slot] = Gathered(list(updates), list(vectors), list(weights))
         return gathered
 
     def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
