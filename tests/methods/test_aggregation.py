@@ -15,7 +15,7 @@ from raygan.round.messages import Message
 from raygan.round.problem import Problem
 from tests.errors import raises
 from tests.helpers import tiny
-from tests.methods.parties import parties, play
+from tests.methods.parties import play, problem_of
 
 NAMES = ["mean", "median", "trimmed_mean", "clipped_mean"]
 
@@ -260,7 +260,8 @@ def test_a_single_device_trains_the_same_under_every_aggregator_but_clipping():
 def test_a_method_that_weighs_devices_itself_refuses_a_robust_rule(words):
     for name in NAMES[1:]:
         with raises("aggregation.name", "conflict", name):
-            parties(tiny(*words, f"aggregation.name={name}"), [20, 20, 20])[0].update_devices(1, np.empty(0), [])
+            config = tiny(*words, f"aggregation.name={name}")
+            problem_of(config, 60).aggregator(config)
 
 
 def test_a_weighted_sum_is_exact_for_one_and_fixed_for_many():
