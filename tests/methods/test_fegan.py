@@ -11,6 +11,8 @@ from hypothesis.extra.numpy import arrays
 import raygan
 from raygan.methods.base import Gathered
 from raygan.methods.fegan import FeGAN, dirac, linear, scores, softmax
+from raygan.round.checks import method_of
+from tests.errors import raises
 from tests.helpers import same_generator, tiny
 from tests.methods.parties import CPU, LABELS, SHAPE, parties, play
 from tests.round.test_simulation import clock_of
@@ -116,3 +118,15 @@ def test_on_ray_too(tmp_path, cluster):
     for together in (1, 3):
         on_ray = tiny(*words, "engine.executor=ray", f"engine.devices_per_actor={together}")
         assert same_generator(raygan.train(on_ray, tmp_path / f"ray {together}"), inline)
+
+
+def test_control_variates_are_refused_and_a_server_optimizer_steps_along_the_weighted_mean():
+    with raises("scaffold.option", "conflict", "method=fegan"):
+        method_of(tiny("method=fegan", "scaffold.option=I")).server(
+            tiny("method=fegan", "scaffold.option=I"), SHAPE, CPU
+        )
+    plain, stepped = (
+        play(tiny("method=fegan", *words), [10, 20, 30], 2)
+        for words in ([], ["server_optimizer.name=sgd", "server_optimizer.momentum=0"])
+    )
+    assert np.array_equal(plain.down(3), stepped.down(3))
