@@ -104,9 +104,7 @@ class ScaffoldServer(ServerAround):
             )
         if self.gathers:
             raise InputError(
-                f"scaffold.option: the server's control variate is the plain mean of the devices', but "
-                f"method={config.method} weighs them by a rule of its own; set scaffold.option=none, or take "
-                "method=averaged or fedgan",
+                f"scaffold.option: method={config.method} takes no plain mean of its devices; set scaffold.option=none",
                 code="conflict",
             )
         self._control = np.zeros(sum(place.stop - place.start for place in self.parameters()), np.float32)
