@@ -72,7 +72,8 @@ CODECS = {
 METHODS = {
     "averaged": "raygan.methods.averaged:Averaged",
     "fedgan": "raygan.methods.fedgan:FedGAN",
-    "mdgan": "raygan.methods.mdgan:MDGAN",
+    "fegan": "raygan.methods.fegan:FeGAN",
+    "mdgan": "raygan.methods.feedback:MDGAN",
     "centralized": "raygan.methods.centralized:Centralized",
 }
 CHANNELS = {
@@ -86,6 +87,7 @@ SELECTIONS = {
     "round_robin": "raygan.channel.selection:RoundRobin",
     "best_channel": "raygan.channel.selection:BestChannel",
     "proportional_fair": "raygan.channel.selection:Fair",
+    "balanced": "raygan.channel.selection:Balanced",
 }
 METRICS = {
     "frechet": "raygan.metrics.frechet:Frechet",

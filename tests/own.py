@@ -17,7 +17,8 @@ from raygan.gan.losses import Loss
 from raygan.methods.aggregation import Gathering
 from raygan.methods.averaged import AveragedDevice, AveragedServer
 from raygan.methods.base import Exchange, Method, ServerSide
-from raygan.methods.mdgan import MDGAN, MDGANDevice, MDGANServer
+from raygan.methods.feedback import MDGAN
+from raygan.methods.mdgan import MDGANDevice, MDGANServer
 from raygan.metrics.base import Metric
 
 

@@ -90,11 +90,15 @@ class SimulatedRound:
 class Clock:
     """Simulates the rounds of a run without their work. Ask for every round, in order, from round 1."""
 
-    def __init__(self, config: Config, traffic: Traffic, work: Work, partners: Partners) -> None:
+    def __init__(
+        self, config: Config, traffic: Traffic, work: Work, partners: Partners, counts: np.ndarray | None = None
+    ) -> None:
+        """`counts` are the samples of each class of every device, (K, C), if devices report them."""
         self._config = config
         self._traffic = traffic
         self._work = work
         self._partners = partners
+        self._counts = counts
         self._links: Links = build(CHANNELS, config.channel.name, "channel.name", Links, config)  # type: ignore[type-abstract]
         policy = config.selection
         self._selection: Selection[Policy] = build(
@@ -105,11 +109,13 @@ class Clock:
             policy,
             config.devices,
         )
+        if counts is not None:
+            self._selection.reported(counts)
         self._compute_s = work.device / device_speeds(config)
 
     def fresh(self) -> "Clock":
         """Returns the same clock before its first round."""
-        return Clock(self._config, self._traffic, self._work, self._partners)
+        return Clock(self._config, self._traffic, self._work, self._partners, self._counts)
 
     def round(self, round: int) -> SimulatedRound:
         """Returns the simulation of `round`.

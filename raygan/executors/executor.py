@@ -61,7 +61,8 @@ class Executor:
         self._exchanged: list[Ref] = []
         self._closed = False
         try:
-            self._server = transport.start(ProcessRole("server", "server"), parties.server, config, setup.problem)
+            about = config, setup.problem, setup.counts
+            self._server = transport.start(ProcessRole("server", "server"), parties.server, *about)
             self._workers = Workers(setup, together, transport, self._saved_states, say)
             early = [self._start_recorder()] if config.eval.gpus else []  # so that the facts tell which GPU it has
             self._facts = transport.facts([self._server, *self._workers.processes, *early])

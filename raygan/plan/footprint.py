@@ -8,7 +8,8 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
-from raygan.methods.base import Mean, State, Update
+from raygan.data.classes import class_counts
+from raygan.methods.base import State, Update
 from raygan.plan.meter import MemoryMeter
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
@@ -112,6 +113,8 @@ def footprint_of(
         of_server, of_device = MemoryMeter(), MemoryMeter()
         with of_server:
             server = method.server(config, images.shape, cpu)
+            if problem.counts_classes:
+                server.reported(class_counts(images, shards))
         with of_device:
             device = method.device(config, images.shape, cpu)
         server_keeps, device_keeps = of_server.alive, of_device.alive
@@ -121,7 +124,7 @@ def footprint_of(
             update, state = device.update(largest, 1, down, {})
         with of_server:
             server.meanwhile(1)
-            server.finish(1, {slot: Mean(update.vector, 1) for slot in range(server.slots)})
+            server.finish(1, dict.fromkeys(range(server.slots), server.taken_from(1, update.vector)))
     part, far_part = (_part(config, problem, update, far) for far in (False, True))
     uplink = problem.uplink(config)
     share = 1.0 if uplink is None else uplink.share

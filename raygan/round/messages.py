@@ -9,8 +9,8 @@ import numpy as np
 from raygan.compression.uplink import Encoded
 from raygan.config.tree import Config
 from raygan.errors import RunError
-from raygan.methods.aggregation import Aggregator
-from raygan.methods.base import Mean, Update
+from raygan.methods.aggregation import Aggregator, Gathering
+from raygan.methods.base import Gathered, Mean, Update
 from raygan.round.problem import Problem
 
 
@@ -121,6 +121,17 @@ class Slots:
             for slot, aggregator in self._aggregators.items()
             if aggregator.weight
         }
+
+    def gathered(self) -> dict[int, Gathered]:
+        """Returns all updates of each slot, for a method that combines them itself."""
+        gathered = {}
+        for slot, aggregator in self._aggregators.items():
+            assert isinstance(aggregator, Gathering)  # see `Problem.aggregator`
+            updates = aggregator.gathered()
+            if updates:
+                vectors, weights = zip(*updates.values(), strict=True)
+                gathered[slot] = Gathered(list(updates), list(vectors), list(weights))
+        return gathered
 
     def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
         if slot not in self._aggregators:
