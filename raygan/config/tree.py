@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
+from raygan.config.asynchronous import Asynchronous
 from raygan.config.data import Data, Digits
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
@@ -121,9 +122,11 @@ class Config(Section):
     """`averaged` (arXiv 2107.08681), `fedgan`, `mdgan`, `centralized`, or an import path to a `Method`."""
     method_options: Options = NO_OPTIONS
     """Free settings for a custom `method`."""
-    schedule: Literal["serial", "parallel"] = "serial"
+    schedule: Literal["serial", "parallel", "asynchronous"] = "serial"
     """Schedule of `averaged`. `serial`: the generator waits for the new average; `parallel`: it trains on the old
-    one."""
+    one; `asynchronous` (of `fedgan`, too): no device waits for another, and a round is a version of the server's."""
+    asynchronous: Asynchronous = Asynchronous()
+    """Settings of `schedule: asynchronous`."""
     devices: NotNegativeCount = 5
     """Number of devices K (0: as many as holders, which `data.partition.name=natural` has by default)."""
     rounds: Count = 800
@@ -203,6 +206,8 @@ class Config(Section):
         return self._fits_the_engine()
 
     def _fits_the_engine(self) -> Self:
+        if conflict := self._schedule_conflict():
+            raise ValueError(conflict)
         if self.gan.precision == "tf32" and not (self.engine.gpus_per_device or self.engine.server_gpus):
             raise ValueError(
                 "gan.precision: tf32 is how a GPU multiplies, and none is asked for; set engine.gpus_per_device and "
@@ -220,3 +225,32 @@ class Config(Section):
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self
+
+    def _schedule_conflict(self) -> str | None:
+        """Returns what the schedule rules out, if that is set: a line that begins with its key."""
+        if self.schedule != "asynchronous":
+            changed = [key for key in Asynchronous.model_fields if key in self.asynchronous.model_fields_set]
+            of_it = f"asynchronous.{changed[0]}: it is for schedule=asynchronous alone" if changed else None
+            return of_it and f"{of_it}; set that, or leave it out of schedule={self.schedule}"
+        if self.selection.name != "all":
+            return (
+                f"selection.name: {self.selection.name} chooses the devices of a round, and with schedule=asynchronous "
+                "whoever is idle starts; leave it out, and set asynchronous.running"
+            )
+        if self.selection.deadline_s is not None:
+            return "selection.deadline_s: with schedule=asynchronous nobody waits for a device; leave it out"
+        if self.aggregation.name != "mean":
+            return (
+                f"aggregation.name: {self.aggregation.name} compares updates of one round, and those of "
+                "schedule=asynchronous are of several versions; take mean"
+            )
+        if self.averaged.optimizer_state == "average" and self.averaged.upload == "delta":
+            return (
+                "averaged.upload: differences of Adam's moments to an older version may add up to less than nothing; "
+                "with schedule=asynchronous and averaged.optimizer_state=average take weights"
+            )
+        for key in ("running", "buffer"):
+            count = getattr(self.asynchronous, key)
+            if self.devices and count is not None and count > self.devices:
+                return f"asynchronous.{key}: {count} is more than devices={self.devices}"
+        return None

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from raygan.channel.clock import SimulatedRound
 from raygan.cluster.layout import Layout
-from raygan.cluster.routing import by_worker, senders
+from raygan.cluster.routing import adds_up_on_nodes, by_worker, senders
 from raygan.config.tree import Config
 from raygan.plan.footprint import Footprint
 
@@ -47,10 +47,11 @@ def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], la
 
     def of_worker(worker: int, far: bool) -> int:
         part = footprint.far_part if far else footprint.part
-        return footprint.update if worker_devices(config, worker) == 1 else footprint.parts(len(chosen[worker]), part)
+        alone = len(chosen[worker]) == 1
+        return footprint.update if alone else footprint.parts(len(chosen[worker]), part)
 
     messages = []
-    adds_up = config.engine.pre_average and footprint.adds_up
+    adds_up = adds_up_on_nodes(config) and footprint.adds_up
     for workers in senders(chosen, nodes, server, adds_up, footprint.slots):
         node = nodes[workers[0]]
         if len(workers) == 1:

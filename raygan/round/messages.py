@@ -10,7 +10,10 @@ from raygan.config.tree import Config
 from raygan.errors import RunError
 from raygan.methods.aggregation import Aggregator
 from raygan.methods.base import Mean, Update
+from raygan.methods.staleness import merged
 from raygan.round.problem import Problem
+
+NONE_STALE: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True)
@@ -47,20 +50,23 @@ class Refused:
 
 
 class Slots:
-    """The aggregators of one round, one for each slot that has got an update."""
+    """The aggregators of one round, one for each slot and staleness of the updates in it.
+
+    Staleness, the rounds since a device started, is 0 but with `schedule=asynchronous`.
+    """
 
     def __init__(self, config: Config, problem: Problem) -> None:
         self._config = config
         self._problem = problem
-        self._aggregators: dict[int, Aggregator[Any, Any]] = {}
+        self._aggregators: dict[tuple[int, int], Aggregator[Any, Any]] = {}
         self._devices: dict[int, list[int]] = {}
 
-    def add(self, update: Update) -> None:
+    def add(self, update: Update, staleness: int = 0) -> None:
         """Add an update that has been checked."""
-        self._aggregator(update.slot).add(update.device, update.vector, update.weight)
+        self._aggregator(update.slot, staleness).add(update.device, update.vector, update.weight)
         self._devices.setdefault(update.slot, []).append(update.device)
 
-    def merge(self, part: Part) -> None:
+    def merge(self, part: Part, staleness: int = 0) -> None:
         """Merge a part.
 
         Raises:
@@ -68,40 +74,48 @@ class Slots:
         """
         if not 0 <= part.slot < self._problem.slots:
             raise ValueError(f"its slot is {part.slot} (of {self._problem.slots})")
-        self._aggregator(part.slot).merge(part.content)
+        self._aggregator(part.slot, staleness).merge(part.content)
         self._devices.setdefault(part.slot, []).extend(part.devices)
 
-    def take_in(self, message: Message) -> list[Refused]:
-        """Check and take in all of a message; returns the bad ones, which change nothing."""
+    def take_in(self, message: Message, staleness: Mapping[int, int] = NONE_STALE) -> list[Refused]:
+        """Check and take in all of a message; returns the bad ones, which change nothing.
+
+        `staleness` has those of devices whose is not 0. Devices of different staleness are in different messages.
+        """
         refused: list[Refused] = []
         items: list[Update | Part] = [*message.updates, *message.parts]
         for item in items:
+            age = staleness.get(item.device if isinstance(item, Update) else item.devices[0], 0)
             try:
                 if isinstance(item, Update):
                     self._problem.check_update(item.vector, item.weight, item.slot)
-                    self.add(item)
+                    self.add(item, age)
                 else:
-                    self.merge(item)
+                    self.merge(item, age)
             except (ValueError, FloatingPointError) as error:
                 refused.append(Refused(item, error))
         return refused
 
     def parts(self, far: bool) -> list[Part]:
-        """Returns a part for each slot; `far`: it goes to another node."""
-        return [Part(devices, slot, self._aggregators[slot].part(far)) for slot, devices in self._devices.items()]
+        """Returns a part for each slot, of updates that are not stale; `far`: it goes to another node."""
+        return [Part(devices, slot, self._aggregators[slot, 0].part(far)) for slot, devices in self._devices.items()]
 
     def means(self, reference: Callable[[], np.ndarray]) -> dict[int, Mean]:
         """Returns each slot's aggregate; `reference` gives the update of a device that did nothing."""
-        return {
-            slot: Mean(self._checked(aggregator.result(reference)), aggregator.weight)
-            for slot, aggregator in self._aggregators.items()
-            if aggregator.weight
-        }
+        means: dict[int, dict[int, Mean]] = {}
+        for (slot, staleness), aggregator in self._aggregators.items():
+            if aggregator.weight:
+                mean = Mean(self._checked(aggregator.result(reference)), aggregator.weight)
+                means.setdefault(slot, {})[staleness] = mean
+        if self._config.schedule != "asynchronous":
+            return {slot: of_slot[0] for slot, of_slot in means.items()}
+        return {slot: merged(of_slot, reference, self._config.asynchronous) for slot, of_slot in means.items()}
 
-    def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
-        if slot not in self._aggregators:
-            self._aggregators[slot] = self._problem.aggregator(self._config)
-        return self._aggregators[slot]
+    def _aggregator(self, slot: int, staleness: int) -> Aggregator[Any, Any]:
+        key = slot, staleness
+        if key not in self._aggregators:
+            self._aggregators[key] = self._problem.aggregator(self._config)
+        return self._aggregators[key]
 
     def _checked(self, result: np.ndarray) -> np.ndarray:
         size = self._problem.update_size

@@ -1,6 +1,6 @@
 """A worker: the devices of one process, which take turns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -41,21 +41,25 @@ class Worker:
             self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
         self._states: dict[int, State] = {}
+        self._before: dict[int, State] = {}
+        """The states before their last update, of devices that were `ahead` then."""
         self.devices = shards.devices
 
     def update_devices(
-        self, round: int, down: np.ndarray, chosen: Iterable[int], far: bool = False
+        self, round: int, down: np.ndarray, chosen: Sequence[int], far: bool = False, ahead: bool = False
     ) -> tuple[Message, WorkerReport]:
         """Let the `chosen` ones of its devices update; returns the message to the server and the devices' scalars.
 
-        `far`: the server is on another node.
+        `far`: the server is on another node. `ahead`: a later round has the message, and a checkpoint before it has the
+        devices as they are now.
         """
         report, began, devices_s = WorkerReport(), now(), 0.0
         single: list[Update] = []
         slots = Slots(self._config, self._problem)
         with threads(self._config.engine.threads_per_device):
             for number in chosen:
-                start = now()
+                start, before = now(), self._states.get(number, {})
+                self._before.pop(number, None)
                 try:
                     update = self.update(number, round, down)
                 except BadUpdateError as error:
@@ -66,7 +70,9 @@ class Worker:
                 finally:
                     devices_s += now() - start
                 report.devices[number] = update.metrics
-                if len(self.devices) == 1:
+                if ahead:
+                    self._before[number] = before
+                if len(self.devices) == 1 or len(chosen) == 1:
                     single.append(update)
                     continue
                 with located(f"round {round}"):
@@ -125,12 +131,15 @@ class Worker:
                 state = self._exchange.merge(self._config, own, theirs)
             self._keep(receiver, state)
 
-    def states(self) -> dict[int, State]:
-        """Returns the states of the devices that have one, not copied."""
-        return dict(self._states)
+    def states(self, flying: Collection[int] = ()) -> dict[int, State]:
+        """Returns the states of the devices that have one, not copied; of those under way as they were before."""
+        self._before = {number: state for number, state in self._before.items() if number in flying}
+        states = self._states | self._before
+        return {number: state for number, state in states.items() if state}
 
     def restore(self, states: Mapping[int, State]) -> None:
         """Go back to `states`, copied; the devices that are not in it have none."""
+        self._before.clear()
         self._states = {number: own_copy(state) for number, state in states.items()}
 
     def steps(self) -> dict[str, str]:
