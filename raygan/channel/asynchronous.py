@@ -25,6 +25,7 @@ class _Flight(NamedTuple):
     device: int
     round: int
     """The version that was made when it started."""
+    started: float
     down: float
     compute: float
     up: float
@@ -51,7 +52,7 @@ class AsynchronousClock(Clock):
         started, unreached = self._start(round, begin)
         while self._flying and len(taken) < self._config.asynchronous.buffer:
             next = heappop(self._flying)
-            waited += _parts(next, max(next.arrives - self._now, 0.0))
+            waited += _waited_for(next, self._now)
             self._now = max(self._now, next.arrives)
             taken.append(next)
             there_too = self._flying and self._flying[0].arrives <= self._now
@@ -102,12 +103,15 @@ class AsynchronousClock(Clock):
             answers = now + down + self._compute_s[flying[new]] + up
             for each in zip(answers, flying[new], down, self._compute_s[flying[new]], up, strict=True):
                 arrives, device, *parts = (one.item() for one in each)
-                heappush(self._flying, _Flight(arrives, device, round, *parts))
+                heappush(self._flying, _Flight(arrives, device, round, now, *parts))
         return set(starting), set(faded)
 
 
-def _parts(flight: _Flight, seconds: float) -> np.ndarray:
-    """Returns the last `seconds` before an arrival as down, computing and up, (3,)."""
+def _waited_for(flight: _Flight, since: float) -> np.ndarray:
+    """Returns the seconds until an arrival as down, computing and up, (3,): the last ones of each that are needed."""
+    if flight.started == since:
+        return np.array([flight.down, flight.compute, flight.up])
+    seconds = max(flight.arrives - since, 0.0)
     up = min(flight.up, seconds)
     compute = min(flight.compute, seconds - up)
     return np.array([seconds - up - compute, compute, up])

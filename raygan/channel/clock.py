@@ -85,7 +85,7 @@ class SimulatedRound:
     phases: Phases
     staleness: Mapping[int, int] = field(default_factory=dict)
     """Rounds since those of `devices` started that started in an earlier round; the others start in this one."""
-    ahead: Sequence[int] = ()
+    ahead: list[int] = field(default_factory=list)
     """Devices that start in this round and take part in a later one."""
 
     @property

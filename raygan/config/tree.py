@@ -229,9 +229,11 @@ class Config(Section):
     def _schedule_conflict(self) -> str | None:
         """Returns what the schedule rules out, if that is set: a line that begins with its key."""
         if self.schedule != "asynchronous":
-            changed = [key for key in Asynchronous.model_fields if key in self.asynchronous.model_fields_set]
-            of_it = f"asynchronous.{changed[0]}: it is for schedule=asynchronous alone" if changed else None
-            return of_it and f"{of_it}; set that, or leave it out of schedule={self.schedule}"
+            default, own = Asynchronous(), self.asynchronous
+            for key in Asynchronous.model_fields:
+                if getattr(own, key) != getattr(default, key):
+                    return f"asynchronous.{key}: it is for schedule=asynchronous, not {self.schedule}; leave it out"
+            return None
         if self.selection.name != "all":
             return (
                 f"selection.name: {self.selection.name} chooses the devices of a round, and with schedule=asynchronous "
