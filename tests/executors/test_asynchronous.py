@@ -114,7 +114,8 @@ def test_a_run_goes_on_in_the_middle(run, round, expected, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         raygan.train(config, out, watchers=[Watch(stop)])
-    assert round <= (stopped := RunFolder(out).log.last_round()) < 9
+    stopped = RunFolder(out).log.last_round()
+    assert round <= stopped < 9
     start, _ = load_newest(RunFolder(out).checkpoints, stopped)
     under_way = [device for one in start.flying.values() for device in one.devices]
     assert 0 < len(under_way) <= 4
@@ -166,7 +167,7 @@ def test_a_lost_update_is_missed_by_the_version_that_it_was_for(tmp_path):
     rows = folder.log.rows()
     (missed,) = [row for row in rows[1:] if row["dropped"]]
     assert missed["dropped"].keys() == {"3"}
-    assert missed["staleness_max"] == missed["round"] - 1 > 2
+    assert missed["staleness_max"] == missed["round"] - 1 > 0
     assert "d_loss" not in missed
     assert folder.generator.read_bytes() == plain_versions(config, tmp_path / "plain.safetensors", [(1, 3)])
 
