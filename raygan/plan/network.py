@@ -69,10 +69,10 @@ def network_of(
     """Count the traffic of a layout in these rounds."""
     nodes, server = [node.id for node in layout.workers], layout.server.id
     counted: list[tuple[int, int]] = []
-    last: list[int] | None = None
+    last: object = None
     for round in rounds:
-        if round.devices != last:  # most runs have the same devices in every round
-            last, of_round = round.devices, _of_round(config, footprint, round.devices, layout)
+        if (round.devices, round.staleness, round.ahead) != last:  # most runs have the same in every round
+            last, of_round = (round.devices, round.staleness, round.ahead), _of_round(config, footprint, round, layout)
         counted.append(of_round)
     away = sum(worker_devices(config, worker) for worker, node in enumerate(nodes) if node != home)
     return Network(
@@ -83,12 +83,14 @@ def network_of(
     )
 
 
-def _of_round(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> tuple[int, int]:
-    """Returns the bytes down, once to each node with a selected device, and the bytes up."""
-    server = layout.server.id
-    receivers = {layout.workers[worker].id for worker in by_worker(devices, config.engine.devices_per_actor)} - {server}
-    up = sum(one.size for one in messages_of(config, footprint, devices, layout) if one.node != server)
-    return len(receivers) * footprint.down, up
+def _of_round(config: Config, footprint: Footprint, round: SimulatedRound, layout: Layout) -> tuple[int, int]:
+    """Returns the bytes down, once to each node with a device that starts, and the bytes up."""
+    server, together = layout.server.id, config.engine.devices_per_actor
+    starting = by_worker([*round.at_once, *round.ahead], together)
+    receivers = {layout.workers[worker].id for worker in starting} - {server}
+    sent = [one.size for one in messages_of(config, footprint, round.at_once, layout) if one.node != server]
+    sent += [footprint.update for device in round.staleness if layout.workers[device // together].id != server]
+    return len(receivers) * footprint.down, sum(sent)
 
 
 def _swapped(config: Config, footprint: Footprint, partners: Mapping[int, int], nodes: Sequence[str]) -> int:
