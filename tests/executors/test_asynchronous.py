@@ -1,12 +1,20 @@
 """Asynchronous runs without Ray: one event queue, the same bits wherever devices are, whoever is lost, and resumed."""
 
+import re
 import signal
 
 import pytest
 
 import raygan
+from raygan.config import load_config
+from raygan.config.load import dump_config
+from raygan.evaluation.pricing import priced
+from raygan.plan.memory import under_way
+from raygan.plan.sizes import make_plan
+from raygan.plan.text import describe_plan
 from raygan.record.checkpoint import load_newest
 from raygan.record.folder import RunFolder
+from raygan.report.run.page import write_report
 from tests.errors import raises
 from tests.executors.nodes import Nodes, run_on, run_through
 from tests.helpers import Watch, tiny
@@ -182,3 +190,56 @@ def test_a_method_whose_rounds_are_of_all_devices_is_refused(method, tmp_path):
     with raises("schedule", "conflict", "asynchronous", method):
         raygan.train(tiny("schedule=asynchronous", f"method={method}"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+ASYNCHRONOUS = "schedule=asynchronous"
+REFUSED = [
+    (["asynchronous.buffer=2"], "asynchronous.buffer", "schedule=asynchronous", "serial"),
+    (["schedule=parallel", "asynchronous.staleness=hinge"], "asynchronous.staleness", "parallel"),
+    ([ASYNCHRONOUS, "asynchronous.buffer=4"], "asynchronous.buffer", "devices=3"),
+    ([ASYNCHRONOUS, "asynchronous.running=4"], "asynchronous.running", "devices=3"),
+    ([ASYNCHRONOUS, "selection.name=uniform", "selection.count=2"], "selection.name", "asynchronous.running"),
+    ([ASYNCHRONOUS, "selection.deadline_s=2"], "selection.deadline_s", "schedule=asynchronous"),
+    ([ASYNCHRONOUS, "aggregation.name=median"], "aggregation.name", "median", "mean"),
+    (
+        [ASYNCHRONOUS, "averaged.optimizer_state=average", "averaged.upload=delta"],
+        *("averaged.upload", "weights"),
+    ),
+    ([ASYNCHRONOUS, "asynchronous.mixing=1.5"], "asynchronous.mixing", "1.5"),
+]
+
+
+@pytest.mark.parametrize(("words", "key", "named"), [(words, key, named) for words, key, *named in REFUSED])
+def test_what_does_not_go_together_is_one_line(words, key, named):
+    with raises(key, None, *named):
+        tiny(*words)
+
+
+def test_a_config_with_the_section_written_out_is_the_same_run(tmp_path):
+    (tmp_path / "config.yaml").write_text(dump_config(tiny()))
+    assert load_config(tmp_path / "config.yaml") == tiny()
+
+
+def test_the_plan_tells_of_versions():
+    plan = make_plan(tiny(*FEW, *RUNS["fedbuff"]))
+    line = dict(describe_plan(plan))["versions"]
+    assert "of 2 updates, with 4 devices at once" in line
+    assert re.search(r"[0-9.]+ versions old on average, [1-9] at most", line)
+    devices, versions = under_way(plan)
+    assert 1 <= versions <= devices <= 3
+    assert under_way(make_plan(tiny(*FEW, *RUNS["all"]))) == (0, 0)
+
+
+def test_a_page_draws_how_old_updates_were(tmp_path):
+    result = raygan.train(tiny(*FEW, *RUNS["fedbuff"]), tmp_path / "run", watchers=[])
+    page = write_report(result.out, tmp_path / "page.html").read_text()
+    assert 'id="staleness"' in page
+    assert "averaged, asynchronous on digits" in page
+    assert "4 of them at once, and a version (a round here) of every 2 updates" in page
+    assert "2 devices in every version, whoever came next" in page
+
+
+def test_other_links_would_have_brought_other_updates(tmp_path):
+    result = raygan.train(tiny(*FEW, *RUNS["fedasync"]), tmp_path / "run", watchers=[])
+    assert priced(result.out, ["channel.bits_per_parameter=32"]).others == 0
+    assert priced(result.out, ["channel.uplink_bps=[1e7, 1e7, 1e9, 1e9]"]).others > 0

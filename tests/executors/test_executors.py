@@ -45,10 +45,10 @@ without Ray."""
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "run",
-    ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in ("asynchronous", "mdgan", "classes of mdgan"))],
-)
+RARELY = "asynchronous", "mdgan", "classes of mdgan"
+
+
+@pytest.mark.parametrize("run", ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in RARELY)])
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 
