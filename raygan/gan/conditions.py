@@ -41,6 +41,22 @@ def conditioned(
     return logits + (scores * one_hot(labels, scores.shape[1])).sum(dim=1)
 
 
+class Labelled(NamedTuple):
+    """Samples (N, *shape), or latent points (N, latent) for samples, with their classes."""
+
+    values: Tensor
+    labels: Tensor | None = None
+    """(N,) int64, where `gan.condition` needs them."""
+
+    def first(self, count: int) -> "Labelled":
+        """Returns the first ones."""
+        return Labelled(self.values[:count], None if self.labels is None else self.labels[:count])
+
+
+NOTHING = None, None
+"""The fields of a `Labelled` where there is none."""
+
+
 class Judged(NamedTuple):
     """What a discriminator says of N samples."""
 
