@@ -11,11 +11,13 @@ with those that are under way at that moment. A device out of reach then starts 
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from raygan.channel.clock import Clock, Phases, SimulatedRound
+from raygan.channel.clock import Clock, Partners, Phases, SimulatedRound, Work
+from raygan.channel.traffic import Traffic
+from raygan.config.tree import Config
 
 
 class _Flight(NamedTuple):
@@ -34,8 +36,8 @@ class _Flight(NamedTuple):
 class AsynchronousClock(Clock):
     """Simulates versions as rounds, likewise. It has the queue between them, so a resumed run asks for all again."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, config: Config, traffic: Traffic, work: Work, partners: Partners) -> None:
+        super().__init__(config, traffic, work, partners)
         self._now = 0.0
         self._flying: list[_Flight] = []
         self._idle = deque(range(self._config.devices))
@@ -96,13 +98,13 @@ class AsynchronousClock(Clock):
             (faded if out[device] else starting).append(device)
         self._idle.extendleft(reversed(faded))
         if starting:
-            flying = np.array(sorted([*starting, *(flight.device for flight in self._flying)]))
-            new = np.isin(flying, starting)
-            down = self._seconds(self._traffic.down, self._unicast(round, flying)[new], self._traffic.down_bits)
-            up = self._seconds(self._traffic.up, self._uplink(round, flying)[new])
-            answers = now + down + self._compute_s[flying[new]] + up
-            for each in zip(answers, flying[new], down, self._compute_s[flying[new]], up, strict=True):
-                arrives, device, *parts = (one.item() for one in each)
+            together = np.array(sorted([*starting, *(flight.device for flight in self._flying)]))
+            new = np.isin(together, starting)
+            down = self._seconds(self._traffic.down, self._unicast(round, together)[new], self._traffic.down_bits)
+            up = self._seconds(self._traffic.up, self._uplink(round, together)[new])
+            compute = self._compute_s[together[new]]
+            columns = now + down + compute + up, together[new], down, compute, up
+            for arrives, device, *parts in zip(*(column.tolist() for column in columns), strict=True):
                 heappush(self._flying, _Flight(arrives, device, round, now, *parts))
         return set(starting), set(faded)
 

@@ -58,7 +58,8 @@ class Engine(Section):
     """Placement of the device actors. `spread`: all nodes are filled to the same share; `pack`: one node after another,
     the server's first. In a Tune trial Ray decides."""
     pre_average: bool = True
-    """Device actors on the same node send one combined sum to a server on another node (the same bits, fewer bytes)."""
+    """Device actors on the same node send one combined sum to a server on another node (the same bits, fewer bytes; not
+    with `schedule=asynchronous`, where none waits for another)."""
     nodes_timeout_s: NotNegative = 600.0
     """How long to wait for nodes to join a cluster that has too few (seconds; 0: not at all). What an autoscaler can
     never add is not waited for."""
