@@ -213,7 +213,7 @@ def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(method, one_ro
     # Wide enough that a broadcast (1.2 MB) or an update (0.5 MB) would show.
     words = "rounds=50 devices=2 gan.generator_width=32 gan.discriminator_width=64 eval.every=50 checkpoint.every=50"
     ray_run(tmp_path / "run", *words.split(), *method)
-    assert len(fetched) > 150
+    assert len(fetched) > 100
     assert max(fetched) < 100_000
     assert max(used[30:]) <= max(used[5:20]) + one_round, "no more than one round's objects apart"
 
