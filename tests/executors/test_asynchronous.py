@@ -200,6 +200,7 @@ REFUSED = [
     ([ASYNCHRONOUS, "asynchronous.running=4"], "asynchronous.running", "devices=3"),
     ([ASYNCHRONOUS, "selection.name=uniform", "selection.count=2"], "selection.name", "asynchronous.running"),
     ([ASYNCHRONOUS, "selection.deadline_s=2"], "selection.deadline_s", "schedule=asynchronous"),
+    ([ASYNCHRONOUS, "scaffold.option=I"], "scaffold.option", "schedule=asynchronous"),
     ([ASYNCHRONOUS, "aggregation.name=median"], "aggregation.name", "median", "mean"),
     (
         [ASYNCHRONOUS, "averaged.optimizer_state=average", "averaged.upload=delta"],
