@@ -280,3 +280,6 @@ class Method:
     """Whether all samples are at the server, so that nothing is sent."""
     scheduled: bool = False
     """Whether the config's `schedule` applies to this method."""
+    asynchronous: bool = False
+    """Whether `schedule=asynchronous` does: an update may be merged into another state of the server than the one that
+    came down for it, and `ServerSide.reference` is the update of a device that does no training on the newest."""

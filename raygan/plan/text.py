@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from raygan.cluster.capacity import fits
 from raygan.cluster.layout import spread_of
@@ -26,7 +27,8 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
     phases = ", ".join(f"{name} {seconds:.3g}" for name, seconds in plan.phases_s.items() if seconds)
     ways = {"down": plan.bytes_down, "up": plan.bytes_up, "between devices": plan.bytes_swap}
     traffic = ", ".join(f"{count / 1e6:.2f} MB {way}" for way, count in ways.items() if count) or "nothing"
-    schedule = f", {config.schedule} schedule" if method_of(config).scheduled else ""
+    asynchronous = config.schedule == "asynchronous"
+    schedule = f", {config.schedule} schedule" if method_of(config).scheduled or asynchronous else ""
     where, own = "inline, in one process", ""
     if plan.on_ray:
         own = f", beside Ray's own processes ({_size(RAY)} a node)"
@@ -50,7 +52,17 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all{own}"),
         ("traffic", f"{traffic} per round (simulated)"),
         ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
+        *([("versions", _versions(plan))] if asynchronous else []),
     ]
+
+
+def _versions(plan: Plan) -> str:
+    settings, ages = plan.config.asynchronous, [round.ages for round in plan.rounds]
+    mean, most = (pick(one[name] for one in ages) for pick, name in ((fmean, "staleness"), (max, "staleness_max")))
+    return (
+        f"a round is one of {_counted(settings.buffer, 'update')}, with {settings.running or plan.devices} devices at "
+        f"once; an update is {mean:.3g} versions old on average, {most:g} at most"
+    )
 
 
 def _data(plan: Plan) -> str:
