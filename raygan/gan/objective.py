@@ -44,6 +44,8 @@ def discriminator_loss(
             return networks.logits(between, labels)
 
         loss = loss + networks.penalty_weight * gradient_penalty(logits, real, fake, mix)
+    if networks.class_loss is not None and not networks.class_loss.of_fakes:
+        return networks.with_class_losses(loss, of_real)
     return networks.with_class_losses(loss, of_real, of_fake)
 
 
