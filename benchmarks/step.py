@@ -11,6 +11,7 @@ from plain import CPU, PlainGan, discriminator_step, draw_real, dump
 from work import State, WorkFolder, largest_difference
 
 from raygan.gan import batches, steps
+from raygan.gan.conditions import Labelled
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.rng import Role, noise, stream
@@ -79,13 +80,16 @@ class _Raygan(_Step):
         self._optimizer = FlatOptimizer(config.device_optimizer, self._networks.discriminator)
         real, latent = stream(work.seed, Role.DEVICE_BATCH), stream(work.seed, Role.DEVICE_NOISE)
         self._batches = [
-            (batches.draw_real(images, work.batch, real, CPU), noise(latent, work.batch, work.latent, CPU))
+            (
+                Labelled(batches.draw_real(images, work.batch, real, CPU)),
+                Labelled(noise(latent, work.batch, work.latent, CPU)),
+            )
             for _ in range(BLOCK)
         ]
 
     def step(self, batch: int) -> None:
-        real, z = self._batches[batch]
-        steps.discriminator_step(self._networks, self._optimizer, 1, real, steps.generate(self._networks, z), None)
+        real, latents = self._batches[batch]
+        steps.discriminator_step(self._networks, self._optimizer, 1, real, steps.generate(self._networks, latents))
 
     def discriminator(self) -> State:
         network = self._networks.discriminator

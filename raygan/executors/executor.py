@@ -56,6 +56,7 @@ class Executor:
         self._round = start.round if start is not None else 0
         self._report: list[Ref] = []
         self._exchanged: list[Ref] = []
+        self._closed = False
         try:
             self._server = transport.start(ProcessRole("server", "server"), parties.server, config, setup.problem)
             self._workers = Workers(setup, together, transport, self._saved_states, say)
@@ -68,7 +69,7 @@ class Executor:
                 self._restore(start)
             self._down = transport.call(self._server, "down", self._round + 1)
         except BaseException:
-            transport.close()
+            self.close()
             raise
 
     def _restore(self, start: Snapshot) -> None:
@@ -211,8 +212,10 @@ class Executor:
         return {"processes": self._facts, **self._transport.about()}
 
     def close(self) -> None:
-        """End what was started."""
-        self._transport.close()
+        """End what was started, unless that was done: what has ended must be asked for nothing."""
+        if not self._closed:
+            self._closed = True
+            self._transport.close()
 
     def _pending(self, refs: list[Ref], behind: list[Ref]) -> Pending[Any]:
         return Pending(self._transport, refs[:1], lambda: self._transport.wait(refs, [behind])[0])

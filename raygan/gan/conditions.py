@@ -76,6 +76,22 @@ class Named(NamedTuple):
     """(C, E): what the embeddings are compared with; None with scores."""
 
 
+class Labelled(NamedTuple):
+    """Samples (N, *shape), or latent points (N, latent) for samples, with their classes."""
+
+    values: Tensor
+    labels: Tensor | None = None
+    """(N,) int64, where `gan.condition` needs them."""
+
+    def first(self, count: int) -> "Labelled":
+        """Returns the first ones."""
+        return Labelled(self.values[:count], None if self.labels is None else self.labels[:count])
+
+
+NOTHING = None, None
+"""The fields of a `Labelled` where there is none."""
+
+
 class Judged(NamedTuple):
     """What a discriminator says of N samples."""
 

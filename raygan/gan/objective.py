@@ -1,12 +1,9 @@
-"""What the steps descend: the losses of samples as the discriminator sees and judges them, with penalties.
-
-Labels are as in `raygan.gan.steps`.
-"""
+"""What the steps descend: the losses of samples as the discriminator sees and judges them, with penalties."""
 
 import torch
 from torch import Tensor
 
-from raygan.gan.conditions import Judged
+from raygan.gan.conditions import Judged, Labelled
 from raygan.gan.losses import gradient_penalty, squared_gradient
 from raygan.gan.networks import Networks
 
@@ -20,30 +17,42 @@ def differentiable(networks: Networks, real: Tensor, fake: Tensor) -> tuple[Tens
     return real, fake
 
 
-def seen_both(networks: Networks, real: Tensor, fake: Tensor, changes: Tensor | None) -> tuple[Tensor, Tensor]:
+def seen_both(networks: Networks, real: Labelled, fake: Labelled, changes: Tensor | None) -> tuple[Labelled, Labelled]:
     """Returns real and generated samples as the discriminator sees them."""
     if changes is None:
         return real, fake
-    return networks.seen(real, changes[: len(real)]), networks.seen(fake, changes[len(real) :])
+    first = len(real.values)
+    return (
+        Labelled(networks.seen(real.values, changes[:first]), real.labels),
+        Labelled(networks.seen(fake.values, changes[first:]), fake.labels),
+    )
+
+
+def judged_both(networks: Networks, real: Labelled, fake: Labelled) -> tuple[Judged, Judged]:
+    """Returns what the discriminator says of both, in one pass where that is the same."""
+    if not networks.one_pass:
+        of_fake = networks.judged(*fake)  # first: passes may move buffers
+        return networks.judged(*real), of_fake
+    labels = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
+    return networks.judged(torch.cat([real.values, fake.values]), labels).split(len(real.values))
 
 
 def discriminator_loss(
     networks: Networks,
     of_real: Judged,
     of_fake: Judged,
-    real: Tensor,
+    real: Labelled,
     fake: Tensor,
     mix: Tensor | None,
-    labels: Tensor | None,
 ) -> Tensor:
-    """Returns the discriminator's loss but for `penalties`; `real` and `fake` are as seen, and `labels` of `real`."""
+    """Returns the discriminator's loss but for `penalties`; `real` and `fake` are as seen."""
     loss = networks.loss.discriminator(of_real.logits, of_fake.logits)
     if mix is not None:  # of places between the two, judged as of the real sample's class
 
         def logits(between: Tensor) -> Tensor:
-            return networks.logits(between, labels)
+            return networks.logits(between, real.labels)
 
-        loss = loss + networks.penalty_weight * gradient_penalty(logits, real, fake, mix)
+        loss = loss + networks.penalty_weight * gradient_penalty(logits, real.values, fake, mix)
     if networks.class_loss is not None and not networks.class_loss.of_fakes:
         return networks.with_class_losses(loss, of_real)
     return networks.with_class_losses(loss, of_real, of_fake)
@@ -60,20 +69,15 @@ def penalties(networks: Networks, real_logits: Tensor, fake_logits: Tensor, real
 
 
 def loss_of_fakes(
-    networks: Networks,
-    fake: Tensor,
-    real: Tensor | None,
-    changes: Tensor | None,
-    labels: Tensor | None,
-    real_labels: Tensor | None,
+    networks: Networks, fake: Labelled, real: Tensor | None, real_labels: Tensor | None, changes: Tensor | None
 ) -> Tensor:
     """Returns the generator's loss of fakes; `real` are given to a loss that is relative, and have no gradient."""
     if real is None:
-        return generator_loss(networks, networks.judged(networks.seen(fake, changes), labels), None)
-    seen_real, seen_fake = seen_both(networks, real, fake, changes)
-    of_fake = networks.judged(seen_fake, labels)
+        return generator_loss(networks, networks.judged(networks.seen(fake.values, changes), fake.labels), None)
+    seen_real, seen_fake = seen_both(networks, Labelled(real, real_labels), fake, changes)
+    of_fake = networks.judged(*seen_fake)
     with torch.no_grad():
-        real_logits = networks.logits(seen_real, real_labels)
+        real_logits = networks.logits(*seen_real)
     return generator_loss(networks, of_fake, real_logits)
 
 

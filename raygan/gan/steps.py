@@ -1,9 +1,7 @@
 """Single training steps: of the discriminator, of the generator, of both, and from feedback.
 
-A step is given its round, because the learning rate depends on it. Labels (N,) int64 are the classes of samples that
-`gan.condition` needs, else None: `labels` of the samples, `fake_labels` of generated and `real_labels` of real ones
-beside them. Losses are 0-dimensional tensors. Reading one waits for the computation, so that is done once a round and
-not here.
+A step is given its round, because the learning rate depends on it. Losses are 0-dimensional tensors. Reading one waits
+for the computation, so that is done once a round and not here.
 """
 
 from collections.abc import Iterable
@@ -12,12 +10,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from raygan.gan.conditions import NOTHING, Labelled
 from raygan.gan.flat import FlatModule
 from raygan.gan.networks import Networks
 from raygan.gan.objective import (
     differentiable,
     discriminator_loss,
     generator_loss,
+    judged_both,
     loss_of_fakes,
     penalties,
     seen_both,
@@ -26,10 +26,10 @@ from raygan.gan.objective import (
 from raygan.gan.optimizer import FlatOptimizer
 
 
-def generate(networks: Networks, z: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Returns samples for latent points `z` (N, latent), with the generator frozen."""
-    (fake,) = networks.replay(_generate, networks, z, labels)
-    return fake
+def generate(networks: Networks, latents: Labelled) -> Labelled:
+    """Returns samples for latent points (N, latent), of their classes, with the generator frozen."""
+    (fake,) = networks.replay(_generate, networks, *latents)
+    return Labelled(fake, latents.labels)
 
 
 def _generate(networks: Networks, z: Tensor, labels: Tensor | None) -> tuple[Tensor]:
@@ -41,33 +41,24 @@ def discriminator_step(
     networks: Networks,
     optimizer: FlatOptimizer,
     round: int,
-    real: Tensor,
-    fake: Tensor,
-    mix: Tensor | None,
-    labels: Tensor | None = None,
-    fake_labels: Tensor | None = None,
+    real: Labelled,
+    fake: Labelled,
+    mix: Tensor | None = None,
 ) -> Tensor:
-    """One descent step of the discriminator on real and generated samples, (N, *shape) each.
+    """One descent step of the discriminator on real and generated samples.
 
     `mix` (N,) places WGAN-GP's penalty and is None for other losses. Returns the loss before the step.
     """
-    loss = discriminator_gradient(networks, real, fake, mix, labels, fake_labels)
+    loss = discriminator_gradient(networks, real, fake, mix)
     optimizer.step(round)
     return loss
 
 
-def discriminator_gradient(
-    networks: Networks,
-    real: Tensor,
-    fake: Tensor,
-    mix: Tensor | None,
-    labels: Tensor | None = None,
-    fake_labels: Tensor | None = None,
-) -> Tensor:
+def discriminator_gradient(networks: Networks, real: Labelled, fake: Labelled, mix: Tensor | None = None) -> Tensor:
     """Compute the gradient of such a step into the discriminator's `gradient`; returns the loss."""
-    changes = networks.changes(len(real) + len(fake))
+    changes = networks.changes(len(real.values) + len(fake.values))
     work = _penalised_gradient if networks.chance.penalised() else _discriminator_gradient
-    loss, *signs = networks.replay(work, networks, real, fake, mix, changes, labels, fake_labels)
+    loss, *signs = networks.replay(work, networks, *real, *fake, mix, changes)
     networks.chance.note(signs)
     return loss
 
@@ -75,24 +66,19 @@ def discriminator_gradient(
 def _discriminator_gradient(
     networks: Networks,
     real: Tensor,
+    labels: Tensor | None,
     fake: Tensor,
+    fake_labels: Tensor | None,
     mix: Tensor | None,
     changes: Tensor | None,
-    labels: Tensor | None,
-    fake_labels: Tensor | None,
     penalised: bool = False,
 ) -> tuple[Tensor, ...]:
     networks.discriminator.gradient.zero_()
     if penalised:
         real, fake = differentiable(networks, real, fake)
-    seen_real, seen_fake = seen_both(networks, real, fake, changes)
-    if networks.one_pass:
-        all_labels = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
-        of_real, of_fake = networks.judged(torch.cat([seen_real, seen_fake]), all_labels).split(len(real))
-    else:
-        of_fake = networks.judged(seen_fake, fake_labels)
-        of_real = networks.judged(seen_real, labels)
-    loss = discriminator_loss(networks, of_real, of_fake, seen_real, seen_fake, mix, labels)
+    seen_real, seen_fake = seen_both(networks, Labelled(real, labels), Labelled(fake, fake_labels), changes)
+    of_real, of_fake = judged_both(networks, seen_real, seen_fake)
+    loss = discriminator_loss(networks, of_real, of_fake, seen_real, seen_fake.values, mix)
     if penalised:
         loss = loss + penalties(networks, of_real.logits, of_fake.logits, real, fake)
     loss.backward(inputs=_trained(networks.discriminator) if penalised else None)  # not the samples'
@@ -107,19 +93,17 @@ def simultaneous_step(
     discriminator_optimizer: FlatOptimizer,
     generator_optimizer: FlatOptimizer,
     round: int,
-    real: Tensor,
-    z: Tensor,
-    mix: Tensor | None,
-    labels: Tensor | None = None,
-    fake_labels: Tensor | None = None,
+    real: Labelled,
+    latents: Labelled,
+    mix: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One descent step of both networks, with both gradients taken before the step, on the same fakes.
 
     Returns the discriminator's and the generator's loss before the step.
     """
-    changes = networks.changes(len(real) + len(z))
+    changes = networks.changes(len(real.values) + len(latents.values))
     work = _both_penalised_gradients if networks.chance.penalised() else _both_gradients
-    d_loss, g_loss, *signs = networks.replay(work, networks, real, z, mix, changes, labels, fake_labels)
+    d_loss, g_loss, *signs = networks.replay(work, networks, *real, *latents, mix, changes)
     networks.chance.note(signs)
     discriminator_optimizer.step(round)
     generator_optimizer.step(round)
@@ -129,11 +113,11 @@ def simultaneous_step(
 def _both_gradients(
     networks: Networks,
     real: Tensor,
+    labels: Tensor | None,
     z: Tensor,
+    fake_labels: Tensor | None,
     mix: Tensor | None,
     changes: Tensor | None,
-    labels: Tensor | None,
-    fake_labels: Tensor | None,
     penalised: bool = False,
 ) -> tuple[Tensor, ...]:
     generator, discriminator = networks.generator, networks.discriminator
@@ -142,10 +126,10 @@ def _both_gradients(
     fake = networks.samples(z, fake_labels)
     if penalised and networks.r1:
         real = real.detach().requires_grad_()
-    seen_real, seen_fake = seen_both(networks, real, fake, changes)
-    of_fake = networks.judged(seen_fake, fake_labels)
-    of_real = networks.judged(seen_real, labels)
-    d_loss = discriminator_loss(networks, of_real, of_fake, seen_real, seen_fake.detach(), mix, labels)
+    seen_real, seen_fake = seen_both(networks, Labelled(real, labels), Labelled(fake, fake_labels), changes)
+    of_fake = networks.judged(*seen_fake)
+    of_real = networks.judged(*seen_real)
+    d_loss = discriminator_loss(networks, of_real, of_fake, seen_real, seen_fake.values.detach(), mix)
     if penalised:
         d_loss = d_loss + penalties(networks, of_real.logits, of_fake.logits, real, fake)
     g_loss = generator_loss(networks, of_fake, of_real.logits)
@@ -157,35 +141,36 @@ def _both_gradients(
 _both_penalised_gradients = partial(_both_gradients, penalised=True)
 
 
-def feedback(
-    networks: Networks,
-    fake: Tensor,
-    real: Tensor | None = None,
-    labels: Tensor | None = None,
-    real_labels: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+def feedback(networks: Networks, fake: Labelled, real: Labelled | None = None) -> tuple[Tensor, Tensor]:
     """Returns the gradient of the generator's mean loss with respect to the fakes (N, *shape), and that loss.
 
     `real` is as for `generator_step`.
     """
-    real, real_labels = (real, real_labels) if networks.loss.relative else (None, None)
-    changes = networks.changes(len(fake) if real is None else len(real) + len(fake))
-    gradient, loss = networks.replay(_feedback, networks, fake, real, changes, labels, real_labels)
+    gradient, loss = networks.replay(_feedback, networks, *fake, *_for_fakes(networks, fake, real))
     return gradient, loss
 
 
 def _feedback(
     networks: Networks,
     fake: Tensor,
-    real: Tensor | None,
-    changes: Tensor | None,
     labels: Tensor | None,
+    real: Tensor | None,
     real_labels: Tensor | None,
+    changes: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     given = fake.detach().requires_grad_()
-    loss = loss_of_fakes(networks, given, real, changes, labels, real_labels)
+    loss = loss_of_fakes(networks, Labelled(given, labels), real, real_labels, changes)
     (gradient,) = torch.autograd.grad(loss, given)
     return gradient, loss.detach()
+
+
+def _for_fakes(
+    networks: Networks, made: Labelled, real: Labelled | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Returns real samples and their labels if the loss compares with some, and the changes of all that is judged."""
+    compared = real if networks.loss.relative else None
+    count = len(made.values) if compared is None else len(compared.values) + len(made.values)
+    return *(compared or NOTHING), networks.changes(count)
 
 
 def feedback_step(
@@ -199,22 +184,15 @@ def feedback_step(
 
 
 def generator_step(
-    networks: Networks,
-    optimizer: FlatOptimizer,
-    round: int,
-    z: Tensor,
-    real: Tensor | None = None,
-    labels: Tensor | None = None,
-    real_labels: Tensor | None = None,
+    networks: Networks, optimizer: FlatOptimizer, round: int, latents: Labelled, real: Labelled | None = None
 ) -> Tensor:
-    """One descent step of the generator against the current discriminator; `z` is (M, latent).
+    """One descent step of the generator against the current discriminator, on M latent points.
 
-    `real`, (N, *shape), are samples that a relative loss compares the generated ones with, in turns if they are fewer;
-    other losses do without. Returns the loss before the step.
+    `real` are samples that a relative loss compares the generated ones with, in turns if they are fewer; other losses
+    do without. Returns the loss before the step.
     """
-    real, real_labels = (real, real_labels) if networks.loss.relative else (None, None)
-    changes = networks.changes(len(z) if real is None else len(real) + len(z))
-    (loss,) = networks.replay(_generator_gradient, networks, z, real, changes, labels, real_labels)
+    given = _for_fakes(networks, latents, real)
+    (loss,) = networks.replay(_generator_gradient, networks, *latents, *given)
     optimizer.step(round)
     return loss
 
@@ -222,13 +200,14 @@ def generator_step(
 def _generator_gradient(
     networks: Networks,
     z: Tensor,
-    real: Tensor | None,
-    changes: Tensor | None,
     labels: Tensor | None,
+    real: Tensor | None,
     real_labels: Tensor | None,
+    changes: Tensor | None,
 ) -> tuple[Tensor]:
     networks.generator.gradient.zero_()
-    loss = loss_of_fakes(networks, networks.samples(z, labels), real, changes, labels, real_labels)
+    fake = Labelled(networks.samples(z, labels), labels)
+    loss = loss_of_fakes(networks, fake, real, real_labels, changes)
     loss.backward(inputs=_trained(networks.generator))
     return (loss.detach(),)
 

@@ -17,11 +17,10 @@ from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
 from raygan.gan.flat import FlatModule
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import discriminator_step, generate
 from raygan.gan.transfer import Values, array_of, fill, pieces
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.generator import GeneratorServer
-from raygan.methods.local import local_batches, mean
+from raygan.methods.local import discriminator_steps, local_batches, mean
 
 
 class AveragedDevice(DeviceSide):
@@ -68,23 +67,8 @@ class AveragedDevice(DeviceSide):
 
     def _train(self, shard: Shard, round: int) -> float:
         """Take the local steps; returns their mean loss."""
-        networks, optimizer = self.networks, self._optimizer
         with local_batches(self, shard, round) as batches:
-            return mean(
-                [
-                    discriminator_step(
-                        networks,
-                        optimizer,
-                        round,
-                        batch.real,
-                        generate(networks, batch.z, batch.fake_labels),
-                        batch.mix,
-                        batch.labels,
-                        batch.fake_labels,
-                    )
-                    for batch in islice(batches, self.config.device_steps)
-                ]
-            )
+            return mean(discriminator_steps(self, self._optimizer, round, islice(batches, self.config.device_steps)))
 
     def _message(self) -> np.ndarray:
         discriminator = self.networks.discriminator

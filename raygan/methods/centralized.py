@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from raygan.channel.traffic import NO_TRAFFIC, Traffic
-from raygan.gan.steps import discriminator_step, generate, generator_step
+from raygan.gan.conditions import Labelled
+from raygan.gan.steps import generator_step
 from raygan.gan.transfer import array_of, fill, pieces
 from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update, global_classes
 from raygan.methods.fedgan import WholeGanDevice, WholeGanServer, both, load_both
-from raygan.methods.local import local_batches, mean
+from raygan.methods.local import discriminator_steps, local_batches, mean
 from raygan.rng import Role, noise, stream
 
 
@@ -34,29 +35,15 @@ class CentralizedTrainer(WholeGanDevice):
         latents = stream(config.seed, Role.SERVER_NOISE, round=round)
         of_fakes = stream(config.seed, Role.SERVER_CLASSES, round=round)
         with local_batches(self, shard, round) as batches:
-            d_losses = [
-                discriminator_step(
-                    networks,
-                    self.discriminator_optimizer,
-                    round,
-                    batch.real,
-                    generate(networks, batch.z, batch.fake_labels),
-                    batch.mix,
-                    batch.labels,
-                    batch.fake_labels,
-                )
-                for batch in islice(batches, config.device_steps)
-            ]
+            steps = islice(batches, config.device_steps)
+            d_losses = discriminator_steps(self, self.discriminator_optimizer, round, steps)
             networks.discriminator.refresh()
             g_losses = []
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
                 labels = global_classes(config, of_fakes, config.generator_batch_size, self.torch_device)
-                real, of_real = None, None
-                if networks.loss.relative:
-                    batch = next(batches)
-                    real, of_real = batch.real, batch.labels
-                g_losses.append(generator_step(networks, self.generator_optimizer, round, z, real, labels, of_real))
+                real = next(batches).real if networks.loss.relative else None
+                g_losses.append(generator_step(networks, self.generator_optimizer, round, Labelled(z, labels), real))
                 ema.lerp_(generator.averaged, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         return Update(shard.device, np.concatenate([both(networks), array_of(ema)]), 1, metrics), self.moments()

@@ -53,16 +53,7 @@ class FedGANDevice(WholeGanDevice):
         optimizers = self.discriminator_optimizer, self.generator_optimizer
         with local_batches(self, shard, round) as batches:
             losses = [
-                simultaneous_step(
-                    self.networks,
-                    *optimizers,
-                    round,
-                    batch.real,
-                    batch.z,
-                    batch.mix,
-                    batch.labels,
-                    batch.fake_labels,
-                )
+                simultaneous_step(self.networks, *optimizers, round, batch.real, batch.latents, batch.mix)
                 for batch in islice(batches, self.config.device_steps)
             ]
         d_losses, g_losses = zip(*losses, strict=True)

@@ -4,6 +4,7 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.errors import InputError
+from raygan.gan.conditions import Labelled
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import generator_step
 from raygan.methods.base import Metrics, ServerSide, State, global_classes
@@ -37,7 +38,7 @@ class GeneratorServer(ServerSide):
             for _ in range(config.generator_steps):
                 z = noise(latents, config.generator_batch_size, config.gan.latent, self.torch_device)
                 labels = global_classes(config, of_fakes, config.generator_batch_size, self.torch_device)
-                losses.append(generator_step(self.networks, self._generator_optimizer, round, z, labels=labels))
+                losses.append(generator_step(self.networks, self._generator_optimizer, round, Labelled(z, labels)))
                 self.update_ema()
         return {"g_loss": mean(losses)}
 

@@ -1,6 +1,6 @@
 """Batches for a device's local steps: its samples, and noise from its random streams."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from raygan.gan.batches import as_seen, draw_batch
+from raygan.gan.conditions import Labelled
+from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.steps import discriminator_step, generate
 from raygan.gan.transfer import uploaded
 from raygan.methods.base import DeviceSide, Shard, global_classes
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -20,13 +23,9 @@ _TOGETHER = 64  # steps whose batches are sent to a GPU together
 class Batch:
     """The batch of one local step: real samples (N, *shape), latent points (N, latent), penalty places (N,) or None."""
 
-    real: Tensor
-    z: Tensor
+    real: Labelled
+    latents: Labelled
     mix: Tensor | None
-    labels: Tensor | None = None
-    """The classes of the real samples, (N,) int64, with a condition."""
-    fake_labels: Tensor | None = None
-    """The classes for the latent points, likewise."""
 
 
 @contextmanager
@@ -63,12 +62,24 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
         fake_labels = labels
         if config.gan.fake_classes == "global":
             fake_labels = [global_classes(config, of_fakes, size, device) for _ in range(together)]
-        yield from map(Batch, map(as_seen, shard.taken(chosen, device)), z, mix, labels, fake_labels)
+        real = map(Labelled, map(as_seen, shard.taken(chosen, device)), labels)
+        yield from map(Batch, real, map(Labelled, z, fake_labels), mix)
 
 
 def _each(drawn: Tensor, size: int) -> Sequence[Tensor]:
     """Returns batches of a size, each at the start of its own memory: libraries choose kernels by memory layout."""
     return [drawn] if len(drawn) == size else [batch.clone() for batch in drawn.split(size)]
+
+
+def discriminator_steps(
+    side: DeviceSide, optimizer: FlatOptimizer, round: int, batches: Iterable[Batch]
+) -> list[Tensor]:
+    """Take a step of the discriminator on each batch, against fakes of the generator; returns the losses."""
+    networks = side.networks
+    return [
+        discriminator_step(networks, optimizer, round, batch.real, generate(networks, batch.latents), batch.mix)
+        for batch in batches
+    ]
 
 
 def mean(losses: Sequence[Tensor]) -> float:

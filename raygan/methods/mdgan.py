@@ -23,6 +23,7 @@ from raygan.channel.traffic import Traffic
 from raygan.config.aggregation import TrimmedMean
 from raygan.config.tree import Config
 from raygan.errors import InputError
+from raygan.gan.conditions import Labelled
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, feedback, feedback_step, generate
 from raygan.gan.transfer import Values, array_of, fill, pieces, uploaded
@@ -64,32 +65,29 @@ class MDGANDevice(DeviceSide):
         self._optimizer.load(state.get("optimizer"))
         slot = shard.device % self._batches
         images = self.received(down)
-        (generated, asked), (judged, classes) = (
-            self._batch(images, index) for index in (slot, (shard.device + 1) % self._batches)
-        )
+        generated, judged = (self._batch(images, index) for index in (slot, (shard.device + 1) % self._batches))
         with local_batches(self, shard, round, steps=1) as batches:
             batch = next(batches)
-            real, count = batch.real, len(batch.real)
-            labels = batch.labels, None if classes is None else classes[:count]
+            fake = judged.first(len(batch.real.values))
             d_losses = [
-                discriminator_step(networks, self._optimizer, round, real, judged[:count], batch.mix, *labels)
+                discriminator_step(networks, self._optimizer, round, batch.real, fake, batch.mix)
                 for _ in range(self.config.device_steps)
             ]
-            gradient, g_loss = feedback(networks, generated, batch.real, asked, batch.labels)
+            gradient, g_loss = feedback(networks, generated, batch.real)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean([g_loss])}
         update = Update(shard.device, array_of(gradient).ravel(), 1, metrics, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
 
-    def _batch(self, down: Values, index: int) -> tuple[Tensor, Tensor | None]:
+    def _batch(self, down: Values, index: int) -> Labelled:
         """Returns one of the batches of images, and their classes if there is a condition."""
         batch = torch.empty(self.config.batch_size, *self._shape, device=self.torch_device)
         images, labels = pieces(down, [self._batches * batch.numel()])
         fill(batch, images.reshape(self._batches, *batch.shape)[index])
         if not self.networks.classes:
-            return batch, None
+            return Labelled(batch)
         classes = torch.empty(len(batch), device=self.torch_device)
         fill(classes, labels.reshape(self._batches, len(batch))[index])
-        return batch, classes.long()
+        return Labelled(batch, classes.long())
 
 
 class MDGANServer(ServerSide):
@@ -132,11 +130,11 @@ class MDGANServer(ServerSide):
         moving = self.networks.generator.moving
         before = moving.clone()
         images, classes = [], []
-        for slot, (z, labels) in enumerate(self._latents(round)):
+        for slot, latents in enumerate(self._latents(round)):
             with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
-                images.append(array_of(generate(self.networks, z, labels)).ravel())
-            if labels is not None:
-                classes.append(array_of(labels.float()))  # exact up to 16,777,216 classes
+                images.append(array_of(generate(self.networks, latents).values).ravel())
+            if latents.labels is not None:
+                classes.append(array_of(latents.labels.float()))  # exact up to 16,777,216 classes
         moving.copy_(before)
         return np.concatenate(images + classes)
 
@@ -151,9 +149,9 @@ class MDGANServer(ServerSide):
         latents = self._latents(round)
 
         def judged() -> Iterator[tuple[Tensor, Tensor]]:
-            for slot, (z, labels) in enumerate(latents):  # all batches, as in `down`: each forward pass updates buffers
+            for slot, one in enumerate(latents):  # all batches, as in `down`: each forward pass updates buffers
                 with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
-                    images = self.networks.samples(z, labels)
+                    images = self.networks.samples(*one)
                 if slot in means:
                     mean_feedback, weight = means[slot].vector, means[slot].weight
                     yield images, uploaded(mean_feedback, self.torch_device).view(shape) * (weight / total)
@@ -162,13 +160,13 @@ class MDGANServer(ServerSide):
         self.update_ema()
         return {}
 
-    def _latents(self, round: int) -> list[tuple[Tensor, Tensor | None]]:
-        """Returns latent points and perhaps classes for each batch."""
+    def _latents(self, round: int) -> list[Labelled]:
+        """Returns latent points for each batch."""
         config, device = self.config, self.torch_device
         random = stream(config.seed, Role.SERVER_NOISE, round=round)
         of_images = stream(config.seed, Role.SERVER_CLASSES, round=round)
         return [
-            (
+            Labelled(
                 noise(random, config.batch_size, config.gan.latent, device),
                 global_classes(config, of_images, config.batch_size, device),
             )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from raygan.config.tree import Config
+from raygan.gan.conditions import Labelled
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, generate, generator_step
@@ -66,9 +67,9 @@ def step_digest(config: Config, shape: tuple[int, ...], device: torch.device, co
             FlatOptimizer(config.generator_optimizer, networks.generator),
         )
         with networks.chance.of(Role.LIKENESS):
-            fake = generate(networks, z, labels)
-            discriminator_step(networks, optimizers[0], 1, real, fake, mix, labels, labels)
-            generator_step(networks, optimizers[1], 1, z, real, labels, labels)
+            samples, latents = Labelled(real, labels), Labelled(z, labels)
+            discriminator_step(networks, optimizers[0], 1, samples, generate(networks, latents), mix)
+            generator_step(networks, optimizers[1], 1, latents, samples)
         found = hashlib.blake2b(digest_size=8)
         for network in (networks.discriminator, networks.generator):
             found.update(network.dump().tobytes())

@@ -164,8 +164,8 @@ def run_to_end(run: Run, executor: Executor, after: int) -> int:
                     if run.wish.signal is not None and last < run.config.rounds:
                         run.note(f"stopped after round {last} by {run.wish.signal.name}")
                     return last
-            stack.pop_all()
             executor, after = _start_again(run, executor)
+            stack.pop_all()  # the executor from now on, which may be the same one, is closed in the next turn
 
 
 def _write_beginning(run: Run, executor: Executor, after: int) -> None:

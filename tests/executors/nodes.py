@@ -23,6 +23,7 @@ class Nodes(InProcess):
     def __init__(self, config, nodes=1, dies=(), room=99):
         super().__init__(config)
         self.nodes, self.dies, self.room, self.round, self.called = nodes, list(dies), room, 0, []
+        self.closed = 0
 
     def node_of(self, role):
         return f"node {role.number % self.nodes}"
@@ -41,6 +42,10 @@ class Nodes(InProcess):
             raise InputError("engine: no room")
         self.room -= 1
         return self.start(role, make, *arguments)
+
+    def close(self):
+        self.closed += 1
+        super().close()
 
 
 def run_through(transport, config, out, together=1):

@@ -173,11 +173,19 @@ def test_without_a_server_or_a_checkpoint_all_is_started_anew(dies, expected, tm
 
 def test_who_is_lost_while_all_go_back_has_all_started_anew(expected, tmp_path):
     config = tiny(*FEW, *RUNS["fedgan"])
-    folder, said = run_through(
-        Nodes(config, dies=[(3, "update_devices", 2), (3, "restore", 4)]), config, tmp_path / "run"
-    )
+    transport = Nodes(config, dies=[(3, "update_devices", 2), (3, "restore", 4)])
+    folder, said = run_through(transport, config, tmp_path / "run")
     assert folder.generator.read_bytes() == expected("fedgan")
     assert said.count(ANEW) == 1
+    assert transport.closed == 1, "Ray takes a call on an actor of a connection that was closed for a new connection"
+
+
+def test_no_room_when_all_go_back_ends_the_run_and_what_is_left(tmp_path):
+    config = tiny(*FEW, *RUNS["fedgan"])
+    transport = Nodes(config, dies=[(3, "update_devices", 2)], room=0)
+    with raises("a process was lost, and the run could not be started again", None, "no room", kind=RunError):
+        run_through(transport, config, tmp_path / "run")
+    assert transport.closed == 1
 
 
 @pytest.mark.parametrize(("round", "method"), [(1, "update"), (4, "state"), (5, "generators")])

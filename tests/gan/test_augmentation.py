@@ -6,6 +6,7 @@ import torch
 
 from raygan.errors import InputError, RunError
 from raygan.gan.augmentation import changed, draw_changes
+from raygan.gan.conditions import Labelled
 from raygan.gan.networks import build_networks
 from raygan.gan.steps import discriminator_gradient, feedback, generate
 from raygan.rng import Role, stream
@@ -84,9 +85,9 @@ def test_every_image_has_changes_of_its_own_and_real_ones_others_than_generated_
     networks = build_networks(config, (1, 16, 16), CPU)
     seen = []
     networks.discriminator.module.register_forward_hook(lambda module, given, out: seen.append(given[0].clone()))
-    same = torch.rand(1, 1, 16, 16).expand(4, -1, -1, -1)
+    same = Labelled(torch.rand(1, 1, 16, 16).expand(4, -1, -1, -1))
     with networks.chance.of(Role.DEVICE_AUGMENT, 0, 1):
-        discriminator_gradient(networks, same, same, None)
+        discriminator_gradient(networks, same, same)
     images = torch.cat(seen)
     assert len({image.numpy().tobytes() for image in images}) == 8
 
@@ -95,11 +96,11 @@ def test_feedback_passes_through_the_augmentation():
     """By the chain rule: with everything that is drawn known."""
     config = tiny("gan.augment=diffaugment", "gan.discriminator_norm=none")
     networks = build_networks(config, (1, 16, 16), CPU)
-    fake = generate(networks, torch.randn(6, 8))
+    fake = generate(networks, Labelled(torch.randn(6, 8)))
     with networks.chance.of(Role.DEVICE_AUGMENT, 2, 3):
         gradient, _ = feedback(networks, fake)
     changes = draw_changes(EVERY, 1.0, 6, (1, 16, 16), stream(0, Role.DEVICE_AUGMENT, 2, 3))
-    given = fake.clone().requires_grad_()
+    given = fake.values.clone().requires_grad_()
     networks.loss.generator(networks.logits(changed(given, torch.from_numpy(changes)))).backward()
     assert torch.equal(gradient, given.grad)
 
@@ -124,6 +125,6 @@ def test_points_are_not_augmented():
 
 def test_a_step_that_belongs_to_no_party_says_what_is_missing():
     networks = build_networks(tiny("gan.augment=diffaugment"), (1, 16, 16), CPU)
-    images = torch.zeros(2, 1, 16, 16)
+    images = Labelled(torch.zeros(2, 1, 16, 16))
     with pytest.raises(RunError, match=r"^gan.augment: .* outside of raygan.methods.local.local_batches"):
-        discriminator_gradient(networks, images, images, None)
+        discriminator_gradient(networks, images, images)

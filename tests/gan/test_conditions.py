@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from raygan.gan.conditions import one_hot, with_classes
+from raygan.gan.conditions import Labelled, one_hot, with_classes
 from raygan.gan.networks import build_networks
+from raygan.gan.objective import judged_both
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_gradient, discriminator_step, feedback, generate, generator_step
 from tests.helpers import tiny
@@ -25,7 +26,8 @@ def networks_of(condition, kind="dcgan", classes=3, *words):
 def batch_of(config, kind, count=6, classes=3):
     torch.manual_seed(0)
     real, z = torch.randn(count, *SHAPES[kind]), torch.randn(count, config.gan.latent)
-    return real, z, torch.arange(count) % classes, torch.arange(count).flip(0) % classes
+    labels = torch.arange(count) % classes
+    return Labelled(real, labels), Labelled(z, labels.flip(0))
 
 
 def test_the_class_is_one_more_channel():
@@ -39,7 +41,7 @@ def test_the_class_is_one_more_channel():
 @pytest.mark.parametrize("kind", SHAPES)
 def test_a_projection_adds_the_score_of_the_class(kind):
     config, networks = networks_of("projection", kind)
-    real, _, labels, _ = batch_of(config, kind)
+    (real, labels), _ = batch_of(config, kind)
     module = networks.discriminator.module
     given = real if kind == "dcgan" else real.flatten(1)
     features = module.layers[:-1](given).flatten(1)
@@ -53,26 +55,25 @@ def test_a_projection_adds_the_score_of_the_class(kind):
 @pytest.mark.parametrize("norm", ["none", "spectral"])
 def test_an_auxiliary_step_descends_both_losses(kind, norm):
     config, networks = networks_of("auxiliary", kind, 3, "gan.auxiliary_weight=0.5", f"gan.discriminator_norm={norm}")
-    real, z, labels, fake_labels = batch_of(config, kind)
-    fake = generate(networks, z, fake_labels)
-    found = discriminator_gradient(networks, real, fake, None, labels, fake_labels)
+    real, latents = batch_of(config, kind)
+    fake = generate(networks, latents)
+    found = discriminator_gradient(networks, real, fake)
     taken = networks.discriminator.gradient.clone()
     _, again = networks_of("auxiliary", kind, 3, "gan.auxiliary_weight=0.5", f"gan.discriminator_norm={norm}")
-    of_fake, fake_scores = again.discriminator.module(fake)
-    of_real, real_scores = again.discriminator.module(real)
-    named = F.cross_entropy(real_scores, labels) + F.cross_entropy(fake_scores, fake_labels)
+    of_fake, fake_scores = again.discriminator.module(fake.values)
+    of_real, real_scores = again.discriminator.module(real.values)
+    named = F.cross_entropy(real_scores, real.labels) + F.cross_entropy(fake_scores, fake.labels)
     loss = again.loss.discriminator(of_real, of_fake) + 0.5 * named
     loss.backward()
     assert torch.allclose(found, loss)
     assert torch.allclose(taken, again.discriminator.gradient, atol=1e-6)
 
 
-def steps_of(config, networks, real, z, labels, fake_labels):
+def steps_of(config, networks, real, latents):
     optimizers = [FlatOptimizer(config.device_optimizer, one) for one in (networks.discriminator, networks.generator)]
     for _ in range(2):
-        fake = generate(networks, z, fake_labels)
-        discriminator_step(networks, optimizers[0], 1, real, fake, None, labels, fake_labels)
-        generator_step(networks, optimizers[1], 1, z, labels=fake_labels)
+        discriminator_step(networks, optimizers[0], 1, real, generate(networks, latents))
+        generator_step(networks, optimizers[1], 1, latents)
     return networks
 
 
@@ -84,16 +85,17 @@ def test_swapped_labels_permute_the_classes(condition, kind):
     config, networks = networks_of(condition, kind)
     _, permuted = networks_of(condition, kind)
     permute(permuted, config, order)
-    real, z, labels, fake_labels = batch_of(config, kind)
-    before = generate(networks, z, fake_labels)
-    assert torch.allclose(generate(permuted, z, order[fake_labels]), before, atol=1e-6)
-    assert not torch.allclose(generate(permuted, z, fake_labels), before, atol=1e-3)
-    steps_of(config, networks, real, z, labels, fake_labels)
-    steps_of(config, permuted, real, z, order[labels], order[fake_labels])
-    after, swapped = generate(networks, z, fake_labels), generate(permuted, z, order[fake_labels])
+    real, latents = batch_of(config, kind)
+    swapped_real, swapped_latents = (Labelled(values, order[labels]) for values, labels in (real, latents))
+    before = generate(networks, latents).values
+    assert torch.allclose(generate(permuted, swapped_latents).values, before, atol=1e-6)
+    assert not torch.allclose(generate(permuted, latents).values, before, atol=1e-3)
+    steps_of(config, networks, real, latents)
+    steps_of(config, permuted, swapped_real, swapped_latents)
+    after, swapped = generate(networks, latents).values, generate(permuted, swapped_latents).values
     assert not torch.allclose(after, before, atol=1e-3)
     assert torch.allclose(after, swapped, atol=1e-3)
-    assert torch.allclose(networks.logits(real, labels), permuted.logits(real, order[labels]), atol=1e-3)
+    assert torch.allclose(networks.logits(*real), permuted.logits(*swapped_real), atol=1e-3)
 
 
 @torch.no_grad()
@@ -117,34 +119,33 @@ def permute(networks, config, order):
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_the_feedback_on_an_image_is_of_its_class(condition):
     config, networks = networks_of(condition)
-    real, _, labels, others = batch_of(config, "dcgan")
-    gradient, _ = feedback(networks, real, labels=labels)
-    given = real.clone().requires_grad_()
-    judged = networks.judged(given, labels)
+    real, (_, others) = batch_of(config, "dcgan")
+    gradient, _ = feedback(networks, real)
+    given = real.values.clone().requires_grad_()
+    judged = networks.judged(given, real.labels)
     named = networks.class_loss.of(judged.named) if condition == "auxiliary" else 0
     (networks.loss.generator(judged.logits) + named).backward()
     assert torch.allclose(gradient, given.grad)
-    assert not torch.allclose(gradient, feedback(networks, real, labels=others)[0])
+    assert not torch.allclose(gradient, feedback(networks, Labelled(real.values, others))[0])
 
 
 def test_one_pass_over_both_is_two_passes():
     config, networks = networks_of("auxiliary")
-    real, z, labels, fake_labels = batch_of(config, "dcgan")
-    fake = generate(networks, z, fake_labels)
-    assert networks.per_sample
-    together = networks.judged(torch.cat([real, fake]), torch.cat([labels, fake_labels])).split(len(real))
-    for part, samples, classes in zip(together, (real, fake), (labels, fake_labels), strict=True):
-        alone = networks.judged(samples, classes)
+    real, latents = batch_of(config, "dcgan")
+    fake = generate(networks, latents)
+    assert networks.one_pass
+    for part, samples in zip(judged_both(networks, real, fake), (real, fake), strict=True):
+        alone = networks.judged(*samples)
         assert torch.allclose(part.logits, alone.logits, atol=1e-6)
         assert torch.allclose(part.named.values, alone.named.values, atol=1e-6)
-        assert torch.equal(part.named.labels, classes)
+        assert torch.equal(part.named.labels, samples.labels)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_networks_are_never_without_the_classes_they_need(condition):
     config, networks = networks_of(condition)
     with pytest.raises(ValueError, match="the networks need the classes"):
-        generate(networks, torch.zeros(2, config.gan.latent))
+        generate(networks, Labelled(torch.zeros(2, config.gan.latent)))
     with pytest.raises(ValueError, match="the networks need the classes"):
         networks.logits(torch.zeros(2, 1, 16, 16))
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from raygan.config.gan import Sgd
 from raygan.errors import InputError
+from raygan.gan.conditions import Labelled
 from raygan.gan.losses import relativistic, squared_gradient
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
@@ -19,6 +20,7 @@ from tests.methods.parties import play
 
 CPU = torch.device("cpu")
 HERE = "tests.gan.test_penalties"
+DIRAC = Labelled(torch.zeros(4, 1)), Labelled(torch.zeros(4, 8))
 
 
 class Line(nn.Module):
@@ -58,12 +60,12 @@ def networks_of(*words, shape=(2,), discriminator="Line", generator="Point"):
 )
 def test_of_a_line_a_penalty_is_half_gamma_times_the_square_of_its_slope(discriminator, penalty, times):
     """So its gradient is gamma w. The half is inside, and a lazy one weighs as many times as much."""
-    real, fake = torch.randn(5, 2), torch.randn(5, 2)
+    real, fake = Labelled(torch.randn(5, 2)), Labelled(torch.randn(5, 2))
     words = [f"gan.{word}" for word in penalty.split()]
     plain, penalised = (networks_of(*given, discriminator=discriminator) for given in ([], words))
-    loss = discriminator_gradient(plain, real, fake, None)
+    loss = discriminator_gradient(plain, real, fake)
     penalised.chance._steps = 0
-    other = discriminator_gradient(penalised, real, fake, None)
+    other = discriminator_gradient(penalised, real, fake)
     slope = penalised.discriminator.module.weight.detach()
     assert other - loss == pytest.approx(times * 1.5 * float(slope.square().sum()), rel=1e-5)
     moved = penalised.discriminator.gradient - plain.discriminator.gradient
@@ -86,7 +88,7 @@ def test_eigenvalues_of_dirac_gan(gamma, loss):
         with torch.no_grad():
             networks.generator.parameters.fill_(theta)
             networks.discriminator.parameters.fill_(psi)
-        simultaneous_step(networks, *optimizers, 1, torch.zeros(4, 1), torch.zeros(4, 8), None)
+        simultaneous_step(networks, *optimizers, 1, *DIRAC)
         return [-float(networks.generator.gradient), -float(networks.discriminator.gradient)]
 
     step = 1e-3
@@ -102,7 +104,7 @@ def walk(gamma, steps=400):
     networks = networks_of(f"gan.r1={gamma}", "gan.loss=minimax", shape=(1,))
     optimizers = [FlatOptimizer(Sgd(lr=0.1), network) for network in (networks.discriminator, networks.generator)]
     for _ in range(steps):
-        simultaneous_step(networks, *optimizers, 1, torch.zeros(4, 1), torch.zeros(4, 8), None)
+        simultaneous_step(networks, *optimizers, 1, *DIRAC)
     return torch.cat([networks.discriminator.parameters, networks.generator.parameters]).norm().item()
 
 
@@ -125,13 +127,13 @@ def test_relativistic_steps_compare_with_real_samples_in_turns():
     """Five generated samples and two real ones: the gradient is that of the pairs (0, 0), (1, 1), (2, 0), ..."""
     networks = networks_of("gan.loss=relativistic")
     fake, real = torch.randn(5, 2), torch.randn(2, 2)
-    gradient, loss = feedback(networks, fake, real)
+    gradient, loss = feedback(networks, Labelled(fake), Labelled(real))
     weight = networks.discriminator.module.weight.detach()
     margin = (real.repeat(3, 1)[:5] - fake) @ weight
     torch.testing.assert_close(loss, nn.functional.softplus(margin).mean())
     torch.testing.assert_close(gradient, -margin.sigmoid()[:, None] / 5 * weight)
     optimizer = FlatOptimizer(tiny().generator_optimizer, networks.generator)
-    at_zero = generator_step(networks, optimizer, 1, torch.zeros(5, 8), real)
+    at_zero = generator_step(networks, optimizer, 1, Labelled(torch.zeros(5, 8)), Labelled(real))
     torch.testing.assert_close(at_zero, nn.functional.softplus((real @ weight).repeat(3)[:5]).mean())
 
 
@@ -167,9 +169,9 @@ def test_the_penalties_are_of_the_samples_before_they_are_augmented():
     """The gradient at a pixel that is cut out is 0, and a quarter of the image is cut out at most."""
     words = ["gan.r1=2", "gan.augment=diffaugment", "gan.augment_policy=cutout"]
     networks, cut = networks_of(*words, shape=(1, 8, 8)), networks_of(*words[1:], shape=(1, 8, 8))
-    real, losses = torch.randn(400, 1, 8, 8), []
+    real, losses = Labelled(torch.randn(400, 1, 8, 8)), []
     for each in (networks, cut):
         with each.chance.of(Role.DEVICE_AUGMENT, 0, 1):
-            losses.append(discriminator_gradient(each, real, real, None))
+            losses.append(discriminator_gradient(each, real, real))
     slope = float(networks.discriminator.module.weight.detach().square().sum())
     assert 0.75 < float(losses[0] - losses[1]) / slope < 0.9

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import raygan
+from raygan.gan.conditions import Labelled
 from raygan.gan.networks import build_networks
 from raygan.gan.steps import discriminator_gradient, generate
 from tests.errors import raises
@@ -17,14 +18,14 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("loss", ["non_saturating", "wgan_gp"])
 def test_bfloat16_is_float32_to_two_digits(loss):
     torch.manual_seed(0)
-    z, real = torch.randn(8, 8), torch.rand(8, 1, 16, 16) * 2 - 1
+    latents, real = Labelled(torch.randn(8, 8)), Labelled(torch.rand(8, 1, 16, 16) * 2 - 1)
     mix = torch.rand(8) if loss == "wgan_gp" else None
     seen = {}
     for precision in ("float32", "bfloat16"):
         networks = build_networks(tiny(f"gan.precision={precision}", f"gan.loss={loss}"), (1, 16, 16), CPU)
-        fake = generate(networks, z)
+        fake = generate(networks, latents)
         discriminator_gradient(networks, real, fake, mix)
-        seen[precision] = fake, networks.discriminator.gradient.clone()
+        seen[precision] = fake.values, networks.discriminator.gradient.clone()
     for full, half in zip(*seen.values(), strict=True):
         assert half.dtype == torch.float32
         assert 1e-4 < (half - full).norm() / full.norm() < 0.1

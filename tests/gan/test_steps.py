@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from raygan.gan.conditions import Labelled
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_gradient, discriminator_step, generate, generator_step, simultaneous_step
@@ -38,9 +39,8 @@ def test_a_step_is_that_of_a_loop_written_by_hand_but_for_rounding(shape):
     adam = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     real, z = torch.rand(16, *shape) * 2 - 1, torch.randn(16, config.gan.latent)
 
-    loss = discriminator_step(
-        networks, FlatOptimizer(config.device_optimizer, networks.discriminator), 1, real, generate(networks, z), None
-    )
+    optimizer = FlatOptimizer(config.device_optimizer, networks.discriminator)
+    loss = discriminator_step(networks, optimizer, 1, Labelled(real), generate(networks, Labelled(z)))
     fake = generator(z[:, :, None, None]).detach()
     expected = softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()
     expected.backward()
@@ -75,7 +75,7 @@ def test_real_and_generated_samples_share_a_pass_only_where_the_network_promises
         config = tiny("device_optimizer.name=sgd", "gan.generator=mlp", f"gan.discriminator={__name__}:{own.__name__}")
         networks = build_networks(config, (2,), CPU)
         optimizer = FlatOptimizer(config.device_optimizer, networks.discriminator)
-        discriminator_step(networks, optimizer, 1, torch.ones(3, 2), torch.zeros(3, 2), None)
+        discriminator_step(networks, optimizer, 1, Labelled(torch.ones(3, 2)), Labelled(torch.zeros(3, 2)))
         assert networks.discriminator.module.seen == batches
         gradients.append(networks.discriminator.parameters.grad)
     torch.testing.assert_close(*gradients)
@@ -87,15 +87,15 @@ def test_a_step_with_spectral_normalisation_takes_one_power_iteration(network, m
     config = tiny(f"gan.discriminator={network}", "gan.discriminator_width=8")
     one, two = (build_networks(config, (1, 16, 16), CPU) for _ in range(2))
     two.discriminator.module.one_pass = False
-    real, fake = torch.randn(8, 1, 16, 16), torch.randn(8, 1, 16, 16)
+    real, fake = Labelled(torch.randn(8, 1, 16, 16)), Labelled(torch.randn(8, 1, 16, 16))
     taken = []
     iterate = _SpectralNorm._power_method
     monkeypatch.setattr(_SpectralNorm, "_power_method", lambda *given: (taken.append(given[0]), iterate(*given)))
-    discriminator_gradient(one, real, fake, None)
+    discriminator_gradient(one, real, fake)
     norms = [module for module in one.discriminator.module.modules() if isinstance(module, _SpectralNorm)]
     assert [taken.count(norm) for norm in norms] == [1] * len(norms)
     assert len(taken) == len(norms) > 2
-    discriminator_gradient(two, real, fake, None)
+    discriminator_gradient(two, real, fake)
     assert len(taken) == 3 * len(norms)
     difference = (one.discriminator.gradient - two.discriminator.gradient).norm()
     assert difference < 1e-2 * one.discriminator.gradient.norm()
@@ -118,13 +118,13 @@ def test_a_frozen_layer_stays_as_it_was_and_the_others_learn(kind):
     g_optimizer = FlatOptimizer(config.generator_optimizer, networks.generator)
     both = (networks.discriminator.module, networks.generator.module)
     before = [[parameter.detach().clone() for parameter in module.parameters()] for module in both]
-    real, z = torch.rand(4, 1, 16, 16), torch.randn(4, config.gan.latent)
+    real, latents = Labelled(torch.rand(4, 1, 16, 16)), Labelled(torch.randn(4, config.gan.latent))
     for _ in range(2):
         if kind == "simultaneous":
-            simultaneous_step(networks, d_optimizer, g_optimizer, 1, real, z, None)
+            simultaneous_step(networks, d_optimizer, g_optimizer, 1, real, latents)
         else:
-            discriminator_step(networks, d_optimizer, 1, real, generate(networks, z), None)
-            generator_step(networks, g_optimizer, 1, z)
+            discriminator_step(networks, d_optimizer, 1, real, generate(networks, latents))
+            generator_step(networks, g_optimizer, 1, latents)
     for module, old in zip(both, before, strict=True):
         for parameter, start in zip(module.parameters(), old, strict=True):
             assert torch.equal(parameter, start) != parameter.requires_grad
@@ -134,6 +134,6 @@ def test_a_generator_step_leaves_no_gradient_on_the_discriminator():
     config = tiny()
     networks = build_networks(config, (1, 16, 16), CPU)
     optimizer = FlatOptimizer(config.generator_optimizer, networks.generator)
-    generator_step(networks, optimizer, 1, torch.randn(4, config.gan.latent))
+    generator_step(networks, optimizer, 1, Labelled(torch.randn(4, config.gan.latent)))
     assert not networks.discriminator.parameters.grad.any()
     assert networks.generator.parameters.grad.any()

@@ -71,12 +71,12 @@ def batch_of(config):
 
 def test_a_devices_fakes_are_of_its_own_classes_or_of_all():
     for batch in batch_of(conditional()):
-        assert torch.equal(batch.labels, torch.ones(8, dtype=torch.int64))
-        assert torch.equal(batch.fake_labels, batch.labels)
-    drawn = torch.cat([batch.fake_labels for batch in batch_of(conditional("gan.fake_classes=global"))])
+        assert torch.equal(batch.real.labels, torch.ones(8, dtype=torch.int64))
+        assert torch.equal(batch.latents.labels, batch.real.labels)
+    drawn = torch.cat([batch.latents.labels for batch in batch_of(conditional("gan.fake_classes=global"))])
     assert set(drawn.tolist()) == {0, 1, 2}
     weighted = conditional("gan.fake_classes=global", weights=(0, 1, 3))
-    share = torch.cat([batch.fake_labels for batch in batch_of(weighted)]).bincount(minlength=3) / 160
+    share = torch.cat([batch.latents.labels for batch in batch_of(weighted)]).bincount(minlength=3) / 160
     assert share[0] == 0
     assert abs(float(share[2]) - 0.75) < 0.15  # four standard deviations
 
@@ -87,8 +87,8 @@ def test_fakes_of_other_classes_are_other_training():
 
 def test_a_real_batch_and_its_noise_are_those_without_a_condition():
     for batch, plain in zip(batch_of(conditional()), batch_of(tiny()), strict=True):
-        assert torch.equal(batch.real, plain.real)
-        assert torch.equal(batch.z, plain.z)
+        assert torch.equal(batch.real.values, plain.real.values)
+        assert torch.equal(batch.latents.values, plain.latents.values)
 
 
 @pytest.mark.parametrize(("downlink", "batches"), [("unicast", 2), ("broadcast", 3)])

@@ -27,15 +27,15 @@ def test_draws_that_are_sent_together_are_those_of_single_steps(words, samples):
     one_by_one = drawn(words, samples, 1)
     for together, held in [(2, None), (3, torch.from_numpy(samples)), (5, torch.from_numpy(samples))]:
         for batch, expected in zip(drawn(words, samples, together, held), one_by_one, strict=True):
-            assert torch.equal(batch.real, expected.real)
-            assert torch.equal(batch.z, expected.z)
+            assert torch.equal(batch.real.values, expected.real.values)
+            assert torch.equal(batch.latents.values, expected.latents.values)
             assert (batch.mix is None) == (expected.mix is None) == (words == [])
             if batch.mix is not None:
                 assert torch.equal(batch.mix, expected.mix)
 
 
 def test_each_batch_lies_at_the_start_of_memory_of_its_own():
-    assert all(batch.z.storage_offset() == 0 for batch in drawn([], IMAGES, 5))
+    assert all(batch.latents.values.storage_offset() == 0 for batch in drawn([], IMAGES, 5))
 
 
 def test_a_device_has_its_own_part_of_what_lies_on_a_gpu():

@@ -88,8 +88,8 @@ def test_the_l_steps_of_a_round_see_the_same_samples(size, monkeypatch):
     """
     seen = []
 
-    def note(networks, optimizer, round, real, fake, mix, *labels):
-        seen.append((real.clone(), fake.clone(), mix.clone()))
+    def note(networks, optimizer, round, real, fake, mix):
+        seen.append((real.values.clone(), fake.values.clone(), mix.clone()))
         return torch.zeros(())
 
     monkeypatch.setattr("raygan.methods.mdgan.discriminator_step", note)

@@ -85,16 +85,19 @@ def test_devices_judge_real_and_generated_samples_by_the_same_function_from_the_
     """At the beginning of every round, with the norms and the optimisers of the default config."""
     looks = []
 
-    def look(networks, optimizer, round, real, fake, mix, *labels):
+    def look(networks, optimizer, round, real, fake, mix):
         discriminator = networks.discriminator
         before = discriminator.vector.clone()
         with torch.no_grad():
-            first, second = discriminator.module(real), discriminator.module(real)  # each pass moves the vectors on
+            first, second = (
+                discriminator.module(real.values),
+                discriminator.module(real.values),
+            )  # each pass moves the vectors on
         discriminator.vector.copy_(before)
         looks.append((norms(discriminator), first, second))
         return discriminator_step(networks, optimizer, round, real, fake, mix)
 
-    monkeypatch.setattr("raygan.methods.averaged.discriminator_step", look)
+    monkeypatch.setattr("raygan.methods.local.discriminator_step", look)
     play(tiny("gan.discriminator_width=8", "generator_steps=2", f"averaged.buffers={buffers}"), [20, 20, 20], 20)
     assert len(looks) == 60
     for found, first, second in looks:
