@@ -123,7 +123,8 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         )
     if gan.augment != "none" and len(shape) != 3:
         raise InputError(
-            f"gan.augment: {gan.augment} changes images, but a sample has the shape {shape}; set gan.augment=none"
+            f"gan.augment: {gan.augment} changes images, but a sample has the shape {shape}; set gan.augment=none",
+            code="conflict",
         )
     flat_generator = _laid_out("gan.generator", generator, device)
     flat_discriminator = _laid_out("gan.discriminator", discriminator, device)

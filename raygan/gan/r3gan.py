@@ -117,12 +117,17 @@ def _checked(shape: tuple[int, ...], width: int, norm: str, network: str) -> tup
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SIDES:
         raise InputError(
             f"gan.{network}: r3gan is for square images of {', '.join(map(str, _SIDES))} pixels, but a sample has the "
-            f"shape {shape}; set data.size"
+            f"shape {shape}; set data.size",
+            code="conflict",
         )
     if width * _EXPANSION % _GROUP:
-        raise InputError(f"gan.{network}_width: r3gan has groups, for which {width} is no multiple of 8")
+        raise InputError(
+            f"gan.{network}_width: r3gan has groups, for which {width} is no multiple of 8", code="conflict"
+        )
     if norm != "none":
-        raise InputError(f"gan.{network}_norm: r3gan has no normalisation; set gan.{network}_norm=none")
+        raise InputError(
+            f"gan.{network}_norm: r3gan has no normalisation; set gan.{network}_norm=none", code="conflict"
+        )
     return shape[0], int(math.log2(shape[1] // 4)) + 1
 
 

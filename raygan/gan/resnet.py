@@ -134,7 +134,8 @@ def _checked(shape: tuple[int, ...], key: str) -> tuple[int, int]:
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
         raise InputError(
             f"{key}: resnet is for square images of {', '.join(map(str, _SMALLEST))} pixels, but a sample has "
-            f"the shape {shape}; set data.size"
+            f"the shape {shape}; set data.size",
+            code="conflict",
         )
     return shape[0], shape[1]
 

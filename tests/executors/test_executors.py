@@ -31,7 +31,12 @@ RUNS = {
     "averaged": ["schedule=serial", "averaged.weights=shard"],
     "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
     "classes": ["gan.condition=projection", "gan.fake_classes=global"],
-    "classes of mdgan": ["method=mdgan", "gan.condition=auxiliary", "mdgan.swap_epochs=0.25"],
+    "classes of mdgan": [
+        "method=mdgan",
+        "gan.condition=auxiliary",
+        "gan.auxiliary_loss=d2d_ce",
+        "mdgan.swap_epochs=0.25",
+    ],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
 without Ray."""
