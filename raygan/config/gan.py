@@ -58,7 +58,7 @@ class Gan(Section):
     """Error in naming classes (`condition: auxiliary`). `cross_entropy` of scores of all classes (ACGAN); `d2d_ce`:
     data-to-data cross-entropy of embeddings (ReACGAN, arXiv 2111.01118), for many classes."""
     auxiliary_weight: Positive = 1.0
-    """Weight of that error in both losses (ReACGAN's authors: 0.5)."""
+    """Weight of that error in both losses."""
     d2d_size: Count = 64
     """Length of the embeddings (`auxiliary_loss: d2d_ce`; numbers)."""
     d2d_margin: Annotated[float, Field(gt=0, le=1)] = 0.98

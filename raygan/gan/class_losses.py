@@ -43,8 +43,8 @@ def d2d_cross_entropy(named: Named, margin: float, temperature: float) -> Tensor
         n_ij = max(0, cos(f_i, f_j) - (1 - margin)) / temperature
 
     with embeddings f (N, E) and the proxy v_y of the class of sample i. That the second margin is 1 less the first one
-    is as in the authors' code. That code also divides the terms of others, and not that of the proxy, by exp of their
-    largest, which the paper does not; this is the paper's. A batch of one class has the loss 0.
+    is as in public code of it. That code also divides the terms of others, and not that of the proxy, by a number that
+    depends on the batch; this is the equation without (inferred). A batch of one class has the loss 0.
     """
     assert named.proxies is not None  # the network was built for it
     embeddings, proxies = F.normalize(named.values, dim=1), F.normalize(named.proxies, dim=1)
