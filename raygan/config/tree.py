@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
 from raygan.config.data import Data, Digits
+from raygan.config.drift import NoServerOptimizer, Proximal, Scaffold, ServerOptimizer
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Mdgan
 from raygan.config.section import (
@@ -156,6 +157,13 @@ class Config(Section):
     """Switches of `method: mdgan`."""
     aggregation: Aggregation = Plain()
     """Aggregation of the updates: their mean, or a rule that tolerates a few bad devices."""
+    server_optimizer: ServerOptimizer = NoServerOptimizer()
+    """Optimiser of the server, which steps along the mean change of the networks that devices train (`averaged`: the
+    discriminator; `fedgan`: both)."""
+    proximal: Proximal = Proximal()
+    """The proximal term in the devices' loss (`averaged`, `fedgan`)."""
+    scaffold: Scaffold = Scaffold()
+    """Control variates of the devices' gradients (`averaged`, `fedgan`)."""
     channel: Channel = NoChannel()
     """The simulated links between devices and server."""
     compute: Compute = Compute()

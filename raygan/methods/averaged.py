@@ -7,7 +7,7 @@ schedules are our reading. The serial loop has a precedent in DP-FedAvg-GAN (Aug
 arXiv 1911.06679), to which it is very close but for the privacy mechanism (inferred).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -43,6 +43,10 @@ class AveragedDevice(DeviceSide):
             vector -= np.concatenate([sent, sent_moments])
         update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": loss})
         return update, self._kept()
+
+    def optimizers(self) -> Sequence[FlatOptimizer]:
+        """The discriminator's."""
+        return (self._optimizer,)
 
     def _parts(self, down: Values) -> list[Values]:
         """Split `down`: generator, the discriminator's averaged values and derived buffers, averaged moments."""
@@ -106,6 +110,10 @@ class AveragedServer(GeneratorServer):
     def update_size(self) -> int:
         """The discriminator's shared values, and its optimiser's state if that is averaged."""
         return self._shared_size + len(self._moments)
+
+    def parameters(self) -> Sequence[slice]:
+        """The discriminator's, which come first."""
+        return (slice(0, self.networks.discriminator.num_parameters),)
 
     def traffic(self) -> Traffic:
         """Both networks down, the discriminator up; the optimiser's moments both ways where they are averaged."""

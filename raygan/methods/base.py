@@ -7,7 +7,7 @@ process can simulate many devices.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
 from raygan.gan.networks import Networks, build_networks
+from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.statistics import recompute_statistics
 from raygan.gan.transfer import Values, array_of, fill, uploaded
 from raygan.rng import Role, classes, noise, stream
@@ -101,6 +102,12 @@ class DeviceSide(ABC):
         The clock counts its operations once, on a shard of one batch.
         """
 
+    def optimizers(self) -> Sequence[FlatOptimizer]:
+        """The optimisers of the networks that an update trains from what came down, in the order of the server's
+        `parameters`; none if it trains no such networks.
+        """
+        return ()
+
 
 class ServerSide(ABC):
     """The server side of a method. It holds the global GAN."""
@@ -122,6 +129,14 @@ class ServerSide(ABC):
     @abstractmethod
     def update_size(self) -> int:
         """Length of every device's update vector."""
+
+    def parameters(self) -> Sequence[slice]:
+        """The places in an update of the parameters of networks, or of their change if it is a difference.
+
+        A device starts to train them from what came down. Buffers, moments and derived values are not among them. None
+        if an update is something else, or there are several slots.
+        """
+        return ()
 
     @abstractmethod
     def traffic(self) -> Traffic:

@@ -6,7 +6,7 @@ arXiv 1811.03850). Drawing the fakes of both gradients from one batch of noise i
 the optimiser is open, as the paper's algorithm is plain stochastic gradient steps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -47,6 +47,10 @@ class WholeGanDevice(DeviceSide):
 class FedGANDevice(WholeGanDevice):
     """Takes simultaneous steps."""
 
+    def optimizers(self) -> Sequence[FlatOptimizer]:
+        """The generator's, then the discriminator's."""
+        return self.generator_optimizer, self.discriminator_optimizer
+
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` simultaneous steps from the averaged networks."""
         self.load(self.received(down), state)
@@ -83,6 +87,12 @@ class FedGANServer(WholeGanServer):
     def update_size(self) -> int:
         """Both networks without derived buffers."""
         return self.networks.generator.num_averaged + self.networks.discriminator.num_averaged
+
+    def parameters(self) -> Sequence[slice]:
+        """Those of both networks, each before its buffers."""
+        generator, discriminator = self.networks.generator, self.networks.discriminator
+        start = generator.num_averaged
+        return slice(0, generator.num_parameters), slice(start, start + discriminator.num_parameters)
 
     def reference(self, round: int) -> np.ndarray:
         """Returns the networks that devices started from."""
