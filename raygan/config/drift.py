@@ -26,10 +26,10 @@ class ServerSgd(Section):
 class _Adaptive(Section):
     """The keys of both adaptive optimisers."""
 
-    lr: Positive = 1e-2
+    lr: Positive = 3e-3
     """Learning rate (per round)."""
-    beta1: Share = 0.9
-    """Decay of the mean change."""
+    beta1: Share = 0.0
+    """Decay of the mean change (0 as in `device_optimizer`; the authors take 0.9)."""
     beta2: Share = 0.99
     """Decay of its squares."""
     tau: Positive = 1e-3

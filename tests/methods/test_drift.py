@@ -8,7 +8,7 @@ from tests.helpers import same_generator, tiny
 SGD = ["device_optimizer.name=sgd", "generator_optimizer.name=sgd"]
 RUNS = {
     "momentum": ["server_optimizer.name=sgd", "averaged.upload=delta", "schedule=parallel"],
-    "Adam of a median": ["server_optimizer.name=adam", "aggregation.name=median"],
+    "Adam of a median": ["server_optimizer.name=adam", "server_optimizer.beta1=0.5", "aggregation.name=median"],
     "Yogi, FedProx": ["method=fedgan", "server_optimizer.name=yogi", "proximal.mu=0.1", "device_steps=2"],
     "SCAFFOLD": ["scaffold.option=II", *SGD, "device_steps=2", "selection.name=round_robin", "selection.count=2"],
     "all of them": [
