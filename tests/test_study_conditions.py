@@ -79,7 +79,7 @@ def test_a_small_study_runs_and_is_written(tmp_path, study):
                 "base": {"rounds": 2},
                 "methods": {"unconditional": {}, "projection own": {}},
                 "data": ["digits"],
-                "splits": ["two classes each"],
+                "splits": ["iid"],
             }
         },
         "data": {"digits": {"data": {"name": "digits", "limit": 200}}},
