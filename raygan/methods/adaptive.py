@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from raygan.config.tree import Config
+from raygan.methods.aggregation import weighted_sum
 from raygan.methods.around import DeviceAround, Server, ServerAround
-from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
+from raygan.methods.base import Gathered, Mean, Method, Metrics, Shard, State, Update
 
 
 class AdaptiveDevice(DeviceAround):
@@ -49,6 +50,13 @@ class AdaptiveServer(ServerAround):
     def reference(self, round: int) -> np.ndarray:
         """Returns the other method's reference, and the mean sign of the last round."""
         return np.append(self.inner.reference(round), self._sign)
+
+    def combine(self, round: int, updates: Gathered) -> Mean:
+        """Combine as the other method does, and add the mean of the signs."""
+        inner = self.inner.combine(round, replace(updates, vectors=[vector[:-1] for vector in updates.vectors]))
+        shares = np.array(updates.weights) / updates.weight
+        sign = weighted_sum([vector[-1:] for vector in updates.vectors], shares)
+        return replace(inner, vector=np.append(inner.vector, sign))
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
         """Do the other method's work with the p of the round, then adapt it."""

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.methods.base import DeviceSide, Mean, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.base import DeviceSide, Gathered, Mean, Metrics, ServerSide, Shard, State, Update
 
 Device = Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
 Server = Callable[[Config, tuple[int, ...], torch.device], ServerSide]
@@ -63,6 +64,7 @@ class ServerAround(ServerSide):
         self.inner = inner(config, shape, computes_on)
         self.networks = self.inner.networks
         self.slots = self.inner.slots
+        self.gathers, self.counts_classes = self.inner.gathers, self.inner.counts_classes
         self.ema = self.inner.ema
 
     @property
@@ -73,6 +75,10 @@ class ServerAround(ServerSide):
     def parameters(self) -> Sequence[slice]:
         """The other method's."""
         return self.inner.parameters()
+
+    def compressible(self) -> Compressible:
+        """The other method's: what is added to its updates is sent as it is."""
+        return self.inner.compressible()
 
     def traffic(self) -> Traffic:
         """The other method's."""
@@ -85,6 +91,14 @@ class ServerAround(ServerSide):
     def reference(self, round: int) -> np.ndarray:
         """Returns the other method's reference."""
         return self.inner.reference(round)
+
+    def reported(self, counts: np.ndarray) -> None:
+        """Hand the numbers on."""
+        self.inner.reported(counts)
+
+    def combine(self, round: int, updates: Gathered) -> Mean:
+        """Combine as the other method does."""
+        return self.inner.combine(round, updates)
 
     def meanwhile(self, round: int) -> Metrics:
         """Do the other method's work."""

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.gan.flat import FlatModule
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.transfer import Values, array_of, fill, pieces
@@ -120,6 +122,15 @@ class AveragedServer(GeneratorServer):
         generator, discriminator = self.networks.generator, self.networks.discriminator
         up = discriminator.num_parameters + len(self._moments)
         return Traffic(down=generator.num_parameters + up, up=up, broadcast=True)
+
+    def compressible(self) -> Compressible:
+        """The discriminator's parameters, of which differences are sent."""
+        if self.config.averaged.upload != "delta":
+            raise InputError(
+                f"averaged.upload: {self.config.compression.name} compresses differences; set averaged.upload=delta",
+                code="conflict",
+            )
+        return Compressible.of(self.parameters())
 
     def down(self, round: int) -> np.ndarray:
         """Returns the generator, the discriminator's averaged values and derived buffers, and averaged moments."""

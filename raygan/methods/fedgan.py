@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import simultaneous_step
@@ -54,6 +56,7 @@ class FedGANDevice(WholeGanDevice):
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` simultaneous steps from the averaged networks."""
         self.load(self.received(down), state)
+        start = _averaged(self.networks) if self.config.fedgan.upload == "delta" else None
         optimizers = self.discriminator_optimizer, self.generator_optimizer
         with local_batches(self, shard, round) as batches:
             losses = [
@@ -65,7 +68,10 @@ class FedGANDevice(WholeGanDevice):
         switches = self.config.fedgan
         weight = len(shard.samples) if switches.weights == "shard" else 1
         kept = self.moments() if switches.optimizer_state == "keep" else {}
-        return Update(shard.device, _averaged(self.networks), weight, metrics), kept
+        vector = _averaged(self.networks)
+        if start is not None:
+            vector -= start
+        return Update(shard.device, vector, weight, metrics), kept
 
 
 class WholeGanServer(ServerSide):
@@ -95,8 +101,17 @@ class FedGANServer(WholeGanServer):
         return slice(0, generator.num_parameters), slice(start, start + discriminator.num_parameters)
 
     def reference(self, round: int) -> np.ndarray:
-        """Returns the networks that devices started from."""
-        return _averaged(self.networks)
+        """Returns the networks that devices started from; zeros if they send differences."""
+        return _averaged(self.networks) if self.config.fedgan.upload == "weights" else super().reference(round)
+
+    def compressible(self) -> Compressible:
+        """The parameters of both networks, of which differences are sent."""
+        if self.config.fedgan.upload != "delta":
+            raise InputError(
+                f"fedgan.upload: {self.config.compression.name} compresses differences; set fedgan.upload=delta",
+                code="conflict",
+            )
+        return Compressible.of(self.parameters())
 
     def traffic(self) -> Traffic:
         """Both networks both ways."""
@@ -105,7 +120,10 @@ class FedGANServer(WholeGanServer):
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
         """Take over the mean, and recompute derived buffers."""
-        generator, discriminator = np.split(means[0].vector, [self.networks.generator.num_averaged])
+        new = means[0].vector
+        if self.config.fedgan.upload == "delta":
+            new = _averaged(self.networks) + new
+        generator, discriminator = np.split(new, [self.networks.generator.num_averaged])
         self.networks.generator.take_over(generator)
         self.networks.discriminator.take_over(discriminator)
         self.update_ema(self.config.device_steps)

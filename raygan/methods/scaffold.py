@@ -102,6 +102,11 @@ class ScaffoldServer(ServerAround):
                 "mean; set aggregation.name=mean, or scaffold.option=none",
                 code="conflict",
             )
+        if self.gathers:
+            raise InputError(
+                f"scaffold.option: method={config.method} takes no plain mean of its devices; set scaffold.option=none",
+                code="conflict",
+            )
         self._control = np.zeros(sum(place.stop - place.start for place in self.parameters()), np.float32)
 
     @property
