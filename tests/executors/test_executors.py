@@ -36,7 +36,12 @@ RUNS = {
         *("schedule=asynchronous", "asynchronous.buffer=2", "averaged.upload=delta", "rounds=8"),
         *("compute.device_flops=[1e9, 2e9, 5e9]", "channel.name=wireless"),
     ],
-    "classes of mdgan": ["method=mdgan", "gan.condition=auxiliary", "mdgan.swap_epochs=0.25"],
+    "classes of mdgan": [
+        "method=mdgan",
+        "gan.condition=auxiliary",
+        "gan.auxiliary_loss=d2d_ce",
+        "mdgan.swap_epochs=0.25",
+    ],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
 without Ray."""
