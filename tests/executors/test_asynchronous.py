@@ -61,6 +61,28 @@ def test_a_run_is_a_plain_loop_wherever_its_devices_are(run, place, expected, tm
     assert (max(stale) > 0) == (run != "all")
 
 
+COMPRESSED = [
+    "averaged.upload=delta",
+    "averaged.optimizer_state=keep",
+    "compression.name=topk",
+    "compression.share=0.1",
+]
+COMPRESSED += ["asynchronous.buffer=2", "server_optimizer.name=sgd", "proximal.mu=0.1", "device_steps=2", *LINKS]
+
+
+def test_memories_of_what_was_left_out_go_with_devices_that_are_under_way(tmp_path):
+    """Wherever devices are, and when all go back to a checkpoint that some started before."""
+    config = tiny(*FEW, *COMPRESSED)
+    expected = run_on(Nodes(config, 1), config, tmp_path / "expected", 4).generator.read_bytes()
+    for name, (together, nodes) in PLACES.items():
+        found = run_on(Nodes(config, nodes), config, tmp_path / name, together).generator.read_bytes()
+        assert found == expected, name
+    transport = Nodes(config, 2, dies=[(5, "update_devices", 0), (8, "update_devices", 1)])
+    folder, said = run_through(transport, config, tmp_path / "lost")
+    assert folder.generator.read_bytes() == expected
+    assert sum("going on after round" in line for line in said) == 2 - len(transport.dies) > 0
+
+
 @pytest.mark.parametrize("upload", ["weights", "delta"])
 def test_of_equal_devices_all_together_are_the_serial_schedule(upload, tmp_path):
     words = ["devices=3", "rounds=4", f"averaged.upload={upload}", "averaged.weights=shard"]
