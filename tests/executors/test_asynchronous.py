@@ -67,7 +67,14 @@ COMPRESSED = [
     "compression.name=topk",
     "compression.share=0.1",
 ]
-COMPRESSED += ["asynchronous.buffer=2", "server_optimizer.name=sgd", "proximal.mu=0.1", "device_steps=2", *LINKS]
+COMPRESSED += [
+    "compression.share=0.1",
+    "asynchronous.buffer=2",
+    "server_optimizer.name=sgd",
+    "proximal.mu=0.1",
+    "device_steps=2",
+    *LINKS,
+]
 
 
 def test_memories_of_what_was_left_out_go_with_devices_that_are_under_way(tmp_path):
