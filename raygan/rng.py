@@ -44,6 +44,8 @@ class Role(enum.IntEnum):
     DEVICE_AUGMENT = 24
     SERVER_AUGMENT = 25
     LAZY_PENALTY = 26
+    PRIVACY = 40
+    HELD_OUT = 41
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

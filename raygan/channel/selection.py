@@ -1,7 +1,7 @@
 """Policies that select the devices of a round."""
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,9 @@ PolicyType = TypeVar("PolicyType", bound=Policy)
 
 class Selection(ABC, Generic[PolicyType]):
     """A selection policy. It is called once per round, in order, so it may keep state; resumed runs call it from 1."""
+
+    may_choose_nobody: ClassVar[bool] = False
+    """Whether a round may be without devices."""
 
     def __init__(self, policy: PolicyType, devices: int) -> None:
         self.policy = policy
@@ -53,6 +56,16 @@ class Uniform(Selection[Some]):
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Returns a new random draw."""
         return random.choice(self.devices, self.policy.count, replace=False, shuffle=False)
+
+
+class Poisson(Selection[Some]):
+    """Each device with probability `count` / `devices`, independently; a round may be nobody's."""
+
+    may_choose_nobody = True
+
+    def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Returns the devices whose draws come up."""
+        return np.flatnonzero(random.random(self.devices) < self.policy.count / self.devices)
 
 
 class RoundRobin(Selection[Some]):

@@ -47,6 +47,12 @@ class WholeGanDevice(DeviceSide):
 class FedGANDevice(WholeGanDevice):
     """Takes simultaneous steps."""
 
+    def reference(self, down: np.ndarray) -> np.ndarray:
+        """Returns the networks that came down, without derived buffers."""
+        generator, discriminator = self.networks.generator, self.networks.discriminator
+        ends = np.split(down, [generator.vector.numel()])
+        return np.concatenate([ends[0][: generator.num_averaged], ends[1][: discriminator.num_averaged]])
+
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` simultaneous steps from the averaged networks."""
         self.load(self.received(down), state)

@@ -240,4 +240,14 @@ def after_swap(config: Config, own: State, given: State) -> State:
     return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is the initial one
 
 
-MDGAN = Method(device=MDGANDevice, server=MDGANServer, exchange=Exchange(partners=swap_partners, merge=after_swap))
+def images_of_an_update(config: Config) -> int:
+    """Returns the number of images that a device judges: a private run clips the gradient of each."""
+    return config.batch_size
+
+
+MDGAN = Method(
+    device=MDGANDevice,
+    server=MDGANServer,
+    exchange=Exchange(partners=swap_partners, merge=after_swap),
+    clipped_parts=images_of_an_update,
+)

@@ -9,6 +9,7 @@ from raygan.config.tree import Config
 from raygan.errors import BadUpdateError, RunError
 from raygan.methods.base import Metrics, ServerSide, State
 from raygan.methods.exact_sum import OverweightError
+from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import check_scalars, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import server_steps
@@ -27,7 +28,9 @@ class Server:
         self._problem = problem
         self.computes_on = computes_on
         with threads(config.engine.server_threads), located("server, at the start"):
-            self.side: ServerSide = method_of(config).server(config, problem.shape, computes_on)
+            method = method_of(config)
+            self.side: ServerSide = method.server(config, problem.shape, computes_on)
+        self._mechanism = mechanism_of(config, method)
         self._sent = 0.0
 
     def down(self, round: int) -> np.ndarray:
@@ -41,7 +44,7 @@ class Server:
         """Do one round: the work that waits for nobody, the messages as they arrive, the work on their average.
 
         Returns the vector that is broadcast in the next round, and scalars. If no update arrives, nothing is averaged
-        and the work on the average is left out.
+        and the work on the average is left out, but for a private run, whose noise is all that there is then.
 
         Raises:
             BadUpdateError: an update is not finite or does not fit.
@@ -61,6 +64,8 @@ class Server:
                 dropped |= message.lost
             with located(where):
                 means = slots.means(lambda: self.side.reference(round))
+                if self._mechanism is not None:  # which has a result for every slot, whoever answered
+                    means = self._mechanism.released(round, means, self.side.reference(round), self.side.slots)
                 averaged = now()
                 if means:
                     metrics |= check_scalars(self.side.finish(round, means), self._config.method)

@@ -10,11 +10,13 @@ import torch
 from raygan.channel.clock import Clock, Work
 from raygan.config.aggregation import Plain
 from raygan.config.partitions import Iid
+from raygan.config.privacy import UserLevel
 from raygan.config.simulation import All, Compute, NoChannel
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.errors import InputError, RunError
 from raygan.methods.base import Mean, ServerSide
+from raygan.privacy.mechanism import check_private
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.flops import DeviceWork, FlopCounter
@@ -64,11 +66,12 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     with threads(config.engine.server_threads):
         server = method.server(config, images.shape, torch.device("cpu"))
     problem = Problem(images.shape, len(images), server.update_size, server.slots)
+    check_private(config, method, server)
     problem.aggregator(config)  # shows whether it can be built
     exchange = method.exchange
 
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
-        return exchange.partners(config, len(images), round, devices) if exchange else {}
+        return exchange.partners(config, len(shards.indices), round, devices) if exchange else {}
 
     # Class counts, if the server draws by them. A pooled method has the samples themselves.
     reported = 0 if method.pooled else config.gan.num_classes
@@ -97,4 +100,5 @@ def count_work(config: Config, server: ServerSide, images: ImageSet, shards: Sha
         finish=finished[0],
         finish_slot=(finished[-1] - finished[0]) / max(1, server.slots - 1),
         slots=server.slots,
+        every_slot=isinstance(config.privacy, UserLevel),
     )

@@ -9,6 +9,7 @@ from raygan.config.tree import Config
 from raygan.errors import BadUpdateError
 from raygan.methods.base import DeviceSide, Metrics, State, Update
 from raygan.methods.exact_sum import LARGEST
+from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import checked_answer, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import device_steps
@@ -40,6 +41,7 @@ class Worker:
             self._side: DeviceSide = method.device(config, problem.shape, computes_on)
             self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
+        self._mechanism = mechanism_of(config, method)
         self._states: dict[int, State] = {}
         self.devices = shards.devices
 
@@ -97,6 +99,9 @@ class Worker:
                 _diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
             )
         self._keep(device, state)
+        if self._mechanism is not None:
+            with located(where):
+                update = self._mechanism.clipped(update, self._side.reference(down))
         return update
 
     def pre_aggregate(self, messages: Iterable[Message]) -> Message:
