@@ -71,7 +71,9 @@ def conflict(config: "Config") -> str | None:
 def _past_averaged(config: "Config") -> str | None:
     switches = config.averaged
     if switches.weights != "uniform":
-        return f"averaged.weights: with privacy.name=user all devices weigh the same; set uniform, not {switches.weights}"
+        return (
+            f"averaged.weights: with privacy.name=user all devices weigh the same; set uniform, not {switches.weights}"
+        )
     if switches.optimizer_state == "average":
         return "averaged.optimizer_state: with privacy.name=user average is out: noise makes second moments negative"
     return None
@@ -80,9 +82,7 @@ def _past_averaged(config: "Config") -> str | None:
 def _past_fedgan(config: "Config") -> str | None:
     if config.fedgan.weights == "uniform":
         return None
-    return (
-        "fedgan.weights: with privacy.name=user all devices weigh the same; set uniform, not shard"
-    )
+    return "fedgan.weights: with privacy.name=user all devices weigh the same; set uniform, not shard"
 
 
 def _past_mdgan(config: "Config") -> str | None:
