@@ -24,6 +24,8 @@ METHODS = {
     "averaged parallel": ["schedule=parallel"],
     "fedgan": ["method=fedgan"],
     "mdgan": ["method=mdgan"],
+    "mdgan, odds": ["method=mdgan", "mdgan.feedback=odds", "mdgan.swap_epochs=null"],
+    "fegan": ["method=fegan"],
     "centralized": ["method=centralized"],
     "averaged serial, wgan_gp": ["gan.loss=wgan_gp"],
 }

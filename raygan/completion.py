@@ -24,6 +24,7 @@ _TABLES = {
     "data.name": components.DATA_SETS,
     "data.partition.name": components.PARTITIONS,
     "aggregation.name": components.AGGREGATORS,
+    "compression.name": components.CODECS,
     "channel.name": components.CHANNELS,
     "selection.name": components.SELECTIONS,
     "eval.metrics": components.METRICS,

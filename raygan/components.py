@@ -1,7 +1,7 @@
 """The tables of components: they map each name in a config to the code it stands for.
 
-A new network, loss, data set, partition, method, aggregator, channel, selection or metric is one file plus one line
-here. Any of them can also be named by import path (``mypackage.nets:Generator``), which needs no line here. Nothing
+A new network, loss, data set, partition, method, aggregator, codec, channel, selection or metric is one file plus one
+line here. Any of them can also be named by import path (``mypackage.nets:Generator``), which needs no line. Nothing
 heavy is imported until `resolve` is called, so a config can be checked without torch.
 """
 
@@ -62,10 +62,18 @@ AGGREGATORS = {
     "trimmed_mean": "raygan.methods.aggregation:CoordinateTrimmedMean",
     "clipped_mean": "raygan.methods.aggregation:NormClippedMean",
 }
+CODECS = {
+    "none": "raygan.compression.codec:Identity",
+    "topk": "raygan.compression.sparse:LargestValues",
+    "randk": "raygan.compression.sparse:RandomValues",
+    "sign": "raygan.compression.quantized:ScaledSign",
+    "qsgd": "raygan.compression.quantized:RandomLevels",
+}
 METHODS = {
     "averaged": "raygan.methods.averaged:Averaged",
     "fedgan": "raygan.methods.fedgan:FedGAN",
-    "mdgan": "raygan.methods.mdgan:MDGAN",
+    "fegan": "raygan.methods.fegan:FeGAN",
+    "mdgan": "raygan.methods.feedback:MDGAN",
     "centralized": "raygan.methods.centralized:Centralized",
 }
 CHANNELS = {
@@ -80,6 +88,7 @@ SELECTIONS = {
     "round_robin": "raygan.channel.selection:RoundRobin",
     "best_channel": "raygan.channel.selection:BestChannel",
     "proportional_fair": "raygan.channel.selection:Fair",
+    "balanced": "raygan.channel.selection:Balanced",
 }
 METRICS = {
     "frechet": "raygan.metrics.frechet:Frechet",

@@ -44,6 +44,7 @@ class Role(enum.IntEnum):
     DEVICE_AUGMENT = 24
     SERVER_AUGMENT = 25
     LAZY_PENALTY = 26
+    COMPRESSION = 27
     PRIVACY = 40
     HELD_OUT = 41
 

@@ -11,12 +11,14 @@ from torch import nn
 
 from raygan.channel.links import NoLinks
 from raygan.channel.selection import Selection
+from raygan.compression.codec import Identity
 from raygan.data import ImageSet
 from raygan.gan.losses import Loss
 from raygan.methods.aggregation import Gathering
 from raygan.methods.averaged import AveragedDevice, AveragedServer
-from raygan.methods.base import Method
-from raygan.methods.mdgan import MDGAN, MDGANDevice, MDGANServer
+from raygan.methods.base import Exchange, Method, ServerSide
+from raygan.methods.feedback import MDGAN
+from raygan.methods.mdgan import MDGANDevice, MDGANServer
 from raygan.metrics.base import Metric
 
 
@@ -225,3 +227,33 @@ class Patient(Metric):
         if os.nice(0) == 19:
             time.sleep(60)
         return {"patience": float(len(generated))}
+
+
+class SilentServer(AveragedServer):
+    """Says nothing of what may be compressed."""
+
+    compressible = ServerSide.compressible
+
+
+silent = Method(AveragedDevice, SilentServer)
+swaps = Method(AveragedDevice, AveragedServer, Exchange(lambda *_: {}, lambda config, own, given: given))
+
+
+class encodes_a_list(Identity):  # noqa: N801
+    def encode(self, vector, random):
+        return [vector]
+
+
+class decodes_doubles(Identity):  # noqa: N801
+    def decode(self, code):
+        return code[0].astype(np.float64)
+
+
+class decodes_too_few(Identity):  # noqa: N801
+    def decode(self, code):
+        return code[0][:3]
+
+
+class counts_half_bits(Identity):  # noqa: N801
+    def bits(self, value_bits):
+        return value_bits / 2

@@ -1,13 +1,16 @@
 """A whole run as one plain loop: no executor, worker, server or message; the sum is Python's own exact one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from raygan.components import CODECS, resolve
 from raygan.data import load_data, split
 from raygan.methods.base import Mean, Shard
 from raygan.record.generator_file import save_generator
+from raygan.rng import Role, stream
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.simulation import as_run, try_out
@@ -24,15 +27,18 @@ def plain_run(config, out, lost=()):
     config = as_run(config)
     images = load_data(config.data, config.seed)
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
-    _, clock = try_out(config, images, shards)
+    problem, clock = try_out(config, images, shards)
     method = method_of(config)
     with threads(1):
-        generators = _rounds(config, method, clock, images, shards, lost)
+        generators = _rounds(config, method, problem, clock, images, shards, lost)
     save_generator(out, generators, config.gan, images.shape, config.rounds)
     return out.read_bytes()
 
 
-def _rounds(config, method, clock, images, shards, lost):
+def _rounds(config, method, problem, clock, images, shards, lost):
+    codec, memories = None, {}
+    if problem.compressible is not None:
+        codec = resolve(CODECS, config.compression.name, "")(config.compression, problem.compressible.size)
     server, device = (side(config, images.shape, CPU) for side in (method.server, method.device))
     states, saved = {}, {}
     for round in range(1, config.rounds + 1):
@@ -40,12 +46,17 @@ def _rounds(config, method, clock, images, shards, lost):
         down = server.down(round)
         server.meanwhile(round)
         updates = {}
-        for number in plan.devices:
+        overdue = plan.overdue if config.compression.feedback else []
+        for number in sorted(plan.devices + overdue):
             if (round, number) in lost:
                 continue
             shard = Shard(number, images.images[shards[number]])
             update, state = device.update(shard, round, down, states.get(number, {}))
-            if np.isfinite(update.vector).all():
+            if codec is not None:
+                update = compressed(codec, config, problem.compressible.spans, update, round, memories, overdue)
+            if number in overdue:
+                states[number] = state
+            elif np.isfinite(update.vector).all():
                 updates.setdefault(update.slot, []).append(update)
                 states[number] = state
         if updates:
@@ -55,10 +66,24 @@ def _rounds(config, method, clock, images, shards, lost):
             if not {(round, receiver), (round, giver)} & set(lost):
                 states[receiver] = method.exchange.merge(config, before.get(receiver, {}), before.get(giver, {}))
         for number in {number for at, number in lost if at == round}:
-            states[number] = saved.get(number, {})
+            states[number], memories[number] = saved.get(number, ({}, 0))
         if round % config.checkpoint.every == 0:
-            saved = dict(states)
+            saved = {number: (states.get(number, {}), memories.get(number, 0)) for number in {*states, *memories}}
     return server.generators()
+
+
+def compressed(codec, config, spans, update, round, memories, overdue):
+    """An update as it arrives, with what is remembered afterwards; an overdue one is remembered whole."""
+    place = np.concatenate([np.arange(*span) for span in spans])
+    due = update.vector[place] + memories.get(update.device, 0)
+    arrived = np.zeros(len(place), np.float32)
+    if update.device not in overdue:
+        arrived = codec.decode(codec.encode(due, stream(config.seed, Role.COMPRESSION, update.device, round)))
+    if config.compression.feedback:
+        memories[update.device] = due - arrived
+    vector = update.vector.copy()
+    vector[place] = arrived
+    return replace(update, vector=vector)
 
 
 def mean_of(updates):

@@ -111,7 +111,15 @@ def test_files_and_run_folders(tmp_path, monkeypatch):
     for file in ("runs/first/config.yaml", "configs/mine.yaml", "configs/notes.txt", "picture.png"):
         (tmp_path / file).touch()
     monkeypatch.chdir(tmp_path)
-    assert offered("train c") == ["celeba", "cifar10", "configs/", "channel.", "compute.", "checkpoint."]
+    assert offered("train c") == [
+        "celeba",
+        "cifar10",
+        "configs/",
+        "compression.",
+        "channel.",
+        "compute.",
+        "checkpoint.",
+    ]
     assert offered("train data.name=parquet data.root=pic") == ["data.root=picture.png"]
     assert offered("train conf") == ["configs/mine.yaml"]
     assert offered("evaluate ") == ["configs/", "runs/"]

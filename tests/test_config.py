@@ -201,10 +201,10 @@ def test_a_files_section_given_as_a_word_is_refused_with_its_key(tmp_path):
     assert load_config(path, ["data.limit=100"]).data.limit == 100
 
 
-@pytest.mark.parametrize("table", ["DATA_SETS", "PARTITIONS", "AGGREGATORS", "CHANNELS", "SELECTIONS"])
+@pytest.mark.parametrize("table", ["DATA_SETS", "PARTITIONS", "AGGREGATORS", "CODECS", "CHANNELS", "SELECTIONS"])
 def test_a_line_in_a_table_is_enough_for_a_component_without_knobs(table, monkeypatch):
     key = {"DATA_SETS": "data", "PARTITIONS": "data.partition"}.get(table, table.removesuffix("S").lower())
-    key = {"aggregator": "aggregation"}.get(key, key)
+    key = {"aggregator": "aggregation", "codec": "compression"}.get(key, key)
     with raises(f"{key}.name", "unknown", "'brand_new'"):
         load_config(None, [f"{key}.name=brand_new"])
     monkeypatch.setitem(getattr(components, table), "brand_new", "mine:Brand")

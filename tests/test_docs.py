@@ -77,6 +77,16 @@ def test_the_aggregator_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
     raygan.train(tiny("aggregation.name=mine:Nearest", "rounds=2"), tmp_path / "run")
 
 
+def test_the_codec_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
+    code_of("compression.md", tmp_path, monkeypatch)
+    words = ["averaged.upload=delta", "channel.bits_per_parameter=32", "rounds=2"]
+    whole, half = (
+        raygan.train(tiny(*words, *more), tmp_path / str(len(more))).rows
+        for more in ([], ["compression.name=mine:Halves", "compression.feedback=true"])
+    )
+    assert half[1]["bytes_up"] == whole[1]["bytes_up"] / 2
+
+
 def test_the_metric_of_ones_own_in_the_docs_works(tmp_path, monkeypatch):
     code_of("metrics.md", tmp_path, monkeypatch)
     result = raygan.train(tiny("eval.metrics=[mine:Spread]", "rounds=2"), tmp_path / "run")

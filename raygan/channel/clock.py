@@ -76,6 +76,8 @@ class SimulatedRound:
     """Number of devices that were selected but are out of reach (`Links.out_of_reach`)."""
     late: int
     """Number of devices that were selected but gave up at the deadline."""
+    overdue: list[int]
+    """Those of them that had updated before the deadline: their messages were on their way."""
     partners: Mapping[int, int]
     """Exchange of discriminators afterwards: {receiver: giver}."""
     bytes_down: int
@@ -90,11 +92,15 @@ class SimulatedRound:
 class Clock:
     """Simulates the rounds of a run without their work. Ask for every round, in order, from round 1."""
 
-    def __init__(self, config: Config, traffic: Traffic, work: Work, partners: Partners) -> None:
+    def __init__(
+        self, config: Config, traffic: Traffic, work: Work, partners: Partners, counts: np.ndarray | None = None
+    ) -> None:
+        """`counts` are the samples of each class of every device, (K, C), if devices report them."""
         self._config = config
         self._traffic = traffic
         self._work = work
         self._partners = partners
+        self._counts = counts
         self._links: Links = build(CHANNELS, config.channel.name, "channel.name", Links, config)  # type: ignore[type-abstract]
         policy = config.selection
         self._selection: Selection[Policy] = build(
@@ -105,11 +111,13 @@ class Clock:
             policy,
             config.devices,
         )
+        if counts is not None:
+            self._selection.reported(counts)
         self._compute_s = work.device / device_speeds(config)
 
     def fresh(self) -> "Clock":
         """Returns the same clock before its first round."""
-        return Clock(self._config, self._traffic, self._work, self._partners)
+        return Clock(self._config, self._traffic, self._work, self._partners, self._counts)
 
     def round(self, round: int) -> SimulatedRound:
         """Returns the simulation of `round`.
@@ -121,7 +129,7 @@ class Clock:
         quality = self._quality(round)
         chosen = self._choose(round, quality)
         reached = chosen[~self._out_of_reach(round)[chosen]]
-        devices, (down, device, up) = self._answers(round, reached)
+        devices, overdue, (down, device, up) = self._answers(round, reached)
         self._selection.served(np.array(devices, np.int64), quality)
         partners = self._partners(round, devices)
         phases = Phases(
@@ -137,26 +145,33 @@ class Clock:
             devices=devices,
             unreached=len(chosen) - len(reached),
             late=len(reached) - len(devices),
+            overdue=overdue,
             partners=partners,
             bytes_down=len(reached) * self._bytes(traffic.down, traffic.down_bits),
-            bytes_up=len(devices) * self._bytes(traffic.up) + self._reported(round),
+            bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits) + self._reported(round),
             bytes_swap=len(partners) * self._bytes(traffic.swap),
             phases=phases,
         )
 
-    def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], tuple[float, float, float]]:
-        """Returns the devices that answer in time, and the phases down, device and up of the slowest one (seconds)."""
+    def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], list[int], tuple[float, float, float]]:
+        """Returns the devices that answer in time, those that only update in time, and the slowest one's phases.
+
+        Its phases are down, device and up (seconds).
+        """
         if len(reached) == 0:
-            return [], (0.0, 0.0, 0.0)
+            return [], [], (0.0, 0.0, 0.0)
         down_s = self._seconds(self._traffic.down, self._downlink(round, reached), self._traffic.down_bits)
         device_s = self._compute_s[reached]
-        up_s = self._seconds(self._traffic.up, self._uplink(round, reached))
+        up_s = self._seconds(self._traffic.up, self._uplink(round, reached), self._traffic.up_bits)
         answer_s = down_s + device_s + up_s
         limit = self._config.selection.deadline_s or np.inf
         last = int(np.minimum(answer_s, limit).argmax())
         down = min(float(down_s[last]), limit)
         device = min(float(device_s[last]), limit - down)
-        return reached[answer_s <= limit].tolist(), (down, device, min(float(up_s[last]), limit - down - device))
+        in_time = answer_s <= limit
+        overdue = ~in_time & (down_s + device_s <= limit)
+        phases = down, device, min(float(up_s[last]), limit - down - device)
+        return reached[in_time].tolist(), reached[overdue].tolist(), phases
 
     def _quality(self, round: int) -> np.ndarray:
         rates = self._asked("quality", round, lambda: np.asarray(self._links.quality(round), float))

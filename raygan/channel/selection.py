@@ -15,10 +15,15 @@ class Selection(ABC, Generic[PolicyType]):
 
     may_choose_nobody: ClassVar[bool] = False
     """Whether a round may be without devices."""
+    counts_classes: ClassVar[bool] = False
+    """Whether devices report once how many samples of each class they have; see `reported`."""
 
     def __init__(self, policy: PolicyType, devices: int) -> None:
         self.policy = policy
         self.devices = devices
+
+    def reported(self, counts: np.ndarray) -> None:
+        """Receive the number of samples of each class of every device, (K, C) int64, before the first round."""
 
     @abstractmethod
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -105,3 +110,49 @@ class Fair(Selection[ProportionalFair]):
         """Only devices that took part are counted as served."""
         self._served *= 1 - 1 / self.policy.window
         self._served[devices] += rates[devices] / self.policy.window
+
+
+class Balanced(Selection[Some]):
+    """`count` devices, one after the other the next that holds the class trained least so far.
+
+    FeGAN's balanced sampling (Guerraoui et al., Middleware 2020), as the authors' code has it: the holders of a class
+    take turns, and the samples of a chosen device count as trained. Ours: turns begin with the lowest number; if all
+    holders of that class are chosen already, the class trained least after it decides; and devices that miss the round
+    have trained nothing.
+    """
+
+    counts_classes = True
+
+    def reported(self, counts: np.ndarray) -> None:
+        """Note who holds what."""
+        self._counts = counts
+        self._holders = [np.flatnonzero(of_class) for of_class in counts.T]
+        self._turns = [0] * counts.shape[1]
+        self._trained = np.zeros(counts.shape[1], np.int64)
+
+    def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Returns devices that even out the classes; ties go to the lower class."""
+        trained, chosen = self._trained.copy(), list[int]()
+        while len(chosen) < self.policy.count:
+            device = next(
+                device
+                for of_class in np.argsort(trained, kind="stable")
+                if (device := self._next_holder(of_class, chosen)) is not None
+            )
+            chosen.append(device)
+            trained += self._counts[device]
+        return np.array(chosen)
+
+    def served(self, devices: np.ndarray, rates: np.ndarray) -> None:
+        """The samples of devices that took part are trained."""
+        self._trained += self._counts[devices].sum(axis=0)
+
+    def _next_holder(self, of_class: int, chosen: list[int]) -> int | None:
+        """Returns the next holder of a class who is not chosen yet; None, with the turn where it was, if all are."""
+        holders = self._holders[of_class]
+        for _ in holders:
+            device = int(holders[self._turns[of_class]])
+            self._turns[of_class] = (self._turns[of_class] + 1) % len(holders)
+            if device not in chosen:
+                return device
+        return None

@@ -15,6 +15,8 @@ class Traffic:
     """Values a device sends to its partner in a round that ends with an exchange."""
     down_bits: int = 0
     """Bits besides, of what is no value: the classes of images."""
+    up_bits: int = 0
+    """Bits up besides; below 0 where compression saves them."""
     reported: int = 0
     """Values that each of all devices sends up once, in the first round: its number of samples of each class."""
 

@@ -10,6 +10,7 @@ import ray
 from ray.util.placement_group import PlacementGroup
 
 from raygan.cluster.ending import shut_down
+from raygan.cluster.forking import IMPORTED_BY_WORKERS, forking
 from raygan.cluster.head import Head, kill_all, started_here, whole
 from raygan.cluster.joining import check_own, join, more_room, refuse_ray_client, start
 from raygan.cluster.resources import Needs, needs_of
@@ -30,8 +31,16 @@ class Connection:
     reaches the user as an error of raygan.
     """
 
-    def __init__(self, address: str | None, cpus: float, runtime_env: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        cpus: float,
+        runtime_env: Mapping[str, Any] | None = None,
+        idle_workers: bool = True,
+    ) -> None:
         """`cpus` are the logical ones of a Ray that is started here; `runtime_env` is for all that is asked of it.
+
+        `idle_workers`: whether such a Ray starts workers before it is asked for any, which forked actors cannot use.
 
         Raises:
             InputError: there is no cluster at `address` (`engine.address`), or Ray cannot be started.
@@ -57,7 +66,7 @@ class Connection:
                 join(address, key, runtime_env)
             else:
                 self.started, self.may_grow = True, False
-                start(cpus, runtime_env)
+                start(cpus, runtime_env, idle_workers)
             if self._ours:
                 _shared.users, _shared.started = _shared.users + 1, self.started
             self._head = Head()
@@ -146,7 +155,11 @@ def connect(config: Config) -> Connection:
     Raises:
         InputError: there is no cluster at `engine.address`.
     """
-    return Connection(config.engine.address, cpus_to_start(config))
+    found = forking(config.engine.workers, IMPORTED_BY_WORKERS)
+    connection = Connection(config.engine.address, cpus_to_start(config), idle_workers=not found.runtime_env)
+    if connection.started:
+        found.begin_early()
+    return connection
 
 
 def cpus_to_start(config: Config) -> float:

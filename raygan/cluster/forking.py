@@ -25,6 +25,10 @@ exec "${{command:-python}}" "$@"
 """Runs a worker by the fork server's client, with the driver's interpreter; where that is missing, by Ray's own."""
 
 
+IMPORTED_BY_WORKERS = "ray", "numpy", "torch", "raygan.executors.ray_actors"
+"""What every process of a run imports."""
+
+
 @dataclass(frozen=True)
 class Forking:
     """How to ask Ray for workers, and why they are not forked, if they were to be."""
@@ -32,6 +36,19 @@ class Forking:
     runtime_env: Mapping[str, Any] = field(default_factory=dict)
     """Of an actor, or of a whole job."""
     why_not: str | None = None
+
+    def begin_early(self) -> None:
+        """Have the fork server of a Ray on this machine import, and fork a worker, before an actor asks for one.
+
+        Nobody waits for it. Ray gives the worker to the first actor that asks for such a one.
+        """
+        if self.runtime_env:
+            remote: Any = ray.remote(_nothing)
+            remote.options(num_cpus=0, runtime_env=self.runtime_env).remote()
+
+
+def _nothing() -> None:
+    """What a worker does that is there early."""
 
 
 def forking(start: Start, modules: Iterable[str]) -> Forking:

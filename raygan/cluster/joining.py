@@ -3,7 +3,8 @@
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from time import sleep
 from typing import Any
 
@@ -46,11 +47,11 @@ def check_own(address: str | None) -> None:
         raise InputError(f"engine.address: {address}, but this process already uses the Ray at {here}")
 
 
-def start(cpus: float, runtime_env: Mapping[str, Any] | None = None) -> None:
-    """Start a Ray for this process only."""
+def start(cpus: float, runtime_env: Mapping[str, Any] | None, idle_workers: bool) -> None:
+    """Start a Ray for this process only; `idle_workers`: with workers that are there before they are asked for."""
     try:
         # "local": without it Ray joins any cluster it finds on this machine, another run's private one included.
-        with sigterm_kept():
+        with sigterm_kept(), _setting(IDLE_WORKERS, str(int(idle_workers))):
             ray.init(
                 "local",
                 num_cpus=math.ceil(cpus),
@@ -71,6 +72,23 @@ def start(cpus: float, runtime_env: Mapping[str, Any] | None = None) -> None:
             f"engine.executor: Ray could not be started on this machine: {reason}; its logs are below /tmp/ray (or "
             "$RAY_TMPDIR). engine.executor=inline needs no Ray"
         ) from error
+
+
+IDLE_WORKERS = "RAY_prestart_worker_first_driver"
+"""The variable by which Ray decides whether workers are started for the first driver before it asks for any."""
+
+
+@contextmanager
+def _setting(variable: str, value: str) -> Iterator[None]:
+    """Inside the block, an environment variable has a value, unless the user has given it one."""
+    if variable in os.environ:
+        yield
+        return
+    os.environ[variable] = value
+    try:
+        yield
+    finally:
+        del os.environ[variable]
 
 
 def join(address: str, key: str, runtime_env: Mapping[str, Any] | None = None) -> None:

@@ -15,12 +15,18 @@ def by_worker(devices: Iterable[int], together: int) -> dict[int, list[int]]:
 
 
 def senders(
-    chosen: Mapping[int, Sequence[int]], nodes: Sequence[object], server: object, adds_up: bool, slots: int
+    chosen: Mapping[int, Sequence[int]],
+    nodes: Sequence[object],
+    server: object,
+    adds_up: bool,
+    slots: int,
+    share: float = 1.0,
 ) -> list[list[int]]:
     """Returns the groups of workers (of these devices) that send one message: those of a node other than the server's.
 
     They are not combined if that may cost more bytes. `nodes` has the node of each worker; `adds_up` says whether one
-    sum may replace many updates, in each of the server's `slots`.
+    sum may replace many updates, in each of the server's `slots`. What a
+    worker sends takes a `share` of an update's bytes, if it is compressed; a sum is not.
     """
     together: dict[object, list[int]] = {}
     for worker in chosen:
@@ -28,6 +34,6 @@ def senders(
         together.setdefault(nodes[worker] if sums else worker, []).append(worker)
     groups: list[list[int]] = []
     for workers in together.values():
-        few = sum(len(chosen[worker]) for worker in workers) < FEW * slots
+        few = share * sum(len(chosen[worker]) for worker in workers) < FEW * slots
         groups += [[worker] for worker in workers] if few else [workers]
     return groups

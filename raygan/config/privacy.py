@@ -60,6 +60,12 @@ def conflict(config: "Config") -> str | None:
         return (
             f"aggregation.name: {why} it must be mean, whose noise is accounted; {config.aggregation.name} has no bound"
         )
+    if config.compression.name != "none":
+        return f"compression.name: {why} updates go up as they were clipped; set none, not {config.compression.name}"
+    if config.scaffold.option != "none":
+        return f"scaffold.option: {why} control variates are out: they go up beside what is clipped; set none"
+    if config.selection.name == "balanced":
+        return f"selection.name: {why} no device may report its classes, as balanced asks; take uniform or poisson"
     if config.gan.augment == "ada":
         return f"gan.augment: {why} ada is out: it sends a statistic of each device's samples; take diffaugment"
     if config.gan.condition != "none" and not config.gan.class_weights:
@@ -85,10 +91,18 @@ def _past_fedgan(config: "Config") -> str | None:
     return "fedgan.weights: with privacy.name=user all devices weigh the same; set uniform, not shard"
 
 
+def _past_fegan(config: "Config") -> str | None:
+    return "method: with privacy.name=user all devices weigh the same, and report no classes, unlike fegan; take fedgan"
+
+
 def _past_mdgan(config: "Config") -> str | None:
+    if config.mdgan.feedback != "mean":
+        return (
+            f"mdgan.feedback: with privacy.name=user all devices weigh the same; set mean, not {config.mdgan.feedback}"
+        )
     if config.mdgan.swap_epochs is None:
         return None
     return "mdgan.swap_epochs: with privacy.name=user no discriminator may go from device to device; set null"
 
 
-_PAST_IT = {"averaged": _past_averaged, "fedgan": _past_fedgan, "mdgan": _past_mdgan}
+_PAST_IT = {"averaged": _past_averaged, "fedgan": _past_fedgan, "fegan": _past_fegan, "mdgan": _past_mdgan}

@@ -171,6 +171,13 @@ class ProportionalFair(Some):
     """Time constant of the moving average of past rates (rounds; t_c of the source)."""
 
 
+class Balanced(Some):
+    """One after the other the next device that holds the class trained least so far: FeGAN's balanced sampling
+    (Guerraoui et al., Middleware 2020)."""
+
+    name: Literal["balanced"] = "balanced"
+
+
 class OwnPolicy(Policy):
     """A custom selection: `name` is an import path to a `raygan.channel.selection.Selection` class."""
 
@@ -188,6 +195,7 @@ _Selections = (
     | Annotated[RoundRobin, Tag("<round_robin>")]
     | Annotated[BestChannel, Tag("<best_channel>")]
     | Annotated[ProportionalFair, Tag("<proportional_fair>")]
+    | Annotated[Balanced, Tag("<balanced>")]
     | Annotated[OwnPolicy, Tag("<own>")]
 )
 Selection = Annotated[_Selections, Field(discriminator=named("all", _Selections))]

@@ -10,9 +10,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
+from raygan.config.compression import Compression, Whole
 from raygan.config.data import Data, Digits
+from raygan.config.drift import NoServerOptimizer, Proximal, Scaffold, ServerOptimizer
 from raygan.config.gan import Adam, Gan, Optimizer
-from raygan.config.methods import Averaged, Fedgan, Mdgan
+from raygan.config.methods import Averaged, Fedgan, Fegan, Mdgan
 from raygan.config.privacy import NoPrivacy, Privacy, conflict
 from raygan.config.section import (
     NO_OPTIONS,
@@ -119,7 +121,7 @@ class Config(Section):
     """A whole run. The same config gives the same generator, bit for bit."""
 
     method: Annotated[str, AfterValidator(lambda name: check_name(METHODS, name))] = "averaged"
-    """`averaged` (arXiv 2107.08681), `fedgan`, `mdgan`, `centralized`, or an import path to a `Method`."""
+    """`averaged` (arXiv 2107.08681), `fedgan`, `fegan`, `mdgan`, `centralized`, or an import path to a `Method`."""
     method_options: Options = NO_OPTIONS
     """Free settings for a custom `method`."""
     schedule: Literal["serial", "parallel"] = "serial"
@@ -153,12 +155,23 @@ class Config(Section):
     """Switches of `method: averaged`."""
     fedgan: Fedgan = Fedgan()
     """Switches of `method: fedgan`."""
+    fegan: Fegan = Fegan()
+    """Switches of `method: fegan`."""
     mdgan: Mdgan = Mdgan()
     """Switches of `method: mdgan`."""
     aggregation: Aggregation = Plain()
     """Aggregation of the updates: their mean, or a rule that tolerates a few bad devices."""
     privacy: Privacy = NoPrivacy()
     """Differential privacy of the updates."""
+    server_optimizer: ServerOptimizer = NoServerOptimizer()
+    """Optimiser of the server, which steps along the mean change of the networks that devices train (`averaged`: the
+    discriminator; `fedgan`: both)."""
+    proximal: Proximal = Proximal()
+    """The proximal term in the devices' loss (`averaged`, `fedgan`)."""
+    scaffold: Scaffold = Scaffold()
+    """Control variates of the devices' gradients (`averaged`, `fedgan`)."""
+    compression: Compression = Whole()
+    """Compression of the updates on their way up."""
     channel: Channel = NoChannel()
     """The simulated links between devices and server."""
     compute: Compute = Compute()

@@ -1,9 +1,10 @@
-"""The classes of the data, for networks that are given them."""
+"""The classes of the data, for networks that are given them, and for parties that go by who holds which."""
 
 import numpy as np
 
 from raygan.config.tree import Config
 from raygan.data.images import ImageSet
+from raygan.data.shards import Shards
 from raygan.errors import InputError
 
 
@@ -31,3 +32,11 @@ def with_classes(config: Config, images: ImageSet) -> Config:
         )
     weights = gan.class_weights or tuple(np.bincount(images.labels, minlength=classes).astype(float).tolist())
     return config.model_copy(update={"gan": gan.model_copy(update={"class_weights": weights})})
+
+
+def class_counts(images: ImageSet, shards: Shards) -> np.ndarray:
+    """Returns the number of samples of each class on each device, (K, C) int64."""
+    classes = len(images.classes)
+    holders = np.repeat(np.arange(len(shards)), shards.sizes)
+    counted = np.bincount(holders * classes + images.labels[shards.indices], minlength=len(shards) * classes)
+    return counted.reshape(len(shards), classes)

@@ -53,12 +53,16 @@ class Executor:
         self._transport = transport
         self._drops = config.engine.on_device_failure == "drop"
         self._adds_up = config.engine.pre_average and setup.problem.aggregator(config).adds_up
+        uplink = setup.problem.uplink(config)
+        self._remembers = uplink is not None and uplink.remembers
+        self._share = uplink.share if uplink is not None and together == 1 else 1.0
         self._round = start.round if start is not None else 0
         self._report: list[Ref] = []
         self._exchanged: list[Ref] = []
         self._closed = False
         try:
-            self._server = transport.start(ProcessRole("server", "server"), parties.server, config, setup.problem)
+            about = config, setup.problem, setup.counts
+            self._server = transport.start(ProcessRole("server", "server"), parties.server, *about)
             self._workers = Workers(setup, together, transport, self._saved_states, say)
             early = [self._start_recorder()] if config.eval.gpus else []  # so that the facts tell which GPU it has
             self._facts = transport.facts([self._server, *self._workers.processes, *early])
@@ -114,20 +118,24 @@ class Executor:
         """Returns a reference to the vector for the devices, which the server has made behind its last step."""
         return self._down
 
-    def update_devices(self, round: int, devices: Iterable[int], down: Ref) -> Updates:
+    def update_devices(self, round: int, devices: Iterable[int], down: Ref, overdue: Iterable[int] = ()) -> Updates:
         """Let these devices update on the vector `down`, each on its own shard.
 
-        Workers of a node that is not the server's send one message together where that is fewer bytes.
+        So do those that are `overdue` if they remember what does not arrive. Workers of a node that is not the server's
+        send one message together where that is fewer bytes.
         """
         workers, transport = self._workers, self._transport
         chosen, here = workers.of(devices), self._facts[0]["node"]
+        late = workers.of(overdue) if self._remembers else {}
         updates = Updates(now(), [], {}, [])
-        for group in senders(chosen, workers.nodes, here, self._adds_up, self._setup.problem.slots):
+        for group in senders(chosen, workers.nodes, here, self._adds_up, self._setup.problem.slots, self._share):
             messages: dict[tuple[int, ...], Ref] = {}
             for worker in group:
                 numbers, far = chosen[worker], len(group) == 1 and workers.nodes[worker] != here
                 # An exchange that failed must not be forgotten in the rounds behind it.
-                message, call = workers.update_devices(worker, round, down, numbers, far, after=self._exchanged)
+                message, call = workers.update_devices(
+                    worker, round, down, numbers, far, late.pop(worker, []), after=self._exchanged
+                )
                 messages[tuple(numbers)] = message
                 updates.calls.append(call)
             if len(group) > 1:
@@ -135,6 +143,9 @@ class Executor:
                 updates.sums.append(together)
                 messages = {tuple(chain(*messages)): together}
             updates.messages.update(messages)
+        for worker, numbers in late.items():  # which send nothing
+            _, call = workers.update_devices(worker, round, down, [], False, numbers, after=self._exchanged)
+            updates.calls.append(call)
         return updates
 
     def update_server(self, round: int, updates: Updates) -> Ref:

@@ -6,6 +6,8 @@ A worker's process imports torch and nothing heavier, so the recorder's imports 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from raygan.config.tree import Config
 from raygan.executors.transport import Facts
 from raygan.record.settings import FlatConfig
@@ -26,9 +28,9 @@ def worker(config: Config, problem: Problem, shards: WorkerShards) -> Worker:
     return Worker(config, problem, shards, torch_device(config.engine.gpus_per_device, config.gan.precision))
 
 
-def server(config: Config, problem: Problem) -> Server:
-    """Returns the server, likewise."""
-    return Server(config, problem, torch_device(config.engine.server_gpus, config.gan.precision))
+def server(config: Config, problem: Problem, counts: np.ndarray | None) -> Server:
+    """Returns the server, likewise; `counts` as `Setup.counts` has them."""
+    return Server(config, problem, torch_device(config.engine.server_gpus, config.gan.precision), counts)
 
 
 def recorder(config: Config, settings: FlatConfig, root: Path, images: "ImageSet", first_round: int) -> "Recorder":

@@ -9,7 +9,7 @@ import ray
 
 from raygan.cluster.connection import Connection
 from raygan.cluster.ending import ANSWER_S, end_process
-from raygan.cluster.forking import forking, not_forked
+from raygan.cluster.forking import IMPORTED_BY_WORKERS, forking, not_forked
 from raygan.cluster.placement import Where, placing_of
 from raygan.cluster.ray_private import id_of
 from raygan.cluster.resources import Resources, needs_of
@@ -21,9 +21,6 @@ from raygan.executors.ray_values import LOOK_S, Fetcher
 from raygan.executors.transport import Facts, ProcessRole, Ref, Transport
 from raygan.executors.vigil import Someone, Vigil
 from raygan.round.versions import check_versions
-
-_IMPORTED = "ray", "numpy", "torch", RayStream.__module__
-"""What every process of a run imports."""
 
 
 class RayTransport(Transport):
@@ -46,7 +43,7 @@ class RayTransport(Transport):
         self._recorder: Any = None
         self._recorder_says: Any = None
         vigil.check, vigil.end, vigil.busy = connection.check, self._end, self._is_busy
-        self._forking = forking(config.engine.workers, _IMPORTED)
+        self._forking = forking(config.engine.workers, IMPORTED_BY_WORKERS)
         self._told: str | None = None
         self._tell(self._forking.why_not and f"workers are not forked (engine.workers): {self._forking.why_not}")
         self._fetch = Fetcher(vigil, self._hear)

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
+from raygan.data.classes import class_counts
 from raygan.record.settings import FlatConfig
 from raygan.round.problem import Problem
 from raygan.round.shards import WorkerShards
@@ -34,3 +37,8 @@ class Setup:
         held = self.shards.indices[offsets[0] : offsets[-1]]
         labels = self.images.labels[held] if self.config.gan.num_classes else None
         return WorkerShards(devices, self.images.images[held], offsets - offsets[0], labels=labels)
+
+    @property
+    def counts(self) -> np.ndarray | None:
+        """The number of samples of each class on each device, (K, C), if devices report it to the server."""
+        return class_counts(self.images, self.shards) if self.problem.counts_classes else None

@@ -91,12 +91,19 @@ class Workers:
         return by_worker(devices, self._together)
 
     def update_devices(
-        self, worker: int, round: int, down: Ref, devices: list[int], far: bool, after: Iterable[Ref]
+        self,
+        worker: int,
+        round: int,
+        down: Ref,
+        devices: list[int],
+        far: bool,
+        overdue: list[int],
+        after: Iterable[Ref],
     ) -> tuple[Ref, WorkerCall]:
         """Let a worker's devices update; returns a reference to its message, and the call."""
         process = self.processes[worker]
         message, report = self._transport.call(
-            process, "update_devices", round, down, devices, far, after=after, returns=2
+            process, "update_devices", round, down, devices, far, overdue, after=after, returns=2
         )
         return message, WorkerCall(worker, process, devices, report)
 

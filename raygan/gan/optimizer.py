@@ -1,5 +1,7 @@
 """An optimiser whose whole state is one flat vector, like that of its network."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch.optim.adam import adam
@@ -18,16 +20,20 @@ class FlatOptimizer:
     """
 
     def __init__(self, settings: Optimizer, network: FlatModule) -> None:
-        self._settings = settings
-        self._network = network
+        self.settings = settings
+        self.network = network
+        self.corrections: list[Callable[[FlatModule], None]] = []
+        """What changes the network's gradient in place before a step, in this order."""
         self.vector = torch.zeros(_state_size(settings, network.num_parameters), device=network.vector.device)
 
     @torch.no_grad()
     def step(self, round: int) -> None:
         """Step the network's parameters along their gradient, at the learning rate of the round."""
-        parameters, settings = self._network.parameters, self._settings
+        for correct in self.corrections:
+            correct(self.network)
+        parameters, settings = self.network.parameters, self.settings
         lr = settings.lr_at(round)
-        parts = self.vector.split(self._network.num_parameters)
+        parts = self.vector.split(self.network.num_parameters)
         # On a CPU neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor differently
         # from the rest, so the step of a flat vector would differ from that of the layers; the plain one gives the same
         # bits. On a GPU fused: the plain one reads its step count and so waits for the GPU.
@@ -35,7 +41,7 @@ class FlatOptimizer:
         if isinstance(settings, Sgd):
             sgd(
                 [parameters],
-                [self._network.gradient],
+                [self.network.gradient],
                 [parts[0] if settings.momentum else None],
                 foreach=False,
                 fused=fused,
@@ -50,7 +56,7 @@ class FlatOptimizer:
             moments, squares, count = parts
             adam(
                 [parameters],
-                [self._network.gradient],
+                [self.network.gradient],
                 [moments],
                 [squares],
                 [],

@@ -164,6 +164,24 @@ def _feedback(
     return gradient, loss.detach()
 
 
+def logit_feedback(networks: Networks, fake: Labelled) -> tuple[Tensor, Tensor]:
+    """Returns the gradient of the logit of each fake with respect to the fake (N, *shape), and the logits (N,).
+
+    A discriminator must judge every sample by itself: the gradient is that of the sum of logits.
+    """
+    gradient, logits = networks.replay(_logit_feedback, networks, *fake, networks.changes(len(fake.values)))
+    return gradient, logits
+
+
+def _logit_feedback(
+    networks: Networks, fake: Tensor, labels: Tensor | None, changes: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    given = fake.detach().requires_grad_()
+    logits = networks.logits(networks.seen(given, changes), labels)
+    (gradient,) = torch.autograd.grad(logits.sum(), given)
+    return gradient, logits.detach()
+
+
 def _for_fakes(
     networks: Networks, made: Labelled, real: Labelled | None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -7,77 +7,60 @@ over devices, moved once a round by the samples that a device sees in it, is our
 those of `gan.augment_policy`, not the authors' eighteen.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 
-from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
-from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.aggregation import weighted_sum
+from raygan.methods.around import DeviceAround, Server, ServerAround
+from raygan.methods.base import Gathered, Mean, Method, Metrics, Shard, State, Update
 
-_Device = Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
-_Server = Callable[[Config, tuple[int, ...], torch.device], ServerSide]
 
-
-class AdaptiveDevice(DeviceSide):
+class AdaptiveDevice(DeviceAround):
     """Another method's device side, with the p that came down."""
-
-    def __init__(self, inner: _Device, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
-        self.config = config
-        self.torch_device = computes_on
-        self._inner = inner(config, shape, computes_on)
-        self.networks = self._inner.networks
-        self._down = self._inners = np.empty(0, np.float32)
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Update as the other method does, and add the mean sign."""
-        if down is not self._down:  # the same object for all devices, which the other method copies to a GPU once
-            self._down, self._inners = down, down[:-1]
         self.networks.chance.p = float(down[-1])
-        update, kept = self._inner.update(shard, round, self._inners, state)
+        update, kept = self.inner.update(shard, round, self.inners(down, 1), state)
         sign = np.float32(self.networks.chance.mean_sign())
         return replace(update, vector=np.append(update.vector, sign)), kept
 
 
-class AdaptiveServer(ServerSide):
-    """Another method's server side, and p."""
+class AdaptiveServer(ServerAround):
+    """Another method's server side, and p. Both scalars are no traffic, as none are."""
 
-    def __init__(self, inner: _Server, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
-        self.config = config
-        self.torch_device = computes_on
-        self._inner = inner(config, shape, computes_on)
-        self.networks = self._inner.networks
-        self.slots = self._inner.slots
-        self.ema = self._inner.ema
+    def __init__(self, inner: Server, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
+        super().__init__(inner, config, shape, computes_on)
         self._sign = np.zeros(1, np.float32)
 
     @property
     def update_size(self) -> int:
         """One more than the other method's."""
-        return self._inner.update_size + 1
-
-    def traffic(self) -> Traffic:
-        """The other method's: scalars are not counted."""
-        return self._inner.traffic()
+        return self.inner.update_size + 1
 
     def down(self, round: int) -> np.ndarray:
         """Returns what the other method sends, and p."""
-        return np.append(self._inner.down(round), np.float32(self.networks.chance.p))
+        return np.append(self.inner.down(round), np.float32(self.networks.chance.p))
 
     def reference(self, round: int) -> np.ndarray:
         """Returns the other method's reference, and the mean sign of the last round."""
-        return np.append(self._inner.reference(round), self._sign)
+        return np.append(self.inner.reference(round), self._sign)
 
-    def meanwhile(self, round: int) -> Metrics:
-        """Do the other method's work, with the p of the round."""
-        return self._inner.meanwhile(round)
+    def combine(self, round: int, updates: Gathered) -> Mean:
+        """Combine as the other method does, and add the mean of the signs."""
+        inner = self.inner.combine(round, replace(updates, vectors=[vector[:-1] for vector in updates.vectors]))
+        shares = np.array(updates.weights) / updates.weight
+        sign = weighted_sum([vector[-1:] for vector in updates.vectors], shares)
+        return replace(inner, vector=np.append(inner.vector, sign))
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
         """Do the other method's work with the p of the round, then adapt it."""
-        metrics = self._inner.finish(
+        metrics = self.inner.finish(
             round, {slot: replace(mean, vector=mean.vector[:-1]) for slot, mean in means.items()}
         )
         weights = sum(mean.weight for mean in means.values())
@@ -88,19 +71,15 @@ class AdaptiveServer(ServerSide):
         self.networks.chance.p = float(np.float32(min(max(p, 0.0), 1.0)))  # as it is sent and saved
         return metrics | {"augment_p": self.networks.chance.p, "real_sign": sign}
 
-    def generators(self) -> State:
-        """Returns the other method's generator and moving average."""
-        return self._inner.generators()
-
     def state(self) -> State:
         """Returns the other method's state, p and the mean sign."""
-        return self._inner.state() | {"augment": np.append(np.float32(self.networks.chance.p), self._sign)}
+        return self.inner.state() | {"augment": np.append(np.float32(self.networks.chance.p), self._sign)}
 
     def restore(self, state: State) -> None:
         """Go back to a `state`."""
         others = dict(state)
         p, sign = others.pop("augment")
-        self._inner.restore(others)
+        self.inner.restore(others)
         self.networks.chance.p = float(p)
         self._sign[0] = sign
 

@@ -9,7 +9,7 @@ median norm for c, the norm of what it moves by is at most the largest good one'
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -142,6 +142,10 @@ class Gathering(Aggregator[SettingsType, GatheredPart]):
             raise OverweightError(f"weights add up to {together}, but at most {self._heaviest} were announced")
         self._updates |= part
 
+    def gathered(self) -> GatheredPart:
+        """Returns all updates in the order of their devices."""
+        return dict(sorted(self._updates.items()))
+
     def result(self, reference: Callable[[], np.ndarray]) -> np.ndarray:
         """Returns the rule's result for the updates in the order of their devices."""
         vectors, weights = self._ordered()
@@ -152,7 +156,7 @@ class Gathering(Aggregator[SettingsType, GatheredPart]):
         raise NotImplementedError
 
     def _ordered(self) -> tuple[list[np.ndarray], list[int]]:
-        ordered = [self._updates[device] for device in sorted(self._updates)]
+        ordered = self.gathered().values()
         return [vector for vector, _ in ordered], [weight for _, weight in ordered]
 
     def _blocks(self, vectors: list[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
@@ -160,6 +164,18 @@ class Gathering(Aggregator[SettingsType, GatheredPart]):
         for start in range(0, self.size, _BLOCK):
             columns = slice(start, start + _BLOCK)
             yield columns, np.stack([vector[columns] for vector in vectors])
+
+
+def weighted_sum(vectors: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
+    """Returns the sum of vectors (d,), each times its share, (d,) float32; added one after the other in float64.
+
+    `shares` is (n,), or (n, b) with a share for each of b equal parts of a vector. An only share of 1 changes no bit.
+    """
+    parts = shares.shape[1] if shares.ndim == 2 else 1
+    total = np.zeros((parts, len(vectors[0]) // parts))
+    for vector, share in zip(vectors, shares.reshape(len(vectors), parts, 1), strict=True):
+        total += share * vector.reshape(total.shape)
+    return total.ravel().astype(np.float32)
 
 
 class ValueByValue(Gathering[SettingsType]):

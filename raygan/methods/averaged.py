@@ -7,14 +7,16 @@ schedules are our reading. The serial loop has a precedent in DP-FedAvg-GAN (Aug
 arXiv 1911.06679), to which it is very close but for the privacy mechanism (inferred).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 import torch
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.gan.flat import FlatModule
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.transfer import Values, array_of, fill, pieces
@@ -50,6 +52,10 @@ class AveragedDevice(DeviceSide):
             vector -= np.concatenate([sent, sent_moments])
         update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": loss})
         return update, self._kept()
+
+    def optimizers(self) -> Sequence[FlatOptimizer]:
+        """The discriminator's."""
+        return (self._optimizer,)
 
     def _parts(self, down: Values) -> list[Values]:
         """Split `down`: generator, the discriminator's averaged values and derived buffers, averaged moments."""
@@ -114,11 +120,24 @@ class AveragedServer(GeneratorServer):
         """The discriminator's shared values, and its optimiser's state if that is averaged."""
         return self._shared_size + len(self._moments)
 
+    def parameters(self) -> Sequence[slice]:
+        """The discriminator's, which come first."""
+        return (slice(0, self.networks.discriminator.num_parameters),)
+
     def traffic(self) -> Traffic:
         """Both networks down, the discriminator up; the optimiser's moments both ways where they are averaged."""
         generator, discriminator = self.networks.generator, self.networks.discriminator
         up = discriminator.num_parameters + len(self._moments)
         return Traffic(down=generator.num_parameters + up, up=up, broadcast=True)
+
+    def compressible(self) -> Compressible:
+        """The discriminator's parameters, of which differences are sent."""
+        if self.config.averaged.upload != "delta":
+            raise InputError(
+                f"averaged.upload: {self.config.compression.name} compresses differences; set averaged.upload=delta",
+                code="conflict",
+            )
+        return Compressible.of(self.parameters())
 
     def down(self, round: int) -> np.ndarray:
         """Returns the generator, the discriminator's averaged values and derived buffers, and averaged moments."""

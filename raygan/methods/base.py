@@ -1,13 +1,13 @@
 """The interface of a method: a device's side and the server's side of one round.
 
 In every round, the server's `down` is sent to the devices that take part, each device answers it with `update`, and the
-server's `finish` receives the weighted mean of the answers. `meanwhile` is server work that does not wait for them.
-Neither side knows where it runs. A device's only memory is the `State` it is given, so a round can be replayed and one
-process can simulate many devices.
+server's `finish` receives the weighted mean of the answers, or what its `combine` makes of them. `meanwhile` is server
+work that does not wait for them. Neither side knows where it runs. A device's only memory is the `State` it is given,
+so a round can be replayed and one process can simulate many devices.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.gan.networks import Networks, build_networks
+from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.statistics import recompute_statistics
 from raygan.gan.transfer import Values, array_of, fill, uploaded
 from raygan.rng import Role, classes, noise, stream
@@ -49,6 +52,22 @@ class Mean:
 
     vector: np.ndarray
     weight: int
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All updates of one slot, in the order of their devices."""
+
+    devices: list[int]
+    """Their numbers, ascending."""
+    vectors: list[np.ndarray]
+    """(update_size,) float32 each."""
+    weights: list[int]
+
+    @property
+    def weight(self) -> int:
+        """The sum of their weights."""
+        return sum(self.weights)
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,12 @@ class DeviceSide(ABC):
         The clock counts its operations once, on a shard of one batch.
         """
 
+    def optimizers(self) -> Sequence[FlatOptimizer]:
+        """The optimisers of the networks that an update trains from what came down, in the order of the server's
+        `parameters`; none if it trains no such networks.
+        """
+        return ()
+
 
 class ServerSide(ABC):
     """The server side of a method. It holds the global GAN."""
@@ -114,6 +139,11 @@ class ServerSide(ABC):
 
     The clock assumes that device n's update goes into slot n mod `slots`, and that `finish` does equal work per slot.
     """
+
+    gathers = False
+    """Whether every single update is needed at the server, for `combine`. Then nothing is added up on the way."""
+    counts_classes = False
+    """Whether devices report once how many samples of each class they have; see `reported`."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         self.config = config
@@ -127,9 +157,32 @@ class ServerSide(ABC):
     def update_size(self) -> int:
         """Length of every device's update vector."""
 
+    def parameters(self) -> Sequence[slice]:
+        """The places in an update of the parameters of networks, or of their change if it is a difference.
+
+        A device starts to train them from what came down. Buffers, moments and derived values are not among them. None
+        if an update is something else, or there are several slots.
+        """
+        return ()
+
     @abstractmethod
     def traffic(self) -> Traffic:
         """Returns the traffic of a round, as the literature counts it."""
+
+    def compressible(self) -> Compressible:
+        """Returns the values of an update that `compression` may change, such as `parameters`; `traffic` counts them.
+
+        They are differences of parameters, or gradients: what a codec leaves out of them is a smaller step. Buffers and
+        an optimiser's moments are none. A variance, for which a memory makes up too late, may become negative.
+
+        Raises:
+            InputError: the method, as configured, has none.
+        """
+        raise InputError(
+            f"compression.name: method={self.config.method} does not say what of its updates may be compressed "
+            "(ServerSide.compressible); set compression.name=none",
+            code="conflict",
+        )
 
     @abstractmethod
     def down(self, round: int) -> np.ndarray:
@@ -138,6 +191,21 @@ class ServerSide(ABC):
     def reference(self, round: int) -> np.ndarray:
         """Returns the update of a device that does no training, (update_size,) float32: zeros for differences."""
         return np.zeros(self.update_size, np.float32)
+
+    def reported(self, counts: np.ndarray) -> None:
+        """Keep the number of samples of each class of every device, (K, C) int64, before the first round."""
+        self.counts = counts
+
+    def combine(self, round: int, updates: Gathered) -> Mean:
+        """Returns what `finish` takes over from the updates of a slot, of any length. Changes no state.
+
+        It is called where the server `gathers`, in the place of the exact mean.
+        """
+        raise NotImplementedError
+
+    def taken_from(self, round: int, vector: np.ndarray) -> Mean:
+        """Returns what `finish` takes over from a slot in which device 0 alone sent an update, of weight 1."""
+        return self.combine(round, Gathered([0], [vector], [1])) if self.gathers else Mean(vector, 1)
 
     @abstractmethod
     def meanwhile(self, round: int) -> Metrics:

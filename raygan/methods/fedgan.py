@@ -6,14 +6,16 @@ arXiv 1811.03850). Drawing the fakes of both gradients from one batch of noise i
 the optimiser is open, as the paper's algorithm is plain stochastic gradient steps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 import torch
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import simultaneous_step
@@ -47,15 +49,22 @@ class WholeGanDevice(DeviceSide):
 class FedGANDevice(WholeGanDevice):
     """Takes simultaneous steps."""
 
-    def reference(self, down: np.ndarray) -> np.ndarray:
-        """Returns the networks that came down, without derived buffers."""
+    def reference(self, down: np.ndarray) -> np.ndarray | None:
+        """Returns the networks that came down, without derived buffers; None if differences are sent."""
+        if self.config.fedgan.upload == "delta":
+            return None
         generator, discriminator = self.networks.generator, self.networks.discriminator
         ends = np.split(down, [generator.vector.numel()])
         return np.concatenate([ends[0][: generator.num_averaged], ends[1][: discriminator.num_averaged]])
 
+    def optimizers(self) -> Sequence[FlatOptimizer]:
+        """The generator's, then the discriminator's."""
+        return self.generator_optimizer, self.discriminator_optimizer
+
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """`device_steps` simultaneous steps from the averaged networks."""
         self.load(self.received(down), state)
+        start = _averaged(self.networks) if self.config.fedgan.upload == "delta" else None
         optimizers = self.discriminator_optimizer, self.generator_optimizer
         with local_batches(self, shard, round) as batches:
             losses = [
@@ -67,7 +76,10 @@ class FedGANDevice(WholeGanDevice):
         switches = self.config.fedgan
         weight = len(shard.samples) if switches.weights == "shard" else 1
         kept = self.moments() if switches.optimizer_state == "keep" else {}
-        return Update(shard.device, _averaged(self.networks), weight, metrics), kept
+        vector = _averaged(self.networks)
+        if start is not None:
+            vector -= start
+        return Update(shard.device, vector, weight, metrics), kept
 
 
 class WholeGanServer(ServerSide):
@@ -90,9 +102,24 @@ class FedGANServer(WholeGanServer):
         """Both networks without derived buffers."""
         return self.networks.generator.num_averaged + self.networks.discriminator.num_averaged
 
+    def parameters(self) -> Sequence[slice]:
+        """Those of both networks, each before its buffers."""
+        generator, discriminator = self.networks.generator, self.networks.discriminator
+        start = generator.num_averaged
+        return slice(0, generator.num_parameters), slice(start, start + discriminator.num_parameters)
+
     def reference(self, round: int) -> np.ndarray:
-        """Returns the networks that devices started from."""
-        return _averaged(self.networks)
+        """Returns the networks that devices started from; zeros if they send differences."""
+        return _averaged(self.networks) if self.config.fedgan.upload == "weights" else super().reference(round)
+
+    def compressible(self) -> Compressible:
+        """The parameters of both networks, of which differences are sent."""
+        if self.config.fedgan.upload != "delta":
+            raise InputError(
+                f"fedgan.upload: {self.config.compression.name} compresses differences; set fedgan.upload=delta",
+                code="conflict",
+            )
+        return Compressible.of(self.parameters())
 
     def traffic(self) -> Traffic:
         """Both networks both ways."""
@@ -101,7 +128,10 @@ class FedGANServer(WholeGanServer):
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
         """Take over the mean, and recompute derived buffers."""
-        generator, discriminator = np.split(means[0].vector, [self.networks.generator.num_averaged])
+        new = means[0].vector
+        if self.config.fedgan.upload == "delta":
+            new = _averaged(self.networks) + new
+        generator, discriminator = np.split(new, [self.networks.generator.num_averaged])
         self.networks.generator.take_over(generator)
         self.networks.discriminator.take_over(discriminator)
         self.update_ema(self.config.device_steps)

@@ -10,6 +10,7 @@ Scale: a device's gradient is that of a mean over b images, so the server weighs
 part, and not by 1/(N b) again. Swaps are random pairs, so that no discriminator is lost or doubled; with an odd
 number one stays. The paper does not say what happens to the optimiser's moments at a swap: see `mdgan.swap_moments`.
 With a class condition, the server draws the class of each image, and the classes go down with the images.
+Other weightings of the feedback than the mean are in `raygan.methods.feedback`, where the method is put together.
 """
 
 import math
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from raygan.channel.traffic import Traffic
+from raygan.compression.uplink import Compressible
 from raygan.config.aggregation import TrimmedMean
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -29,9 +31,7 @@ from raygan.gan.steps import discriminator_step, feedback, feedback_step, genera
 from raygan.gan.transfer import Values, array_of, fill, pieces, uploaded
 from raygan.methods.base import (
     DeviceSide,
-    Exchange,
     Mean,
-    Method,
     Metrics,
     ServerSide,
     Shard,
@@ -40,11 +40,17 @@ from raygan.methods.base import (
     global_classes,
 )
 from raygan.methods.local import local_batches, mean
+from raygan.methods.swaps import together
 from raygan.rng import Role, noise, stream, torch_seeded
 
 
 def number_of_batches(config: Config) -> int:
-    """Returns the paper's k: as configured, else ceil(log N) (the paper's experiments use 1 or this)."""
+    """Returns the paper's k: as configured, else ceil(log N) (the paper's experiments use 1 or this).
+
+    It is 1 where all devices judge the same images (`mdgan.feedback`).
+    """
+    if config.mdgan.feedback != "mean":
+        return 1
     return config.mdgan.batches or max(1, math.ceil(math.log(config.devices)))
 
 
@@ -59,7 +65,7 @@ class MDGANDevice(DeviceSide):
         self._batches = number_of_batches(config)
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
-        """Take `device_steps` discriminator steps on X_d, then compute the feedback on X_g, (b * d,)."""
+        """Take `device_steps` discriminator steps on X_d, then compute the feedback on X_g."""
         networks, discriminator = self.networks, self.networks.discriminator
         discriminator.load(state.get("discriminator", self._initial))
         self._optimizer.load(state.get("optimizer"))
@@ -73,10 +79,19 @@ class MDGANDevice(DeviceSide):
                 discriminator_step(networks, self._optimizer, round, batch.real, fake, batch.mix)
                 for _ in range(self.config.device_steps)
             ]
-            gradient, g_loss = feedback(networks, generated, batch.real)
-        metrics = {"d_loss": mean(d_losses), "g_loss": mean([g_loss])}
-        update = Update(shard.device, array_of(gradient).ravel(), 1, metrics, slot)
+            vector, metrics = self.judge(generated, batch.real)
+        metrics = {"d_loss": mean(d_losses)} | metrics
+        update = Update(shard.device, vector, self.weight(shard), metrics, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
+
+    def judge(self, generated: Labelled, real: Labelled) -> tuple[np.ndarray, Metrics]:
+        """Returns the feedback on generated images as it is sent, (update_size,), and the loss of the generator."""
+        gradient, loss = feedback(self.networks, generated, real)
+        return array_of(gradient).ravel(), {"g_loss": mean([loss])}
+
+    def weight(self, shard: Shard) -> int:
+        """Returns the weight of a device in the mean."""
+        return 1
 
     def _batch(self, down: Values, index: int) -> Labelled:
         """Returns one of the batches of images, and their classes if there is a condition."""
@@ -93,34 +108,41 @@ class MDGANDevice(DeviceSide):
 class MDGANServer(ServerSide):
     """Generates the batches, and trains the generator with the devices' feedback."""
 
+    unicast = 2
+    """Batches that are sent to a device alone."""
+
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         _check(config)
         super().__init__(config, shape, torch_device)
         self._optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
         self.slots = number_of_batches(config)
         self._shape = shape
-        self._values_per_batch = config.batch_size * math.prod(shape)
+        self.values_per_batch = config.batch_size * math.prod(shape)
 
     @property
     def update_size(self) -> int:
         """One gradient for each value of a batch."""
-        return self._values_per_batch
+        return self.values_per_batch
 
     def traffic(self) -> Traffic:
         """Two batches down to each device, or all batches to all; gradients of one up; a discriminator at a swap."""
-        batch, broadcast = self._values_per_batch, self.config.mdgan.downlink == "broadcast"
+        batch, broadcast = self.values_per_batch, self.config.mdgan.downlink == "broadcast"
         swapped = self.networks.discriminator.num_parameters
         if self.config.mdgan.swap_moments == "travel":
             swapped += FlatOptimizer(self.config.device_optimizer, self.networks.discriminator).vector.numel()
-        sent, classes = self.slots if broadcast else 2, self.networks.classes
+        sent, classes = self.slots if broadcast else self.unicast, self.networks.classes
         bits = math.ceil(math.log2(classes)) if classes else 0  # of the class of an image
         return Traffic(
             down=sent * batch,
-            up=batch,
+            up=self.update_size,
             broadcast=broadcast,
             swap=swapped,
             down_bits=sent * self.config.batch_size * bits,
         )
+
+    def compressible(self) -> Compressible:
+        """The gradients at images, which are new in every round."""
+        return Compressible(((0, self.values_per_batch),), adds_up=False)
 
     def down(self, round: int) -> np.ndarray:
         """Returns all k batches, (k * b * d,), of which a device uses two; then their classes, (k * b,), if any.
@@ -130,7 +152,7 @@ class MDGANServer(ServerSide):
         moving = self.networks.generator.moving
         before = moving.clone()
         images, classes = [], []
-        for slot, latents in enumerate(self._latents(round)):
+        for slot, latents in enumerate(self.latents(round)):
             with torch_seeded(self.config.seed, Role.SERVER_TORCH, slot, round):
                 images.append(array_of(generate(self.networks, latents).values).ravel())
             if latents.labels is not None:
@@ -146,7 +168,7 @@ class MDGANServer(ServerSide):
         """Take one generator step with the mean feedback, where slot j has the share of devices that judged X(j)."""
         total = sum(judgement.weight for judgement in means.values())
         shape = (self.config.batch_size, *self._shape)
-        latents = self._latents(round)
+        latents = self.latents(round)
 
         def judged() -> Iterator[tuple[Tensor, Tensor]]:
             for slot, one in enumerate(latents):  # all batches, as in `down`: each forward pass updates buffers
@@ -160,7 +182,7 @@ class MDGANServer(ServerSide):
         self.update_ema()
         return {}
 
-    def _latents(self, round: int) -> list[Labelled]:
+    def latents(self, round: int) -> list[Labelled]:
         """Returns latent points for each batch."""
         config, device = self.config, self.torch_device
         random = stream(config.seed, Role.SERVER_NOISE, round=round)
@@ -191,7 +213,7 @@ def _check(config: Config) -> None:
             "gan.fake_classes: own is for methods whose devices generate; with mdgan the server does, so leave it out",
             code="conflict",
         )
-    judges = _together(config) // number_of_batches(config)
+    judges = together(config) // number_of_batches(config)
     if isinstance(config.aggregation, TrimmedMean) and 2 * config.aggregation.trim >= judges:
         raise InputError(
             f"aggregation.trim: {config.aggregation.trim} at either end leaves nothing of the {judges} devices that "
@@ -202,52 +224,9 @@ def _check(config: Config) -> None:
         raise InputError(
             f"mdgan.batches: {config.mdgan.batches} is more than devices={config.devices} can judge", code="conflict"
         )
-    if config.mdgan.swap_epochs is not None and _together(config) < 2:
+    if config.mdgan.swap_epochs is not None and together(config) < 2:
         raise InputError(
             "mdgan.swap_epochs: discriminators can only change places between two devices or more in a round, but "
             "there is 1; set mdgan.swap_epochs=null, or more devices (selection.count)",
             code="conflict",
         )
-
-
-def _together(config: Config) -> int:
-    """Returns the number of devices that take part in a round."""
-    count: int | None = getattr(config.selection, "count", None)
-    return count or config.devices
-
-
-def swap_partners(config: Config, samples: int, round: int, devices: list[int]) -> dict[int, int]:
-    """Returns random pairs {receiver: giver} of `devices` after a round with a swap; with an odd number one stays.
-
-    Swaps happen every m E / b rounds in which a device takes part (the paper's period, rounded), where m is the mean
-    shard size and E is `mdgan.swap_epochs`. If only some devices take part in a round, the period is longer in
-    proportion.
-    """
-    if config.mdgan.swap_epochs is None:
-        return {}
-    period = config.mdgan.swap_epochs * samples / _together(config) / config.batch_size
-    if round % max(1, math.floor(period + 0.5)):
-        return {}
-    shuffled = stream(config.seed, Role.SWAP, round=round).permutation(devices).tolist()
-    pairs = zip(shuffled[::2], shuffled[1::2], strict=False)
-    return {receiver: giver for a, b in pairs for receiver, giver in ((a, b), (b, a))}
-
-
-def after_swap(config: Config, own: State, given: State) -> State:
-    """Returns the partner's discriminator, with moments according to `mdgan.swap_moments`."""
-    source = {"travel": given, "stay": own, "reset": {}}[config.mdgan.swap_moments]
-    parts = {"discriminator": given, "optimizer": source}
-    return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is the initial one
-
-
-def images_of_an_update(config: Config) -> int:
-    """Returns the number of images that a device judges: a private run clips the gradient of each."""
-    return config.batch_size
-
-
-MDGAN = Method(
-    device=MDGANDevice,
-    server=MDGANServer,
-    exchange=Exchange(partners=swap_partners, merge=after_swap),
-    clipped_parts=images_of_an_update,
-)

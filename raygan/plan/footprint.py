@@ -8,7 +8,8 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
-from raygan.methods.base import Mean, State, Update
+from raygan.data.classes import class_counts
+from raygan.methods.base import State, Update
 from raygan.plan.meter import MemoryMeter
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
@@ -65,6 +66,8 @@ class Footprint:
     """The message down in a round."""
     update: int
     """One device's update."""
+    message: int
+    """The message from an actor of one device: its update, compressed if that is configured."""
     part: int
     """The message from an actor of several devices to a server on its node, for one slot; if the updates are not added
     up, for each device."""
@@ -110,6 +113,8 @@ def footprint_of(
         of_server, of_device = MemoryMeter(), MemoryMeter()
         with of_server:
             server = method.server(config, images.shape, cpu)
+            if problem.counts_classes:
+                server.reported(class_counts(images, shards))
         with of_device:
             device = method.device(config, images.shape, cpu)
         server_keeps, device_keeps = of_server.alive, of_device.alive
@@ -119,8 +124,11 @@ def footprint_of(
             update, state = device.update(largest, 1, down, {})
         with of_server:
             server.meanwhile(1)
-            server.finish(1, {slot: Mean(update.vector, 1) for slot in range(server.slots)})
+            server.finish(1, dict.fromkeys(range(server.slots), server.taken_from(1, update.vector)))
     part, far_part = (_part(config, problem, update, far) for far in (False, True))
+    uplink = problem.uplink(config)
+    share = 1.0 if uplink is None else uplink.share
+    memory = 4 * problem.compressible.size if uplink is not None and problem.compressible and uplink.remembers else 0
     return Footprint(
         device=Tensors(device_keeps, of_device.most - device_keeps),
         server=Tensors(server_keeps, of_server.most - server_keeps),
@@ -128,11 +136,12 @@ def footprint_of(
         graphs=config.engine.cuda_graphs,
         down=down.nbytes,
         update=update.vector.nbytes,
+        message=round(share * update.vector.nbytes),
         part=part,
         far_part=far_part,
         adds_up=problem.aggregator(config).adds_up,
         slots=server.slots,
-        state=_size(state),
+        state=_size(state) + memory,
         server_state=_size(server.state()),
     )
 

@@ -47,11 +47,12 @@ def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], la
 
     def of_worker(worker: int, far: bool) -> int:
         part = footprint.far_part if far else footprint.part
-        return footprint.update if worker_devices(config, worker) == 1 else footprint.parts(len(chosen[worker]), part)
+        return footprint.message if worker_devices(config, worker) == 1 else footprint.parts(len(chosen[worker]), part)
 
     messages = []
     adds_up = config.engine.pre_average and footprint.adds_up
-    for workers in senders(chosen, nodes, server, adds_up, footprint.slots):
+    share = footprint.message / footprint.update if config.engine.devices_per_actor == 1 else 1.0
+    for workers in senders(chosen, nodes, server, adds_up, footprint.slots, share):
         node = nodes[workers[0]]
         if len(workers) == 1:
             messages.append(PlannedMessage(node, of_worker(workers[0], node != server), 0))

@@ -107,6 +107,11 @@ def check_private(config: Config, method: Method, server: ServerSide) -> None:
     why = "with privacy.name=user"
     if method.pooled:
         raise InputError(f"method: {why} there must be devices, and {config.method} has none", code="conflict")
+    if server.gathers or server.counts_classes:
+        raise InputError(
+            f"method: {why} all devices weigh the same, and report no classes, unlike those of {config.method}",
+            code="conflict",
+        )
     if method.exchange is not None and config.method != "mdgan":
         raise InputError(
             f"method: {why} no state may go from device to device, as {config.method} exchanges them", code="conflict"

@@ -35,7 +35,7 @@ class Lock:
         """Acquire the lock, unless a process holds it without sharing; returns whether it is held now.
 
         Raises:
-            OSError: the file system has no locks, or the file cannot be written.
+            OSError: the file system has no locks, or the file cannot be opened.
         """
         while self._file is None:
             file = self._path.open("a+", encoding="utf-8")
@@ -77,10 +77,11 @@ class Lock:
             return "another process"
 
     def _sign(self, file: IO[str]) -> None:
+        """Write whose lock it is. On a full disk it is nobody's by name, and a lock like any other."""
         if self._how == fcntl.LOCK_EX:
-            file.truncate(0)
-            json.dump(signature(), file)
-            file.flush()
+            with suppress(OSError):
+                os.ftruncate(file.fileno(), 0)
+                os.write(file.fileno(), json.dumps(signature()).encode())
 
 
 def signature() -> dict[str, object]:

@@ -12,10 +12,13 @@ from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, place_of
 from raygan.methods.adaptive import adaptive
 from raygan.methods.base import Method, Metrics, State, Update
+from raygan.methods.proximal import with_proximal
+from raygan.methods.scaffold import with_scaffold
+from raygan.methods.server_optimizer import with_server_optimizer
 
 
 def method_of(config: Config) -> Method:
-    """The config's method, with adaptive augmentation around it if that is configured.
+    """The config's method, with what the config sets around it.
 
     Raises:
         InputError: an import path that does not lead to a `Method`.
@@ -25,7 +28,15 @@ def method_of(config: Config) -> Method:
         raise InputError(
             f"method: {config.method} is a {type(method).__name__}, but a raygan Method is needed", code="kind"
         )
-    return adaptive(method) if config.gan.augment == "ada" else method
+    if config.server_optimizer.name != "none":
+        method = with_server_optimizer(method)
+    if config.scaffold.option != "none":
+        method = with_scaffold(method)
+    if config.proximal.mu:
+        method = with_proximal(method)
+    if config.gan.augment == "ada":
+        method = adaptive(method)
+    return method
 
 
 @contextmanager

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from raygan.compression.uplink import Encoded
 from raygan.config.tree import Config
 from raygan.errors import RunError
-from raygan.methods.aggregation import Aggregator
-from raygan.methods.base import Mean, Update
+from raygan.methods.aggregation import Aggregator, Gathering
+from raygan.methods.base import Gathered, Mean, Update
 from raygan.round.problem import Problem
 
 
@@ -23,10 +24,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Compressed:
+    """A single device's update as a codec sends it."""
+
+    device: int
+    content: Encoded
+    weight: int
+    slot: int
+
+    @classmethod
+    def of(cls, update: Update, content: Encoded) -> "Compressed":
+        """Returns an update with its vector compressed; scalars go with the worker's report."""
+        return cls(update.device, content, update.weight, update.slot)
+
+
+@dataclass(frozen=True)
 class Message:
     """One message to the server, from one worker or for all workers of a node."""
 
-    updates: Sequence[Update] = ()
+    updates: Sequence[Update | Compressed] = ()
     """Updates of single devices."""
     parts: Sequence[Part] = ()
     lost: Mapping[int, str] = field(default_factory=dict)
@@ -37,13 +53,13 @@ class Message:
 class Refused:
     """An update or a part that could not be taken in."""
 
-    item: Update | Part
+    item: Update | Compressed | Part
     error: ValueError | FloatingPointError
 
     @property
     def devices(self) -> list[int]:
         """The devices that it is from."""
-        return [self.item.device] if isinstance(self.item, Update) else self.item.devices
+        return self.item.devices if isinstance(self.item, Part) else [self.item.device]
 
 
 class Slots:
@@ -52,6 +68,7 @@ class Slots:
     def __init__(self, config: Config, problem: Problem) -> None:
         self._config = config
         self._problem = problem
+        self._uplink = problem.uplink(config)
         self._aggregators: dict[int, Aggregator[Any, Any]] = {}
         self._devices: dict[int, list[int]] = {}
 
@@ -74,17 +91,24 @@ class Slots:
     def take_in(self, message: Message) -> list[Refused]:
         """Check and take in all of a message; returns the bad ones, which change nothing."""
         refused: list[Refused] = []
-        items: list[Update | Part] = [*message.updates, *message.parts]
+        items: list[Update | Compressed | Part] = [*message.updates, *message.parts]
         for item in items:
             try:
-                if isinstance(item, Update):
-                    self._problem.check_update(item.vector, item.weight, item.slot)
-                    self.add(item)
-                else:
+                if isinstance(item, Part):
                     self.merge(item)
+                else:
+                    update = self._opened(item)
+                    self._problem.check_update(update.vector, update.weight, update.slot)
+                    self.add(update)
             except (ValueError, FloatingPointError) as error:
                 refused.append(Refused(item, error))
         return refused
+
+    def _opened(self, item: Update | Compressed) -> Update:
+        if isinstance(item, Update):
+            return item
+        assert self._uplink is not None  # who sends it compressed has the same config
+        return Update(item.device, self._uplink.decode(item.content), item.weight, {}, item.slot)
 
     def parts(self, far: bool) -> list[Part]:
         """Returns a part for each slot; `far`: it goes to another node."""
@@ -97,6 +121,17 @@ class Slots:
             for slot, aggregator in self._aggregators.items()
             if aggregator.weight
         }
+
+    def gathered(self) -> dict[int, Gathered]:
+        """Returns all updates of each slot, for a method that combines them itself."""
+        gathered = {}
+        for slot, aggregator in self._aggregators.items():
+            assert isinstance(aggregator, Gathering)  # see `Problem.aggregator`
+            updates = aggregator.gathered()
+            if updates:
+                vectors, weights = zip(*updates.values(), strict=True)
+                gathered[slot] = Gathered(list(updates), list(vectors), list(weights))
+        return gathered
 
     def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
         if slot not in self._aggregators:
@@ -119,12 +154,12 @@ def pre_aggregated(messages: Iterable[Message], config: Config, problem: Problem
 
     It has one part for each slot. Bad updates go with it as they are: the server judges them.
     """
-    slots, refused, lost = Slots(config, problem), list[Update | Part](), dict[int, str]()
+    slots, refused, lost = Slots(config, problem), list[Update | Compressed | Part](), dict[int, str]()
     for message in messages:
         refused += [bad.item for bad in slots.take_in(message)]
         lost |= message.lost
     return Message(
-        updates=[item for item in refused if isinstance(item, Update)],
+        updates=[item for item in refused if not isinstance(item, Part)],
         parts=[*slots.parts(far=True), *(item for item in refused if isinstance(item, Part))],
         lost=lost,
     )

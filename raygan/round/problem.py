@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 
 from raygan.components import AGGREGATORS, build
+from raygan.compression.uplink import Compressible, Uplink
+from raygan.config.aggregation import Plain
+from raygan.config.compression import Whole
 from raygan.config.tree import Config
-from raygan.methods.aggregation import Aggregator
+from raygan.errors import InputError
+from raygan.methods.aggregation import Aggregator, Gathering
+from raygan.methods.base import ServerSide
 from raygan.methods.exact_sum import check_vector
 
 
@@ -19,10 +24,62 @@ class Problem:
     num_samples: int
     update_size: int
     slots: int
+    gathers: bool = False
+    """Whether the method combines updates itself (`ServerSide.gathers`)."""
+    counts_classes: bool = False
+    """Whether devices report their number of samples of each class."""
+    compressible: Compressible | None = None
+    """What of an update is compressed, if anything is."""
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        server: ServerSide,
+        pooled: bool,
+        shape: tuple[int, ...],
+        num_samples: int,
+        counts_classes: bool = False,
+    ) -> "Problem":
+        """Returns the facts about a method with this server; `counts_classes`: somebody else goes by them, too.
+
+        Raises:
+            InputError: its updates cannot be compressed as configured.
+        """
+        compressible = None
+        if not isinstance(config.compression, Whole):
+            if pooled:
+                raise InputError(
+                    f"compression.name: nothing is sent with method={config.method}; set compression.name=none",
+                    code="conflict",
+                )
+            compressible = server.compressible()
+        counts_classes = counts_classes or server.counts_classes
+        return cls(shape, num_samples, server.update_size, server.slots, server.gathers, counts_classes, compressible)
+
+    def uplink(self, config: Config) -> Uplink | None:
+        """Returns how updates are compressed; None if they are not.
+
+        Raises:
+            InputError: the codec cannot be built, or does not fit the method.
+        """
+        return None if self.compressible is None else Uplink(config, self.compressible, self.update_size)
 
     def aggregator(self, config: Config) -> Aggregator[Any, Any]:
-        """Returns an empty one for one slot's updates of one round; the same bounds everywhere."""
+        """Returns an empty one for one slot's updates of one round; the same bounds everywhere.
+
+        Raises:
+            InputError: it cannot be built, or the method leaves nothing to aggregate.
+        """
         heaviest = max(self.num_samples, config.devices * config.batch_size)
+        if self.gathers:
+            if not isinstance(config.aggregation, Plain):
+                raise InputError(
+                    f"aggregation.name: {config.aggregation.name} has nothing to combine: method={config.method}, as "
+                    "it is configured, weighs the updates of devices by a rule of its own; leave aggregation out",
+                    code="conflict",
+                )
+            return Gathering(config.aggregation, self.update_size, config.devices, heaviest)
         arguments = (config.aggregation, self.update_size, config.devices, heaviest)
         return build(AGGREGATORS, config.aggregation.name, "aggregation.name", Aggregator, *arguments)  # type: ignore[type-abstract]
 

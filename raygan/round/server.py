@@ -7,7 +7,7 @@ import torch
 
 from raygan.config.tree import Config
 from raygan.errors import BadUpdateError, RunError
-from raygan.methods.base import Metrics, ServerSide, State
+from raygan.methods.base import Mean, Metrics, ServerSide, State
 from raygan.methods.exact_sum import OverweightError
 from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import check_scalars, located, method_of
@@ -23,13 +23,18 @@ from raygan.round.worker import own_copy
 class Server:
     """Holds the global GAN and does the server's part of each round."""
 
-    def __init__(self, config: Config, problem: Problem, computes_on: torch.device) -> None:
+    def __init__(
+        self, config: Config, problem: Problem, computes_on: torch.device, counts: np.ndarray | None = None
+    ) -> None:
+        """`counts` are the samples of each class of every device, (K, C), if devices report them."""
         self._config = config
         self._problem = problem
         self.computes_on = computes_on
         with threads(config.engine.server_threads), located("server, at the start"):
             method = method_of(config)
             self.side: ServerSide = method.server(config, problem.shape, computes_on)
+            if counts is not None:
+                self.side.reported(counts)
         self._mechanism = mechanism_of(config, method)
         self._sent = 0.0
 
@@ -63,9 +68,7 @@ class Server:
                     dropped |= self._drop(refused, where)
                 dropped |= message.lost
             with located(where):
-                means = slots.means(lambda: self.side.reference(round))
-                if self._mechanism is not None:  # which has a result for every slot, whoever answered
-                    means = self._mechanism.released(round, means, self.side.reference(round), self.side.slots)
+                means = self._means(round, slots)
                 averaged = now()
                 if means:
                     metrics |= check_scalars(self.side.finish(round, means), self._config.method)
@@ -77,6 +80,14 @@ class Server:
             )
         report = ServerReport(metrics, dropped, ServerTimes(self._sent, received, averaged, now()))
         return self.down(round + 1), report
+
+    def _means(self, round: int, slots: Slots) -> dict[int, Mean]:
+        if not self._problem.gathers:
+            means = slots.means(lambda: self.side.reference(round))
+            if self._mechanism is None:
+                return means
+            return self._mechanism.released(round, means, self.side.reference(round), self.side.slots)
+        return {slot: self.side.combine(round, updates) for slot, updates in slots.gathered().items()}
 
     def generators(self) -> State:
         """Returns the generator as it is and its moving average, to be measured and saved."""

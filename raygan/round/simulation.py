@@ -8,14 +8,17 @@ import numpy as np
 import torch
 
 from raygan.channel.clock import Clock, Work
+from raygan.channel.selection import Selection
+from raygan.components import SELECTIONS, derived
 from raygan.config.aggregation import Plain
 from raygan.config.partitions import Iid
 from raygan.config.privacy import UserLevel
-from raygan.config.simulation import All, Compute, NoChannel
+from raygan.config.simulation import All, Compute, NoChannel, Policy
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
+from raygan.data.classes import class_counts
 from raygan.errors import InputError, RunError
-from raygan.methods.base import Mean, ServerSide
+from raygan.methods.base import ServerSide
 from raygan.privacy.mechanism import check_private
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
@@ -65,18 +68,24 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     method = method_of(config)
     with threads(config.engine.server_threads):
         server = method.server(config, images.shape, torch.device("cpu"))
-    problem = Problem(images.shape, len(images), server.update_size, server.slots)
+    selection: type[Selection[Policy]] = derived(SELECTIONS, config.selection.name, "selection.name", Selection)  # type: ignore[type-abstract]
+    problem = Problem.of(config, server, method.pooled, images.shape, len(images), selection.counts_classes)
     check_private(config, method, server)
     problem.aggregator(config)  # shows whether it can be built
+    uplink = problem.uplink(config)
+    saved = uplink.saved_bits(config.channel.bits_per_parameter) if uplink else 0
+    counts = class_counts(images, shards) if problem.counts_classes else None
+    if counts is not None:
+        server.reported(counts)
     exchange = method.exchange
 
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
         return exchange.partners(config, len(shards.indices), round, devices) if exchange else {}
 
-    # Class counts, if the server draws by them. A pooled method has the samples themselves.
-    reported = 0 if method.pooled else config.gan.num_classes
-    traffic = replace(server.traffic(), reported=reported)
-    clock = Clock(config, traffic, count_work(config, server, images, shards), partners)
+    # Class counts, if somebody goes by them. A pooled method has the samples themselves.
+    reported = 0 if method.pooled else len(images.classes) if problem.counts_classes else config.gan.num_classes
+    traffic = replace(server.traffic(), reported=reported, up_bits=-saved)
+    clock = Clock(config, traffic, count_work(config, server, images, shards), partners, counts)
     clock.round(1)  # likewise
     return problem, clock.fresh()
 
@@ -92,7 +101,7 @@ def count_work(config: Config, server: ServerSide, images: ImageSet, shards: Sha
         finished = []
         for slots in sorted({1, server.slots}):  # in between each slot adds the same
             with FlopCounter() as finish:
-                server.finish(1, {slot: Mean(updates.vector, 1) for slot in range(slots)})
+                server.finish(1, dict.fromkeys(range(slots), server.taken_from(1, updates.vector)))
             finished.append(float(finish.flops))
     return Work(
         device=counted[size_of],

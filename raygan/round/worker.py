@@ -1,10 +1,12 @@
 """A worker: the devices of one process, which take turns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from raygan.compression.uplink import Encoded
 from raygan.config.tree import Config
 from raygan.errors import BadUpdateError
 from raygan.methods.base import DeviceSide, Metrics, State, Update
@@ -13,11 +15,14 @@ from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import checked_answer, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import device_steps
-from raygan.round.messages import Message, Slots, pre_aggregated
+from raygan.round.messages import Compressed, Message, Slots, pre_aggregated
 from raygan.round.problem import Problem
 from raygan.round.reports import WorkerReport
 from raygan.round.shards import WorkerShards
 from raygan.round.timing import WorkerTimes, now
+
+_MEMORY = "compression.memory"
+"""The name of a device's memory of what compression left out, beside its method's state in what is saved."""
 
 
 def worker_role(devices: range) -> str:
@@ -42,43 +47,57 @@ class Worker:
             self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
         self._mechanism = mechanism_of(config, method)
+        self._uplink = problem.uplink(config)
         self._states: dict[int, State] = {}
+        self._memories: dict[int, np.ndarray] = {}
         self.devices = shards.devices
 
     def update_devices(
-        self, round: int, down: np.ndarray, chosen: Iterable[int], far: bool = False
+        self,
+        round: int,
+        down: np.ndarray,
+        chosen: Collection[int],
+        far: bool = False,
+        overdue: Collection[int] = (),
     ) -> tuple[Message, WorkerReport]:
         """Let the `chosen` ones of its devices update; returns the message to the server and the devices' scalars.
 
-        `far`: the server is on another node.
+        `far`: the server is on another node. `overdue`: devices that update too, but whose messages come too late, so
+        that they are neither in the message nor in the report.
         """
         report, began, devices_s = WorkerReport(), now(), 0.0
-        single: list[Update] = []
+        single: list[Update | Compressed] = []
         slots = Slots(self._config, self._problem)
         with threads(self._config.engine.threads_per_device):
-            for number in chosen:
-                start = now()
+            for number in (*chosen, *overdue):
+                start, arrives = now(), number not in overdue
                 try:
-                    update = self.update(number, round, down)
+                    update, encoded = self.update(number, round, down, arrives)
                 except BadUpdateError as error:
                     if self._config.engine.on_bad_update == "stop":
                         raise
-                    report.dropped[number] = str(error)
+                    if arrives:
+                        report.dropped[number] = str(error)
                     continue
                 finally:
                     devices_s += now() - start
+                if not arrives:
+                    continue
                 report.devices[number] = update.metrics
                 if len(self.devices) == 1:
-                    single.append(update)
+                    single.append(update if encoded is None else Compressed.of(update, encoded))
                     continue
                 with located(f"round {round}"):
                     slots.add(update)
         message = Message(single, slots.parts(far))
-        report.times = WorkerTimes(began, devices_s, now())
+        if chosen:  # nobody waits for others
+            report.times = WorkerTimes(began, devices_s, now())
         return message, report
 
-    def update(self, device: int, round: int, down: np.ndarray) -> Update:
-        """Returns one device's checked update; its new state is kept.
+    def update(self, device: int, round: int, down: np.ndarray, arrives: bool = True) -> tuple[Update, Encoded | None]:
+        """Returns one device's checked update as the server has it then, and its compressed form if there is one.
+
+        Its new state is kept, and what compression leaves out: all of it if the update never `arrives`.
 
         Raises:
             BadUpdateError: the update is not finite or does not fit; names device and round, the state is as before.
@@ -88,21 +107,37 @@ class Worker:
         with located(where):
             answer = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
             update, state = checked_answer(answer, self._config.method, device)
+        self._check(update, where)
+        if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
+            raise BadUpdateError(
+                _diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
+            )
+        if self._mechanism is not None:
+            with located(where):
+                update = self._mechanism.clipped(update, self._side.reference(down))
+        memory, encoded = self._memories.get(device), None
+        if self._uplink is not None:
+            due = self._uplink.due(update.vector, memory)
+            if arrives:
+                with located(where):
+                    encoded = self._uplink.encode(due, update.vector, device, round)
+                    update = replace(update, vector=self._uplink.decode(encoded))
+                self._check(update, where)  # with a memory, or scaled up, it may have become too large
+                memory = self._uplink.left_out(due, update.vector)
+            else:
+                memory = due
+            if self._uplink.remembers:
+                self._memories[device] = memory
+        self._keep(device, state)
+        return update, encoded
+
+    def _check(self, update: Update, where: str) -> None:
         try:
             self._problem.check_update(update.vector, update.weight, update.slot)
         except ValueError as error:
             raise BadUpdateError(f"{where}: the update does not fit: {error}", code="result") from error
         except FloatingPointError as error:
             raise BadUpdateError(_diverged(where, str(error), update.metrics), code="not_finite") from error
-        if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
-            raise BadUpdateError(
-                _diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
-            )
-        self._keep(device, state)
-        if self._mechanism is not None:
-            with located(where):
-                update = self._mechanism.clipped(update, self._side.reference(down))
-        return update
 
     def pre_aggregate(self, messages: Iterable[Message]) -> Message:
         """Returns one message to the server for those of this node's workers, taken in as they arrive."""
@@ -115,7 +150,7 @@ class Worker:
             self._states.pop(device, None)
 
     def hand_over(self, givers: Iterable[int]) -> dict[int, State]:
-        """Returns the states of these devices, for an exchange."""
+        """Returns the states of these devices, for an exchange. A memory stays: it is of what the device has sent."""
         return {giver: self._states.get(giver, {}) for giver in givers}
 
     def take_over(self, partners: Mapping[int, int], given: Mapping[int, State]) -> None:
@@ -131,12 +166,20 @@ class Worker:
             self._keep(receiver, state)
 
     def states(self) -> dict[int, State]:
-        """Returns the states of the devices that have one, not copied."""
-        return dict(self._states)
+        """Returns the states of the devices that have one, with their memories, not copied."""
+        memories = {number: {_MEMORY: memory} for number, memory in self._memories.items()}
+        return {
+            number: self._states.get(number, {}) | memories.get(number, {}) for number in self._states.keys() | memories
+        }
 
     def restore(self, states: Mapping[int, State]) -> None:
         """Go back to `states`, copied; the devices that are not in it have none."""
-        self._states = {number: own_copy(state) for number, state in states.items()}
+        self._states, self._memories = {}, {}
+        for number, state in states.items():
+            own = own_copy(state)
+            if _MEMORY in own:
+                self._memories[number] = own.pop(_MEMORY)
+            self._keep(number, own)
 
     def steps(self) -> dict[str, str]:
         """Returns the hash of a small fixed step of the devices' networks here; see `raygan.round.likeness`."""

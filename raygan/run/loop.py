@@ -22,7 +22,7 @@ from raygan.signals import StopWish
 def start_round(executor: Executor, number: int, plan: SimulatedRound) -> Pending[Outcome]:
     """Start the stages of one round; returns its outcome, to be waited for."""
     down = executor.broadcast()  # the server's vector, to the devices
-    updates = executor.update_devices(number, plan.devices, down)  # each device on its own shard
+    updates = executor.update_devices(number, plan.devices, down, plan.overdue)  # each device on its own shard
     report = executor.update_server(number, updates)  # aggregates as they arrive, and updates the generator
     executor.exchange(plan.partners)  # device to device, where the method has it
     return executor.outcome(updates, report)

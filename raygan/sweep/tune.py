@@ -100,7 +100,8 @@ def tune(sweep: Sweep, out: str | Path, *, resume: bool = False, console: Consol
 
     with _settings():
         tell("starting Ray")
-        connection = Connection(sweep.address, cpus_for_sweep(sweep, tried), _forking(sweep, tell))
+        runtime_env = _forking(sweep, tell)
+        connection = Connection(sweep.address, cpus_for_sweep(sweep, tried), runtime_env, idle_workers=not runtime_env)
         try:
             wait_until_trials_fit(sweep, tried, connection.may_grow, tell, connection.ask)
             if sweep.concurrent and isinstance(sweep.scheduler, Pbt | Pb2) and not connection.started:

@@ -1,6 +1,8 @@
 """Which addresses are taken, whether Ray's head is there, and who shares a Ray; no Ray here."""
 
+import os
 import socket
+import sys
 from threading import Event, Thread
 from types import SimpleNamespace
 
@@ -10,9 +12,11 @@ from raygan import RunError
 from raygan.cli import run
 from raygan.cluster import connection as cluster
 from raygan.cluster import head as head_module
-from raygan.cluster.connection import Connection
+from raygan.cluster import joining
+from raygan.cluster.connection import Connection, connect
+from raygan.cluster.forking import Forking
 from raygan.cluster.head import Head
-from raygan.cluster.joining import refuse_ray_client
+from raygan.cluster.joining import IDLE_WORKERS, refuse_ray_client
 from raygan.cluster.site import find
 from tests.errors import raises
 from tests.helpers import TINY, tiny
@@ -26,7 +30,7 @@ class MadeUp:
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
         monkeypatch.setattr(head_module, "sleep", lambda seconds: None)
         monkeypatch.setattr(cluster, "_shared", cluster._Shared())
-        monkeypatch.setattr(cluster, "start", lambda cpus, env: self.note(f"start {cpus}", True))
+        monkeypatch.setattr(cluster, "start", lambda cpus, env, idle_workers: self.note(f"start {cpus}", True))
         monkeypatch.setattr(cluster, "join", lambda address, key, env: self.note(f"join {address} of {key}", True))
         monkeypatch.setattr(cluster, "shut_down", lambda kill: self.note("end", False))
         monkeypatch.setattr(cluster, "whole", lambda: True)
@@ -181,6 +185,24 @@ def test_a_process_that_is_a_client_already_is_refused(monkeypatch):
     monkeypatch.setattr(cluster.ray.util.client.ray, "is_connected", lambda: True)
     with raises("ray.init", None, "ray://", "Ray", "Client"):
         Connection(None, 1)
+
+
+@pytest.mark.parametrize(
+    ("workers", "chosen", "expected"), [("fork", None, "0"), ("fork", "1", "1"), ("spawn", None, "1")]
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_ray_starts_no_worker_that_a_forked_run_would_not_use(workers, chosen, expected, monkeypatch):
+    """But the first fork, which is asked for as soon as Ray is there."""
+    ray = MadeUp(monkeypatch)
+    monkeypatch.setattr(cluster, "start", joining.start)
+    monkeypatch.setattr(Forking, "begin_early", lambda self: ray.note(f"early {bool(self.runtime_env)}", True))
+    monkeypatch.delenv(IDLE_WORKERS, raising=False)
+    if chosen:
+        monkeypatch.setenv(IDLE_WORKERS, chosen)
+    monkeypatch.setattr(joining.ray, "init", lambda *given, **how: ray.note(os.environ[IDLE_WORKERS], True))
+    connect(tiny("engine.executor=ray", f"engine.workers={workers}"))
+    assert ray.done == [expected, f"early {workers == 'fork'}"]
+    assert os.environ.get(IDLE_WORKERS) == chosen
 
 
 @pytest.mark.parametrize("address", ["foo", "10.0.0.5:", "10.0.0.5:99999", ":6379"])

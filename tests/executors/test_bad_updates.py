@@ -55,7 +55,7 @@ def test_weights_are_those_of_the_devices_that_remain():
     config = tiny("engine.on_bad_update=drop", "averaged.weights=shard")
     worker, server = parties(config, [10, 20, 30])
     down = server.down(1)
-    updates = [worker.update(number, 1, down) for number in range(3)]
+    updates = [worker.update(number, 1, down)[0] for number in range(3)]
     updates[0].vector[3] = np.nan
     _, report = server.update(1, [Message([update]) for update in updates])
     assert list(report.dropped) == [0]
@@ -119,7 +119,7 @@ def test_a_run_in_which_nobody_counts_any_more_ends(tmp_path):
 @pytest.mark.parametrize("harm", [{"slot": 1}, {"slot": -1}, {"weight": 0}, {"weight": 61}])
 def test_a_slot_or_weight_that_is_none_is_refused(harm):
     worker, server = parties(tiny(), [20, 20, 20])
-    good = worker.update(0, 1, server.down(1))
+    good = worker.update(0, 1, server.down(1))[0]
     with raises("round 1, server", "result", "(1 to 60)", "(of 1)", kind=BadUpdateError):
         server.update(1, [Message([replace(good, **harm)])])
 

@@ -18,7 +18,13 @@ RUNS = {
         *("gan.discriminator_norm=batch", "channel.name=wireless", "selection.name=round_robin", "selection.count=2"),
     ],
     "fedgan": ["method=fedgan", "device_steps=2"],
+    "fedgan, signs": ["method=fedgan", "fedgan.upload=delta", "compression.name=sign"],
     "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
+    "mdgan, levels": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25", "compression.name=qsgd"],
+    "largest, some overdue": [
+        *("averaged.upload=delta", "gan.discriminator_norm=batch", "compression.name=topk", "compression.share=0.1"),
+        *("channel.name=wireless", "selection.deadline_s=0.01", "averaged.optimizer_state=average"),
+    ],
     "centralized": ["method=centralized"],
     "wgan_gp, dropped": ["method=tests.own:sends_nan", "engine.on_bad_update=drop", "gan.loss=wgan_gp"],
 }

@@ -1,5 +1,7 @@
 """Devices and a server in one process, for tests of methods."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -12,25 +14,36 @@ from raygan.round.worker import Worker
 CPU = torch.device("cpu")
 SHAPE = (1, 16, 16)
 IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint8)
+LABELS = np.arange(60) // 25
+"""Of IMAGES: classes that shards hold unequal parts of."""
 
 
-def parties(config, sizes):
-    """A worker and a server over shards of the given sizes, cut one after the other from IMAGES."""
+def parties(config, sizes, labels=LABELS):
+    """A worker and a server over shards of the given sizes, cut one after the other from IMAGES of these classes.
+
+    The worker is not told the classes.
+    """
     offsets = np.cumsum([0, *sizes])
     problem = problem_of(config, int(offsets[-1]))
     shards = WorkerShards(range(len(sizes)), IMAGES, offsets)
-    return Worker(config, problem, shards, CPU), Server(config, problem, CPU)
+    return Worker(config, problem, shards, CPU), server_of(config, problem, labels, offsets)
+
+
+def server_of(config, problem, labels, offsets):
+    """A server that has been told who holds how many samples of each of three classes, if it asks."""
+    counts = [np.bincount(labels[start:end], minlength=3) for start, end in pairwise(offsets)]
+    return Server(config, problem, CPU, np.stack(counts) if problem.counts_classes else None)
 
 
 def problem_of(config, samples):
     """What every party knows."""
-    side = method_of(config).server(config, SHAPE, CPU)
-    return Problem(SHAPE, samples, side.update_size, side.slots)
+    method = method_of(config)
+    return Problem.of(config, method.server(config, SHAPE, CPU), method.pooled, SHAPE, samples)
 
 
-def play(config, sizes, rounds):
+def play(config, sizes, rounds, labels=LABELS):
     """The server's side after so many rounds of all devices, without exchanges."""
-    worker, server = parties(config, sizes)
+    worker, server = parties(config, sizes, labels)
     for round in range(1, rounds + 1):
         message, _ = worker.update_devices(round, server.down(round), worker.devices)
         server.update(round, [message])

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from raygan.components import METHODS
 from raygan.config import load_config
+from raygan.methods.aggregation import weighted_sum
 from raygan.round.checks import method_of
 from raygan.round.messages import Message
 from raygan.round.problem import Problem
+from tests.errors import raises
 from tests.helpers import tiny
-from tests.methods.parties import play
+from tests.methods.parties import play, problem_of
 
 NAMES = ["mean", "median", "trimmed_mean", "clipped_mean"]
 
@@ -212,9 +214,14 @@ def test_a_rule_of_ones_own_is_one_function():
     assert combine([[0], [5], [11]], "aggregation.name=tests.own:Nearest").tolist() == [5]
 
 
-SENDING = [name for name in METHODS if not method_of(tiny(f"method={name}")).pooled]
+GATHERING = {
+    "fegan": ["method=fegan"],
+    "odds": ["method=mdgan", "mdgan.feedback=odds", "mdgan.swap_epochs=null"],
+}
+SENDING = [name for name in METHODS if name not in GATHERING and not method_of(tiny(f"method={name}")).pooled]
 RUNS = {name: [f"method={name}"] for name in SENDING} | {
     "deltas": ["averaged.upload=delta"],
+    "deltas of both": ["method=fedgan", "fedgan.upload=delta"],
     "averaged moments": ["averaged.optimizer_state=average"],
     "mdgan": ["method=mdgan", "mdgan.batches=1", "mdgan.swap_epochs=null"],
 }
@@ -238,7 +245,7 @@ def play_equal(config):
     worker, server = parties(config, [20, 20, 20])
     for round in (1, 2):
         down = server.down(round)
-        update = worker.update(0, round, down)
+        update = worker.update(0, round, down)[0]
         copies = [replace(update, device=device) for device in range(3)]
         server.update(round, [Message(copies)])
     return server.side.state()
@@ -248,3 +255,20 @@ def test_a_single_device_trains_the_same_under_every_aggregator_but_clipping():
     sides = [play(tiny("devices=1", f"aggregation.name={name}"), [60], 3) for name in ("mean", "median")]
     left, right = (side.networks.discriminator.dump() for side in sides)
     assert np.array_equal(left, right)
+
+
+@pytest.mark.parametrize("words", GATHERING.values(), ids=GATHERING)
+def test_a_method_that_weighs_devices_itself_refuses_a_robust_rule(words):
+    for name in NAMES[1:]:
+        with raises("aggregation.name", "conflict", name):
+            config = tiny(*words, f"aggregation.name={name}")
+            problem_of(config, 60).aggregator(config)
+
+
+def test_a_weighted_sum_is_exact_for_one_and_fixed_for_many():
+    rng = np.random.default_rng(0)
+    vectors = list(rng.standard_normal((3, 8)).astype(np.float32))
+    assert np.array_equal(weighted_sum(vectors[:1], np.ones(1)), vectors[0])
+    shares = rng.random((3, 4))
+    by_hand = sum(np.repeat(share, 2) * vector.astype(float) for share, vector in zip(shares, vectors, strict=True))
+    assert np.array_equal(weighted_sum(vectors, shares), by_hand.astype(np.float32))

@@ -7,13 +7,13 @@ import torch
 from raygan.components import METHODS
 from raygan.methods.local import local_batches
 from raygan.round.checks import method_of
-from raygan.round.server import Server
 from raygan.round.shards import WorkerShards
 from raygan.round.worker import Worker
 from tests.helpers import tiny
-from tests.methods.parties import CPU, IMAGES, SHAPE, play, problem_of
+from tests.methods.parties import CPU, IMAGES, SHAPE, play, problem_of, server_of
 
 LABELS = np.repeat(np.arange(3), 20)
+ONE_CLASS = np.zeros(60, np.int64)
 NO_SWAP = "mdgan.swap_epochs=null"
 
 
@@ -25,7 +25,7 @@ def played(config, labels=LABELS, rounds=3):
     offsets = np.array([0, 20, 40, 60])
     problem = problem_of(config, 60)
     worker = Worker(config, problem, WorkerShards(range(3), IMAGES, offsets, labels=labels), CPU)
-    server = Server(config, problem, CPU)
+    server = server_of(config, problem, labels, offsets)
     for round in range(1, rounds + 1):
         message, _ = worker.update_devices(round, server.down(round), worker.devices)
         server.update(round, [message])
@@ -35,9 +35,9 @@ def played(config, labels=LABELS, rounds=3):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("condition", ["auxiliary", "projection", "concat"])
 def test_one_class_gives_the_bits_without_a_condition(name, condition):
-    plain = play(tiny(f"method={name}", NO_SWAP), [20, 20, 20], 3).networks.generator.dump()
+    plain = play(tiny(f"method={name}", NO_SWAP), [20, 20, 20], 3, ONE_CLASS).networks.generator.dump()
     config = tiny(f"method={name}", NO_SWAP, f"gan.condition={condition}", "gan.class_weights=[60]")
-    assert np.array_equal(played(config, np.zeros(60, np.int64)), plain)
+    assert np.array_equal(played(config, ONE_CLASS), plain)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -53,9 +53,9 @@ def test_conditions_go_with_penalties_and_augmentation(name, condition, augment)
     """One class then gives the bits without a condition, and several give others that are finite."""
     loss = "non_saturating" if name == "averaged" else "relativistic"  # its server has no real samples
     words = (f"method={name}", NO_SWAP, "gan.r1=1", "gan.r2=1", f"gan.augment={augment}", f"gan.loss={loss}")
-    plain = play(tiny(*words), [20, 20, 20], 3).networks.generator.dump()
+    plain = play(tiny(*words), [20, 20, 20], 3, ONE_CLASS).networks.generator.dump()
     config = tiny(*words, f"gan.condition={condition}", "gan.class_weights=[60]")
-    assert np.array_equal(played(config, np.zeros(60, np.int64)), plain)
+    assert np.array_equal(played(config, ONE_CLASS), plain)
     config = tiny(*words, f"gan.condition={condition}", "gan.class_weights=[1, 1, 1]")
     found = played(config)
     assert np.isfinite(found).all()

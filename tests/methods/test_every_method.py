@@ -43,7 +43,9 @@ def test_an_image_that_was_sent_would_be_seen():
     assert holds_an_image_of(samples, sent)
 
 
+FEEDBACK = {name: ["method=mdgan", f"mdgan.feedback={name}"] for name in ("odds", "forgiving", "adaptive")}
 STATES = {name: [f"method={name}"] for name in METHODS} | {
+    **FEEDBACK,
     "averaged moments": ["averaged.optimizer_state=average"],
     "local buffers": ["averaged.buffers=local", "gan.discriminator_norm=batch"],
     "vectors that follow": ["averaged.buffers=reset", "gan.generator_norm=spectral"],
@@ -68,7 +70,7 @@ def test_a_state_restores_bit_for_bit(words):
     assert torch.equal(server.side.ema, straight.ema)
 
 
-STEPPING = {name: [f"method={name}"] for name in METHODS} | {"parallel": ["schedule=parallel"]}
+STEPPING = {name: [f"method={name}"] for name in METHODS} | {"parallel": ["schedule=parallel"], **FEEDBACK}
 
 
 @pytest.mark.parametrize("words", STEPPING.values(), ids=STEPPING)

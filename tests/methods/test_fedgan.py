@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -105,6 +106,18 @@ def test_both_networks_are_averaged_by_the_formula(weights, expected):
     for index in range(0, len(mean), 97):
         exact = sum(Fraction(float(v[index])) * w for v, w in zip(vectors, expected, strict=True)) / sum(expected)
         assert float(mean[index]) == pytest.approx(float(exact), rel=1e-7, abs=1e-12)
+
+
+def test_differences_average_to_the_same_as_weights():
+    words = ["method=fedgan", "gan.discriminator_norm=batch", "gan.generator_norm=batch"]
+    weights, deltas = (
+        play(tiny(*words, f"fedgan.upload={upload}"), [10, 20, 30], 1) for upload in ("weights", "delta")
+    )
+    start = parties(tiny(*words), [10, 20, 30])[1].side.reference(1)
+    ends = [side.down(2) for side in (weights, deltas)]
+    np.testing.assert_allclose(*ends, rtol=1e-5, atol=1e-7)
+    assert not np.array_equal(*ends), "the differences are rounded"
+    assert np.array_equal(deltas.reference(2), np.zeros_like(start)), "of a device that does no training"
 
 
 def test_moments_are_kept_on_the_device_or_fresh():

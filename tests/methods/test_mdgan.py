@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from raygan.channel.traffic import Traffic
 from raygan.methods.base import Mean
-from raygan.methods.mdgan import MDGAN, after_swap, number_of_batches, swap_partners
+from raygan.methods.feedback import MDGAN
+from raygan.methods.mdgan import number_of_batches
+from raygan.methods.swaps import after_swap, swap_partners
 from raygan.rng import Role, noise, stream
 from raygan.round.compute import threads
 from tests.errors import raises

@@ -20,6 +20,10 @@ PRIVATE = {
     "averaged": ["method=averaged"],
     "differences": ["method=averaged", "averaged.upload=delta"],
     "fedgan": ["method=fedgan", "fedgan.weights=uniform", "gan.generator_norm=group"],
+    "fedgan's differences": [
+        *("method=fedgan", "fedgan.weights=uniform", "fedgan.upload=delta", "gan.generator_norm=group")
+    ],
+    "with a server optimiser": ["server_optimizer.name=sgd", "proximal.mu=0.1"],
     "mdgan": ["method=mdgan", "mdgan.swap_epochs=null"],
 }
 EVERY = pytest.mark.parametrize("words", PRIVATE.values(), ids=PRIVATE)
@@ -181,6 +185,11 @@ def test_without_privacy_there_is_no_mechanism():
         (["averaged.optimizer_state=average"], "averaged.optimizer_state", "negative"),
         (["method=fedgan"], "fedgan.weights", "uniform"),
         (["method=mdgan"], "mdgan.swap_epochs", "null"),
+        (["method=fegan"], "method", "fedgan"),
+        (["method=mdgan", "mdgan.swap_epochs=null", "mdgan.feedback=odds"], "mdgan.feedback", "mean"),
+        (["compression.name=qsgd"], "compression.name", "none"),
+        (["scaffold.option=I"], "scaffold.option", "none"),
+        (["selection.name=balanced", "selection.count=2"], "selection.name", "poisson"),
         (["aggregation.name=median"], "aggregation.name", "mean"),
         (["aggregation.name=clipped_mean"], "aggregation.name", "mean"),
         (["gan.augment=ada"], "gan.augment", "diffaugment"),

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ import raygan
 from raygan.errors import StorageError
 from raygan.record import lease, lock
 from raygan.record.lease import Lease
-from raygan.record.lock import DRIVER, Lock, hold, remove_recorders, share, wait_for_recorder
+from raygan.record.lock import DRIVER, RECORDER, Lock, hold, remove_recorders, share, wait_for_recorder
 from raygan.record.store import Store
 from tests.errors import raises
 from tests.helpers import Watch, tiny
@@ -48,6 +50,26 @@ def test_a_lock_is_released_by_the_death_of_its_process(tmp_path):
     holder.kill()
     holder.communicate()
     hold(tmp_path / "lock", "run", patience_s=5).release()
+
+
+def test_a_full_disk_keeps_nobody_from_locking_and_from_letting_go(tmp_path):
+    """Files there may be opened, but take no byte."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        (tmp_path / RECORDER).touch()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+        held = hold(tmp_path / DRIVER, "run")
+        wait_for_recorder(tmp_path)
+        (tmp_path / RECORDER).touch()
+        remove_recorders(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not (tmp_path / RECORDER).exists()
+    with raises("--out", "held", "another process"):
+        hold(tmp_path / DRIVER, "run", patience_s=0)
+    held.release()
 
 
 def test_a_recorder_that_still_writes_is_waited_for(tmp_path, monkeypatch):

@@ -49,4 +49,4 @@ def test_a_device_whose_share_of_memory_is_used_up_says_so_in_a_line(monkeypatch
         worker.update(1, 1, down)
     assert worker.states() == {}, "nothing is kept of a turn that failed"
     monkeypatch.undo()
-    assert np.isfinite(worker.update(1, 1, down).vector).all()
+    assert np.isfinite(worker.update(1, 1, down)[0].vector).all()

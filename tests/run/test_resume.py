@@ -51,6 +51,7 @@ CHOICES = {
     "averaged.upload": ["weights", "delta"],
     "fedgan.weights": ["shard", "uniform"],
     "fedgan.optimizer_state": ["keep", "reset"],
+    "fegan.weights": ["softmax", "linear", "dirac"],
     "mdgan.swap_moments": ["travel", "stay", "reset"],
     "mdgan.downlink": ["unicast", "broadcast"],
     "channel.name": ["none", "constant", "wireless"],
@@ -69,8 +70,10 @@ def configs(draw: st.DrawFn) -> Config:
     devices = draw(st.integers(1, 3))
     chosen["devices"] = devices
     chosen["mdgan.swap_epochs"] = draw(st.sampled_from([0.1, "null"])) if devices > 1 else "null"
+    if chosen["mdgan.swap_epochs"] == "null" and chosen["gan.discriminator_norm"] != "batch":
+        chosen["mdgan.feedback"] = draw(st.sampled_from(["mean", "odds", "forgiving", "adaptive"]))
     ranking = ["best_channel", "proportional_fair"] if chosen["channel.name"] != "none" else []
-    chosen["selection.name"] = draw(st.sampled_from(["all", "uniform", "round_robin", *ranking]))
+    chosen["selection.name"] = draw(st.sampled_from(["all", "uniform", "round_robin", "balanced", *ranking]))
     if chosen["selection.name"] != "all":
         chosen["selection.count"] = draw(st.integers(1, devices))
     return load_config(None, [*words, *(f"{key}={value}" for key, value in chosen.items())])

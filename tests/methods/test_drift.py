@@ -1,0 +1,40 @@
+"""Server optimisers, the proximal term and control variates in whole runs: the same bytes, however they are run."""
+
+import pytest
+
+import raygan
+from tests.helpers import same_generator, tiny
+
+SGD = ["device_optimizer.name=sgd", "generator_optimizer.name=sgd"]
+RUNS = {
+    "momentum": ["server_optimizer.name=sgd", "averaged.upload=delta", "schedule=parallel"],
+    "Adam of a median": ["server_optimizer.name=adam", "server_optimizer.beta1=0.5", "aggregation.name=median"],
+    "Yogi, FedProx": ["method=fedgan", "server_optimizer.name=yogi", "proximal.mu=0.1", "device_steps=2"],
+    "SCAFFOLD": ["scaffold.option=II", *SGD, "device_steps=2", "selection.name=round_robin", "selection.count=2"],
+    "all of them": [
+        *("method=fedgan", "fedgan.weights=uniform", "server_optimizer.name=adam", "scaffold.option=I"),
+        *("proximal.mu=0.1", "device_steps=2", "gan.augment=ada", "gan.ada_images=64"),
+    ],
+}
+
+
+@pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
+def test_packed_interrupted_and_undisturbed_runs_give_the_same_bytes(words, tmp_path):
+    words = [*words, "data.partition.name=dirichlet"]
+    undisturbed = raygan.train(tiny(*words), tmp_path / "undisturbed")
+    raygan.train(tiny(*words, "rounds=2"), tmp_path / "run")
+    resumed = raygan.train(tiny(*words), tmp_path / "run", resume=True)
+    assert same_generator(resumed, undisturbed)
+    packed = raygan.train(tiny(*words, "engine.devices_per_actor=2"), tmp_path / "packed")
+    assert same_generator(packed, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
+def test_on_ray_too(words, tmp_path, cluster):
+    words = [*words, "data.partition.name=dirichlet"]
+    inline = raygan.train(tiny(*words), tmp_path / "inline")
+    for packing in (1, 2):
+        on_ray = [*words, "engine.executor=ray", f"engine.devices_per_actor={packing}"]
+        assert same_generator(raygan.train(tiny(*on_ray), tmp_path / str(packing)), inline)
