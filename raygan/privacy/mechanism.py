@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from raygan.config.privacy import UserLevel
 from raygan.config.tree import Config
@@ -97,10 +98,10 @@ def mechanism_of(config: Config, method: Method) -> Mechanism | None:
     return Mechanism(config, privacy, method.clipped_parts(config)) if isinstance(privacy, UserLevel) else None
 
 
-def check_private(config: Config, method: Method, server: ServerSide) -> None:
+def check_private(config: Config, method: Method, server: ServerSide, shape: tuple[int, ...]) -> None:
     """Raise InputError if a private run's method lets something past the mechanism.
 
-    What the keys alone show, the config tree has refused.
+    What the keys alone show, the config tree has refused. `shape` is that of a sample.
     """
     if not isinstance(config.privacy, UserLevel):
         return
@@ -127,3 +128,11 @@ def check_private(config: Config, method: Method, server: ServerSide) -> None:
                 f"group, spectral or none{local}",
                 code="conflict",
             )
+    down = server.down(1)
+    start = method.device(config, shape, torch.device("cpu")).reference(down)
+    if not np.array_equal(server.reference(1), np.zeros(server.update_size) if start is None else start):
+        raise InputError(
+            f"method: {why} a device must know the server's reference, which its update is clipped around, and that of "
+            f"{config.method} has another; its DeviceSide must define reference",
+            code="conflict",
+        )

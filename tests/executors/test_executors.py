@@ -32,6 +32,7 @@ RUNS = {
     "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
     "classes": ["gan.condition=projection", "gan.fake_classes=global"],
     "classes of mdgan": ["method=mdgan", "gan.condition=auxiliary", "mdgan.swap_epochs=0.25"],
+    "private": ["privacy.name=user", "selection.name=poisson", "selection.count=2", "data.held_out=0.5"],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
 without Ray."""
@@ -41,7 +42,8 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "run", ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in ("mdgan", "classes of mdgan"))]
+    "run",
+    ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in ("mdgan", "classes of mdgan", "private"))],
 )
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray

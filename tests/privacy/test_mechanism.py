@@ -1,5 +1,7 @@
 """The clip and the noise: closed forms, and what a private round must and must not depend on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from raygan.components import METHODS
+from raygan.methods.averaged import Averaged, AveragedDevice
 from raygan.methods.base import Mean, Update
 from raygan.privacy.mechanism import Mechanism, mechanism_of
 from raygan.round.checks import method_of
@@ -15,6 +18,15 @@ from tests.errors import raises
 from tests.helpers import tiny
 from tests.methods.parties import parties, play
 
+
+class Forgetful(AveragedDevice):
+    """Sends weights, and does not say around what they are to be clipped."""
+
+    def reference(self, down):
+        return None
+
+
+FORGETFUL = replace(Averaged, device=Forgetful)
 SIZE = 1000
 PRIVATE = {
     "averaged": ["method=averaged"],
@@ -212,6 +224,7 @@ def test_what_passes_the_mechanism_is_refused_by_its_key(words, key, advice):
         (["method=centralized"], "method", "devices"),
         (["gan.discriminator_norm=batch"], "gan.discriminator_norm", "averaged.buffers=local"),
         (["method=fedgan", "fedgan.weights=uniform"], "gan.generator_norm", "group"),
+        (["method=tests.privacy.test_mechanism:FORGETFUL"], "method", "reference"),
     ],
 )
 def test_what_only_the_method_shows_is_refused_before_anything_starts(words, key, advice, digits):
