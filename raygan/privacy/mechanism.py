@@ -43,18 +43,18 @@ class Mechanism:
         if self._clip is None:
             return update
         rows = update.vector.reshape(self._parts, -1)
+        starts = None if start is None else start.reshape(rows.shape)
         differences = rows.astype(np.float64)
-        if start is not None:
-            differences -= start.reshape(rows.shape)
-        norms = np.sqrt(np.square(differences).sum(axis=1))
-        outside = norms > self._clip
-        if not outside.any():
+        if starts is not None:
+            differences -= starts
+        norms = np.sqrt(np.einsum("ij,ij->i", differences, differences))
+        outside = np.flatnonzero(norms > self._clip)
+        if not len(outside):
             return update
-        scaled = differences[outside] * (self._clip / norms[outside])[:, None]
-        if start is not None:
-            scaled += start.reshape(rows.shape)[outside]
         sent = rows.copy()
-        sent[outside] = scaled
+        for row in outside:
+            differences[row] *= self._clip / norms[row]
+            sent[row] = differences[row] if starts is None else starts[row] + differences[row]
         return replace(update, vector=sent.ravel())
 
     def released(self, round: int, means: Mapping[int, Mean], start: np.ndarray, slots: int) -> dict[int, Mean]:
