@@ -1,6 +1,6 @@
 """Injects faults into small runs at random moments, and checks that each run ends as if nothing had happened.
 
-    python scripts/chaos.py [--kinds device,server] [--each N] [--seed N] [--table FILE]
+    python scripts/chaos.py [--kinds device,server] [--methods serial,asynchronous] [--each N] [--seed N] [--table FILE]
 
 Faults: a device's, the server's or the evaluator's process is killed, or what they are forks of, one hangs, Ray's
 head process is killed (the run goes on by itself), the command itself is killed or interrupted, a Ray node is lost, the
@@ -45,6 +45,10 @@ METHODS = {
     "serial": ["method=averaged", "schedule=serial"],
     "parallel": ["method=averaged", "schedule=parallel"],
     "fedgan": ["method=fedgan"],
+    "asynchronous": [
+        *("method=averaged", "schedule=asynchronous", "asynchronous.buffer=2", "averaged.upload=delta"),
+        *("compute.device_flops=[1e9, 2e9, 5e9]", "channel.name=wireless"),
+    ],
 }
 WORDS = [  # rounds of about 50 ms, so that a fault hits something under way
     *("data.name=digits", "data.limit=200", f"devices={DEVICES}", f"rounds={ROUNDS}", "device_steps=2"),
@@ -57,8 +61,8 @@ WORDS = [  # rounds of about 50 ms, so that a fault hits something under way
 class Campaign:
     """Runs of one session: what they share, and how far it has come."""
 
-    def __init__(self, work: Path, disk: SmallDisk | None, random: Random, each: int) -> None:
-        self._work, self._disk, self._random, self._each = work, disk, random, each
+    def __init__(self, work: Path, disk: SmallDisk | None, random: Random, methods: Sequence[str], each: int) -> None:
+        self._work, self._disk, self._random, self._methods, self._each = work, disk, random, methods, each
         self._runs = disk.root if disk is not None else work / "runs"
         self._logs, self._mark = work / "logs", work.name
         for folder in (self._runs, self._logs):
@@ -83,12 +87,12 @@ class Campaign:
         words: Sequence[str] = (),
         elsewhere: Callable[[], list[psutil.Process]] = list,
     ) -> Iterator[Outcome]:
-        missing, per_run = self._each, min(FAULTS_PER_RUN, -(-self._each // len(METHODS)))
+        missing, per_run = self._each, min(FAULTS_PER_RUN, -(-self._each // len(self._methods)))
         first = KINDS.index(kind)  # so that one fault of each kind meets every method, too
-        for number in range(self._each + len(METHODS)):  # some more, as a fault may miss
+        for number in range(self._each + len(self._methods)):  # some more, as a fault may miss
             if missing <= 0:
                 return
-            method = list(METHODS)[(first + number) % len(METHODS)]
+            method = self._methods[(first + number) % len(self._methods)]
             name = f"{kind}-{number}-{method}"
             packed = f"engine.devices_per_actor={self._random.randint(1, DEVICES)}"
             all_words = [*WORDS, *METHODS[method], "engine.executor=ray", packed, *words]
@@ -161,22 +165,24 @@ def main() -> int:
     """Play all kinds, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", default=",".join(KINDS), help="which faults, of %(default)s")
+    parser.add_argument("--methods", default=",".join(METHODS), help="in turn, of %(default)s")
     parser.add_argument("--each", type=int, default=7, help="how many of each kind (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of rounds, moments, victims (default %(default)s)")
     parser.add_argument("--table", type=Path, help="Markdown file to write the table to")
     arguments = parser.parse_args()
-    kinds = arguments.kinds.split(",")
-    if unknown := set(kinds) - set(KINDS):
-        parser.error(f"--kinds: {', '.join(sorted(unknown))}: not among {', '.join(KINDS)}")
+    kinds, methods = arguments.kinds.split(","), arguments.methods.split(",")
+    for option, asked, known in (("kinds", kinds, KINDS), ("methods", methods, METHODS)):
+        if unknown := set(asked) - set(known):
+            parser.error(f"--{option}: {', '.join(sorted(unknown))}: not among {', '.join(known)}")
     if arguments.each < 1:
         parser.error("--each: at least 1")
     if "full-disk" in kinds:
         enter_namespace()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that all is cleaned up
-    return play(kinds, arguments.each, arguments.seed, arguments.table)
+    return play(kinds, methods, arguments.each, arguments.seed, arguments.table)
 
 
-def play(kinds: list[str], each: int, seed: int, page: Path | None) -> int:
+def play(kinds: list[str], methods: list[str], each: int, seed: int, page: Path | None) -> int:
     """Play these kinds of fault; returns the exit status."""
     began = time.monotonic()
     outcomes: list[Outcome] = []
@@ -184,7 +190,7 @@ def play(kinds: list[str], each: int, seed: int, page: Path | None) -> int:
     with ExitStack() as stack:
         work = stack.enter_context(private_folder())
         disk = stack.enter_context(small_disk(work / "disk")) if "full-disk" in kinds else None
-        campaign = Campaign(work, disk, Random(seed), each)
+        campaign = Campaign(work, disk, Random(seed), methods, each)
         if "full-disk" in kinds and disk is None:
             skipped["full-disk"] = "no filesystem of its own could be mounted"
         for kind in kinds:

@@ -15,6 +15,7 @@ from scipy.stats import t as student_t
 from raygan.config import Config, load_config
 from raygan.data import ImageSet, Shards, load_data, split
 from raygan.evaluation.pricing import timed
+from raygan.record.folder import RunFolder
 from raygan.report.curves import AXES, RunCurve, check_same_yardstick, cost_of, read_runs
 from raygan.round.checks import method_of
 from raygan.round.simulation import as_run
@@ -40,12 +41,21 @@ def write_results(settings: Tree, cells: list[Cell], out: Path, page: Path) -> N
         name = f"{figures.name}/{axis}.png"
         draw_curves(settings, runs, axis, page.parent / name)
         lines += ["", f"![FD-clf against {UNITS[axis]}]({name})"]
-    for method_group, path in draw_grids(runs, figures):
+    folders = {
+        group: {method: {seed: run.folder for seed, run in seeds.items()} for method, seeds in methods.items()}
+        for group, methods in runs.items()
+    }
+    for method_group, path in draw_grids(folders, figures):
         lines += ["", f"![Samples: {method_group}]({figures.name}/{path.name})"]
-    begin, end = MARKERS
+    put_between(MARKERS, lines, page)
+
+
+def put_between(markers: tuple[str, str], lines: list[str], page: Path) -> None:
+    """Replace what stands between the markers on a page, which is begun if it is not there."""
+    begin, end = markers
     text = page.read_text(encoding="utf-8") if page.exists() else f"{begin}\n{end}\n"
     before, rest = text.split(begin)
-    page.write_text(before + "\n".join([begin, *lines, end]) + rest.split(end)[1], encoding="utf-8")
+    page.write_text(before + "\n".join([begin, *lines, end]) + rest.split(end, 1)[1], encoding="utf-8")
 
 
 def finished(settings: Tree, cells: Iterable[Cell], out: Path) -> Runs:
@@ -227,16 +237,17 @@ def draw_curves(settings: Tree, runs: Runs, axis: str, path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-def draw_grids(runs: Runs, figures: Path) -> Iterator[tuple[str, Path]]:
-    """For each group, the last pictures of all methods side by side (first seed), cut to their first rows."""
-    for group, methods in runs.items():
+def draw_grids(
+    folders: dict[Group, dict[str, dict[int, RunFolder]]], figures: Path, parts: int = 2
+) -> Iterator[tuple[str, Path]]:
+    """For each group, the last pictures of all methods side by side (first seed), cut to one of `parts` of a side."""
+    for group, methods in folders.items():
         pictures = []
         for seeds in methods.values():
-            run = seeds[min(seeds)]
-            drawn = run.folder.newest_picture
+            drawn = seeds[min(seeds)].newest_picture
             assert drawn is not None  # every finished run has one
             with Image.open(drawn) as picture:
-                side = picture.width // 2
+                side = picture.width // parts
                 pictures.append(picture.convert("RGB").crop((0, 0, side, side)))
         sheet = Image.new("RGB", (sum(one.width + 8 for one in pictures) - 8, pictures[0].height), "white")
         for index, one in enumerate(pictures):

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from reproduce import play
 from reproduction_cells import Tree, cells, is_finished, read
-from reproduction_report import costs, finished, interval, repriced, shown, shown_ratio, table
+from reproduction_report import costs, finished, interval, put_between, repriced, shown, shown_ratio, table
 
 from raygan.report.curves import RunCurve
 
@@ -162,10 +162,7 @@ def draw(settings: Tree, studies: Studies, prices: dict[tuple[str, float, float]
 def write(settings: Tree, studies: Studies, page: Path) -> None:
     """The tables between the markers, the figure beside the page."""
     prices = all_prices(settings, studies)
-    begin, end = MARKERS
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    lines = ["", *rounds_table(settings, studies), "", *price_table(prices), ""]
-    page.write_text(before + "\n".join([begin, *lines, end]) + rest.split(end)[1], encoding="utf-8")
+    put_between(MARKERS, ["", *rounds_table(settings, studies), "", *price_table(prices), ""], page)
     draw(settings, studies, prices, page.with_suffix(".png"))
 
 

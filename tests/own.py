@@ -183,6 +183,14 @@ class Sleeps(AveragedDevice):
         return super().update(shard, round, down, state)
 
 
+class Naps(AveragedDevice):
+    """Device 1 does, for longer than all others take together."""
+
+    def update(self, shard, round, down, state):
+        time.sleep(8 * (shard.device == 1))
+        return super().update(shard, round, down, state)
+
+
 class Dies(AveragedDevice):
     """From round 7 on, device 0 takes its whole process with it."""
 
@@ -214,6 +222,7 @@ sends_too_much = Method(SendsTooMuch, AveragedServer)
 loses_its_loss = Method(LosesItsLoss, AveragedServer)
 sends_far_off = Method(SendsFarOff, AveragedServer)
 sleeps = Method(Sleeps, AveragedServer)
+naps = Method(Naps, AveragedServer, scheduled=True, asynchronous=True)
 dies = Method(Dies, AveragedServer)
 raises = Method(Raises, AveragedServer)
 

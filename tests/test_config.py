@@ -103,8 +103,6 @@ def test_a_new_name_drops_keys_the_new_choice_lacks_and_keeps_the_rest(tmp_path)
         (["gan.condition=concat", "gan.class_weights=[0, 0]"], ("gan.class_weights", "value")),
         (["gan.condition=concat", "gan.fake_classes=both"], ("gan.fake_classes", "value", "'both'")),
         (["gan.condition=auxiliary", "gan.auxiliary_weight=0"], ("gan.auxiliary_weight", "value", "0")),
-        (["gan.condition=auxiliary", "gan.generator=resnet"], ("gan.condition", "conflict", "resnet")),
-        (["gan.condition=concat", "gan.discriminator=r3gan"], ("gan.condition", "conflict", "r3gan")),
         (["devices"], ("devices", "value", "key=value")),
         (["devices=[1"], ("devices", "value", "'[1'")),
     ],

@@ -1,7 +1,7 @@
 """The simulated clock: the participants, the duration and the traffic of each round."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -87,6 +87,21 @@ class SimulatedRound:
     bytes_swap: int
     """Bytes between devices."""
     phases: Phases
+    staleness: Mapping[int, int] = field(default_factory=dict)
+    """Rounds since those of `devices` started that started in an earlier round; the others start in this one."""
+    ahead: list[int] = field(default_factory=list)
+    """Devices that start in this round and take part in a later one."""
+
+    @property
+    def at_once(self) -> list[int]:
+        """Those of `devices` that start in this round."""
+        return [device for device in self.devices if device not in self.staleness]
+
+    @property
+    def ages(self) -> dict[str, float]:
+        """The mean and the largest staleness of the updates, as a row has them."""
+        rounds, count = self.staleness.values(), len(self.devices)
+        return {"staleness": sum(rounds) / count if count else 0.0, "staleness_max": max(rounds, default=0)}
 
 
 class Clock:
@@ -117,7 +132,7 @@ class Clock:
 
     def fresh(self) -> "Clock":
         """Returns the same clock before its first round."""
-        return Clock(self._config, self._traffic, self._work, self._partners, self._counts)
+        return type(self)(self._config, self._traffic, self._work, self._partners, self._counts)
 
     def round(self, round: int) -> SimulatedRound:
         """Returns the simulation of `round`.

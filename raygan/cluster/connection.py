@@ -156,10 +156,7 @@ def connect(config: Config) -> Connection:
         InputError: there is no cluster at `engine.address`.
     """
     found = forking(config.engine.workers, IMPORTED_BY_WORKERS)
-    connection = Connection(config.engine.address, cpus_to_start(config), idle_workers=not found.runtime_env)
-    if connection.started:
-        found.begin_early()
-    return connection
+    return Connection(config.engine.address, cpus_to_start(config), idle_workers=not found.runtime_env)
 
 
 def cpus_to_start(config: Config) -> float:

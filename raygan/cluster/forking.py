@@ -37,19 +37,6 @@ class Forking:
     """Of an actor, or of a whole job."""
     why_not: str | None = None
 
-    def begin_early(self) -> None:
-        """Have the fork server of a Ray on this machine import, and fork a worker, before an actor asks for one.
-
-        Nobody waits for it. Ray gives the worker to the first actor that asks for such a one.
-        """
-        if self.runtime_env:
-            remote: Any = ray.remote(_nothing)
-            remote.options(num_cpus=0, runtime_env=self.runtime_env).remote()
-
-
-def _nothing() -> None:
-    """What a worker does that is there early."""
-
 
 def forking(start: Start, modules: Iterable[str]) -> Forking:
     """Returns how to start workers that import these modules, from a process that uses Ray or is about to.

@@ -2,8 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from raygan.config.tree import Config
+
 FEW = 3
 """From so many updates on, their sum takes fewer bytes (8 to 10 a parameter, measured) than the updates (4 each)."""
+
+
+def adds_up_on_nodes(config: Config) -> bool:
+    """Returns whether a node adds up its workers' updates. Where no device waits for another, no worker should."""
+    return config.engine.pre_average and config.schedule != "asynchronous"
 
 
 def by_worker(devices: Iterable[int], together: int) -> dict[int, list[int]]:

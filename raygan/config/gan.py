@@ -30,7 +30,6 @@ def _some_weight(weights: tuple[float, ...]) -> tuple[float, ...]:
     return weights
 
 
-_WITHOUT_CLASSES = ("resnet", "r3gan")
 Change = Literal["colour", "translation", "cutout"]
 
 
@@ -54,10 +53,19 @@ class Gan(Section):
     condition: Condition = "none"
     """Class conditions: the generator is given a class, G(z, y). `auxiliary`: the discriminator also names the class,
     and both losses add its error; `projection`: its logit depends on the class through an inner product, D(x, y);
-    `concat`: it is given the class as planes beside the image, D(x, y). The data needs two classes or more, and
-    the networks are `dcgan`, `mlp` or custom ones."""
+    `concat`: it is given the class as planes beside the image, D(x, y). The data needs two classes or more."""
+    auxiliary_loss: Literal["cross_entropy", "d2d_ce"] = "cross_entropy"
+    """Error in naming classes (`condition: auxiliary`). `cross_entropy` of scores of all classes (ACGAN); `d2d_ce`:
+    data-to-data cross-entropy of embeddings (ReACGAN, arXiv 2111.01118), for many classes."""
     auxiliary_weight: Positive = 1.0
-    """Weight of the cross-entropy with the class in both losses (`condition: auxiliary`)."""
+    """Weight of that error in both losses."""
+    d2d_size: Count = 64
+    """Length of the embeddings (`auxiliary_loss: d2d_ce`; numbers)."""
+    d2d_margin: Annotated[float, Field(gt=0, le=1)] = 0.98
+    """Cosine with the proxy of its class from which on a sample is near enough; samples of other classes are far enough
+    from it up to a cosine of 1 less this."""
+    d2d_temperature: Positive = 0.5
+    """What cosines are divided by."""
     fake_classes: Literal["own", "global"] | None = None
     """Classes of the fakes that a device generates. `own`: those of its real batch, so as frequent as on the device;
     `global`: drawn by `class_weights`, the device's own classes or not. null: `own` where devices generate; with
@@ -113,10 +121,11 @@ class Gan(Section):
             for key in ("fake_classes", "class_weights"):
                 if getattr(self, key):
                     return f"gan.{key}: without a class condition no class is drawn; set gan.condition"
-            return None
-        for key in ("generator", "discriminator"):
-            if (name := getattr(self, key)) in _WITHOUT_CLASSES:
-                return f"gan.condition: gan.{key}={name} takes no classes; set gan.condition=none, or take dcgan or mlp"
+        if self.auxiliary_loss != "cross_entropy" and self.condition != "auxiliary":
+            return (
+                f"gan.auxiliary_loss: {self.auxiliary_loss} is for a discriminator that names classes; set "
+                "gan.condition=auxiliary"
+            )
         return None
 
     @property

@@ -60,6 +60,10 @@ def conflict(config: "Config") -> str | None:
         return (
             f"aggregation.name: {why} it must be mean, whose noise is accounted; {config.aggregation.name} has no bound"
         )
+    if config.schedule == "asynchronous":
+        return (
+            f"schedule: {why} asynchronous is out: updates would count around another state than they were clipped at"
+        )
     if config.compression.name != "none":
         return f"compression.name: {why} updates go up as they were clipped; set none, not {config.compression.name}"
     if config.scaffold.option != "none":

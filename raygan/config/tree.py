@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from raygan.components import METHODS, METRICS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
+from raygan.config.asynchronous import Asynchronous
 from raygan.config.compression import Compression, Whole
 from raygan.config.data import Data, Digits
 from raygan.config.drift import NoServerOptimizer, Proximal, Scaffold, ServerOptimizer
@@ -60,7 +61,8 @@ class Engine(Section):
     """Placement of the device actors. `spread`: all nodes are filled to the same share; `pack`: one node after another,
     the server's first. In a Tune trial Ray decides."""
     pre_average: bool = True
-    """Device actors on the same node send one combined sum to a server on another node (the same bits, fewer bytes)."""
+    """Device actors on the same node send one combined sum to a server on another node (the same bits, fewer bytes; not
+    with `schedule=asynchronous`, where none waits for another)."""
     nodes_timeout_s: NotNegative = 600.0
     """How long to wait for nodes to join a cluster that has too few (seconds; 0: not at all). What an autoscaler can
     never add is not waited for."""
@@ -124,9 +126,11 @@ class Config(Section):
     """`averaged` (arXiv 2107.08681), `fedgan`, `fegan`, `mdgan`, `centralized`, or an import path to a `Method`."""
     method_options: Options = NO_OPTIONS
     """Free settings for a custom `method`."""
-    schedule: Literal["serial", "parallel"] = "serial"
+    schedule: Literal["serial", "parallel", "asynchronous"] = "serial"
     """Schedule of `averaged`. `serial`: the generator waits for the new average; `parallel`: it trains on the old
-    one."""
+    one; `asynchronous` (of `fedgan`, too): no device waits for another, and a round is a version of the server's."""
+    asynchronous: Asynchronous = Asynchronous()
+    """Settings of `schedule: asynchronous`."""
     devices: NotNegativeCount = 5
     """Number of devices K (0: as many as holders, which `data.partition.name=natural` has by default)."""
     rounds: Count = 800
@@ -219,6 +223,8 @@ class Config(Section):
         return self._fits_together()
 
     def _fits_together(self) -> Self:
+        if schedule := self._schedule_conflict():
+            raise ValueError(schedule)
         if self.gan.precision == "tf32" and not (self.engine.gpus_per_device or self.engine.server_gpus):
             raise ValueError(
                 "gan.precision: tf32 is how a GPU multiplies, and none is asked for; set engine.gpus_per_device and "
@@ -236,3 +242,39 @@ class Config(Section):
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self
+
+    def _schedule_conflict(self) -> str | None:
+        """Returns what the schedule rules out, if that is set: a line that begins with its key."""
+        if self.schedule != "asynchronous":
+            default, own = Asynchronous(), self.asynchronous
+            for key in Asynchronous.model_fields:
+                if getattr(own, key) != getattr(default, key):
+                    return f"asynchronous.{key}: it is for schedule=asynchronous, not {self.schedule}; leave it out"
+            return None
+        if self.selection.name != "all":
+            return (
+                f"selection.name: {self.selection.name} chooses the devices of a round, and with schedule=asynchronous "
+                "whoever is idle starts; leave it out, and set asynchronous.running"
+            )
+        if self.selection.deadline_s is not None:
+            return "selection.deadline_s: with schedule=asynchronous nobody waits for a device; leave it out"
+        if self.aggregation.name != "mean":
+            return (
+                f"aggregation.name: {self.aggregation.name} compares updates of one round, and those of "
+                "schedule=asynchronous are of several versions; take mean"
+            )
+        if self.scaffold.option != "none":
+            return (
+                "scaffold.option: the server's control variate is the mean of the devices', and the merge of "
+                "schedule=asynchronous discounts their changes; set scaffold.option=none"
+            )
+        if self.averaged.optimizer_state == "average" and self.averaged.upload == "delta":
+            return (
+                "averaged.upload: differences of Adam's moments to an older version may add up to less than nothing; "
+                "with schedule=asynchronous and averaged.optimizer_state=average take weights"
+            )
+        for key in ("running", "buffer"):
+            count = getattr(self.asynchronous, key)
+            if self.devices and count is not None and count > self.devices:
+                return f"asynchronous.{key}: {count} is more than devices={self.devices}"
+        return None

@@ -44,7 +44,7 @@ def priced(folder: Path, words: Sequence[str]) -> Priced:
     rows: list[Row] = [{"sim_s": 0.0}]
     sim_s, others = 0.0, 0
     for was, now in zip(timed(own, rounds, *dealt), timed(price, rounds, *dealt), strict=True):
-        others += was.devices != now.devices
+        others += (was.devices, was.staleness) != (now.devices, now.staleness)
         sim_s += now.phases.seconds
         sent = {"bytes_down": now.bytes_down, "bytes_up": now.bytes_up, "bytes_swap": now.bytes_swap}
         who = {"devices": len(now.devices), "unreached": now.unreached, "late": now.late}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -21,7 +22,7 @@ from raygan.gan.flat import FlatModule
 from raygan.gan.networks import build_generator
 from raygan.methods.base import State
 from raygan.metrics.classifier import save_yardstick
-from raygan.record.checkpoint import Snapshot, load_newest, remove_old, save_snapshot
+from raygan.record.checkpoint import Flying, Snapshot, load_newest, remove_old, save_snapshot
 from raygan.record.folder import RunFolder
 from raygan.record.generator_file import save_generator
 from raygan.record.lock import share
@@ -111,16 +112,25 @@ class Recorder:
             found[weights] = self._evaluator.measure(network.module)
         return found
 
-    def save(self, round: int, server: State, workers: Iterable[Mapping[int, State] | range]) -> None:
+    def save(
+        self,
+        round: int,
+        server: State,
+        workers: Iterable[Mapping[int, State] | range],
+        flying: Mapping[int, list[int]],
+        *downs: np.ndarray,
+    ) -> None:
         """Write a checkpoint. `workers` has the states of each worker's devices.
 
         For a lost worker it has the range of its devices, which are saved with their states of the last checkpoint.
+        `flying` has the devices under way by the round in which they started, and `downs` what they started from.
         """
         self._follow_log()
         devices: dict[int, State] = {}
         for states in workers:
             devices |= self.saved_states(states) if isinstance(states, range) else states
-        save_snapshot(self._folder.checkpoints, Snapshot(round, server, devices, self._settings))
+        under_way = {started: Flying(flying[started], down) for started, down in zip(flying, downs, strict=True)}
+        save_snapshot(self._folder.checkpoints, Snapshot(round, server, devices, self._settings, under_way))
         self._saved = round
         self._remove_old()
 

@@ -7,11 +7,11 @@ to process while the driver is ahead.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from raygan.cluster.routing import senders
+from raygan.cluster.routing import adds_up_on_nodes, senders
 from raygan.errors import ProcessLostError, RunError
 from raygan.executors import parties
 from raygan.executors.setup import Setup
@@ -36,6 +36,17 @@ class Updates:
     """Those of them that a node sends for its workers."""
 
 
+@dataclass(frozen=True)
+class Flight:
+    """A device's update on its way to the server's work of a later round."""
+
+    round: int
+    """When the device started."""
+    down: Ref
+    """What it started from."""
+    updates: Updates
+
+
 class Executor:
     """Runs rounds in order. Nothing it hands to its caller is larger than a few scalars per device."""
 
@@ -52,10 +63,11 @@ class Executor:
         self._setup = setup
         self._transport = transport
         self._drops = config.engine.on_device_failure == "drop"
-        self._adds_up = config.engine.pre_average and setup.problem.aggregator(config).adds_up
+        self._adds_up = adds_up_on_nodes(config) and setup.problem.aggregator(config).adds_up
         uplink = setup.problem.uplink(config)
         self._remembers = uplink is not None and uplink.remembers
         self._share = uplink.share if uplink is not None and together == 1 else 1.0
+        self._flights: dict[int, Flight] = {}
         self._round = start.round if start is not None else 0
         self._report: list[Ref] = []
         self._exchanged: list[Ref] = []
@@ -79,6 +91,9 @@ class Executor:
     def _restore(self, start: Snapshot) -> None:
         call, wait = self._transport.call, self._transport.wait
         wait([call(self._server, "restore", start.server), *self._workers.restore(start)])
+        self._flights.clear()
+        for round, flying in sorted(start.flying.items()):
+            self.update_ahead(round, flying.devices, self._transport.put(flying.down))
 
     def end_recorder(self) -> bool:
         """End the recorder, so that nobody writes; returns False if what starts processes is gone, and all with it."""
@@ -118,11 +133,13 @@ class Executor:
         """Returns a reference to the vector for the devices, which the server has made behind its last step."""
         return self._down
 
-    def update_devices(self, round: int, devices: Iterable[int], down: Ref, overdue: Iterable[int] = ()) -> Updates:
+    def update_devices(
+        self, round: int, devices: Iterable[int], down: Ref, overdue: Iterable[int] = (), ahead: bool = False
+    ) -> Updates:
         """Let these devices update on the vector `down`, each on its own shard.
 
         So do those that are `overdue` if they remember what does not arrive. Workers of a node that is not the server's
-        send one message together where that is fewer bytes.
+        send one message together where that is fewer bytes. `ahead`: a later round takes the updates.
         """
         workers, transport = self._workers, self._transport
         chosen, here = workers.of(devices), self._facts[0]["node"]
@@ -134,7 +151,7 @@ class Executor:
                 numbers, far = chosen[worker], len(group) == 1 and workers.nodes[worker] != here
                 # An exchange that failed must not be forgotten in the rounds behind it.
                 message, call = workers.update_devices(
-                    worker, round, down, numbers, far, late.pop(worker, []), after=self._exchanged
+                    worker, round, down, numbers, far, late.pop(worker, []), ahead, after=self._exchanged
                 )
                 messages[tuple(numbers)] = message
                 updates.calls.append(call)
@@ -144,14 +161,31 @@ class Executor:
                 messages = {tuple(chain(*messages)): together}
             updates.messages.update(messages)
         for worker, numbers in late.items():  # which send nothing
-            _, call = workers.update_devices(worker, round, down, [], False, numbers, after=self._exchanged)
+            _, call = workers.update_devices(worker, round, down, [], False, numbers, ahead, after=self._exchanged)
             updates.calls.append(call)
         return updates
 
-    def update_server(self, round: int, updates: Updates) -> Ref:
-        """Let the server aggregate updates as they arrive, then update; returns a reference to its report."""
+    def update_ahead(self, round: int, devices: Iterable[int], down: Ref) -> None:
+        """Let these devices update likewise, each on its own, for a later round to take: see `with_arrived`."""
+        for device in devices:
+            self._flights[device] = Flight(round, down, self.update_devices(round, [device], down, ahead=True))
+
+    def with_arrived(self, updates: Updates, devices: Iterable[int]) -> Updates:
+        """Returns the updates together with those of devices that started in earlier rounds."""
+        arrived = [self._flights.pop(device).updates for device in devices]
+        return replace(
+            updates,
+            calls=[*updates.calls, *(call for one in arrived for call in one.calls)],
+            messages=updates.messages | {who: ref for one in arrived for who, ref in one.messages.items()},
+        )
+
+    def update_server(self, round: int, updates: Updates, staleness: Mapping[int, int]) -> Ref:
+        """Let the server aggregate updates as they arrive, then update; returns a reference to its report.
+
+        `staleness`: the rounds since devices started, of those that did so in an earlier one.
+        """
         messages = self._stream(updates.messages)
-        self._down, report = self._transport.call(self._server, "update", round, messages, returns=2)
+        self._down, report = self._transport.call(self._server, "update", round, messages, staleness, returns=2)
         self._round, self._report = round, [report]
         return report
 
@@ -206,11 +240,17 @@ class Executor:
         return self._pending([self._transport.call(self._recorder, "evaluate_kept", round)], [])
 
     def save(self) -> Pending[None]:
-        """Write a checkpoint of the state that the last round leaves."""
-        states = self._workers.states(after=self._finished)
+        """Write a checkpoint of the state that the last round leaves. Devices under way will start again from it."""
+        flying: dict[int, list[int]] = {}
+        for device, flight in sorted(self._flights.items()):
+            flying.setdefault(flight.round, []).append(device)
+        downs = [self._flights[devices[0]].down for devices in flying.values()]
+        states = self._workers.states(self._flights, after=self._finished)
         server = self._transport.call(self._server, "state", after=self._finished)
         arriving = self._transport.stream(states, self._workers.devices if self._drops else None)
-        saved = self._transport.call(self._recorder, "save", self._round, server, arriving, lane="files")
+        saved = self._transport.call(
+            self._recorder, "save", self._round, server, arriving, flying, *downs, lane="files"
+        )
         return self._pending([saved], [server, *states])
 
     def export(self) -> Pending[None]:

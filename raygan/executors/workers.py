@@ -82,9 +82,13 @@ class Workers:
             for process, devices in zip(self.processes, self.devices, strict=True)
         ]
 
-    def states(self, after: Iterable[Ref]) -> list[Ref]:
-        """Returns references to the states of each worker's devices."""
-        return [self._transport.call(process, "states", after=after) for process in self.processes]
+    def states(self, flying: Iterable[int], after: Iterable[Ref]) -> list[Ref]:
+        """Returns references to the states of each worker's devices; of those under way, to what they were before."""
+        under_way = self.of(flying)
+        return [
+            self._transport.call(process, "states", under_way.get(worker, []), after=after)
+            for worker, process in enumerate(self.processes)
+        ]
 
     def of(self, devices: Iterable[int]) -> dict[int, list[int]]:
         """Returns device numbers in order, by worker."""
@@ -98,12 +102,13 @@ class Workers:
         devices: list[int],
         far: bool,
         overdue: list[int],
+        ahead: bool,
         after: Iterable[Ref],
     ) -> tuple[Ref, WorkerCall]:
         """Let a worker's devices update; returns a reference to its message, and the call."""
         process = self.processes[worker]
         message, report = self._transport.call(
-            process, "update_devices", round, down, devices, far, overdue, after=after, returns=2
+            process, "update_devices", round, down, devices, far, overdue, ahead, after=after, returns=2
         )
         return message, WorkerCall(worker, process, devices, report)
 

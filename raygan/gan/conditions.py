@@ -2,16 +2,18 @@
 
 The generator is given the class as a one-hot vector beside the latent point. A discriminator is given it as one plane
 per class beside the image (`concat`; Mirza and Osindero, arXiv 1411.1784), adds the score of that class to its logit
-(`projection`; Miyato and Koyama, arXiv 1802.05637), or is not given it and scores all classes (`auxiliary`; Odena, Olah
-and Shlens, arXiv 1610.09585). A single class conditions nothing: the networks are then those without a condition.
+(`projection`; Miyato and Koyama, arXiv 1802.05637), or is not given it and names it (`auxiliary`): it scores all
+classes (Odena, Olah and Shlens, arXiv 1610.09585), or embeds the sample beside a proxy of each class (`d2d_ce`; Kang et
+al., arXiv 2111.01118). A single class conditions nothing: the networks are then those without a condition.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from raygan.config.gan import Condition
+from raygan.config.gan import Gan
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -31,14 +33,47 @@ def with_classes(values: Tensor, labels: Tensor | None, classes: int) -> Tensor:
     return torch.cat([values, planes.expand(-1, -1, *values.shape[2:])], dim=1)
 
 
-def conditioned(
-    condition: Condition, logits: Tensor, scores: Tensor, labels: Tensor | None
-) -> Tensor | tuple[Tensor, Tensor]:
-    """Returns the answer of a discriminator that has logits (N,) and scores of all classes (N, C)."""
-    if condition == "auxiliary":
-        return logits, scores
-    assert labels is not None  # likewise
-    return logits + (scores * one_hot(labels, scores.shape[1])).sum(dim=1)
+def class_planes(gan: Gan) -> int:
+    """Returns how many channels a discriminator's input has for classes."""
+    return gan.num_classes if gan.condition == "concat" else 0
+
+
+class ClassHead(nn.Module):
+    """What a discriminator has beside the layer of its logit: one like it of the same features, for classes."""
+
+    def __init__(self, gan: Gan, layer: Callable[[int], nn.Module]) -> None:
+        """`layer` makes the layer for so many values."""
+        super().__init__()
+        embeds = gan.condition == "auxiliary" and gan.auxiliary_loss == "d2d_ce"
+        self.names = gan.condition == "auxiliary"
+        self.layer = layer(gan.d2d_size if embeds else gan.num_classes)
+        self.proxies = nn.Parameter(torch.randn(gan.num_classes, gan.d2d_size)) if embeds else None
+
+    def forward(self, logits: Tensor, features: Tensor, labels: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+        """Returns the discriminator's answer, given its logits (N,) and the features that they are of."""
+        values: Tensor = self.layer(features).flatten(1)
+        if self.proxies is not None:
+            return logits, values, self.proxies
+        if self.names:
+            return logits, values
+        assert labels is not None  # likewise
+        return logits + (values * one_hot(labels, values.shape[1])).sum(dim=1)
+
+
+def class_head(gan: Gan, layer: Callable[[int], nn.Module]) -> ClassHead | None:
+    """Returns what a discriminator needs for `projection` and `auxiliary`, else None."""
+    return ClassHead(gan, layer) if gan.num_classes > 0 and gan.condition != "concat" else None
+
+
+class Named(NamedTuple):
+    """What a discriminator says of the classes of N samples, with `gan.condition=auxiliary`."""
+
+    labels: Tensor
+    """(N,) int64: the classes that they are of."""
+    values: Tensor
+    """Scores of all C classes, (N, C), or embeddings of a size E, (N, E)."""
+    proxies: Tensor | None = None
+    """(C, E): what the embeddings are compared with; None with scores."""
 
 
 class Labelled(NamedTuple):
@@ -62,14 +97,14 @@ class Judged(NamedTuple):
 
     logits: Tensor
     """(N,): the larger, the more real."""
-    class_losses: Tensor | None = None
-    """(N,): the cross-entropy of its scores with the sample's class, with `gan.condition=auxiliary`."""
+    named: Named | None = None
 
     def split(self, first: int) -> tuple["Judged", "Judged"]:
         """Returns what it says of the first samples, and of the rest."""
         sizes = [first, len(self.logits) - first]
         one, other = self.logits.split(sizes)
-        if self.class_losses is None:
+        if self.named is None:
             return Judged(one), Judged(other)
-        of_one, of_other = self.class_losses.split(sizes)
+        labels, values = self.named.labels.split(sizes), self.named.values.split(sizes)
+        of_one, of_other = (Named(*part, self.named.proxies) for part in zip(labels, values, strict=True))
         return Judged(one, of_one), Judged(other, of_other)

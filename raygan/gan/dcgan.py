@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
-from raygan.gan.conditions import conditioned, with_classes
+from raygan.gan.conditions import class_head, class_planes, with_classes
 from raygan.gan.convolutions import FromPoint, ToGrey, ToPoint
 from raygan.gan.derived import Derived
 
@@ -52,8 +52,7 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
-        self.condition, classes = gan.condition, gan.num_classes
-        self.planes = classes if gan.condition == "concat" else 0
+        self.planes = class_planes(gan)
         self.one_pass = gan.discriminator_norm != "batch"
         channels, side, halvings = _layout(shape)
         widths = _widths(gan.discriminator_width, halvings)
@@ -65,18 +64,18 @@ class DCGANDiscriminator(nn.Module):
             layers += _block(nn.Conv2d(before, after, 4, 2, 1), gan.discriminator_norm, _leaky())
         layers.append(_to_point(widths[-1], 1, side, first))
         self.layers = nn.Sequential(*layers)
-        scored = classes > 0 and self.planes == 0
-        self.scores = _to_point(widths[-1], classes, side, first) if scored else None
+        self.head = class_head(gan, lambda values: _to_point(widths[-1], values, side, first))
         _initialise(self)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Returns the logits of `images`, and with `auxiliary` the scores of all classes."""
-        if self.scores is None:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
+        """Returns the logits of `images`, and with `auxiliary` what it says of their classes."""
+        if self.head is None:
             only: Tensor = self.layers(with_classes(images, labels, self.planes))
             return only.flatten()
         maps: Tensor = self.layers[:-1](images)
         logits: Tensor = self.layers[-1](maps).flatten()
-        return conditioned(self.condition, logits, self.scores(maps).flatten(1), labels)
+        answer: Tensor | tuple[Tensor, ...] = self.head(logits, maps, labels)
+        return answer
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:

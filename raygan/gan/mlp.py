@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
-from raygan.gan.conditions import conditioned, with_classes
+from raygan.gan.conditions import class_head, class_planes, with_classes
 
 _HIDDEN_LAYERS = 3
 
@@ -35,23 +35,22 @@ class MLPDiscriminator(nn.Module):
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
-        self.condition, classes = gan.condition, gan.num_classes
-        self.planes = classes if gan.condition == "concat" else 0
+        self.planes = class_planes(gan)
         self.one_pass = gan.discriminator_norm != "batch"
         width = gan.discriminator_width
         layers = _stack(math.prod(shape) + self.planes, width, gan.discriminator_norm, nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*layers, _linear(width, 1, gan.discriminator_norm))
-        scored = classes > 0 and self.planes == 0
-        self.scores = _linear(width, classes, gan.discriminator_norm) if scored else None
+        self.head = class_head(gan, lambda values: _linear(width, values, gan.discriminator_norm))
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Returns the logits of `samples`, and with `auxiliary` the scores of all classes."""
-        if self.scores is None:
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
+        """Returns the logits of `samples`, and with `auxiliary` what it says of their classes."""
+        if self.head is None:
             only: Tensor = self.layers(with_classes(samples.flatten(1), labels, self.planes))
             return only.flatten()
         hidden: Tensor = self.layers[:-1](samples.flatten(1))
         logits: Tensor = self.layers[-1](hidden).flatten()
-        return conditioned(self.condition, logits, self.scores(hidden), labels)
+        answer: Tensor | tuple[Tensor, ...] = self.head(logits, hidden, labels)
+        return answer
 
 
 def _stack(size: int, width: int, norm: Norm, activation: nn.Module) -> list[nn.Module]:

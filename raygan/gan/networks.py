@@ -4,7 +4,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raygan.components import DISCRIMINATORS, GENERATORS, LOSSES, build, resolve
@@ -13,7 +12,8 @@ from raygan.config.tree import Config
 from raygan.errors import InputError, naming, place_of
 from raygan.gan.augmentation import changed
 from raygan.gan.chance import Chance
-from raygan.gan.conditions import Judged
+from raygan.gan.class_losses import ClassLoss, class_loss_of
+from raygan.gan.conditions import Judged, Named
 from raygan.gan.flat import FlatModule
 from raygan.gan.losses import Loss
 from raygan.gan.replay import Replay
@@ -37,10 +37,8 @@ class Networks:
     """At generated samples, likewise."""
     chance: Chance
     """How samples are augmented, and which steps have the penalties."""
-    names_classes: bool = False
-    """Whether the discriminator names classes."""
-    auxiliary_weight: float = 1.0
-    """Weight of its error in doing so."""
+    class_loss: ClassLoss | None = None
+    """The error of a discriminator that names classes."""
     classes: int = 0
     """The number of classes that the networks tell apart; with 0 there are no labels."""
 
@@ -54,11 +52,11 @@ class Networks:
         """Returns what the discriminator says of samples (N, *shape) with labels (N,), as float32."""
         condition = self._condition(labels)
         with self._precisely(samples):
-            if not self.names_classes:
+            if self.class_loss is None:
                 logits: Tensor = self.discriminator.module(samples, *condition)
                 return Judged(logits.float())
-            logits, scores = self.discriminator.module(samples)
-        return Judged(logits.float(), F.cross_entropy(scores.float(), condition[0], reduction="none"))
+            logits, *named = self.discriminator.module(samples)
+        return Judged(logits.float(), Named(*condition, *(one.float() for one in named)))
 
     def logits(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns the discriminator's logits, (N,) float32."""
@@ -67,8 +65,8 @@ class Networks:
     def with_class_losses(self, loss: Tensor, *judged: Judged) -> Tensor:
         """Returns a loss with the discriminator's error in naming the classes of these samples, if it names them."""
         for one in judged:
-            if one.class_losses is not None:
-                loss = loss + self.auxiliary_weight * one.class_losses.mean()
+            if self.class_loss is not None and one.named is not None:
+                loss = loss + self.class_loss.weight * self.class_loss.of(one.named)
         return loss
 
     def _condition(self, labels: Tensor | None) -> tuple[Tensor, ...]:
@@ -125,7 +123,8 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         )
     if gan.augment != "none" and len(shape) != 3:
         raise InputError(
-            f"gan.augment: {gan.augment} changes images, but a sample has the shape {shape}; set gan.augment=none"
+            f"gan.augment: {gan.augment} changes images, but a sample has the shape {shape}; set gan.augment=none",
+            code="conflict",
         )
     flat_generator = _laid_out("gan.generator", generator, device)
     flat_discriminator = _laid_out("gan.discriminator", discriminator, device)
@@ -140,8 +139,7 @@ def build_networks(config: Config, shape: tuple[int, ...], device: torch.device)
         gan.r1 * gan.penalty_every,
         gan.r2 * gan.penalty_every,
         Chance(gan, config.seed, shape),
-        gan.condition == "auxiliary" and gan.num_classes > 0,
-        gan.auxiliary_weight,
+        class_loss_of(gan) if gan.condition == "auxiliary" and gan.num_classes > 0 else None,
         gan.num_classes,
     )
 
@@ -179,27 +177,29 @@ def check_networks(config: Config, shape: tuple[int, ...], smallest_shard: int) 
             z = torch.zeros(batch, config.gan.latent)
             labels = (torch.arange(batch) % networks.classes,) if networks.classes else ()
             samples = _probe(networks.generator, "gan.generator", (z, *labels), (batch, *shape))
-            if not networks.names_classes:
+            if networks.class_loss is None:
                 _probe(networks.discriminator, "gan.discriminator", (samples, *labels), (batch,))
             else:
-                _probe_both(networks, samples)
+                _probe_naming(networks, networks.class_loss, samples)
 
 
 def _probe(network: FlatModule, key: str, given: tuple[Tensor, ...], expected: tuple[int, ...]) -> Tensor:
     return _checked(key, _tried(network, key, given), given[0], expected)
 
 
-def _probe_both(networks: Networks, samples: Tensor) -> None:
+def _probe_naming(networks: Networks, class_loss: ClassLoss, samples: Tensor) -> None:
     """Probe a discriminator that also names classes."""
-    key, count = "gan.discriminator", len(samples)
+    key, count, classes = "gan.discriminator", len(samples), networks.classes
     out = _tried(networks.discriminator, key, (samples,))
-    if not (isinstance(out, tuple) and len(out) == 2):
+    parts = {"logits": (count,)} | class_loss.answers(count, classes)
+    if not (isinstance(out, tuple) and len(out) == len(parts)):
+        needed = [f"{what} {shape}" for what, shape in parts.items()]
         raise InputError(
             f"{key}: makes a {type(out).__name__} of a batch of {count}, but with gan.condition=auxiliary a tuple is "
-            f"needed: logits ({count},) and the scores of all classes ({count}, {networks.classes})",
+            f"needed: {', '.join(needed[:-1])} and {needed[-1]}",
             code="result",
         )
-    for part, expected in zip(out, ((count,), (count, networks.classes)), strict=True):
+    for part, expected in zip(out, parts.values(), strict=True):
         _checked(key, part, samples, expected)
 
 

@@ -53,6 +53,8 @@ def discriminator_loss(
             return networks.logits(between, real.labels)
 
         loss = loss + networks.penalty_weight * gradient_penalty(logits, real.values, fake, mix)
+    if networks.class_loss is not None and not networks.class_loss.of_fakes:
+        return networks.with_class_losses(loss, of_real)
     return networks.with_class_losses(loss, of_real, of_fake)
 
 

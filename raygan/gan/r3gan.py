@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from raygan.config.gan import Gan
 from raygan.errors import InputError
+from raygan.gan.conditions import class_head, class_planes, with_classes
 
 _SIDES = (16, 32, 64, 128)
 _SLOPE = 0.2
@@ -22,21 +23,21 @@ _EXPANSION, _GROUP = 2, 16  # width between the layers of a block over that outs
 
 
 class R3GANGenerator(nn.Module):
-    """(N, latent) to (N, C, H, W)."""
+    """(N, latent), and labels (N,) with a condition, to (N, C, H, W)."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         channels, stages = _checked(shape, gan.generator_width, gan.generator_norm, "generator")
-        width = gan.generator_width
+        width, self.classes = gan.generator_width, gan.num_classes
         self.place = nn.Parameter(torch.randn(width, 4, 4))
-        self.start = _initialised(nn.Linear(gan.latent, width, bias=False))
+        self.start = _initialised(nn.Linear(gan.latent + self.classes, width, bias=False))
         self.stages = nn.ModuleList(_stage(width, gan.depth, stages) for _ in range(stages))
         self.end = _initialised(nn.Conv2d(width, channels, 1, bias=False))
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns images for latent points `z`."""
-        maps = self.place * self.start(z)[:, :, None, None]
+        maps = self.place * self.start(with_classes(z, labels, self.classes))[:, :, None, None]
         for number, stage in enumerate(self.stages):
             maps = stage(_doubled(maps) if number else maps)
         images: Tensor = self.end(maps)
@@ -44,27 +45,30 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """(N, C, H, W) to (N,) logits: the larger, the more real."""
+    """(N, C, H, W) to (N,) logits: the larger, the more real. With a condition: `raygan.gan.conditions`."""
 
     per_sample = True
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         channels, stages = _checked(shape, gan.discriminator_width, gan.discriminator_norm, "discriminator")
-        width = gan.discriminator_width
-        self.start = _initialised(nn.Conv2d(channels, width, 1, bias=False))
+        width, self.planes = gan.discriminator_width, class_planes(gan)
+        self.start = _initialised(nn.Conv2d(channels + self.planes, width, 1, bias=False))
         self.stages = nn.ModuleList(_stage(width, gan.depth, stages) for _ in range(stages))
         self.place = _initialised(nn.Conv2d(width, width, 4, groups=width, bias=False))
         self.end = _initialised(nn.Linear(width, 1, bias=False))
+        self.head = class_head(gan, lambda values: _initialised(nn.Linear(width, values, bias=False)))
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns the logits of `images`."""
-        maps = self.start(images)
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
+        """Returns the logits of `images`, and with `auxiliary` what it says of their classes."""
+        maps = self.start(with_classes(images, labels, self.planes))
         for number, stage in enumerate(self.stages):
             maps = stage(_halved(maps) if number else maps)
-        logits: Tensor = self.end(self.place(maps).flatten(1))
-        return logits.flatten()
+        features = self.place(maps).flatten(1)
+        logits: Tensor = self.end(features).flatten()
+        answer: Tensor | tuple[Tensor, ...] = self.head(logits, features, labels) if self.head is not None else logits
+        return answer
 
 
 class _Block(nn.Module):
@@ -113,12 +117,17 @@ def _checked(shape: tuple[int, ...], width: int, norm: str, network: str) -> tup
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SIDES:
         raise InputError(
             f"gan.{network}: r3gan is for square images of {', '.join(map(str, _SIDES))} pixels, but a sample has the "
-            f"shape {shape}; set data.size"
+            f"shape {shape}; set data.size",
+            code="conflict",
         )
     if width * _EXPANSION % _GROUP:
-        raise InputError(f"gan.{network}_width: r3gan has groups, for which {width} is no multiple of 8")
+        raise InputError(
+            f"gan.{network}_width: r3gan has groups, for which {width} is no multiple of 8", code="conflict"
+        )
     if norm != "none":
-        raise InputError(f"gan.{network}_norm: r3gan has no normalisation; set gan.{network}_norm=none")
+        raise InputError(
+            f"gan.{network}_norm: r3gan has no normalisation; set gan.{network}_norm=none", code="conflict"
+        )
     return shape[0], int(math.log2(shape[1] // 4)) + 1
 
 

@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
+from raygan.gan.conditions import class_head, class_planes, with_classes
 
 _SMALLEST = {16: 4, 28: 7, 32: 4, 48: 6, 64: 4, 128: 4}  # side of the generator's innermost maps; each block doubles it
 _HALVINGS = {16: 2, 28: 2, 32: 2, 48: 4, 64: 5, 128: 5}  # of the discriminator
@@ -25,14 +26,14 @@ _WIDEST = 16  # width of the innermost maps over that of the outermost, at most
 
 
 class ResNetGenerator(nn.Module):
-    """(N, latent) to (N, C, H, W) in [-1, 1]."""
+    """(N, latent), and labels (N,) with a condition, to (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         channels, side = _checked(shape, "gan.generator")
-        norm, self._inner = gan.generator_norm, _SMALLEST[side]
+        norm, self._inner, self.classes = gan.generator_norm, _SMALLEST[side], gan.num_classes
         widths = _widths(gan.generator_width, side, int(math.log2(side // self._inner)) + 1)[::-1]
-        self.start = _layer(nn.Linear(gan.latent, widths[0] * self._inner**2), norm)
+        self.start = _layer(nn.Linear(gan.latent + self.classes, widths[0] * self._inner**2), norm)
         blocks: list[nn.Module] = []
         for before, after in pairwise(widths):
             blocks.append(_Block(before, after, after, norm, doubles=True))
@@ -41,34 +42,39 @@ class ResNetGenerator(nn.Module):
         self.blocks = nn.Sequential(*blocks, _normalised(widths[-1], norm), nn.ReLU(), to_image, nn.Tanh())
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns images for latent points `z`."""
-        images: Tensor = self.blocks(self.start(z).unflatten(1, (-1, self._inner, self._inner)))
+        start = self.start(with_classes(z, labels, self.classes))
+        images: Tensor = self.blocks(start.unflatten(1, (-1, self._inner, self._inner)))
         return images.contiguous()
 
 
 class ResNetDiscriminator(nn.Module):
-    """(N, C, H, W) in [-1, 1] to (N,) logits: the larger, the more real."""
+    """(N, C, H, W) in [-1, 1] to (N,) logits: the larger, the more real. With a condition: `raygan.gan.conditions`."""
 
     def __init__(self, shape: tuple[int, ...], gan: Gan) -> None:
         super().__init__()
         self.per_sample = gan.discriminator_norm in ("none", "group")
         self.one_pass = gan.discriminator_norm != "batch"
+        self.planes = class_planes(gan)
         channels, side = _checked(shape, "gan.discriminator")
         norm, halvings = gan.discriminator_norm, _HALVINGS[side]
         widths = _widths(gan.discriminator_width, side, halvings + _AFTER[side])
-        blocks: list[nn.Module] = [_First(channels, widths[0], norm)]
+        blocks: list[nn.Module] = [_First(channels + self.planes, widths[0], norm)]
         for place, (before, after) in enumerate(pairwise(widths), 1):
             blocks += [_Block(before, before, before, norm) for _ in range(gan.depth - 1)]
             blocks.append(_Block(before, before, after, norm, halves=place < halvings))
         self.blocks = nn.Sequential(*blocks, nn.ReLU())
         self.end = _layer(nn.Linear(widths[-1], 1), norm)
+        self.head = class_head(gan, lambda values: _layer(nn.Linear(widths[-1], values), norm))
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns the logits of `images`."""
-        logits: Tensor = self.end(self.blocks(images).sum(dim=(2, 3)))
-        return logits.flatten()
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
+        """Returns the logits of `images`, and with `auxiliary` what it says of their classes."""
+        features = self.blocks(with_classes(images, labels, self.planes)).sum(dim=(2, 3))
+        logits: Tensor = self.end(features).flatten()
+        answer: Tensor | tuple[Tensor, ...] = self.head(logits, features, labels) if self.head is not None else logits
+        return answer
 
 
 class _Block(nn.Module):
@@ -128,7 +134,8 @@ def _checked(shape: tuple[int, ...], key: str) -> tuple[int, int]:
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in _SMALLEST:
         raise InputError(
             f"{key}: resnet is for square images of {', '.join(map(str, _SMALLEST))} pixels, but a sample has "
-            f"the shape {shape}; set data.size"
+            f"the shape {shape}; set data.size",
+            code="conflict",
         )
     return shape[0], shape[1]
 

@@ -155,13 +155,13 @@ class AveragedServer(GeneratorServer):
         return self.generator_steps(round) if self.config.schedule == "parallel" else {}
 
     def finish(self, round: int, means: Mapping[int, Mean]) -> Metrics:
-        """Take over the average as the global discriminator; in the serial schedule, train the generator against it."""
+        """Take over the average as the global discriminator; unless in parallel, train the generator against it."""
         new = means[0].vector
         if self.config.averaged.upload == "delta":
             new = self._sent + new
         self.networks.discriminator.take_over(new[: self._shared_size])
         self._moments = new[self._shared_size :]
-        return self.generator_steps(round) if self.config.schedule == "serial" else {}
+        return {} if self.config.schedule == "parallel" else self.generator_steps(round)
 
     def state(self) -> State:
         """Returns the state with the averaged moments."""
@@ -179,4 +179,4 @@ def _shared_size(discriminator: FlatModule, config: Config) -> int:
     return discriminator.num_averaged if with_buffers else discriminator.num_parameters
 
 
-Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True)
+Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True, asynchronous=True)

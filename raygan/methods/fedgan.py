@@ -155,4 +155,4 @@ def _averaged(networks: Networks) -> np.ndarray:
     return np.concatenate([array_of(networks.generator.averaged), array_of(networks.discriminator.averaged)])
 
 
-FedGAN = Method(device=FedGANDevice, server=FedGANServer)
+FedGAN = Method(device=FedGANDevice, server=FedGANServer, asynchronous=True)

@@ -21,7 +21,8 @@ class GeneratorServer(ServerSide):
             raise InputError(
                 f"gan.loss: {config.gan.loss} compares generated samples with real ones, but the server of "
                 f"method={config.method}, which trains the generator, has none; take method=fedgan, mdgan or "
-                "centralized, or another loss"
+                "centralized, or another loss",
+                code="conflict",
             )
         self._generator_optimizer = FlatOptimizer(config.generator_optimizer, self.networks.generator)
 

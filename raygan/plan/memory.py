@@ -25,7 +25,8 @@ def worker_memory(plan: Plan, devices: int) -> float:
     sizes, engine = plan.footprint, plan.config.engine
     tensors = 0 if engine.gpus_per_device else sizes.device.most
     sums = adding_up(plan, devices) if devices > 1 else 0
-    return process_memory(plan) + tensors + sizes.update + sums + states(plan, devices)
+    before = min(devices, under_way(plan)[0]) * sizes.state
+    return process_memory(plan) + tensors + sizes.update + sums + states(plan, devices) + before
 
 
 def states(plan: Plan, devices: int) -> float:
@@ -71,6 +72,18 @@ def adding_up(plan: Plan, devices: int) -> int:
     """Returns the memory to combine the updates of so many devices: their sum and a work space, or all updates."""
     sizes = plan.footprint
     return sizes.parts(devices, sizes.part) * (2 if sizes.adds_up else 1)
+
+
+def under_way(plan: Plan) -> tuple[int, int]:
+    """Returns the largest number of devices under way behind a round, and of rounds in which they started."""
+    started: dict[int, int] = {}
+    devices, rounds = 0, 0
+    for number, round in enumerate(plan.rounds):
+        for device in round.staleness:
+            del started[device]
+        started |= dict.fromkeys(round.ahead, number)
+        devices, rounds = max(devices, len(started)), max(rounds, len(set(started.values())))
+    return devices, rounds
 
 
 def most_together(plan: Plan) -> int:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from raygan.channel.clock import SimulatedRound
 from raygan.cluster.layout import Layout
-from raygan.cluster.routing import by_worker, senders
+from raygan.cluster.routing import adds_up_on_nodes, by_worker, senders
 from raygan.config.tree import Config
 from raygan.plan.footprint import Footprint
 
@@ -47,10 +47,11 @@ def messages_of(config: Config, footprint: Footprint, devices: Sequence[int], la
 
     def of_worker(worker: int, far: bool) -> int:
         part = footprint.far_part if far else footprint.part
-        return footprint.message if worker_devices(config, worker) == 1 else footprint.parts(len(chosen[worker]), part)
+        alone = len(chosen[worker]) == 1
+        return footprint.message if alone else footprint.parts(len(chosen[worker]), part)
 
     messages = []
-    adds_up = config.engine.pre_average and footprint.adds_up
+    adds_up = adds_up_on_nodes(config) and footprint.adds_up
     share = footprint.message / footprint.update if config.engine.devices_per_actor == 1 else 1.0
     for workers in senders(chosen, nodes, server, adds_up, footprint.slots, share):
         node = nodes[workers[0]]
@@ -69,10 +70,10 @@ def network_of(
     """Count the traffic of a layout in these rounds."""
     nodes, server = [node.id for node in layout.workers], layout.server.id
     counted: list[tuple[int, int]] = []
-    last: list[int] | None = None
+    last: object = None
     for round in rounds:
-        if round.devices != last:  # most runs have the same devices in every round
-            last, of_round = round.devices, _of_round(config, footprint, round.devices, layout)
+        if (round.devices, round.staleness, round.ahead) != last:  # most runs have the same in every round
+            last, of_round = (round.devices, round.staleness, round.ahead), _of_round(config, footprint, round, layout)
         counted.append(of_round)
     away = sum(worker_devices(config, worker) for worker, node in enumerate(nodes) if node != home)
     return Network(
@@ -83,12 +84,14 @@ def network_of(
     )
 
 
-def _of_round(config: Config, footprint: Footprint, devices: Sequence[int], layout: Layout) -> tuple[int, int]:
-    """Returns the bytes down, once to each node with a selected device, and the bytes up."""
-    server = layout.server.id
-    receivers = {layout.workers[worker].id for worker in by_worker(devices, config.engine.devices_per_actor)} - {server}
-    up = sum(one.size for one in messages_of(config, footprint, devices, layout) if one.node != server)
-    return len(receivers) * footprint.down, up
+def _of_round(config: Config, footprint: Footprint, round: SimulatedRound, layout: Layout) -> tuple[int, int]:
+    """Returns the bytes down, once to each node with a device that starts, and the bytes up."""
+    server, together = layout.server.id, config.engine.devices_per_actor
+    starting = by_worker([*round.at_once, *round.ahead], together)
+    receivers = {layout.workers[worker].id for worker in starting} - {server}
+    sent = [one.size for one in messages_of(config, footprint, round.at_once, layout) if one.node != server]
+    sent += [footprint.update for device in round.staleness if layout.workers[device // together].id != server]
+    return len(receivers) * footprint.down, sum(sent)
 
 
 def _swapped(config: Config, footprint: Footprint, partners: Mapping[int, int], nodes: Sequence[str]) -> int:

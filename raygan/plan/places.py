@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from raygan.cluster.layout import Layout, choose, home_problem, lay_out
+from raygan.cluster.routing import adds_up_on_nodes
 from raygan.cluster.shortage import shortage
 from raygan.plan.footprint import RAY
 from raygan.plan.gpu_use import GpuUse, gpus_of
@@ -20,6 +21,7 @@ from raygan.plan.memory import (
     server_memory,
     shared_memory,
     states,
+    under_way,
     worker_memory,
 )
 from raygan.plan.network import Network, messages_of, network_of, worker_devices
@@ -133,7 +135,7 @@ def _private(plan: Plan, workers: list[int], server: bool, home: bool) -> float:
     total += sum(count * worker_memory(plan, devices) for devices, count in sizes.items())
     if server:
         total += server_memory(plan)
-    elif len(workers) > 1 and plan.config.engine.pre_average and plan.footprint.adds_up:
+    elif len(workers) > 1 and adds_up_on_nodes(plan.config) and plan.footprint.adds_up:
         total += adding_up(plan, sum(sizes.elements()))
     return total + (driver_memory(plan) + recorder_memory(plan) if home else 0)
 
@@ -145,9 +147,11 @@ def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -
     devices = sum(worker_devices(plan.config, worker) for worker in workers)
     if home:  # all samples are put here first; the recorder has a second copy, in the original order
         samples, devices = 2.0 * plan.image_bytes, plan.devices
-    down = footprint.down * STORED_ROUNDS if workers or server else 0
+    flying, versions = under_way(plan)
+    down = footprint.down * (STORED_ROUNDS + versions) if workers or server else 0
+    ahead = footprint.update * min(flying, sum(worker_devices(plan.config, worker) for worker in workers))
     saved = states(plan, devices) + (footprint.server_state if home or server else 0)
-    return samples + down + up + saved
+    return samples + down + up + ahead + saved
 
 
 def _messages_stored(plan: Plan, layout: Layout) -> Counter[str]:

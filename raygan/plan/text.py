@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from raygan.cluster.capacity import fits
 from raygan.cluster.layout import spread_of
@@ -27,7 +28,8 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
     phases = ", ".join(f"{name} {seconds:.3g}" for name, seconds in plan.phases_s.items() if seconds)
     ways = {"down": plan.bytes_down, "up": plan.bytes_up, "between devices": plan.bytes_swap}
     traffic = ", ".join(f"{count / 1e6:.2f} MB {way}" for way, count in ways.items() if count) or "nothing"
-    schedule = f", {config.schedule} schedule" if method_of(config).scheduled else ""
+    asynchronous = config.schedule == "asynchronous"
+    schedule = f", {config.schedule} schedule" if method_of(config).scheduled or asynchronous else ""
     where, own = "inline, in one process", ""
     if plan.on_ray:
         own = f", beside Ray's own processes ({_size(RAY)} a node)"
@@ -52,6 +54,7 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         ("traffic", f"{traffic} per round (simulated)"),
         *_privacy(plan),
         ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
+        *([("versions", _versions(plan))] if asynchronous else []),
     ]
 
 
@@ -60,6 +63,15 @@ def _privacy(plan: Plan) -> list[PlanLine]:
     if plan.accountant is None:
         return []
     return [("privacy", in_words(plan.accountant.after(plan.config.rounds), plan.config.rounds))]
+
+
+def _versions(plan: Plan) -> str:
+    settings, ages = plan.config.asynchronous, [round.ages for round in plan.rounds]
+    mean, most = (pick(one[name] for one in ages) for pick, name in ((fmean, "staleness"), (max, "staleness_max")))
+    return (
+        f"a round is one of {_counted(settings.buffer, 'update')}, with {settings.running or plan.devices} devices at "
+        f"once; an update is {mean:.3g} versions old on average, {most:g} at most"
+    )
 
 
 def _data(plan: Plan) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -18,17 +19,28 @@ from raygan.methods.base import State
 from raygan.record.settings import FlatConfig
 
 _FORMAT = 3
+_FLYING = "flying.safetensors"
+
+
+@dataclass(frozen=True)
+class Flying:
+    """Devices that are under way, and what they started from."""
+
+    devices: list[int]
+    down: np.ndarray
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state after `round`: the server's, and that of every device that has one."""
+    """The state after `round`: the server's, and that of every device that has one, before it started if under way."""
 
     round: int
     server: State
     devices: dict[int, State]
     settings: FlatConfig = field(default_factory=dict)
     """The config keys that the numbers depend on."""
+    flying: dict[int, Flying] = field(default_factory=dict)
+    """Devices that are under way, by the round in which they started (`schedule=asynchronous`)."""
 
     def of(self, devices: Iterable[int]) -> dict[int, State]:
         """Returns the states of these devices, of those that have one."""
@@ -52,6 +64,8 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
         }
         save_arrays(snapshot.server, aside / "server.safetensors")
         save_arrays(tensors, aside / "devices.safetensors")
+        if snapshot.flying:
+            save_arrays(_packed(snapshot.flying), aside / _FLYING)
         sums = {path.name: _checksum(path) for path in sorted(aside.iterdir())}
         manifest = {"format": _FORMAT, "round": snapshot.round, "settings": snapshot.settings, "checksums": sums}
         manifest["own_checksum"] = _own_checksum(manifest)
@@ -135,14 +149,26 @@ def _load(path: Path) -> Snapshot:
         raise ValueError("manifest.json does not match its own checksum")
     if manifest["round"] != _round_of(path):
         raise ValueError(f"it holds round {manifest['round']}")
-    for name in ("server.safetensors", "devices.safetensors"):
+    has_flying = _FLYING in manifest["checksums"]
+    for name in ("server.safetensors", "devices.safetensors", *([_FLYING] if has_flying else [])):
         if _checksum(path / name) != manifest["checksums"][name]:
             raise ValueError(f"{name} does not match its checksum")
     devices: dict[int, State] = {}
     for key, array in load_file(path / "devices.safetensors").items():
         number, _, name = key.partition("/")
         devices.setdefault(int(number), {})[name] = array
-    return Snapshot(manifest["round"], load_file(path / "server.safetensors"), devices, manifest["settings"])
+    flying = _unpacked(load_file(path / _FLYING)) if has_flying else {}
+    return Snapshot(manifest["round"], load_file(path / "server.safetensors"), devices, manifest["settings"], flying)
+
+
+def _packed(flying: Mapping[int, Flying]) -> State:
+    devices = {f"{round}/devices": np.array(one.devices) for round, one in flying.items()}
+    return devices | {f"{round}/down": one.down for round, one in flying.items()}
+
+
+def _unpacked(arrays: State) -> dict[int, Flying]:
+    rounds = sorted(int(name.removesuffix("/down")) for name in arrays if name.endswith("/down"))
+    return {round: Flying(arrays[f"{round}/devices"].tolist(), arrays[f"{round}/down"]) for round in rounds}
 
 
 def _newest_first(folder: Path) -> list[Path]:

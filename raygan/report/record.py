@@ -33,6 +33,8 @@ class RoundLine(Record):
     devices: NotNegativeInt | None = None
     unreached: NotNegativeInt = 0
     late: NotNegativeInt = 0
+    staleness: float | None = None
+    staleness_max: NotNegativeInt | None = None
     dropped: dict[str, str] = {}
     phases_s: dict[str, float] = {}
     spent_s: dict[str, float] = {}

@@ -11,7 +11,10 @@ from raygan.config.tree import Config
 from raygan.errors import RunError
 from raygan.methods.aggregation import Aggregator, Gathering
 from raygan.methods.base import Gathered, Mean, Update
+from raygan.methods.staleness import merged
 from raygan.round.problem import Problem
+
+NONE_STALE: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,24 @@ class Refused:
 
 
 class Slots:
-    """The aggregators of one round, one for each slot that has got an update."""
+    """The aggregators of one round, one for each slot and staleness of the updates in it.
+
+    Staleness, the rounds since a device started, is 0 but with `schedule=asynchronous`.
+    """
 
     def __init__(self, config: Config, problem: Problem) -> None:
         self._config = config
         self._problem = problem
         self._uplink = problem.uplink(config)
-        self._aggregators: dict[int, Aggregator[Any, Any]] = {}
+        self._aggregators: dict[tuple[int, int], Aggregator[Any, Any]] = {}
         self._devices: dict[int, list[int]] = {}
 
-    def add(self, update: Update) -> None:
+    def add(self, update: Update, staleness: int = 0) -> None:
         """Add an update that has been checked."""
-        self._aggregator(update.slot).add(update.device, update.vector, update.weight)
+        self._aggregator(update.slot, staleness).add(update.device, update.vector, update.weight)
         self._devices.setdefault(update.slot, []).append(update.device)
 
-    def merge(self, part: Part) -> None:
+    def merge(self, part: Part, staleness: int = 0) -> None:
         """Merge a part.
 
         Raises:
@@ -85,21 +91,25 @@ class Slots:
         """
         if not 0 <= part.slot < self._problem.slots:
             raise ValueError(f"its slot is {part.slot} (of {self._problem.slots})")
-        self._aggregator(part.slot).merge(part.content)
+        self._aggregator(part.slot, staleness).merge(part.content)
         self._devices.setdefault(part.slot, []).extend(part.devices)
 
-    def take_in(self, message: Message) -> list[Refused]:
-        """Check and take in all of a message; returns the bad ones, which change nothing."""
+    def take_in(self, message: Message, staleness: Mapping[int, int] = NONE_STALE) -> list[Refused]:
+        """Check and take in all of a message; returns the bad ones, which change nothing.
+
+        `staleness` has those of devices whose is not 0. Devices of different staleness are in different messages.
+        """
         refused: list[Refused] = []
         items: list[Update | Compressed | Part] = [*message.updates, *message.parts]
         for item in items:
+            age = staleness.get(item.devices[0] if isinstance(item, Part) else item.device, 0)
             try:
                 if isinstance(item, Part):
-                    self.merge(item)
+                    self.merge(item, age)
                 else:
                     update = self._opened(item)
                     self._problem.check_update(update.vector, update.weight, update.slot)
-                    self.add(update)
+                    self.add(update, age)
             except (ValueError, FloatingPointError) as error:
                 refused.append(Refused(item, error))
         return refused
@@ -111,21 +121,24 @@ class Slots:
         return Update(item.device, self._uplink.decode(item.content), item.weight, {}, item.slot)
 
     def parts(self, far: bool) -> list[Part]:
-        """Returns a part for each slot; `far`: it goes to another node."""
-        return [Part(devices, slot, self._aggregators[slot].part(far)) for slot, devices in self._devices.items()]
+        """Returns a part for each slot, of updates that are not stale; `far`: it goes to another node."""
+        return [Part(devices, slot, self._aggregators[slot, 0].part(far)) for slot, devices in self._devices.items()]
 
     def means(self, reference: Callable[[], np.ndarray]) -> dict[int, Mean]:
         """Returns each slot's aggregate; `reference` gives the update of a device that did nothing."""
-        return {
-            slot: Mean(self._checked(aggregator.result(reference)), aggregator.weight)
-            for slot, aggregator in self._aggregators.items()
-            if aggregator.weight
-        }
+        means: dict[int, dict[int, Mean]] = {}
+        for (slot, staleness), aggregator in self._aggregators.items():
+            if aggregator.weight:
+                mean = Mean(self._checked(aggregator.result(reference)), aggregator.weight)
+                means.setdefault(slot, {})[staleness] = mean
+        if self._config.schedule != "asynchronous":
+            return {slot: of_slot[0] for slot, of_slot in means.items()}
+        return {slot: merged(of_slot, reference, self._config.asynchronous) for slot, of_slot in means.items()}
 
     def gathered(self) -> dict[int, Gathered]:
         """Returns all updates of each slot, for a method that combines them itself."""
         gathered = {}
-        for slot, aggregator in self._aggregators.items():
+        for (slot, _), aggregator in self._aggregators.items():
             assert isinstance(aggregator, Gathering)  # see `Problem.aggregator`
             updates = aggregator.gathered()
             if updates:
@@ -133,10 +146,11 @@ class Slots:
                 gathered[slot] = Gathered(list(updates), list(vectors), list(weights))
         return gathered
 
-    def _aggregator(self, slot: int) -> Aggregator[Any, Any]:
-        if slot not in self._aggregators:
-            self._aggregators[slot] = self._problem.aggregator(self._config)
-        return self._aggregators[slot]
+    def _aggregator(self, slot: int, staleness: int) -> Aggregator[Any, Any]:
+        key = slot, staleness
+        if key not in self._aggregators:
+            self._aggregators[key] = self._problem.aggregator(self._config)
+        return self._aggregators[key]
 
     def _checked(self, result: np.ndarray) -> np.ndarray:
         size = self._problem.update_size

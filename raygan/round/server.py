@@ -1,6 +1,6 @@
 """The server of a round."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import check_scalars, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import server_steps
-from raygan.round.messages import Message, Refused, Slots
+from raygan.round.messages import NONE_STALE, Message, Refused, Slots
 from raygan.round.problem import Problem
 from raygan.round.reports import ServerReport
 from raygan.round.timing import ServerTimes, now
@@ -45,8 +45,12 @@ class Server:
         self._sent = now()
         return down
 
-    def update(self, round: int, messages: Iterable[Message]) -> tuple[np.ndarray, ServerReport]:
+    def update(
+        self, round: int, messages: Iterable[Message], staleness: Mapping[int, int] = NONE_STALE
+    ) -> tuple[np.ndarray, ServerReport]:
         """Do one round: the work that waits for nobody, the messages as they arrive, the work on their average.
+
+        `staleness`: the rounds since devices started, of those that did so in an earlier one.
 
         Returns the vector that is broadcast in the next round, and scalars. If no update arrives, nothing is averaged
         and the work on the average is left out, but for a private run, whose noise is all that there is then.
@@ -64,7 +68,7 @@ class Server:
             received = now()
             for message in messages:
                 received = now()
-                for refused in slots.take_in(message):
+                for refused in slots.take_in(message, staleness):
                     dropped |= self._drop(refused, where)
                 dropped |= message.lost
             with located(where):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from raygan.channel.asynchronous import AsynchronousClock
 from raygan.channel.clock import Clock, Work
 from raygan.channel.selection import Selection
 from raygan.components import SELECTIONS, derived
@@ -27,8 +28,19 @@ from raygan.round.problem import Problem
 
 
 def as_run(config: Config) -> Config:
-    """Returns the config as the engine runs it: a pooled method is one device at the server, without links."""
-    if not method_of(config).pooled:
+    """Returns the config as the engine runs it: a pooled method is one device at the server, without links.
+
+    Raises:
+        InputError: the schedule is not one of the method's.
+    """
+    method = method_of(config)
+    if config.schedule == "asynchronous" and not method.asynchronous:
+        raise InputError(
+            f"schedule: asynchronous is for averaged and fedgan; the rounds of method={config.method} are of all its "
+            "devices together; leave it out",
+            code="conflict",
+        )
+    if not method.pooled:
         return config
     server = config.compute.server_flops
     return config.model_copy(
@@ -85,7 +97,8 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     # Class counts, if somebody goes by them. A pooled method has the samples themselves.
     reported = 0 if method.pooled else len(images.classes) if problem.counts_classes else config.gan.num_classes
     traffic = replace(server.traffic(), reported=reported, up_bits=-saved)
-    clock = Clock(config, traffic, count_work(config, server, images, shards), partners, counts)
+    kind = AsynchronousClock if config.schedule == "asynchronous" else Clock
+    clock = kind(config, traffic, count_work(config, server, images, shards), partners, counts)
     clock.round(1)  # likewise
     return problem, clock.fresh()
 

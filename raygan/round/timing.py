@@ -39,16 +39,19 @@ def spent(workers: Sequence[WorkerTimes], server: ServerTimes, asked: float) -> 
 
     `down`: until the worker that ended last began; `devices`: its devices' updates; `host`: adding them up there; `up`:
     until the server had them (and was done with its work meanwhile); `average`; `server`: its work on the average.
+    A worker that began before the round did (`schedule=asynchronous`) counts from there on.
     """
     began = max(asked, server.sent)
     after = {"average": server.averaged - server.received, "server": server.ended - server.averaged}
     if not workers:
         return {"up": server.received - began, **after}
     last = max(workers, key=lambda worker: worker.ended)
+    started, ended = max(last.began, began), max(last.ended, began)
+    devices_s = min(last.devices_s, ended - started)
     return {
-        "down": last.began - began,
-        "devices": last.devices_s,
-        "host": last.ended - last.began - last.devices_s,
-        "up": server.received - last.ended,
+        "down": started - began,
+        "devices": devices_s,
+        "host": ended - started - devices_s,
+        "up": server.received - ended,
         **after,
     }

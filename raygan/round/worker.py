@@ -50,6 +50,8 @@ class Worker:
         self._uplink = problem.uplink(config)
         self._states: dict[int, State] = {}
         self._memories: dict[int, np.ndarray] = {}
+        self._before: dict[int, State] = {}
+        """What is saved of devices that were `ahead` in their last update, as it was before."""
         self.devices = shards.devices
 
     def update_devices(
@@ -59,18 +61,21 @@ class Worker:
         chosen: Collection[int],
         far: bool = False,
         overdue: Collection[int] = (),
+        ahead: bool = False,
     ) -> tuple[Message, WorkerReport]:
         """Let the `chosen` ones of its devices update; returns the message to the server and the devices' scalars.
 
         `far`: the server is on another node. `overdue`: devices that update too, but whose messages come too late, so
-        that they are neither in the message nor in the report.
+        that they are neither in the message nor in the report. `ahead`: a later round has the message, and a checkpoint
+        before it has the devices as they are now.
         """
         report, began, devices_s = WorkerReport(), now(), 0.0
         single: list[Update | Compressed] = []
         slots = Slots(self._config, self._problem)
         with threads(self._config.engine.threads_per_device):
             for number in (*chosen, *overdue):
-                start, arrives = now(), number not in overdue
+                start, arrives, before = now(), number not in overdue, self._saved(number)
+                self._before.pop(number, None)
                 try:
                     update, encoded = self.update(number, round, down, arrives)
                 except BadUpdateError as error:
@@ -84,7 +89,9 @@ class Worker:
                 if not arrives:
                     continue
                 report.devices[number] = update.metrics
-                if len(self.devices) == 1:
+                if ahead:
+                    self._before[number] = before
+                if len(self.devices) == 1 or len(chosen) == 1:
                     single.append(update if encoded is None else Compressed.of(update, encoded))
                     continue
                 with located(f"round {round}"):
@@ -165,16 +172,23 @@ class Worker:
                 state = self._exchange.merge(self._config, own, theirs)
             self._keep(receiver, state)
 
-    def states(self) -> dict[int, State]:
-        """Returns the states of the devices that have one, with their memories, not copied."""
-        memories = {number: {_MEMORY: memory} for number, memory in self._memories.items()}
-        return {
-            number: self._states.get(number, {}) | memories.get(number, {}) for number in self._states.keys() | memories
-        }
+    def states(self, flying: Collection[int] = ()) -> dict[int, State]:
+        """Returns the states of the devices that have one, with their memories, not copied.
+
+        Those of devices under way are as they were before.
+        """
+        self._before = {number: state for number, state in self._before.items() if number in flying}
+        saved = {number: self._saved(number) for number in sorted(self._states.keys() | self._memories)} | self._before
+        return {number: state for number, state in saved.items() if state}
+
+    def _saved(self, number: int) -> State:
+        """Returns a device's state and memory."""
+        memory = self._memories.get(number)
+        return self._states.get(number, {}) | ({} if memory is None else {_MEMORY: memory})
 
     def restore(self, states: Mapping[int, State]) -> None:
         """Go back to `states`, copied; the devices that are not in it have none."""
-        self._states, self._memories = {}, {}
+        self._states, self._memories, self._before = {}, {}, {}
         for number, state in states.items():
             own = own_copy(state)
             if _MEMORY in own:

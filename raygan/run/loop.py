@@ -22,8 +22,10 @@ from raygan.signals import StopWish
 def start_round(executor: Executor, number: int, plan: SimulatedRound) -> Pending[Outcome]:
     """Start the stages of one round; returns its outcome, to be waited for."""
     down = executor.broadcast()  # the server's vector, to the devices
-    updates = executor.update_devices(number, plan.devices, down, plan.overdue)  # each device on its own shard
-    report = executor.update_server(number, updates)  # aggregates as they arrive, and updates the generator
+    prompt = executor.update_devices(number, plan.at_once, down, plan.overdue)  # each device on its own shard
+    executor.update_ahead(number, plan.ahead, down)  # likewise, for later rounds, where the schedule is asynchronous
+    updates = executor.with_arrived(prompt, plan.staleness)
+    report = executor.update_server(number, updates, plan.staleness)  # aggregates as they arrive, updates the generator
     executor.exchange(plan.partners)  # device to device, where the method has it
     return executor.outcome(updates, report)
 
@@ -118,7 +120,9 @@ class Rounds:
             "bytes_down": plan.bytes_down,
             "bytes_up": plan.bytes_up,
             "bytes_swap": plan.bytes_swap,
-        } | self._spent(number)
+            **(plan.ages if self._config.schedule == "asynchronous" else {}),
+            **self._spent(number),
+        }
 
     def _spent(self, rounds: int) -> Row:
         """Returns the epsilon of a private run after so many rounds (null: no bound)."""

@@ -14,7 +14,6 @@ from raygan.cluster import connection as cluster
 from raygan.cluster import head as head_module
 from raygan.cluster import joining
 from raygan.cluster.connection import Connection, connect
-from raygan.cluster.forking import Forking
 from raygan.cluster.head import Head
 from raygan.cluster.joining import IDLE_WORKERS, refuse_ray_client
 from raygan.cluster.site import find
@@ -192,16 +191,14 @@ def test_a_process_that_is_a_client_already_is_refused(monkeypatch):
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 def test_ray_starts_no_worker_that_a_forked_run_would_not_use(workers, chosen, expected, monkeypatch):
-    """But the first fork, which is asked for as soon as Ray is there."""
     ray = MadeUp(monkeypatch)
     monkeypatch.setattr(cluster, "start", joining.start)
-    monkeypatch.setattr(Forking, "begin_early", lambda self: ray.note(f"early {bool(self.runtime_env)}", True))
     monkeypatch.delenv(IDLE_WORKERS, raising=False)
     if chosen:
         monkeypatch.setenv(IDLE_WORKERS, chosen)
     monkeypatch.setattr(joining.ray, "init", lambda *given, **how: ray.note(os.environ[IDLE_WORKERS], True))
     connect(tiny("engine.executor=ray", f"engine.workers={workers}"))
-    assert ray.done == [expected, f"early {workers == 'fork'}"]
+    assert ray.done == [expected]
     assert os.environ.get(IDLE_WORKERS) == chosen
 
 

@@ -1,5 +1,6 @@
 """Where things run never changes what they compute; and what passes through the driver."""
 
+import itertools
 import json
 import os
 import re
@@ -31,7 +32,16 @@ RUNS = {
     "averaged": ["schedule=serial", "averaged.weights=shard"],
     "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
     "classes": ["gan.condition=projection", "gan.fake_classes=global"],
-    "classes of mdgan": ["method=mdgan", "gan.condition=auxiliary", "mdgan.swap_epochs=0.25"],
+    "asynchronous": [
+        *("schedule=asynchronous", "asynchronous.buffer=2", "averaged.upload=delta", "rounds=8"),
+        *("compute.device_flops=[1e9, 2e9, 5e9]", "channel.name=wireless"),
+    ],
+    "classes of mdgan": [
+        "method=mdgan",
+        "gan.condition=auxiliary",
+        "gan.auxiliary_loss=d2d_ce",
+        "mdgan.swap_epochs=0.25",
+    ],
     "private": ["privacy.name=user", "selection.name=poisson", "selection.count=2", "data.held_out=0.5"],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
@@ -41,10 +51,10 @@ without Ray."""
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "run",
-    ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in ("mdgan", "classes of mdgan", "private"))],
-)
+RARELY = "asynchronous", "mdgan", "classes of mdgan", "private"
+
+
+@pytest.mark.parametrize("run", ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in RARELY)])
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 
@@ -182,8 +192,12 @@ def without_time(row):
         (["method=averaged"], 3_000_000),
         # Two devices' states of 1.6 MB change places.
         pytest.param(["method=mdgan", "mdgan.swap_epochs=0.1"], 5_000_000, marks=pytest.mark.nightly),
+        # What the slow device started from, and its update, lie there while the other is in many versions.
+        pytest.param(
+            ["schedule=asynchronous", "compute.device_flops=[10e9, 0.7e9]"], 5_000_000, marks=pytest.mark.slow
+        ),
     ],
-    ids=["averaged", "mdgan"],
+    ids=["averaged", "mdgan", "asynchronous"],
 )
 def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(method, one_round, tmp_path, cluster, monkeypatch):
     import ray
@@ -196,16 +210,16 @@ def test_the_driver_fetches_scalars_only_and_the_store_stays_flat(method, one_ro
         fetched.extend(len(ray.cloudpickle.dumps(value)) for value in values)
         return values
 
-    def update_devices(self, *args):
+    def update_devices(self, *args, **how):
         used.append(store_bytes())
-        return original_update(self, *args)
+        return original_update(self, *args, **how)
 
     monkeypatch.setattr("raygan.executors.ray_values.ray.get", get)
     monkeypatch.setattr(Executor, "update_devices", update_devices)
     # Wide enough that a broadcast (1.2 MB) or an update (0.5 MB) would show.
     words = "rounds=50 devices=2 gan.generator_width=32 gan.discriminator_width=64 eval.every=50 checkpoint.every=50"
     ray_run(tmp_path / "run", *words.split(), *method)
-    assert len(fetched) > 150
+    assert len(fetched) > 100
     assert max(fetched) < 100_000
     assert max(used[30:]) <= max(used[5:20]) + one_round, "no more than one round's objects apart"
 
@@ -215,6 +229,28 @@ def store_bytes():
 
     total, available = ray.cluster_resources(), ray.available_resources()
     return total["object_store_memory"] - available["object_store_memory"]
+
+
+@pytest.mark.slow
+def test_a_device_that_is_due_later_is_not_waited_for_before(tmp_path, cluster):
+    words = ["method=tests.own:naps", "devices=2", "schedule=asynchronous", "compute.device_flops=[20e9, 1e9]"]
+    rows = ray_run(tmp_path / "run", *words, "rounds=24", "eval.every=24", "checkpoint.every=24").rows[1:]
+    late = next(row["round"] for row in rows if row["staleness_max"])
+    assert late > 15
+    took = {row["round"]: row["wall_s"] - before["wall_s"] for before, row in itertools.pairwise(rows)}
+    assert took[late] == max(took.values()) > 2
+    assert took[late] > sum(took[round] for round in range(2, late)) / 2
+
+
+@pytest.mark.slow
+def test_a_lost_device_under_way_is_replayed_and_the_numbers_stay(tmp_path, cluster):
+    words = [*RUNS["asynchronous"], "rounds=16"]
+    killer = Killer("ray::WorkerActor", 5)
+    result = raygan.train(tiny("engine.executor=ray", *words), tmp_path / "run", watchers=[killer])
+    assert killer.said[-1] == "training", "for the second time"
+    undisturbed = raygan.train(tiny(*words), tmp_path / "undisturbed")
+    assert result.generator.read_bytes() == undisturbed.generator.read_bytes()
+    assert [without_time(row) for row in result.rows] == [without_time(row) for row in undisturbed.rows]
 
 
 @pytest.mark.slow

@@ -5,20 +5,19 @@ import torch
 import torch.nn.functional as F
 
 from raygan.gan.augmentation import changed
+from raygan.gan.class_losses import cross_entropy
 from raygan.gan.losses import squared_gradient
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_gradient, feedback, generate, generator_step, simultaneous_step
 from raygan.rng import Role
-from tests.errors import raises
 from tests.gan.test_conditions import CONDITIONS, batch_of, networks_of
-from tests.helpers import tiny
 
 RELATIVE = "gan.loss=relativistic"
 
 
 def extra(judged):
     """What a loss adds for the classes that the discriminator names."""
-    return 0.0 if judged.class_losses is None else judged.class_losses.mean()
+    return 0.0 if judged.named is None else cross_entropy(judged.named)
 
 
 @pytest.mark.parametrize("norm", ["none", "batch"])  # one pass, and two
@@ -81,10 +80,3 @@ def test_augmentation_changes_the_image_and_not_its_class(condition):
     of_fake = networks.judged(changed(fake.values, changes[6:]), fake.labels)
     loss = networks.loss.discriminator(of_real.logits, of_fake.logits) + extra(of_real) + extra(of_fake)
     assert torch.allclose(found, loss, atol=1e-6)
-
-
-@pytest.mark.parametrize("key", ["generator", "discriminator"])
-@pytest.mark.parametrize("name", ["resnet", "r3gan"])
-def test_residual_networks_take_no_classes(key, name):
-    with raises("gan.condition", "conflict", f"gan.{key}={name}"):
-        tiny("gan.condition=projection", f"gan.{key}={name}")

@@ -45,8 +45,8 @@ def test_a_projection_adds_the_score_of_the_class(kind):
     module = networks.discriminator.module
     given = real if kind == "dcgan" else real.flatten(1)
     features = module.layers[:-1](given).flatten(1)
-    weight = module.scores.weight.flatten(1)
-    inner = (features * weight[labels]).sum(dim=1) + (0 if kind == "dcgan" else module.scores.bias[labels])
+    weight = module.head.layer.weight.flatten(1)
+    inner = (features * weight[labels]).sum(dim=1) + (0 if kind == "dcgan" else module.head.layer.bias[labels])
     expected = module.layers(given).flatten() + inner
     assert torch.allclose(networks.logits(real, labels), expected, atol=1e-6)
 
@@ -108,8 +108,8 @@ def permute(networks, config, order):
     else:
         first[:, latent:] = first[:, latent:][:, back].clone()
     module = networks.discriminator.module
-    if module.scores is not None:
-        for parameter in module.scores.parameters():
+    if module.head is not None:
+        for parameter in module.head.parameters():
             parameter.copy_(parameter[back].clone())
     else:
         weight = module.layers[0].weight
@@ -123,7 +123,7 @@ def test_the_feedback_on_an_image_is_of_its_class(condition):
     gradient, _ = feedback(networks, real)
     given = real.values.clone().requires_grad_()
     judged = networks.judged(given, real.labels)
-    named = judged.class_losses.mean() if condition == "auxiliary" else 0
+    named = networks.class_loss.of(judged.named) if condition == "auxiliary" else 0
     (networks.loss.generator(judged.logits) + named).backward()
     assert torch.allclose(gradient, given.grad)
     assert not torch.allclose(gradient, feedback(networks, Labelled(real.values, others))[0])
@@ -135,8 +135,10 @@ def test_one_pass_over_both_is_two_passes():
     fake = generate(networks, latents)
     assert networks.one_pass
     for part, samples in zip(judged_both(networks, real, fake), (real, fake), strict=True):
-        for one, other in zip(part, networks.judged(*samples), strict=True):
-            assert torch.allclose(one, other, atol=1e-6)
+        alone = networks.judged(*samples)
+        assert torch.allclose(part.logits, alone.logits, atol=1e-6)
+        assert torch.allclose(part.named.values, alone.named.values, atol=1e-6)
+        assert torch.equal(part.named.labels, samples.labels)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)

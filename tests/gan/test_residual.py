@@ -81,9 +81,9 @@ def test_parameters_of_the_networks_for_cifar_10():
         assert parameters(r3gan.R3GANDiscriminator((3, 32, 32), gan)) == 20_683_776
 
 
-def flops(network, given):
+def flops(network, *given):
     with FlopCounter() as counter, torch.no_grad():
-        network(given)
+        network(*given)
     return counter.flops
 
 
@@ -123,15 +123,83 @@ def test_sngans_networks_fit_each_other(side, channels):
     )
 
 
+@pytest.mark.parametrize("side", [16, 32, 64, 128])
+def test_r3gans_networks_fit_each_other(side):
+    check_networks(tiny(*R3GAN), (3, side, side), 2)
+
+
+KINDS = {
+    "resnet": (resnet.ResNetGenerator, resnet.ResNetDiscriminator),
+    "r3gan": (r3gan.R3GANGenerator, r3gan.R3GANDiscriminator),
+}
 R3GAN = [
     *("gan.generator=r3gan", "gan.discriminator=r3gan", "gan.generator_norm=none", "gan.discriminator_norm=none"),
     *("gan.generator_width=8", "gan.discriminator_width=8", "batch_size=2", "generator_batch_size=2"),
 ]
+TRAINED = {"resnet": ["gan.generator=resnet", "gan.discriminator=resnet"], "r3gan": R3GAN}
+CLASSES, WIDTH = 5, 8
 
 
-@pytest.mark.parametrize("side", [16, 32, 64, 128])
-def test_r3gans_networks_fit_each_other(side):
-    check_networks(tiny(*R3GAN), (3, side, side), 2)
+def conditional(kind, condition, *words):
+    """Both networks at 32 pixels of three channels, and the side of the generator's first maps."""
+    given = {"generator_width": WIDTH, "discriminator_width": WIDTH, "generator_norm": "none", "latent": 6}
+    given |= {"discriminator_norm": "none", "condition": condition, "d2d_size": 7, **dict(words)}
+    gan = Gan(**given, class_weights=() if condition == "none" else (1.0,) * CLASSES)
+    return [network((3, 32, 32), gan) for network in KINDS[kind]]
+
+
+def added(kind, condition, embeds=False):
+    """Parameters that classes add to G and D, and products for a sample: of a first layer, or of a second last one."""
+    biased = kind == "resnet"
+    start = CLASSES * WIDTH * (4 * 4 if biased else 1)  # to the first maps, or to a factor of each
+    values = 7 if embeds else CLASSES
+    last = WIDTH * values
+    if condition != "concat":
+        return start, last + biased * values + embeds * CLASSES * 7, start, last
+    if kind == "r3gan":
+        return start, CLASSES * WIDTH, start, CLASSES * WIDTH * 32**2
+    both = CLASSES * WIDTH * 9, CLASSES * WIDTH  # the first block's convolution, and its projection at half the size
+    return start, sum(both), start, both[0] * 32**2 + both[1] * 16**2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("condition", ["auxiliary", "projection", "concat", "d2d_ce"])
+def test_classes_add_these_parameters_and_this_work(kind, condition):
+    embeds = condition == "d2d_ce"
+    words = [("auxiliary_loss", "d2d_ce")] if embeds else []
+    plain = conditional(kind, "none")
+    networks = conditional(kind, "auxiliary" if embeds else condition, *words)
+    z, images, labels = torch.randn(2, 6), torch.randn(2, 3, 32, 32), torch.tensor([0, 4])
+    of_images = (images, labels) if condition in ("projection", "concat") else (images,)
+    g_added, d_added, g_work, d_work = added(kind, condition, embeds)
+    assert parameters(networks[0]) - parameters(plain[0]) == g_added
+    assert parameters(networks[1]) - parameters(plain[1]) == d_added
+    assert flops(networks[0], z, labels) - flops(plain[0], z) == 2 * 2 * g_work
+    assert flops(networks[1], *of_images) - flops(plain[1], images) == 2 * 2 * d_work
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_projection_adds_the_inner_product_with_the_vector_of_the_class(kind):
+    _, discriminator = conditional(kind, "projection")
+    images, labels = torch.randn(3, 3, 32, 32), torch.tensor([0, 4, 2])
+    seen = []
+    with torch.no_grad():
+        hook = discriminator.end.register_forward_hook(lambda module, given, out: seen.extend([*given, out]))
+        found = discriminator(images, labels)
+        hook.remove()
+    features, logits = seen
+    layer = discriminator.head.layer
+    inner = (features * layer.weight[labels]).sum(dim=1) + (0 if layer.bias is None else layer.bias[labels])
+    torch.testing.assert_close(found, logits.flatten() + inner)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("condition", ["auxiliary", "projection", "concat"])
+def test_a_single_class_conditions_nothing(kind, condition):
+    one = tiny(f"gan.condition={condition}", "gan.class_weights=[1]", *TRAINED[kind])
+    networks, plain = build_networks(one, (1, 16, 16), CPU), build_networks(tiny(*TRAINED[kind]), (1, 16, 16), CPU)
+    assert torch.equal(networks.discriminator.vector, plain.discriminator.vector)
+    assert torch.equal(networks.generator.vector, plain.generator.vector)
 
 
 def test_resampling_keeps_a_constant_inside_and_a_line():
@@ -157,9 +225,7 @@ def test_what_sngans_discriminator_promises_holds(norm):
         torch.testing.assert_close(networks.logits(images)[:2], networks.logits(images[:2]))
 
 
-@pytest.mark.parametrize(
-    "words", [["gan.generator=resnet", "gan.discriminator=resnet"], R3GAN], ids=["resnet", "r3gan"]
-)
+@pytest.mark.parametrize("words", TRAINED.values(), ids=TRAINED)
 def test_they_train(words):
     start, end = (play(tiny(*words, "gan.r1=0.1"), [20, 20], rounds).networks.generator.dump() for rounds in (0, 2))
     assert np.isfinite(end).all()

@@ -47,6 +47,20 @@ def test_the_labels_of_the_samples_matter(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_so_they_do_for_data_to_data_cross_entropy_on_a_device_of_several_classes(name):
+    config = conditional(f"method={name}", "gan.condition=auxiliary", "gan.auxiliary_loss=d2d_ce")
+    found = played(config, np.arange(60) % 3)
+    assert np.isfinite(found).all()
+    assert not np.array_equal(found, played(config, np.arange(60) % 2))
+
+
+def test_a_device_of_one_class_learns_none_from_data_to_data_cross_entropy():
+    """In `mdgan`, whose discriminators nobody averages, its labels then do not matter."""
+    config = conditional("method=mdgan", "gan.condition=auxiliary", "gan.auxiliary_loss=d2d_ce")
+    assert np.array_equal(played(config), played(config, LABELS[::-1].copy()))
+
+
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("condition", ["auxiliary", "projection", "concat"])
 @pytest.mark.parametrize("augment", ["diffaugment", "ada"])
 def test_conditions_go_with_penalties_and_augmentation(name, condition, augment):

@@ -180,7 +180,7 @@ def test_updates_come_to_the_same_bits_in_any_order_and_grouping(kind):
     worker, server = parties(config, SIZES)
     down = server.down(1)
     with threads(1):
-        alone = [worker.update(device, 1, down) for device in range(3)]
+        alone = [worker.update(device, 1, down)[0] for device in range(3)]
     states = []
     for order in itertools.permutations(alone):
         _, server = parties(config, SIZES)

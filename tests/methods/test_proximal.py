@@ -82,9 +82,9 @@ def test_every_device_and_round_begins_at_what_it_receives():
     for round in (1, 2):
         down = server.down(round)
         for device in (0, 1):
-            update = worker.update(device, round, down)
+            update, _ = worker.update(device, round, down)
             lone, _ = parties(config, [20, 20])
-            assert np.array_equal(update.vector, lone.update(device, round, down).vector)
+            assert np.array_equal(update.vector, lone.update(device, round, down)[0].vector)
 
 
 @pytest.mark.parametrize("method", ["mdgan", "centralized"])

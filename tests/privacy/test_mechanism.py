@@ -199,6 +199,7 @@ def test_without_privacy_there_is_no_mechanism():
         (["method=mdgan"], "mdgan.swap_epochs", "null"),
         (["method=fegan"], "method", "fedgan"),
         (["method=mdgan", "mdgan.swap_epochs=null", "mdgan.feedback=odds"], "mdgan.feedback", "mean"),
+        (["schedule=asynchronous"], "schedule", "asynchronous"),
         (["compression.name=qsgd"], "compression.name", "none"),
         (["scaffold.option=I"], "scaffold.option", "none"),
         (["selection.name=balanced", "selection.count=2"], "selection.name", "poisson"),

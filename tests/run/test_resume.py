@@ -79,6 +79,28 @@ def configs(draw: st.DrawFn) -> Config:
     return load_config(None, [*words, *(f"{key}={value}" for key, value in chosen.items())])
 
 
+ASYNCHRONOUS = {
+    "method": ["averaged", "fedgan"],
+    "schedule": ["asynchronous"],
+    "averaged.upload": ["weights"],
+    "asynchronous.staleness": ["constant", "polynomial", "hinge"],
+    "compute.device_spread": [2],
+}
+
+
+@st.composite
+def with_devices_under_way(draw: st.DrawFn) -> Config:
+    """Such runs of the asynchronous schedule."""
+    words = [*SMALL, *draw(st.sampled_from(DATA)).split()]
+    chosen = {key: draw(st.sampled_from(values)) for key, values in (CHOICES | ASYNCHRONOUS).items()}
+    if chosen["averaged.optimizer_state"] != "average":
+        chosen["averaged.upload"] = draw(st.sampled_from(["weights", "delta"]))
+    chosen["devices"] = draw(st.integers(2, 4))
+    chosen["asynchronous.buffer"] = draw(st.integers(1, 2))
+    chosen["asynchronous.running"] = draw(st.integers(2, chosen["devices"]))
+    return load_config(None, [*words, *(f"{key}={value}" for key, value in chosen.items())])
+
+
 def go_on(config: Config, out: Path) -> None:
     """What a user does after a crash: resume, or start again where nothing had begun."""
     if not (out / "config.yaml").exists():
@@ -102,8 +124,8 @@ def outcome(out: Path) -> tuple[bytes, list[dict], list[str], str]:
     return folder.generator.read_bytes(), rows, pictures, folder.evaluation.read_text()
 
 
-def killed_and_resumed_is_undisturbed(data: st.DataObject) -> None:
-    config = data.draw(configs(), label="config")
+def killed_and_resumed_is_undisturbed(data: st.DataObject, of: st.SearchStrategy[Config]) -> None:
+    config = data.draw(of, label="config")
     with tempfile.TemporaryDirectory() as root:
         undisturbed, out = Path(root) / "undisturbed", Path(root) / "run"
         with points(undisturbed) as watch:
@@ -128,11 +150,17 @@ CASES = settings(  # without shrinking, which takes minutes
 @settings(CASES, max_examples=10)
 @given(st.data())
 def test_killed_and_resumed_is_undisturbed(data):
-    killed_and_resumed_is_undisturbed(data)
+    killed_and_resumed_is_undisturbed(data, configs())
+
+
+@settings(CASES, max_examples=5)
+@given(st.data())
+def test_killed_with_devices_under_way_and_resumed_is_undisturbed(data):
+    killed_and_resumed_is_undisturbed(data, with_devices_under_way())
 
 
 @pytest.mark.nightly
 @settings(CASES, max_examples=200)
 @given(st.data())
 def test_killed_anywhere_and_resumed_is_undisturbed(data):
-    killed_and_resumed_is_undisturbed(data)
+    killed_and_resumed_is_undisturbed(data, configs() | with_devices_under_way())

@@ -25,6 +25,7 @@ class Charts:
     simulated_phases: str | None
     measured_phases: str | None
     taking_part: str | None
+    staleness: str | None
 
 
 def run_charts(rounds: pd.DataFrame) -> Charts:
@@ -37,6 +38,7 @@ def run_charts(rounds: pd.DataFrame) -> Charts:
         simulated_phases=_phases(played, "phases_s", "simulated-phases", _DOWN),
         measured_phases=_phases(played, "spent_s", "measured-phases", _UP),
         taking_part=_taking_part(played),
+        staleness=_staleness(played),
     )
 
 
@@ -71,6 +73,11 @@ def _taking_part(played: pd.DataFrame) -> str | None:
     }
     shown = {name: as_drawn for name, as_drawn in columns.items() if name == "devices" or counts[name].any()}
     return _lines(counts, shown, "devices", "taking-part", rangemode="tozero")
+
+
+def _staleness(played: pd.DataFrame) -> str | None:
+    columns = {"staleness_max": ("oldest", _UP), "staleness": ("mean", _DOWN)}
+    return _lines(played, columns, "versions since its start", "staleness", rangemode="tozero")
 
 
 def _lines(

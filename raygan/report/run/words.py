@@ -20,7 +20,8 @@ _ALIKE = (0.8, 0.5)  # shares of the distance between real images; the wording b
 def what_it_was(record: RunRecord) -> str:
     """Returns method, schedule, data, partition, devices and rounds in one line."""
     config = record.config
-    method = f"{config.method}, {config.schedule}" if config.method == "averaged" else config.method
+    scheduled = config.method == "averaged" or config.schedule == "asynchronous"
+    method = f"{config.method}, {config.schedule}" if scheduled else config.method
     words = [f"{method} on {_data(record)}"]
     if config.method == "centralized":
         words.append("all of it at the server")
@@ -28,6 +29,9 @@ def what_it_was(record: RunRecord) -> str:
         count = getattr(config.selection, "count", None)
         about = "about " if isinstance(config.selection, Poisson) else ""
         chosen = f", {about}{count} of them in each round ({config.selection.name})" if count else ""
+        if config.schedule == "asynchronous":
+            buffer, running = config.asynchronous.buffer, config.asynchronous.running or config.devices
+            chosen = f", {running} of them at once, and a version (a round here) of every {counted(buffer, 'update')}"
         words.append(f"{config.data.partition.name} partition over {counted(config.devices, 'device')}{chosen}")
         if config.channel.name != "none":
             words.append(f"links: {config.channel.name}")
@@ -210,4 +214,6 @@ def who_took_part(record: RunRecord) -> str | None:
         return "The server alone, in every round: it has all of the data, and no device takes part."
     if (count := everyone_took_part(record.rounds)) is None:
         return None
+    if record.config.schedule == "asynchronous":
+        return f"{counted(count, 'device')} in every version, whoever came next; none was left out."
     return f"{counted(count, 'device')} in every round; none missed one, none was left out."
