@@ -6,6 +6,8 @@ from tests.executors.nodes import Nodes, run_on
 from tests.helpers import tiny
 from tests.privacy.test_mechanism import EVERY
 
+pytest.importorskip("dp_accounting", reason="needs pip install 'raygan[privacy]'")
+
 NOISY = ["privacy.name=user", "privacy.clip=0.5", "privacy.noise_multiplier=1", "data.held_out=0.3"]
 FEW = ["devices=6", "rounds=4", "eval.every=4", "eval.metrics=[]", "checkpoint.every=2"]
 SELECTIONS = {"all": [], "poisson": ["selection.name=poisson", "selection.count=2"]}
