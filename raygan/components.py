@@ -84,6 +84,7 @@ CHANNELS = {
 SELECTIONS = {
     "all": "raygan.channel.selection:Everyone",
     "uniform": "raygan.channel.selection:Uniform",
+    "poisson": "raygan.channel.selection:Poisson",
     "round_robin": "raygan.channel.selection:RoundRobin",
     "best_channel": "raygan.channel.selection:BestChannel",
     "proportional_fair": "raygan.channel.selection:Fair",

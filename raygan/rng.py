@@ -45,6 +45,8 @@ class Role(enum.IntEnum):
     SERVER_AUGMENT = 25
     LAZY_PENALTY = 26
     COMPRESSION = 27
+    PRIVACY = 28
+    HELD_OUT = 29
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

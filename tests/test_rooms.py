@@ -19,16 +19,20 @@ MAY_USE = {
     "channel": FREE,
     "compression": FREE,
     "methods": FREE | {"gan", "channel", "compression"},
-    "round": FREE | {"gan", "data", "channel", "compression", "methods"},
+    "privacy": FREE | {"methods"},
+    "round": FREE | {"gan", "data", "channel", "compression", "methods", "privacy"},
     "record": FREE | {"files", "gan", "methods"},
     "report": FREE | FILES,
     "cluster": FREE,
-    "evaluation": FREE | FILES | PARTS | {"methods", "round", "report"},
+    "evaluation": FREE | FILES | PARTS | {"methods", "privacy", "round", "report"},
     "executors": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster"},
     "tracking": FREE | FILES,
-    "run": FREE | FILES | PARTS | {"methods", "round", "evaluation", "cluster", "executors", "report", "tracking"},
+    "run": FREE
+    | FILES
+    | PARTS
+    | {"methods", "privacy", "round", "evaluation", "cluster", "executors", "report", "tracking"},
     "export": FREE | FILES | {"evaluation", "report"},
-    "plan": FREE | PARTS | {"methods", "round", "evaluation", "cluster"},
+    "plan": FREE | PARTS | {"methods", "privacy", "round", "evaluation", "cluster"},
     "sweep": FREE | FILES | {"cluster", "executors", "run", "report"},
 }
 KNOW_RAY = {"executors", "cluster", "sweep"}

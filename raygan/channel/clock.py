@@ -32,10 +32,12 @@ class Work:
     """Additional work for each further slot."""
     slots: int = 1
     """Number of the server's means; device n's update goes into slot n mod `slots`."""
+    every_slot: bool = False
+    """Whether the server finishes all slots in every round, also without updates (a private run's noise)."""
 
     def finished(self, devices: Sequence[int]) -> float:
-        """Returns the server's work on the updates of these devices (FLOPs); 0 if there are none."""
-        judged = len({device % self.slots for device in devices})
+        """Returns the server's work on the updates of these devices (FLOPs); 0 if there are none, as a rule."""
+        judged = self.slots if self.every_slot else len({device % self.slots for device in devices})
         return self.finish + (judged - 1) * self.finish_slot if judged else 0.0
 
 
@@ -211,6 +213,8 @@ class Clock:
         random = stream(self._config.seed, Role.SELECTION, round=round)
         with naming("selection.name", f"{name}.choose in round {round}", RunError):
             chosen = np.asarray(self._selection.choose(round, quality, random))
+        if self._selection.may_choose_nobody and len(chosen) == 0:
+            return chosen
         whole = chosen.ndim == 1 and len(chosen) > 0 and np.issubdtype(chosen.dtype, np.integer)
         if not (whole and len(np.unique(chosen)) == len(chosen) and 0 <= chosen.min() <= chosen.max() < devices):
             raise RunError(

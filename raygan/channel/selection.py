@@ -13,6 +13,8 @@ PolicyType = TypeVar("PolicyType", bound=Policy)
 class Selection(ABC, Generic[PolicyType]):
     """A selection policy. It is called once per round, in order, so it may keep state; resumed runs call it from 1."""
 
+    may_choose_nobody: ClassVar[bool] = False
+    """Whether a round may be without devices."""
     counts_classes: ClassVar[bool] = False
     """Whether devices report once how many samples of each class they have; see `reported`."""
 
@@ -59,6 +61,16 @@ class Uniform(Selection[Some]):
     def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Returns a new random draw."""
         return random.choice(self.devices, self.policy.count, replace=False, shuffle=False)
+
+
+class Poisson(Selection[Some]):
+    """Each device with probability `count` / `devices`, independently; a round may be nobody's."""
+
+    may_choose_nobody = True
+
+    def choose(self, round: int, rates: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Returns the devices whose draws come up."""
+        return np.flatnonzero(random.random(self.devices) < self.policy.count / self.devices)
 
 
 class RoundRobin(Selection[Some]):

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from raygan.components import DATA_SETS, check_name
 from raygan.config.partitions import Iid, Partition
-from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, named
+from raygan.config.section import NO_OPTIONS, Count, Options, Positive, Section, Share, named
 
 Side = Annotated[
     Literal[16, 28, 32, 64, 128, 256],
@@ -55,6 +55,9 @@ class DataSet(Section):
     """Use only this many samples, the same share of every class (samples; null: all)."""
     partition: Partition = Iid()
     """The partition of the samples over the devices."""
+    held_out: Share = 0.0
+    """Share of each device's samples, drawn at random, that is kept out of training and tells whether membership can be
+    inferred (0: none)."""
 
 
 class ImageDataSet(DataSet):

@@ -142,6 +142,14 @@ class Uniform(Some):
     name: Literal["uniform"] = "uniform"
 
 
+class Poisson(Some):
+    """Each device takes part with probability `count` / `devices`, independently of the others (Poisson sampling)."""
+
+    name: Literal["poisson"] = "poisson"
+    count: Count
+    """Devices that take part in a round, on average."""
+
+
 class RoundRobin(Some):
     """Devices in turn, by number."""
 
@@ -183,6 +191,7 @@ class OwnPolicy(Policy):
 _Selections = (
     Annotated[All, Tag("<all>")]
     | Annotated[Uniform, Tag("<uniform>")]
+    | Annotated[Poisson, Tag("<poisson>")]
     | Annotated[RoundRobin, Tag("<round_robin>")]
     | Annotated[BestChannel, Tag("<best_channel>")]
     | Annotated[ProportionalFair, Tag("<proportional_fair>")]

@@ -16,6 +16,7 @@ from raygan.config.data import Data, Digits
 from raygan.config.drift import NoServerOptimizer, Proximal, Scaffold, ServerOptimizer
 from raygan.config.gan import Adam, Gan, Optimizer
 from raygan.config.methods import Averaged, Fedgan, Fegan, Mdgan
+from raygan.config.privacy import NoPrivacy, Privacy, conflict
 from raygan.config.section import (
     NO_OPTIONS,
     Count,
@@ -164,6 +165,8 @@ class Config(Section):
     """Switches of `method: mdgan`."""
     aggregation: Aggregation = Plain()
     """Aggregation of the updates: their mean, or a rule that tolerates a few bad devices."""
+    privacy: Privacy = NoPrivacy()
+    """Differential privacy of the updates."""
     server_optimizer: ServerOptimizer = NoServerOptimizer()
     """Optimiser of the server, which steps along the mean change of the networks that devices train (`averaged`: the
     discriminator; `fedgan`: both)."""
@@ -201,7 +204,7 @@ class Config(Section):
         if self.devices == 0:  # checked again when the data is loaded
             if not natural:
                 raise ValueError("devices: 0 is for data.partition.name=natural alone; give the number of devices")
-            return self._fits_the_engine()
+            return self._fits_together()
         count = getattr(self.selection, "count", None)
         if count is not None and count > self.devices:
             raise ValueError(f"selection.count: {count} is more than devices={self.devices}")
@@ -217,11 +220,11 @@ class Config(Section):
         for key, values in lists.items():
             if len(values) not in (1, self.devices):
                 raise ValueError(f"{key}: {len(values)} values for devices={self.devices}; give one, or one per device")
-        return self._fits_the_engine()
+        return self._fits_together()
 
-    def _fits_the_engine(self) -> Self:
-        if conflict := self._schedule_conflict():
-            raise ValueError(conflict)
+    def _fits_together(self) -> Self:
+        if schedule := self._schedule_conflict():
+            raise ValueError(schedule)
         if self.gan.precision == "tf32" and not (self.engine.gpus_per_device or self.engine.server_gpus):
             raise ValueError(
                 "gan.precision: tf32 is how a GPU multiplies, and none is asked for; set engine.gpus_per_device and "
@@ -234,8 +237,8 @@ class Config(Section):
             )
         if self.gan.augment == "ada" and not self.gan.augment_policy:
             raise ValueError("gan.augment_policy: ada has no change to apply; name one, or set gan.augment=none")
-        if conflict := self.gan.conflict():
-            raise ValueError(conflict)
+        if wrong := self.gan.conflict() or conflict(self):
+            raise ValueError(wrong)
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self

@@ -21,8 +21,25 @@ _DRAWS = 100  # Dirichlet draws before giving up on a split without an empty dev
 
 
 def dealt(images: ImageSet, config: Config) -> Shards:
-    """Partition the samples over the devices of a config; raises as `split`."""
-    return split(images.labels, config.devices, config.data.partition, config.seed, images.holders)
+    """Returns the samples that each device trains on; raises as `split`."""
+    return parted(images, config)[0]
+
+
+def parted(images: ImageSet, config: Config) -> tuple[Shards, Shards]:
+    """Partition the samples over the devices of a config; returns what each trains on, and what it holds out.
+
+    Raises:
+        InputError: as `split`.
+    """
+    shards = split(images.labels, config.devices, config.data.partition, config.seed, images.holders)
+    holders = np.repeat(np.arange(len(shards)), shards.sizes)
+    if not config.data.held_out:
+        return shards, shards.chosen(np.zeros(len(holders), bool))
+    drawn = stream(config.seed, Role.HELD_OUT).random(len(holders))
+    rank = np.empty(len(holders), np.int64)
+    rank[np.lexsort((drawn, holders))] = np.arange(len(holders))
+    held = rank - shards.offsets[holders] < np.floor(config.data.held_out * shards.sizes)[holders]
+    return shards.chosen(~held), shards.chosen(held)
 
 
 def split(

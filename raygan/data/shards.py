@@ -31,6 +31,11 @@ class Shards:
         order = np.lexsort((indices, np.repeat(np.arange(len(sizes)), sizes)))
         return cls(indices[order], _ends(sizes))
 
+    def chosen(self, where: np.ndarray) -> "Shards":
+        """Returns the shards with those samples alone for which `where`, (N,) truth values, is true."""
+        before = np.concatenate([[0], np.cumsum(where, dtype=np.int64)])
+        return Shards(self.indices[where], before[self.offsets])
+
     @property
     def sizes(self) -> np.ndarray:
         """Number of samples on each device, (K,)."""

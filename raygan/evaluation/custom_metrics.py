@@ -17,7 +17,7 @@ FoundMetrics = dict[str, float | list[float]]
 
 _TAKEN = {
     *("round", "wall_s", "sim_s", "spent_s", "phases_s", "devices", "unreached", "late", "dropped", "d_loss", "g_loss"),
-    *("staleness", "staleness_max"),
+    *("staleness", "staleness_max", "epsilon"),
     *("bytes_down", "bytes_up", "bytes_swap", "megabytes", "eval_samples", "eval_seed", "reference_images"),
     *("classifier_accuracy", "classifier_held_out", "yardstick", "fd_clf_floor", "floor_images"),
     *("compared_images", "classifier", "inception", "class_shares", "class_fd_clf", *MEASURES),

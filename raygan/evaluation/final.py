@@ -10,26 +10,33 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from raygan.components import DISCRIMINATORS
 from raygan.config.tree import Config
 from raygan.data import ImageSet, dealt
 from raygan.data.classes import with_classes
 from raygan.errors import InputError
 from raygan.evaluation.checks import check_weights, load_again
 from raygan.evaluation.evaluator import Evaluator, as_row, real_batches
+from raygan.evaluation.membership import membership
 from raygan.evaluation.sampling import sample_batches
 from raygan.gan.batches import to_bytes
 from raygan.metrics.frechet import Frechet
 from raygan.metrics.nearest import nearest_images
+from raygan.privacy.accountant import accountant_of, facts_of
+from raygan.record.checkpoint import load_server
 from raygan.record.folder import RunFolder
 from raygan.record.generator_file import read_generator
 from raygan.record.log import Row
 from raygan.report.grid import image_grid
 from raygan.rng import Role
+from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.simulation import as_run
 
 DEVICES = 100
 """Maximum number of devices to measure against."""
+OF_THE_END = {"devices", "nearest", "membership", "privacy", "round"}
+"""Fields of evaluation.json that lines of evaluations.jsonl do not have."""
 _NEIGHBOURS = 3
 
 
@@ -62,11 +69,12 @@ def _distance(evaluator: Evaluator, shard: np.ndarray, generated: Tensor) -> flo
 def memorised(config: Config, images: ImageSet, generator: nn.Module) -> tuple[dict[str, object], Image.Image | None]:
     """Returns how near `eval.nearest` samples are to training images, and a picture of both, a sample per row."""
     count = config.eval.nearest
-    if len(images.shape) != 3 or len(images) <= _NEIGHBOURS or count == 0:
+    if len(images.shape) != 3 or len(images) * (1 - config.data.held_out) <= _NEIGHBOURS or count == 0:
         return {}, None
     samples = torch.cat(list(sample_batches(generator, count, config.gan, config.seed, Role.SAMPLES)))
-    found = nearest_images(samples, images.images, _NEIGHBOURS)
-    rows = np.concatenate([to_bytes(samples)[:, None], images.images[found.indices]], axis=1)
+    training = images.images[np.sort(dealt(images, config).indices)] if config.data.held_out else images.images
+    found = nearest_images(samples, training, _NEIGHBOURS)
+    rows = np.concatenate([to_bytes(samples)[:, None], training[found.indices]], axis=1)
     facts = {
         "samples": count,
         "neighbours": _NEIGHBOURS,
@@ -105,7 +113,38 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
         averaged = trained["ema"].network.module
         devices = by_device(config, images, evaluator, averaged, measured["ema"])
         nearest, _ = memorised(config, images, averaged)
-    return {"round": trained["ema"].round, **measured, **devices, **nearest, **evaluator.about}
+        known = config.gan.discriminator in DISCRIMINATORS  # the folder alone must not run the code of another
+        saved = RunFolder(folder).checkpoints if known else None
+        attacked = inferred(config, images, evaluator, averaged, trained["ema"].round, saved)
+    spent = spent_by(config, trained["ema"].round)
+    return {"round": trained["ema"].round, **measured, **devices, **nearest, **attacked, **spent, **evaluator.about}
+
+
+def inferred(
+    config: Config,
+    images: ImageSet,
+    evaluator: Evaluator,
+    generator: nn.Module,
+    round: int,
+    checkpoints: Path | None,
+) -> dict[str, object]:
+    """Returns what tells members from held-out samples, if any: also by the discriminator of a checkpoint of `round`.
+
+    Raises:
+        InputError: that checkpoint is damaged.
+    """
+    if not config.data.held_out:
+        return {}
+    server = load_server(checkpoints, round) if checkpoints is not None else None
+    discriminator = None if server is None else server.get("discriminator")
+    generated = torch.cat(list(evaluator.samples(generator)))
+    return membership(config, images, generated, discriminator, DEVICES)
+
+
+def spent_by(config: Config, round: int) -> dict[str, object]:
+    """Returns epsilon after a round of a private run."""
+    accountant = accountant_of(config, method_of(config))
+    return {} if accountant is None else facts_of(accountant.after(round))
 
 
 def measured_with(classifier: Path, folders: Sequence[Path]) -> list[Row]:
@@ -122,5 +161,5 @@ def measured_with(classifier: Path, folders: Sequence[Path]) -> list[Row]:
         words = [f"eval.classifier={json.dumps(str(classifier.resolve()))}", f"eval.samples={samples}"]
         found = evaluate_run(RunFolder(folder).read_config(words), folder, None)
         averaged, raw = found.pop("ema"), found.pop("raw")
-        rows.append(as_row(averaged, raw) | {key: found[key] for key in found.keys() - {"devices", "nearest", "round"}})
+        rows.append(as_row(averaged, raw) | {key: found[key] for key in found.keys() - OF_THE_END})
     return rows

@@ -15,7 +15,7 @@ from raygan.data.images import ImageSet
 from raygan.errors import RunError
 from raygan.evaluation.drawing import picture_of, rows_of_classes
 from raygan.evaluation.evaluator import Evaluator, as_row
-from raygan.evaluation.final import by_device, memorised
+from raygan.evaluation.final import by_device, inferred, memorised, spent_by
 from raygan.evaluation.sampling import sample_batches
 from raygan.files import save_arrays, write_whole
 from raygan.gan.flat import FlatModule
@@ -168,9 +168,13 @@ class Recorder:
             network.load(generators["ema"])
             devices = by_device(self._config, self._images, self._evaluator, network.module, measured["ema"])
             nearest, picture = memorised(self._config, self._images, network.module)
+            about = self._config, self._images, self._evaluator, network.module
+            attacked = inferred(*about, round, self._folder.checkpoints)
         if picture is not None:
             save_picture(picture, self._folder.nearest)
-        self._folder.write_evaluation({"round": round, **measured, **devices, **nearest, **self._evaluator.about})
+        spent = spent_by(self._config, round)
+        found = {**measured, **devices, **nearest, **attacked, **spent, **self._evaluator.about}
+        self._folder.write_evaluation({"round": round, **found})
 
     def _remove_old(self) -> None:
         remove_old(self._folder.checkpoints, self._config.checkpoint.keep, self._folder.log.last_round())

@@ -30,6 +30,10 @@ class DeviceAround(DeviceSide):
         """Update as the other method does."""
         return self.inner.update(shard, round, down, state)
 
+    def reference(self, down: np.ndarray) -> np.ndarray | None:
+        """Returns the other method's reference."""
+        return self.inner.reference(down)
+
     def optimizers(self) -> Sequence[FlatOptimizer]:
         """The other method's."""
         return self.inner.optimizers()

@@ -33,6 +33,13 @@ class AveragedDevice(DeviceSide):
         self._optimizer = FlatOptimizer(config.device_optimizer, self.networks.discriminator)
         self._initial_buffers = self.networks.discriminator.buffers.clone()
 
+    def reference(self, down: np.ndarray) -> np.ndarray | None:
+        """Returns the discriminator that came down, with averaged moments; None if differences are sent."""
+        if self.config.averaged.upload == "delta":
+            return None
+        _, shared, _, moments = self._parts(down)
+        return np.concatenate([shared, moments])
+
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Take `device_steps` steps from the global discriminator, with the generator frozen (our reading)."""
         generator, shared, derived, moments = self._parts(self.received(down))

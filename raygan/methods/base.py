@@ -113,6 +113,10 @@ class DeviceSide(ABC):
             self._received = down, uploaded(down, self.torch_device)
         return self._received[1]
 
+    def reference(self, down: np.ndarray) -> np.ndarray | None:
+        """Returns the update of a device that does no training, as the server's `reference`; None stands for zeros."""
+        return None
+
     @abstractmethod
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Answer `down` in `round`; returns the update to send and the state to keep. `down` is left unchanged.
@@ -269,6 +273,10 @@ class Exchange:
     """Maps (config, the receiver's state, the giver's state) to the state that the receiver keeps."""
 
 
+def _whole(config: Config) -> int:
+    return 1
+
+
 @dataclass(frozen=True)
 class Method:
     """The two sides of a method."""
@@ -280,6 +288,8 @@ class Method:
     """Whether all samples are at the server, so that nothing is sent."""
     scheduled: bool = False
     """Whether the config's `schedule` applies to this method."""
+    clipped_parts: Callable[[Config], int] = _whole
+    """Returns the number of equal parts of an update that a private run clips one by one."""
     asynchronous: bool = False
     """Whether `schedule=asynchronous` does: an update may be merged into another state of the server than the one that
     came down for it, and `ServerSide.reference` is the update of a device that does no training on the newest."""

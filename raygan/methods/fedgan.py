@@ -49,6 +49,14 @@ class WholeGanDevice(DeviceSide):
 class FedGANDevice(WholeGanDevice):
     """Takes simultaneous steps."""
 
+    def reference(self, down: np.ndarray) -> np.ndarray | None:
+        """Returns the networks that came down, without derived buffers; None if differences are sent."""
+        if self.config.fedgan.upload == "delta":
+            return None
+        generator, discriminator = self.networks.generator, self.networks.discriminator
+        ends = np.split(down, [generator.vector.numel()])
+        return np.concatenate([ends[0][: generator.num_averaged], ends[1][: discriminator.num_averaged]])
+
     def optimizers(self) -> Sequence[FlatOptimizer]:
         """The generator's, then the discriminator's."""
         return self.generator_optimizer, self.discriminator_optimizer

@@ -113,7 +113,11 @@ def _server(config: Config, shape: tuple[int, ...], torch_device: torch.device) 
     return (MDGANServer if config.mdgan.feedback == "mean" else LogitServer)(config, shape, torch_device)
 
 
-MDGAN = Method(device=_device, server=_server, exchange=SWAPS)
+def _images(config: Config) -> int:
+    return config.batch_size
+
+
+MDGAN = Method(device=_device, server=_server, exchange=SWAPS, clipped_parts=_images)
 
 
 def _check(config: Config, relative: bool) -> None:

@@ -15,6 +15,7 @@ from raygan.plan.prices import cost_lines, prices_of
 from raygan.plan.sizes import make_plan
 from raygan.plan.text import PlanLine, describe_places, describe_plan
 from raygan.plan.unread import unread
+from raygan.privacy.accountant import over_budget
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def plan_of(config: Config, specs: Sequence[str], given: Given = Given()) -> tup
     described = described_site(specs) if specs else None
     images = unread(given.shape, given.samples, config) if given.shape and given.samples is not None else None
     plan = make_plan(config, images)
+    spent = over_budget(plan.config, plan.accountant) if plan.accountant is not None else None
     if not plan.on_ray:
-        return describe_plan(plan), None
+        return describe_plan(plan), spent
     places = place(plan, described or site_of(find(plan.config)))
     lines = [*describe_plan(plan), *describe_places(plan, places)]
     if places.layout is not None:
         lines += cost_lines(places.site.machines, prices, plan.config.rounds, given.round_s)
-    return lines, "; ".join(problems(plan, places)) or None
+    return lines, "; ".join([*([spent] if spent else []), *problems(plan, places)]) or None

@@ -16,6 +16,8 @@ from raygan.data.natural import settled
 from raygan.evaluation.checks import check_weights
 from raygan.gan.networks import build_networks
 from raygan.plan.footprint import Footprint, footprint_of
+from raygan.privacy.accountant import Accountant, accountant_of
+from raygan.round.checks import method_of
 from raygan.round.simulation import as_run, try_out
 
 SIMULATED_ROUNDS = 100
@@ -51,6 +53,8 @@ class Plan:
     """Duration of each phase (simulated seconds)."""
     rounds: Sequence[SimulatedRound]
     """The rounds that the means are over."""
+    accountant: Accountant | None
+    """The account of a private run."""
     footprint: Footprint
     image_bytes: int
     """Bytes of all samples."""
@@ -97,6 +101,7 @@ def make_plan(config: Config, images: ImageSet | None = None) -> Plan:
         round_s=fmean(round.phases.seconds for round in rounds),
         phases_s={name: fmean(one[name] for one in phases) for name in phases[0]},
         rounds=rounds,
+        accountant=accountant_of(config, method_of(config)),
         footprint=footprint_of(config, problem, images, shards, worker_samples),
         image_bytes=images.images.nbytes,
         worker_samples=worker_samples,

@@ -14,6 +14,7 @@ from raygan.plan.network import worker_devices
 from raygan.plan.places import NodePlan, Places
 from raygan.plan.sizes import Plan
 from raygan.plan.unread import CLASSES
+from raygan.privacy.accountant import in_words
 from raygan.round.checks import method_of
 
 PlanLine = tuple[str, str]
@@ -51,9 +52,17 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         ("processes", where),
         ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all{own}"),
         ("traffic", f"{traffic} per round (simulated)"),
+        *_privacy(plan),
         ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
         *([("versions", _versions(plan))] if asynchronous else []),
     ]
+
+
+def _privacy(plan: Plan) -> list[PlanLine]:
+    """Returns the line about a private run's epsilon."""
+    if plan.accountant is None:
+        return []
+    return [("privacy", in_words(plan.accountant.after(plan.config.rounds), plan.config.rounds))]
 
 
 def _versions(plan: Plan) -> str:

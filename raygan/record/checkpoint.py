@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from raygan.errors import InputError
 from raygan.files import load_json, save_arrays
 from raygan.methods.base import State
 from raygan.record.settings import FlatConfig
@@ -118,6 +119,26 @@ def load_newest(folder: Path, recorded: int) -> tuple[Snapshot | None, list[str]
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             passed_over.append(f"{path}: damaged, passed over ({error})")
     return None, passed_over
+
+
+def load_server(folder: Path, round: int) -> State | None:
+    """Returns the server's state in the checkpoint of a round, or None if there is no such checkpoint.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = folder / f"round_{round:06d}"
+    if not path.is_dir():
+        return None
+    file = path / "server.safetensors"
+    try:
+        if _checksum(file) != load_json((path / "manifest.json").read_bytes())["checksums"][file.name]:
+            raise ValueError("it does not match its checksum")
+        return load_file(file)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file}: damaged ({error}); remove the checkpoint to measure without it", code="damaged"
+        ) from error
 
 
 def _load(path: Path) -> Snapshot:

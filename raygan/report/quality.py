@@ -55,7 +55,7 @@ _NO_MEASURE = (
     *("round", "wall_s", "sim_s", "devices", "unreached", "late", "bytes_down", "bytes_up", "bytes_swap", "megabytes"),
     *("classifier_accuracy", "classifier_held_out", "fd_clf_floor", "floor_images"),
     *("d_loss", "g_loss", "eval_samples", "eval_seed", "reference_images", "compared_images"),
-    *("staleness", "staleness_max"),
+    *("staleness", "staleness_max", "epsilon"),
 )
 
 

@@ -40,6 +40,7 @@ class RoundLine(Record):
     spent_s: dict[str, float] = {}
     d_loss: float | None = None
     g_loss: float | None = None
+    epsilon: float | None = None
     class_shares: list[float] = []
 
 
@@ -92,12 +93,38 @@ class Nearest(Record):
     neighbours: int
 
 
+class Area(Record):
+    """An area under the ROC curve with its 95 % interval."""
+
+    auc: float
+    low: float
+    high: float
+
+
+class Attack(Record):
+    """How well an attack tells members from held-out samples: of all devices together, and of each; None: not tried."""
+
+    all: Area | None
+    devices: list[Area | None]
+
+
+class Membership(Record):
+    """Membership inference by the generator's samples, and by the discriminator where there is a global one."""
+
+    members: int
+    others: int
+    samples: int
+    nearest: Attack
+    discriminator: Attack | None = None
+
+
 class Closing(Record):
     """evaluation.json: the measurements at the end of the run."""
 
     round: int
     devices: OfDevices | None = None
     nearest: Nearest | None = None
+    membership: Membership | None = None
 
 
 class Environment(Record):

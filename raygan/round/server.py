@@ -9,6 +9,7 @@ from raygan.config.tree import Config
 from raygan.errors import BadUpdateError, RunError
 from raygan.methods.base import Mean, Metrics, ServerSide, State
 from raygan.methods.exact_sum import OverweightError
+from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import check_scalars, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import server_steps
@@ -30,9 +31,11 @@ class Server:
         self._problem = problem
         self.computes_on = computes_on
         with threads(config.engine.server_threads), located("server, at the start"):
-            self.side: ServerSide = method_of(config).server(config, problem.shape, computes_on)
+            method = method_of(config)
+            self.side: ServerSide = method.server(config, problem.shape, computes_on)
             if counts is not None:
                 self.side.reported(counts)
+        self._mechanism = mechanism_of(config, method)
         self._sent = 0.0
 
     def down(self, round: int) -> np.ndarray:
@@ -50,7 +53,7 @@ class Server:
         `staleness`: the rounds since devices started, of those that did so in an earlier one.
 
         Returns the vector that is broadcast in the next round, and scalars. If no update arrives, nothing is averaged
-        and the work on the average is left out.
+        and the work on the average is left out, but for a private run, whose noise is all that there is then.
 
         Raises:
             BadUpdateError: an update is not finite or does not fit.
@@ -84,7 +87,10 @@ class Server:
 
     def _means(self, round: int, slots: Slots) -> dict[int, Mean]:
         if not self._problem.gathers:
-            return slots.means(lambda: self.side.reference(round))
+            means = slots.means(lambda: self.side.reference(round))
+            if self._mechanism is None:
+                return means
+            return self._mechanism.released(round, means, self.side.reference(round), self.side.slots)
         return {slot: self.side.combine(round, updates) for slot, updates in slots.gathered().items()}
 
     def generators(self) -> State:

@@ -13,12 +13,14 @@ from raygan.channel.selection import Selection
 from raygan.components import SELECTIONS, derived
 from raygan.config.aggregation import Plain
 from raygan.config.partitions import Iid
+from raygan.config.privacy import UserLevel
 from raygan.config.simulation import All, Compute, NoChannel, Policy
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.data.classes import class_counts
 from raygan.errors import InputError, RunError
 from raygan.methods.base import ServerSide
+from raygan.privacy.mechanism import check_private
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.flops import DeviceWork, FlopCounter
@@ -80,6 +82,7 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
         server = method.server(config, images.shape, torch.device("cpu"))
     selection: type[Selection[Policy]] = derived(SELECTIONS, config.selection.name, "selection.name", Selection)  # type: ignore[type-abstract]
     problem = Problem.of(config, server, method.pooled, images.shape, len(images), selection.counts_classes)
+    check_private(config, method, server, images.shape)
     problem.aggregator(config)  # shows whether it can be built
     uplink = problem.uplink(config)
     saved = uplink.saved_bits(config.channel.bits_per_parameter) if uplink else 0
@@ -89,7 +92,7 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     exchange = method.exchange
 
     def partners(round: int, devices: list[int]) -> Mapping[int, int]:
-        return exchange.partners(config, len(images), round, devices) if exchange else {}
+        return exchange.partners(config, len(shards.indices), round, devices) if exchange else {}
 
     # Class counts, if somebody goes by them. A pooled method has the samples themselves.
     reported = 0 if method.pooled else len(images.classes) if problem.counts_classes else config.gan.num_classes
@@ -119,4 +122,5 @@ def count_work(config: Config, server: ServerSide, images: ImageSet, shards: Sha
         finish=finished[0],
         finish_slot=(finished[-1] - finished[0]) / max(1, server.slots - 1),
         slots=server.slots,
+        every_slot=isinstance(config.privacy, UserLevel),
     )

@@ -11,6 +11,7 @@ from raygan.config.tree import Config
 from raygan.errors import BadUpdateError
 from raygan.methods.base import DeviceSide, Metrics, State, Update
 from raygan.methods.exact_sum import LARGEST
+from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import checked_answer, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import device_steps
@@ -45,6 +46,7 @@ class Worker:
             self._side: DeviceSide = method.device(config, problem.shape, computes_on)
             self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
+        self._mechanism = mechanism_of(config, method)
         self._uplink = problem.uplink(config)
         self._states: dict[int, State] = {}
         self._memories: dict[int, np.ndarray] = {}
@@ -117,6 +119,9 @@ class Worker:
             raise BadUpdateError(
                 _diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
             )
+        if self._mechanism is not None:
+            with located(where):
+                update = self._mechanism.clipped(update, self._side.reference(down))
         memory, encoded = self._memories.get(device), None
         if self._uplink is not None:
             due = self._uplink.due(update.vector, memory)

@@ -9,6 +9,7 @@ from raygan.channel.clock import Clock, SimulatedRound
 from raygan.config.tree import Config
 from raygan.executors.executor import Executor
 from raygan.executors.transport import Pending
+from raygan.privacy.accountant import Accountant
 from raygan.record.checkpoint import remove_later
 from raygan.record.folder import RunFolder
 from raygan.record.log import Row
@@ -41,8 +42,10 @@ class Rounds:
         clock: Clock,
         watchers: list[Watcher],
         start: int,
+        accountant: Accountant | None = None,
     ) -> None:
         self._config = config
+        self._accountant = accountant
         self._executor = executor
         self._saving = saving
         self._clock = clock
@@ -81,7 +84,7 @@ class Rounds:
         """Returns the last round; a checkpoint of it is under way."""
         config, last = self._config, self._start
         if last == 0:
-            self._ledger.add_round(0, None, {"sim_s": 0.0})
+            self._ledger.add_round(0, None, {"sim_s": 0.0} | self._spent(0))
             self._ledger.add_evaluation(0, self._executor.evaluate())
         while last < config.rounds and wish.signal is None:
             last += 1
@@ -118,4 +121,9 @@ class Rounds:
             "bytes_up": plan.bytes_up,
             "bytes_swap": plan.bytes_swap,
             **(plan.ages if self._config.schedule == "asynchronous" else {}),
+            **self._spent(number),
         }
+
+    def _spent(self, rounds: int) -> Row:
+        """Returns the epsilon of a private run after so many rounds (null: no bound)."""
+        return {} if self._accountant is None else {"epsilon": self._accountant.after(rounds).epsilon}

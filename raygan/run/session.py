@@ -21,11 +21,13 @@ from raygan.executors.setup import PATIENCE, Setup
 from raygan.executors.vigil import Vigil
 from raygan.files import cache_problem
 from raygan.gan.networks import check_networks
+from raygan.privacy.accountant import Accountant, accountant_of, over_budget
 from raygan.record.checkpoint import Snapshot, load_newest
 from raygan.record.folder import RunFolder
 from raygan.record.lock import wait_for_recorder
 from raygan.record.settings import check_same_run, lasting
 from raygan.record.store import Store
+from raygan.round.checks import method_of
 from raygan.round.likeness import unlike_before, unlike_each_other
 from raygan.round.simulation import as_run, try_out
 from raygan.run.ledger import Watcher
@@ -45,6 +47,8 @@ class Run:
     folder: RunFolder
     setup: Setup
     clock: Clock
+    accountant: Accountant | None
+    """The account of a private run."""
     watchers: list[Watcher]
     wish: StopWish = field(default_factory=StopWish)
     """Tells whether the user wishes for the end."""
@@ -129,6 +133,9 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool,
 
         check_classifier(used, images)
     problem, clock = try_out(used, images, shards)
+    accountant = accountant_of(used, method_of(used))
+    if accountant is not None and (reason := over_budget(used, accountant)):
+        raise InputError(reason, code="conflict")
     for note in images.notes:
         for watcher in watchers:
             watcher.on_event(note)
@@ -136,7 +143,7 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool,
     if resume:
         folder.check_same_data(images.digest)
     setup = Setup(used, lasting(config), folder.root, images, shards, problem)
-    return Run(config, store, folder, setup, clock, watchers)
+    return Run(config, store, folder, setup, clock, accountant, watchers)
 
 
 def run_to_end(run: Run, executor: Executor, after: int) -> int:
@@ -151,7 +158,8 @@ def run_to_end(run: Run, executor: Executor, after: int) -> int:
             with Saving(run.store, run.happened, run.saved) as saving:
                 _write_beginning(run, executor, after)
                 run.tell("training" if after else "measuring round 0, and training")
-                rounds = Rounds(run.config, run.folder, executor, saving, run.clock.fresh(), run.watchers, after)
+                clock = run.clock.fresh()
+                rounds = Rounds(run.config, run.folder, executor, saving, clock, run.watchers, after, run.accountant)
                 try:
                     last = rounds.run(run.wish)
                 except ProcessLostError as error:

@@ -120,3 +120,30 @@ def test_proportional_fair_owes_a_turn_to_who_gave_up_or_was_out_of_reach():
 def test_proportional_fair_does_not_choose_who_is_out_of_reach_while_others_are_not():
     chosen = resolve(SELECTIONS, "proportional_fair", "")(config_of("proportional_fair", 3, 2).selection, 3)
     assert set(chosen.choose(1, np.array([0.0, 5.0, 1.0]), stream(0, Role.SELECTION)).tolist()) == {1, 2}
+
+
+def test_poisson_draws_each_device_by_itself():
+    config = config_of("poisson", 20, 5)
+    rounds = list(choices(config, WirelessLinks(config), 2000))
+    taken = np.array([np.bincount(chosen, minlength=20) for chosen in rounds])
+    assert taken.max() == 1
+    assert taken.mean(axis=0) == pytest.approx(0.25, abs=0.04)
+    assert taken.sum(axis=1).mean() == pytest.approx(5, abs=0.2)
+    assert taken.sum(axis=1).var() == pytest.approx(20 * 0.25 * 0.75, rel=0.15)  # the binomial's: independent draws
+
+
+def test_a_round_of_poisson_may_be_nobodys_and_one_of_all_is_everyones():
+    config = load_config(None, ["devices=3", "selection.name=poisson", "selection.count=1"])
+    work = Work(np.full(3, 1e6), 2e6, 3e6)
+    clock = Clock(config, Traffic(10, 10, True), work, lambda round, devices: {})
+    rounds = [clock.round(round) for round in range(1, 60)]
+    empty = [one for one in rounds if not one.devices]
+    assert 0 < len(empty) < len(rounds)
+    assert {(one.bytes_up, one.bytes_down, one.phases.server) for one in empty} == {(0, 0, 0.0)}
+    everyone = config_of("poisson", 6, 6)
+    assert all(len(chosen) == 6 for chosen in choices(everyone, WirelessLinks(everyone), 20))
+
+
+def test_a_private_server_works_in_an_empty_round_too():
+    assert Work(np.ones(2), 0.0, 3.0, 1.0, slots=3).finished([]) == 0
+    assert Work(np.ones(2), 0.0, 3.0, 1.0, slots=3, every_slot=True).finished([]) == 5

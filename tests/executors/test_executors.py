@@ -42,6 +42,7 @@ RUNS = {
         "gan.auxiliary_loss=d2d_ce",
         "mdgan.swap_epochs=0.25",
     ],
+    "private": ["privacy.name=user", "selection.name=poisson", "selection.count=2", "data.held_out=0.5"],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
 without Ray."""
@@ -50,7 +51,7 @@ without Ray."""
 SLOW = pytest.mark.slow
 
 
-RARELY = "asynchronous", "mdgan", "classes of mdgan"
+RARELY = "asynchronous", "mdgan", "classes of mdgan", "private"
 
 
 @pytest.mark.parametrize("run", ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in RARELY)])

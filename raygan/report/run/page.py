@@ -20,7 +20,10 @@ from raygan.report.record import Environment, RunRecord, read_record
 from raygan.report.run.charts import run_charts
 from raygan.report.run.words import (
     how_it_stands,
+    membership_in_words,
+    membership_table,
     nearest_in_words,
+    privacy_in_words,
     quality_now,
     quality_table,
     shards_in_words,
@@ -68,6 +71,10 @@ def write_report(folder: Path, out: Path) -> Path:
             events=[(event.round, event.time, event.what) for event in record.events[-_MOST_EVENTS:]],
             events_left_out=max(0, len(record.events) - _MOST_EVENTS),
             nearest=_nearest(record),
+            privacy=privacy_in_words(record),
+            membership=(membership_in_words(closing.membership, closing.round), membership_table(closing.membership))
+            if closing and closing.membership
+            else None,
             shards=shards_in_words(facts) if facts else None,
             data_notes=facts.notes if facts else [],
             partition=partition_chart(facts, closing.devices if closing else None)

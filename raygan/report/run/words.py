@@ -4,11 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from raygan.config.privacy import UserLevel
+from raygan.config.simulation import Poisson
 from raygan.errors import counted
 from raygan.measures import RAW
 from raygan.report.progress import bytes_in_words, duration
 from raygan.report.quality import direction, in_words, measure_of, measured_in, said
-from raygan.report.record import DataFacts, Nearest, RunRecord
+from raygan.report.record import Area, DataFacts, Membership, Nearest, RunRecord
 from raygan.report.run.charts import everyone_took_part
 from raygan.report.yardstick import measured_alike
 
@@ -25,7 +27,8 @@ def what_it_was(record: RunRecord) -> str:
         words.append("all of it at the server")
     else:
         count = getattr(config.selection, "count", None)
-        chosen = f", {count} of them in each round ({config.selection.name})" if count else ""
+        about = "about " if isinstance(config.selection, Poisson) else ""
+        chosen = f", {about}{count} of them in each round ({config.selection.name})" if count else ""
         if config.schedule == "asynchronous":
             buffer, running = config.asynchronous.buffer, config.asynchronous.running or config.devices
             chosen = f", {running} of them at once, and a version (a round here) of every {counted(buffer, 'update')}"
@@ -148,6 +151,50 @@ def nearest_in_words(nearest: Nearest, round: int) -> str:
     else:
         verdict = "far nearer than real images are to each other, as copies are"
     return f"The {samples} {'is' if nearest.samples == 1 else 'are'} {ratio} (medians): {verdict}."
+
+
+def privacy_in_words(record: RunRecord) -> str | None:
+    """Returns what a private run has spent so far; None of any other run."""
+    privacy = record.config.privacy
+    if not isinstance(privacy, UserLevel) or record.rounds.empty:
+        return None
+    after = f"after {counted(record.last_round, 'round')}"
+    if pd.isna(epsilon := record.rounds["epsilon"].iloc[-1]):
+        return f"Updates are clipped, but {after} no epsilon bounds what the generator tells: there is no noise."
+    return (
+        f"User-level differential privacy {after}: epsilon {epsilon:.3g} at delta {privacy.delta:g} (updates clipped "
+        f"to {privacy.clip:g}, noise multiplier {privacy.noise_multiplier:g}). It is of the generator and of what "
+        "devices are sent, not of what the server sees. The measurements and real images on this page are not covered, "
+        "and noise drawn by a known seed protects nobody."
+    )
+
+
+def membership_in_words(found: Membership, round: int) -> str:
+    """Returns what the attacks on the generator of a round have found."""
+    tried = f"{counted(found.members, 'sample')} that the run was trained on and {found.others:,} that were held out"
+    attacks = {"the nearest generated sample": found.nearest, "the discriminator": found.discriminator}
+    said_of = []
+    for name, attack in attacks.items():
+        if attack is not None and attack.all is not None:
+            area = attack.all
+            told = "tells them apart" if area.low > 0.5 else "does not tell them apart"
+            said_of.append(f"{name} {told} (AUC {area.auc:.3f}, 95 % from {area.low:.3f} to {area.high:.3f})")
+    return f"Of {tried}, at round {round:,}: {'; '.join(said_of) or 'too few to tell'}. 0.5 is a coin."
+
+
+def membership_table(found: Membership) -> dict[str, object]:
+    """Returns a row per device, with the AUC of each attack and its interval."""
+    attacks = {"nearest generated sample": found.nearest, "discriminator": found.discriminator}
+    named = {name: attack for name, attack in attacks.items() if attack is not None}
+    rows = [
+        [str(device), *(_area(attack.devices[device]) for attack in named.values())]
+        for device in range(len(found.nearest.devices))
+    ]
+    return {"heads": ["device", *named], "numeric": [True, *[True] * len(named)], "rows": rows}
+
+
+def _area(area: Area | None) -> str:
+    return "-" if area is None else f"{area.auc:.3f} ({area.low:.3f} to {area.high:.3f})"
 
 
 def shards_in_words(facts: DataFacts) -> str:

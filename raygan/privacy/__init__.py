@@ -1,0 +1,1 @@
+"""Differential privacy: the mechanism on updates, and the account of its epsilon."""

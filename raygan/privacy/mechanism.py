@@ -1,0 +1,138 @@
+"""User-level differential privacy of a round: updates are clipped on the devices, and noise is added at the server.
+
+The Gaussian mechanism of DP-FedAvg (arXiv 1710.06963) as DP-FedAvg-GAN has it for a discriminator (arXiv 1911.06679,
+algorithm 1; its sensitivity is that of one device in a sum over a fixed denominator):
+
+    device:  delta = update - start;  delta *= min(1, S / ||delta||)
+    server:  start + (sum of delta + N(0, (z S)^2 I)) / m,  m the planned number of devices
+
+An update goes up as start + delta, so that without clipping and noise a round is the plain mean, bit for bit. What
+float32 rounds of the sum, about 1e-7 of the weights' norm, is not in the account.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from raygan.config.privacy import UserLevel
+from raygan.config.tree import Config
+from raygan.errors import InputError
+from raygan.methods.base import Mean, Method, ServerSide, Update
+from raygan.rng import Role, stream
+
+
+class Mechanism:
+    """The clip and the noise of a config. It keeps nothing from round to round."""
+
+    def __init__(self, config: Config, privacy: UserLevel, parts: int) -> None:
+        """`parts`: into so many equal parts an update is cut, each of which is clipped by itself."""
+        self._clip = privacy.clip
+        self._noise = (privacy.clip or 0.0) * privacy.noise_multiplier
+        self._seed = config.seed
+        self._planned = planned_devices(config)
+        self._parts = parts
+
+    def clipped(self, update: Update, start: np.ndarray | None) -> Update:
+        """Returns a device's update as it is sent: clipped around `start` (None: zeros), of weight 1, without scalars.
+
+        A part within the clip keeps its bits.
+        """
+        update = replace(update, weight=1, metrics={})
+        if self._clip is None:
+            return update
+        rows = update.vector.reshape(self._parts, -1)
+        starts = None if start is None else start.reshape(rows.shape)
+        differences = rows.astype(np.float64)
+        if starts is not None:
+            differences -= starts
+        norms = np.sqrt(np.einsum("ij,ij->i", differences, differences))
+        outside = np.flatnonzero(norms > self._clip)
+        if not len(outside):
+            return update
+        sent = rows.copy()
+        for row in outside:
+            differences[row] *= self._clip / norms[row]
+            sent[row] = differences[row] if starts is None else starts[row] + differences[row]
+        return replace(update, vector=sent.ravel())
+
+    def released(self, round: int, means: Mapping[int, Mean], start: np.ndarray, slots: int) -> dict[int, Mean]:
+        """Returns what the server may use of a round: noisy means of all slots, also of those that got no update.
+
+        A slot's result times its share of the weights is its noisy sum over the planned number of devices, so who is
+        missing changes no denominator. `start` is (update_size,), the update of a device that does no training.
+        """
+        got = [means[slot].weight if slot in means else 0 for slot in range(slots)]
+        weights = [max(1, weight) for weight in got]
+        over = sum(weights) / self._planned
+        results = {}
+        for slot, (count, weight) in enumerate(zip(got, weights, strict=True)):
+            share = over * count / weight
+            vector = means[slot].vector if share == 1 else self._moved(start, means.get(slot), share)
+            if self._noise:
+                random = stream(self._seed, Role.PRIVACY, slot, round)
+                noise = random.standard_normal(len(start)) * (self._noise * over / weight)
+                vector = (vector + noise).astype(np.float32)
+            results[slot] = Mean(vector, weight)
+        return results
+
+    @staticmethod
+    def _moved(start: np.ndarray, mean: Mean | None, share: float) -> np.ndarray:
+        """Returns a share of the way from `start` to a mean."""
+        if mean is None:
+            return start
+        moved: np.ndarray = (start + share * (mean.vector - start.astype(np.float64))).astype(np.float32)
+        return moved
+
+
+def planned_devices(config: Config) -> int:
+    """Returns how many devices a round plans with: the fixed denominator, whoever answers."""
+    count: int | None = getattr(config.selection, "count", None)
+    return count or config.devices
+
+
+def mechanism_of(config: Config, method: Method) -> Mechanism | None:
+    """Returns the mechanism of a config, or None if it has no privacy."""
+    privacy = config.privacy
+    return Mechanism(config, privacy, method.clipped_parts(config)) if isinstance(privacy, UserLevel) else None
+
+
+def check_private(config: Config, method: Method, server: ServerSide, shape: tuple[int, ...]) -> None:
+    """Raise InputError if a private run's method lets something past the mechanism.
+
+    What the keys alone show, the config tree has refused. `shape` is that of a sample.
+    """
+    if not isinstance(config.privacy, UserLevel):
+        return
+    why = "with privacy.name=user"
+    if method.pooled:
+        raise InputError(f"method: {why} there must be devices, and {config.method} has none", code="conflict")
+    if server.gathers or server.counts_classes:
+        raise InputError(
+            f"method: {why} all devices weigh the same, and report no classes, unlike those of {config.method}",
+            code="conflict",
+        )
+    if method.exchange is not None and config.method != "mdgan":
+        raise InputError(
+            f"method: {why} no state may go from device to device, as {config.method} exchanges them", code="conflict"
+        )
+    sent = {"averaged": ["discriminator"], "fedgan": ["generator", "discriminator"]}.get(config.method, [])
+    if config.method == "averaged" and config.averaged.buffers != "average":
+        sent = []
+    for name in sent:
+        if getattr(server.networks, name).buffers.numel():
+            local = ", or averaged.buffers=local" if config.method == "averaged" else ""
+            raise InputError(
+                f"gan.{name}_norm: {why} only parameters may go up, and this network's statistics would, too; set "
+                f"group, spectral or none{local}",
+                code="conflict",
+            )
+    down = server.down(1)
+    start = method.device(config, shape, torch.device("cpu")).reference(down)
+    if not np.array_equal(server.reference(1), np.zeros(server.update_size) if start is None else start):
+        raise InputError(
+            f"method: {why} a device must know the server's reference, which its update is clipped around, and that of "
+            f"{config.method} has another; its DeviceSide must define reference",
+            code="conflict",
+        )
