@@ -15,7 +15,7 @@ from raygan.cluster.nodes import all_nodes
 from raygan.cluster.resources import NODE_LABEL, Needs, Resources, on_node
 from raygan.cluster.shortage import unused_gpus
 from raygan.cluster.waiting import Patience, wait_for_room
-from raygan.config.tree import Engine
+from raygan.config.running import Engine
 
 Where = Mapping[str, Any]
 """Ray options that bind an actor to a place."""

@@ -13,7 +13,7 @@ from raygan.cluster.nodes import all_nodes, free_nodes
 from raygan.cluster.outlook import Outlook, is_free
 from raygan.cluster.resources import Needs, Resources
 from raygan.cluster.shortage import describe, shortage, shortage_in_group
-from raygan.config.tree import Engine
+from raygan.config.running import Engine
 from raygan.errors import InputError, RunError
 
 FoundRoom = TypeVar("FoundRoom")

@@ -7,8 +7,9 @@ from typing import Any
 
 from raygan.config.gan import CHANGING
 from raygan.config.load import checked, merge
+from raygan.config.running import Eval
 from raygan.config.source import Tree, dump, parse_word, read
-from raygan.config.tree import Config, Eval
+from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.measures import measured
 from raygan.sweep.ranges import NumberRange, Settings

@@ -10,7 +10,7 @@ from raygan.cluster.node_types import node_types_of
 from raygan.cluster.resources import Needs
 from raygan.cluster.scaling import scaling_of_v2, words_in
 from raygan.cluster.waiting import Patience, wait_for_room
-from raygan.config.tree import Engine
+from raygan.config.running import Engine
 from tests.cluster import recorded
 from tests.errors import raises
 
