@@ -43,7 +43,7 @@ def in_bash(monkeypatch, *words: str) -> list[str]:
         ("tr", ["train"]),
         ("train fash", ["fashion_mnist"]),
         ("train batch", ["batch_size=", "batch_size=32"]),
-        ("train sched", ["schedule=serial", "schedule=parallel"]),
+        ("train sched", ["schedule=serial", "schedule=parallel", "schedule=asynchronous"]),
         ("train schedule=p", ["schedule=parallel"]),
         ("train engine.pre", ["engine.pre_average=true", "engine.pre_average=false"]),
         ("train gan.loss=", [f"gan.loss={name}" for name in components.LOSSES]),
@@ -54,7 +54,7 @@ def in_bash(monkeypatch, *words: str) -> list[str]:
         ("train nonsense.", []),
         ("train nonsense=", []),
         ("train digits dig", []),
-        ("plan devices=3 sched", ["schedule=serial", "schedule=parallel"]),
+        ("plan devices=3 sched", ["schedule=serial", "schedule=parallel", "schedule=asynchronous"]),
         ("tune s.yaml scheduler.name=", [f"scheduler.name={name}" for name in ("fifo", "asha", "pbt", "pb2")]),
         ("tune s.yaml mode", ["mode=min", "mode=max"]),
         ("tune s.yaml rounds=", ["rounds=", "rounds=800"]),
@@ -82,7 +82,7 @@ def test_a_path_is_offered_part_by_part():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["train", "schedule", "="], ["serial", "parallel"]),
+        (["train", "schedule", "="], ["serial", "parallel", "asynchronous"]),
         (["train", "schedule", "=", "pa"], ["parallel"]),
         (["train", "digits", "data.name", "=", "celeba", "data.attr"], ["data.attribute=", "data.attribute=Male"]),
         (["train", "digits", "gan.generator_norm", "=", "g"], ["group"]),
@@ -206,4 +206,4 @@ def test_in_a_real_zsh(environment):
 def test_in_a_real_fish(environment):
     ask = "_RAYGAN_COMPLETE=fish_source raygan | source; complete -C 'raygan train sched'"
     done = subprocess.run(["fish", "--no-config", "-c", ask], env=environment, capture_output=True, text=True)
-    assert sorted(done.stdout.split()) == ["schedule=parallel", "schedule=serial"]
+    assert sorted(done.stdout.split()) == ["schedule=asynchronous", "schedule=parallel", "schedule=serial"]

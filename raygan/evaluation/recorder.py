@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -65,8 +66,12 @@ class Recorder:
 
     def keep(self, round: int, generators: State) -> None:
         """Keep the generators to be measured in the run folder, so that an interrupted run can measure them later."""
-        self._folder.pending.mkdir(exist_ok=True)
-        write_whole(self._folder.generators_of(round), lambda aside: save_arrays(generators, aside))
+        kept = False
+        while not kept:
+            self._folder.pending.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):  # the driver removes the folder whenever it finds it empty
+                write_whole(self._folder.generators_of(round), lambda aside: save_arrays(generators, aside))
+                kept = True
 
     def evaluate_kept(self, round: int) -> dict[str, object]:
         """Evaluate the generators that are kept of a round.

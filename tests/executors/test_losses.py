@@ -12,6 +12,7 @@ import pytest
 import raygan
 from raygan.data import load_data
 from raygan.errors import Terminated
+from raygan.evaluation import recorder as evaluation
 from raygan.evaluation.recorder import Recorder
 from raygan.record.checkpoint import Snapshot, save_snapshot
 from raygan.record.folder import RunFolder
@@ -135,10 +136,10 @@ def test_a_failed_round_leaves_no_later_checkpoint_and_all_earlier_rows(tmp_path
 
     original = Worker.update
 
-    def update(self, device, round, down):
+    def update(self, device, round, *arguments):
         if round == 3 and device == 1:
             raise RuntimeError("on purpose")
-        return original(self, device, round, down)
+        return original(self, device, round, *arguments)
 
     monkeypatch.setattr(Worker, "update", update)
     with raises("RuntimeError", None, "on purpose", "round_000002", kind=raygan.RunError):
@@ -267,6 +268,25 @@ def test_what_a_killed_run_had_half_written_is_swept(tmp_path):
     assert not half.exists()
 
 
+def test_generators_are_kept_while_another_rounds_are_dropped(tmp_path, monkeypatch):
+    """The driver removes the folder of what is kept just when the recorder writes there."""
+    folder, config = RunFolder(tmp_path / "run"), tiny("data.limit=60")
+    folder.create(config)
+    recorder = Recorder(config, lasting(config), folder.root, load_data(config.data, config.seed), first_round=0)
+    writes, write = [], evaluation.write_whole
+
+    def dropped_meanwhile(path, how):
+        writes.append(path)
+        if len(writes) == 1:
+            folder.drop_pending(1)
+        write(path, how)
+
+    monkeypatch.setattr(evaluation, "write_whole", dropped_meanwhile)
+    recorder.keep(2, {"ema": np.zeros(3, np.float32)})
+    assert folder.pending_rounds() == [2]
+    assert len(writes) == 2
+
+
 def test_a_lost_device_does_not_come_back_from_a_later_round_of_an_earlier_try(tmp_path):
     folder, config = RunFolder(tmp_path / "run"), tiny("data.limit=60")
     folder.create(config)
@@ -275,6 +295,6 @@ def test_a_lost_device_does_not_come_back_from_a_later_round_of_an_earlier_try(t
         save_snapshot(folder.checkpoints, Snapshot(round, {}, {1: {"optimizer": np.full(2, round, np.float32)}}))
     recorder = Recorder(config, lasting(config), folder.root, images, first_round=5)
     assert recorder.saved_states([1])[1]["optimizer"].tolist() == [4, 4]
-    recorder.save(6, {}, [{1: {"optimizer": np.full(2, 6, np.float32)}}])
+    recorder.save(6, {}, [{1: {"optimizer": np.full(2, 6, np.float32)}}], {})
     assert recorder.saved_states([0, 1]) == {1: {"optimizer": pytest.approx([6, 6])}}
     assert Recorder(config, lasting(config), folder.root, images, first_round=0).saved_states([1]) == {}
