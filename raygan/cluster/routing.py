@@ -9,8 +9,14 @@ FEW = 3
 
 
 def adds_up_on_nodes(config: Config) -> bool:
-    """Returns whether a node adds up its workers' updates. Where no device waits for another, no worker should."""
-    return config.engine.pre_average and config.schedule != "asynchronous"
+    """Returns whether a node adds up its workers' updates.
+
+    Where no device waits for another, no worker should. Nor should one whose loss takes with it what other devices
+    have counted as sent, if that is not replayed.
+    """
+    counts = config.compression.feedback or config.scaffold.option != "none"
+    dropped = config.engine.on_device_failure == "drop" and counts
+    return config.engine.pre_average and config.schedule != "asynchronous" and not dropped
 
 
 def by_worker(devices: Iterable[int], together: int) -> dict[int, list[int]]:
@@ -32,8 +38,8 @@ def senders(
     """Returns the groups of workers (of these devices) that send one message: those of a node other than the server's.
 
     They are not combined if that may cost more bytes. `nodes` has the node of each worker; `adds_up` says whether one
-    sum may replace many updates, in each of the server's `slots`. What a
-    worker sends takes a `share` of an update's bytes, if it is compressed; a sum is not.
+    sum may replace many updates, in each of the server's `slots`. What a worker sends takes a `share` of an update's
+    bytes, if it is compressed; a sum is not.
     """
     together: dict[object, list[int]] = {}
     for worker in chosen:

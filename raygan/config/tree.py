@@ -149,6 +149,11 @@ class Config(Section):
             raise ValueError("gan.augment_policy: ada has no change to apply; name one, or set gan.augment=none")
         if wrong := self.gan.conflict() or conflict(self):
             raise ValueError(wrong)
+        if self.compression.name in ("topk", "randk") and self.aggregation.name in ("median", "trimmed_mean"):
+            raise ValueError(
+                f"aggregation.name: {self.aggregation.name} goes value by value, and {self.compression.name} leaves "
+                "most of them 0; take mean or clipped_mean, or compression.name=sign or qsgd"
+            )
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self

@@ -23,6 +23,7 @@ from raygan.gan.transfer import Values, array_of, fill, pieces
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.generator import GeneratorServer
 from raygan.methods.local import discriminator_steps, local_batches, mean
+from raygan.methods.staleness import check_statistics
 
 
 class AveragedDevice(DeviceSide):
@@ -109,6 +110,8 @@ class AveragedServer(GeneratorServer):
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         super().__init__(config, shape, torch_device)
         self._shared_size = _shared_size(self.networks.discriminator, config)
+        if config.averaged.upload == "delta" and config.averaged.buffers == "average":
+            check_statistics(config, "averaged.upload", self.networks.discriminator)
         moments = 0
         if config.averaged.optimizer_state == "average":
             moments = FlatOptimizer(config.device_optimizer, self.networks.discriminator).vector.numel()

@@ -22,6 +22,7 @@ from raygan.gan.steps import simultaneous_step
 from raygan.gan.transfer import Values, array_of, pieces
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
 from raygan.methods.local import local_batches, mean
+from raygan.methods.staleness import check_statistics
 
 
 class WholeGanDevice(DeviceSide):
@@ -96,6 +97,11 @@ class WholeGanServer(ServerSide):
 
 class FedGANServer(WholeGanServer):
     """Averages after every K local steps. Its moving average is updated once a round, with the decay of K steps."""
+
+    def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
+        super().__init__(config, shape, torch_device)
+        if config.fedgan.upload == "delta":
+            check_statistics(config, "fedgan.upload", self.networks.generator, self.networks.discriminator)
 
     @property
     def update_size(self) -> int:

@@ -107,6 +107,12 @@ class ScaffoldServer(ServerAround):
                 f"scaffold.option: method={config.method} takes no plain mean of its devices; set scaffold.option=none",
                 code="conflict",
             )
+        if config.compression.feedback and config.selection.deadline_s is not None:
+            raise InputError(
+                "scaffold.option: a device whose message is late remembers its update (compression.feedback), but the "
+                "change of its control variate would be lost; set selection.deadline_s=null, or scaffold.option=none",
+                code="conflict",
+            )
         self._control = np.zeros(sum(place.stop - place.start for place in self.parameters()), np.float32)
 
     @property

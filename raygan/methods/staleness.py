@@ -16,6 +16,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from raygan.config.asynchronous import Asynchronous
+from raygan.config.tree import Config
+from raygan.errors import InputError
+from raygan.gan.flat import FlatModule
 from raygan.methods.base import Mean
 
 
@@ -41,3 +44,17 @@ def merged(means: Mapping[int, Mean], reference: Callable[[], np.ndarray], setti
     for age, share in shares.items():
         vector += share * means[age].vector
     return Mean(vector.astype(np.float32), weight)
+
+
+def check_statistics(config: Config, key: str, *networks: FlatModule) -> None:
+    """Raise InputError, about `key`, if statistics of networks would go up as differences to versions of different age.
+
+    Such differences add up to no mean of variances, which may become negative.
+    """
+    if config.schedule == "asynchronous" and any(network.num_averaged > network.num_parameters for network in networks):
+        raise InputError(
+            f"{key}: with schedule=asynchronous differences of a network's statistics may add up to "
+            "negative variances; take weights, or networks without (gan.generator_norm, gan.discriminator_norm: "
+            "group, spectral or none)",
+            code="conflict",
+        )

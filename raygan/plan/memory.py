@@ -36,9 +36,10 @@ def states(plan: Plan, devices: int) -> float:
 
 
 def server_memory(plan: Plan) -> float:
-    """Returns the memory of the server (bytes)."""
+    """Returns the memory of the server (bytes). It adds up updates of each age by themselves."""
     tensors = 0 if plan.config.engine.server_gpus else plan.footprint.server.most
-    return process_memory(plan) + tensors + plan.footprint.down + adding_up(plan, most_together(plan))
+    ages = max(len({round.staleness.get(device, 0) for device in round.devices}) for round in plan.rounds)
+    return process_memory(plan) + tensors + plan.footprint.down + max(1, ages) * adding_up(plan, most_together(plan))
 
 
 def driver_memory(plan: Plan) -> float:

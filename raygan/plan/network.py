@@ -90,7 +90,7 @@ def _of_round(config: Config, footprint: Footprint, round: SimulatedRound, layou
     starting = by_worker([*round.at_once, *round.ahead], together)
     receivers = {layout.workers[worker].id for worker in starting} - {server}
     sent = [one.size for one in messages_of(config, footprint, round.at_once, layout) if one.node != server]
-    sent += [footprint.update for device in round.staleness if layout.workers[device // together].id != server]
+    sent += [footprint.message for device in round.staleness if layout.workers[device // together].id != server]
     return len(receivers) * footprint.down, sum(sent)
 
 

@@ -149,7 +149,7 @@ def _stored(plan: Plan, workers: list[int], server: bool, home: bool, up: int) -
         samples, devices = 2.0 * plan.image_bytes, plan.devices
     flying, versions = under_way(plan)
     down = footprint.down * (STORED_ROUNDS + versions) if workers or server else 0
-    ahead = footprint.update * min(flying, sum(worker_devices(plan.config, worker) for worker in workers))
+    ahead = footprint.message * min(flying, sum(worker_devices(plan.config, worker) for worker in workers))
     saved = states(plan, devices) + (footprint.server_state if home or server else 0)
     return samples + down + up + ahead + saved
 

@@ -98,10 +98,13 @@ def mechanism_of(config: Config, method: Method) -> Mechanism | None:
     return Mechanism(config, privacy, method.clipped_parts(config)) if isinstance(privacy, UserLevel) else None
 
 
-def check_private(config: Config, method: Method, server: ServerSide, shape: tuple[int, ...]) -> None:
+def check_private(
+    config: Config, method: Method, server: ServerSide, counts_classes: bool, shape: tuple[int, ...]
+) -> None:
     """Raise InputError if a private run's method lets something past the mechanism.
 
-    What the keys alone show, the config tree has refused. `shape` is that of a sample.
+    What the keys alone show, the config tree has refused. `counts_classes`: devices report their classes, to the server
+    or to the selection. `shape` is that of a sample.
     """
     if not isinstance(config.privacy, UserLevel):
         return
@@ -112,6 +115,10 @@ def check_private(config: Config, method: Method, server: ServerSide, shape: tup
         raise InputError(
             f"method: {why} all devices weigh the same, and report no classes, unlike those of {config.method}",
             code="conflict",
+        )
+    if counts_classes:
+        raise InputError(
+            f"selection.name: {why} no device may report its classes, as {config.selection.name} asks", code="conflict"
         )
     if method.exchange is not None and config.method != "mdgan":
         raise InputError(

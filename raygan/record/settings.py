@@ -47,8 +47,11 @@ def check_same_run(before: FlatConfig, config: Config, played: int) -> None:
 
 
 def _in_force(settings: FlatConfig, played: int) -> FlatConfig:
-    """Returns the rates in force up to a round. Checkpoints older than `lr_steps` lack it, which means no steps."""
-    settings = {key: value for key, value in settings.items() if key not in _MOVABLE}  # older checkpoints have them
+    """Returns the settings with the rates in force up to a round.
+
+    A key that older checkpoints lack has its default: defaults of new keys leave numbers as they were.
+    """
+    settings = {**lasting(Config()), **{key: value for key, value in settings.items() if key not in _MOVABLE}}
     begun = {key: [step for step in settings.get(key, []) if step["round"] <= played] for key in _STEPS}
     return {**settings, **begun}
 

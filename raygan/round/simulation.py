@@ -82,7 +82,7 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
         server = method.server(config, images.shape, torch.device("cpu"))
     selection: type[Selection[Policy]] = derived(SELECTIONS, config.selection.name, "selection.name", Selection)  # type: ignore[type-abstract]
     problem = Problem.of(config, server, method.pooled, images.shape, len(images), selection.counts_classes)
-    check_private(config, method, server, images.shape)
+    check_private(config, method, server, problem.counts_classes, images.shape)
     problem.aggregator(config)  # shows whether it can be built
     uplink = problem.uplink(config)
     saved = uplink.saved_bits(config.channel.bits_per_parameter) if uplink else 0

@@ -117,7 +117,7 @@ class Worker:
         self._check(update, where)
         if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
             raise BadUpdateError(
-                _diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
+                self._diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
             )
         if self._mechanism is not None:
             with located(where):
@@ -144,7 +144,13 @@ class Worker:
         except ValueError as error:
             raise BadUpdateError(f"{where}: the update does not fit: {error}", code="result") from error
         except FloatingPointError as error:
-            raise BadUpdateError(_diverged(where, str(error), update.metrics), code="not_finite") from error
+            raise BadUpdateError(self._diverged(where, str(error), update.metrics), code="not_finite") from error
+
+    def _diverged(self, where: str, how: str, losses: Metrics) -> str:
+        """Returns a reason, which the run folder keeps: without the losses of a private run, which stay on devices."""
+        told = "" if self._mechanism is not None else f"; losses {losses}"
+        advice = "try a smaller device_optimizer.lr or another gan.loss"
+        return f"{where}: the update has diverged ({how}{told}); {advice}"
 
     def pre_aggregate(self, messages: Iterable[Message]) -> Message:
         """Returns one message to the server for those of this node's workers, taken in as they arrive."""
@@ -203,8 +209,3 @@ class Worker:
 def own_copy(state: State) -> State:
     """Returns a copy in memory of this process: arrays out of Ray's object store are shared and read-only."""
     return {name: np.array(array) for name, array in state.items()}
-
-
-def _diverged(where: str, how: str, losses: Metrics) -> str:
-    advice = "try a smaller device_optimizer.lr or another gan.loss"
-    return f"{where}: the update has diverged ({how}; losses {losses}); {advice}"

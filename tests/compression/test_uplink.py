@@ -178,8 +178,8 @@ def test_a_method_that_does_not_say_what_may_be_compressed_is_refused():
 @pytest.mark.parametrize("name", CODECS)
 def test_where_devices_are_changes_no_bit(name, method, aggregation):
     """Together in a worker, one in each, or one in each with a node that adds up."""
-    if method == "mdgan" and name in ("topk", "sign"):
-        return
+    if (method == "mdgan" and name in ("topk", "sign")) or (aggregation == "median" and name in ("topk", "randk")):
+        return  # refused
     config = tiny(f"method={method}", *DELTA, f"aggregation.name={aggregation}", *words(*CODECS[name]))
     problem, offsets = problem_of(config, 60), np.array([0, 20, 40, 60])
 

@@ -27,6 +27,7 @@ RUNS = {
     "fedasync": ["asynchronous.mixing=0.6", *LINKS],
     "fedbuff": [
         *("averaged.upload=delta", "asynchronous.buffer=2", "averaged.weights=shard", "gan.discriminator_norm=batch"),
+        "averaged.buffers=local",
         *("data.partition.name=dirichlet", "asynchronous.mixing=0.5", *LINKS),
     ],
     "hinge, few at once": [
@@ -94,6 +95,7 @@ def test_memories_of_what_was_left_out_go_with_devices_that_are_under_way(tmp_pa
 def test_of_equal_devices_all_together_are_the_serial_schedule(upload, tmp_path):
     words = ["devices=3", "rounds=4", f"averaged.upload={upload}", "averaged.weights=shard"]
     words += ["data.partition.name=dirichlet", "gan.discriminator_norm=batch"]
+    words += ["averaged.buffers=local"] if upload == "delta" else []
     serial = raygan.train(tiny(*words), tmp_path / "serial")
     versions = raygan.train(tiny(*words, "schedule=asynchronous", "asynchronous.buffer=3"), tmp_path / "asynchronous")
     assert versions.generator.read_bytes() == serial.generator.read_bytes()
