@@ -20,6 +20,9 @@ from raygan.report.curves import AXES, RunCurve, check_same_yardstick, cost_of, 
 from raygan.round.checks import method_of
 from raygan.round.simulation import as_run
 
+_COLOURS = 10
+"""Matplotlib's colours begin again after so many."""
+
 UNITS = {"round": "rounds", "megabytes": "MB", "sim_s": "simulated s"}
 Group = tuple[str, str, str]
 """Study, data set, split."""
@@ -213,7 +216,7 @@ def dealt(of_config: str) -> tuple[ImageSet, Shards]:
 
 def draw_curves(settings: Tree, runs: Runs, axis: str, path: Path) -> None:
     """One panel per group: the geometric mean over seeds, and their range."""
-    columns = 3
+    columns = min(3, len(runs))
     lines = -(-len(runs) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.6 * lines), layout="constrained")
     for index, (group, methods) in enumerate(runs.items(), start=1):
@@ -225,8 +228,9 @@ def draw_curves(settings: Tree, runs: Runs, axis: str, path: Path) -> None:
             x = np.mean([curve[axis].to_numpy()[:length] for curve in curves], axis=0)
             if axis != "round" and x[-1] == 0:
                 continue  # a pooled method sends nothing
-            colour = f"C{list(settings['methods']).index(method)}"
-            panel.plot(x, np.exp(np.log(values).mean(axis=0)), label=method, color=colour, lw=1.6)
+            number = list(settings["methods"]).index(method)
+            colour, dashes = f"C{number}", "--" if number >= _COLOURS else "-"
+            panel.plot(x, np.exp(np.log(values).mean(axis=0)), dashes, label=method, color=colour, lw=1.6)
             panel.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
         first = mean(float(run.curve["fd_clf"].iloc[0]) for seeds in methods.values() for run in seeds.values())
         for share in settings["targets"]:
