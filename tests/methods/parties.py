@@ -65,3 +65,17 @@ def values(network, tensors=None):
         torch.empty_like(place).copy_(tensor) for place, tensor in zip(parameters, tensors or parameters, strict=True)
     ]
     return torch.cat([tensor.as_strided((tensor.numel(),), (1,)) for tensor in placed])
+
+
+def play_restored(config, sizes, rounds, before):
+    """As `play`, by parties that are new before a round, and restored to what the others kept."""
+    worker, server = parties(config, sizes)
+    for round in range(1, rounds + 1):
+        if round == before:
+            states, state = worker.states(), server.side.state()
+            worker, server = parties(config, sizes)
+            worker.restore(states)
+            server.side.restore(state)
+        message, _ = worker.update_devices(round, server.down(round), worker.devices)
+        server.update(round, [message])
+    return server.side

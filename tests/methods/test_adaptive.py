@@ -6,7 +6,7 @@ import pytest
 import raygan
 from raygan.components import METHODS
 from tests.helpers import same_generator, tiny
-from tests.methods.parties import parties, play
+from tests.methods.parties import parties, play, play_restored
 
 ADA = ["gan.augment=ada", "gan.ada_images=64"]  # a round of a step of 8 moves p by an eighth
 
@@ -58,17 +58,8 @@ def test_the_mean_sign_is_that_of_the_logits_of_real_samples():
 @pytest.mark.parametrize("method", METHODS)
 def test_the_state_has_p(method):
     config = tiny(f"method={method}", *ADA, "gan.ada_target=0.0", "mdgan.swap_epochs=null")
-    worker, server = parties(config, [20, 40])
-    for round in range(1, 6):
-        if round == 3:
-            states, state = worker.states(), server.side.state()
-            worker, server = parties(config, [20, 40])
-            worker.restore(states)
-            server.side.restore(state)
-        message, _ = worker.update_devices(round, server.down(round), worker.devices)
-        server.update(round, [message])
-    straight = play(config, [20, 40], 5)
-    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
+    side, straight = play_restored(config, [20, 40], 5, before=3), play(config, [20, 40], 5)
+    assert all(np.array_equal(value, straight.state()[name]) for name, value in side.state().items())
 
 
 SWITCHES = {

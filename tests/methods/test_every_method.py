@@ -7,7 +7,7 @@ import torch
 from raygan.components import METHODS
 from raygan.round.checks import method_of
 from tests.helpers import tiny
-from tests.methods.parties import CPU, SHAPE, parties, play
+from tests.methods.parties import CPU, SHAPE, parties, play, play_restored
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -56,18 +56,9 @@ STATES = {name: [f"method={name}"] for name in METHODS} | {
 @pytest.mark.parametrize("words", STATES.values(), ids=STATES)
 def test_a_state_restores_bit_for_bit(words):
     config = tiny("mdgan.swap_epochs=null", *words)
-    worker, server = parties(config, [20, 40])
-    for round in range(1, 6):
-        if round == 3:
-            states, state = worker.states(), server.side.state()
-            worker, server = parties(config, [20, 40])
-            worker.restore(states)
-            server.side.restore(state)
-        message, _ = worker.update_devices(round, server.down(round), worker.devices)
-        server.update(round, [message])
-    straight = play(config, [20, 40], 5)
-    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
-    assert torch.equal(server.side.ema, straight.ema)
+    side, straight = play_restored(config, [20, 40], 5, before=3), play(config, [20, 40], 5)
+    assert all(np.array_equal(value, straight.state()[name]) for name, value in side.state().items())
+    assert torch.equal(side.ema, straight.ema)
 
 
 STEPPING = {name: [f"method={name}"] for name in METHODS} | {"parallel": ["schedule=parallel"], **FEEDBACK}
