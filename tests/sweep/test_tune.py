@@ -208,7 +208,7 @@ def test_a_sweep_whose_driver_is_killed_goes_on_and_plays_nothing_twice(tmp_path
     forgotten = begun - set(table["trial"])  # begun since Tune saved, so that their points are other trials' now
     assert len(forgotten) <= 2, "as many as there are at once"
     assert sorted({*table["trial"], *forgotten}) == [f"{n:05d}" for n in range(12 + len(forgotten))]
-    assert set(table["status"]) == {"finished", "stopped"}
+    assert set(table["status"]) == {"finished", "stopped"}, table.to_string()
     check_it_trains_to_the_same(load_config(out / "best.yaml"), out / table["run"][0], tmp_path / "alone")
     for line in [line for line in again.lines if "goes on after round" in line][:1]:  # what ran may not have reported
         run, round = RunFolder(out / "runs" / line[:5]), int(line.split()[5])
