@@ -28,6 +28,8 @@ class Chance:
         self._policy = () if gan.augment == "none" else gan.augment_policy
         self.p = 0.0 if self.adapts else 1.0
         """Probability of each change."""
+        self.alone = True
+        """Whether no other party's steps are taken meanwhile, so that torch's own random stream may be the party's."""
         self._changes: np.random.Generator | None = None
         self._steps = 0
         self._signs: list[Tensor] = []

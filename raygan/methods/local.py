@@ -1,7 +1,7 @@
 """Batches for a device's local steps: its samples, and noise from its random streams."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raygan.gan.batches import as_seen, draw_batch
 from raygan.gan.conditions import Labelled
+from raygan.gan.moves import Moves, Played
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, generate
 from raygan.gan.transfer import uploaded
@@ -31,16 +32,17 @@ class Batch:
 @contextmanager
 def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None = None) -> Iterator[Iterator[Batch]]:
     """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's, and
-    its stream augments the steps.
+    its stream augments the steps. Beside other devices' steps torch's random state is nobody's.
 
     `steps` is the number of batches that will be used (None: `device_steps`). On a GPU that holds the samples, the
     draws of all of them are copied at once.
     """
     steps = side.config.device_steps if steps is None else steps
     together = 1 if side.torch_device.type == "cpu" else min(steps, _TOGETHER)
+    chance, key = side.networks.chance, (shard.device, round)
     with (
-        torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round),
-        side.networks.chance.of(Role.DEVICE_AUGMENT, shard.device, round),
+        torch_seeded(side.config.seed, Role.DEVICE_TORCH, *key) if chance.alone else nullcontext(),
+        chance.of(Role.DEVICE_AUGMENT, *key),
     ):
         yield _batches(side, shard, round, together)
 
@@ -71,15 +73,17 @@ def _each(drawn: Tensor, size: int) -> Sequence[Tensor]:
     return [drawn] if len(drawn) == size else [batch.clone() for batch in drawn.split(size)]
 
 
+@Played
 def discriminator_steps(
     side: DeviceSide, optimizer: FlatOptimizer, round: int, batches: Iterable[Batch]
-) -> list[Tensor]:
+) -> Moves[list[Tensor]]:
     """Take a step of the discriminator on each batch, against fakes of the generator; returns the losses."""
-    networks = side.networks
-    return [
-        discriminator_step(networks, optimizer, round, batch.real, generate(networks, batch.latents), batch.mix)
-        for batch in batches
-    ]
+    networks, losses = side.networks, []
+    for batch in batches:
+        fake = yield from generate.moves(networks, batch.latents)
+        loss = yield from discriminator_step.moves(networks, optimizer, round, batch.real, fake, batch.mix)
+        losses.append(loss)
+    return losses
 
 
 def mean(losses: Sequence[Tensor]) -> float:
