@@ -38,10 +38,11 @@ class Chance:
     def of(self, role: Role, device: int = 0, round: int = 0) -> Iterator[None]:
         """Let the steps inside the block be those of a party in a round."""
         before = self._changes, self._steps
-        self._changes = stream(self._seed, role, device, round)
+        self._changes = stream(self._seed, role, device, round) if self._policy else None
         # Where in the row of lazy steps a round begins is drawn: devices that take part seldom, or take fewer steps a
         # round than lie between two penalties, would have them always or never.
-        self._steps = int(stream(self._seed, Role.LAZY_PENALTY, device, round).integers(self._gan.penalty_every))
+        if self._gan.penalty_every > 1:
+            self._steps = int(stream(self._seed, Role.LAZY_PENALTY, device, round).integers(self._gan.penalty_every))
         try:
             yield
         finally:

@@ -51,18 +51,19 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
     config, device, key = side.config, side.torch_device, (shard.device, round)
     choices = stream(config.seed, Role.DEVICE_BATCH, *key)
     latents = stream(config.seed, Role.DEVICE_NOISE, *key)
-    mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
-    of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key)
+    penalised, anyones = side.networks.loss.gradient_penalty, config.gan.fake_classes == "global"
+    mixes = stream(config.seed, Role.DEVICE_PENALTY, *key) if penalised else None
+    of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key) if anyones else None
     size = min(config.batch_size, len(shard.samples))
     while True:
         chosen = np.stack([draw_batch(len(shard.samples), size, choices) for _ in range(together)])
         z = _each(noise(latents, together * size, config.gan.latent, device), size)
         mix: Sequence[Tensor | None] = [None] * together
-        if side.networks.loss.gradient_penalty:
+        if mixes is not None:
             mix = _each(uploaded(mixes.random(together * size, dtype=np.float32), device), size)
         labels = list(shard.classes(chosen, device))
         fake_labels = labels
-        if config.gan.fake_classes == "global":
+        if of_fakes is not None:
             fake_labels = [global_classes(config, of_fakes, size, device) for _ in range(together)]
         real = map(Labelled, map(as_seen, shard.taken(chosen, device)), labels)
         yield from map(Batch, real, map(Labelled, z, fake_labels), mix)

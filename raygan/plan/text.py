@@ -16,6 +16,7 @@ from raygan.plan.sizes import Plan
 from raygan.plan.unread import CLASSES
 from raygan.privacy.accountant import in_words
 from raygan.round.checks import method_of
+from raygan.round.lanes import told_of_stacking
 
 PlanLine = tuple[str, str]
 
@@ -51,10 +52,29 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         ),
         ("processes", where),
         ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all{own}"),
+        *_stacking(plan),
         ("traffic", f"{traffic} per round (simulated)"),
         *_privacy(plan),
         ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
         *([("versions", _versions(plan))] if asynchronous else []),
+    ]
+
+
+def _stacking(plan: Plan) -> list[PlanLine]:
+    """Returns the line about devices that update together."""
+    stacked = plan.config.engine.stacked
+    if stacked == 1:
+        return []
+    if reason := told_of_stacking(plan.config, plan.shape):
+        return [("stacking", reason)]
+    tensors = plan.footprint.device.most
+    many = int(1e9 * stacked / tensors)
+    return [
+        (
+            "stacking",
+            f"{stacked} devices at a time, about {_size(tensors)} of tensors; a gigabyte is enough for {many:,} "
+            "(engine.stacked)",
+        )
     ]
 
 

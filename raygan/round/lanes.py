@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
+import torch
 
 from raygan.config.tree import Config
 from raygan.gan.moves import Made, Move, Moves
 from raygan.gan.stacked import alike, play_together, why_not
 from raygan.methods.base import DeviceSide, State, Update
-from raygan.round.checks import located
+from raygan.round.checks import located, method_of
 from raygan.round.shards import WorkerShards
 
 Answer = tuple[Update, State]
@@ -85,6 +86,14 @@ def side_by_side(updates: Sequence[Moves[Answer]], places: Sequence[str]) -> lis
         for update in updates:
             update.close()
     return [answers[lane] for lane in range(len(updates))]
+
+
+def told_of_stacking(config: Config, shape: tuple[int, ...]) -> str | None:
+    """Returns a line that says why devices update one by one though `engine.stacked` asks for groups, or None."""
+    if config.engine.stacked == 1:
+        return None
+    reason = not_stacked(config, method_of(config).device(config, shape, torch.device("cpu")))
+    return None if reason is None else f"engine.stacked: {reason}; devices update one by one"
 
 
 def not_stacked(config: Config, side: DeviceSide) -> str | None:
