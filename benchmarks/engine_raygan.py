@@ -3,8 +3,8 @@
     python benchmarks/engine_raygan.py LAYOUT FOLDER
 
 LAYOUT is `inline`; `packed`, an actor for each half of the devices, or `packed:N`, for each Nth; `actors`, one for each
-device. `:eager` behind it plays without CUDA graphs, `:spawn` without forked workers, `:stackedN` groups of N devices as
-one computation.
+device. `:eager` behind it plays without CUDA graphs, `:spawn` without forked workers, `:stackedN` groups of N devices
+as one computation.
 As there, what imports torch is imported while Ray starts.
 """
 

@@ -88,7 +88,7 @@ class StackedWork:
         sides = StackedModule(networks.generator, generators), StackedModule(networks.discriminator, discriminators)
         generator, discriminator = (cast(FlatModule, side) for side in sides)
         made = self.work(replace(networks, generator=generator, discriminator=discriminator, stacked=True), *given)
-        return *(part for side in sides for part in (side.gradient, side.moving())), *made
+        return *(part for side in sides for part in (side.gradients(), side.moving())), *made
 
 
 class StackedModule:
@@ -97,23 +97,31 @@ class StackedModule:
     def __init__(self, like: FlatModule, vectors: Tensor) -> None:
         """`vectors` (N, size) has the vector of each."""
         self._like = like
-        self._parameters = dict(like.module.named_parameters())
+        self._parameters = {name: one for name, one in like.like().items() if isinstance(one, nn.Parameter)}
         self._tensors = _cut(vectors, like.like())
         for name, tensor in self._tensors.items():
             if name not in self._parameters:  # passes write into buffers, and vmap only into whole tensors
                 self._tensors[name] = tensor.clone(memory_format=torch.contiguous_format)
         self.module = Vectorised(like.module, self._tensors)
-        self.gradient = vectors.new_empty(len(vectors), 0)
-        """(N, parameters), once it has been begun."""
+        self._begun = False
+        self._vectors = vectors
 
     def zero_gradient(self) -> None:
         """Begin a gradient of each network."""
-        self.gradient = self.gradient.new_zeros(len(self.gradient), self._like.num_parameters)
-        pieces = _cut(self.gradient, {name: one for name, one in self._like.like().items() if name in self._parameters})
-        for name, piece in pieces.items():
-            if self._parameters[name].requires_grad:
+        self._begun = True
+        for name, parameter in self._parameters.items():
+            if parameter.requires_grad:
                 self._tensors[name] = self._tensors[name].detach().requires_grad_()
-                self._tensors[name].grad = piece
+
+    def gradients(self) -> Tensor:
+        """Returns the gradient of each network, (N, parameters), if they have been begun; else (N, 0)."""
+        count, size = len(self._vectors), self._like.num_parameters
+        gradients = self._vectors.new_zeros(count, size if self._begun else 0)
+        if self._begun:
+            for name, piece in _cut(gradients, self._parameters).items():
+                if (gradient := self._tensors[name].grad) is not None:
+                    piece.copy_(gradient)
+        return gradients
 
     def trained(self) -> list[Tensor]:
         """Returns the parameters that are trained."""
@@ -121,10 +129,10 @@ class StackedModule:
 
     def moving(self) -> Tensor:
         """Returns the buffers, (N, size), if a pass may have moved them."""
-        count = len(self.gradient)
+        count = len(self._vectors)
         buffers = [one.reshape(count, -1) for name, one in self._tensors.items() if name not in self._parameters]
         if not (buffers and self.module.called):
-            return self.gradient.new_empty(count, 0)
+            return self._vectors.new_empty(count, 0)
         return torch.cat(buffers, dim=1)
 
 

@@ -27,7 +27,7 @@ class AdaptiveDevice(DeviceAround):
     def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does, and add the mean sign."""
         self.networks.chance.p = float(down[-1])
-        update, kept = yield from self.inner.moves(shard, round, self.inners(down, 1), state)
+        update, kept = yield from super().moves(shard, round, self.inners(down, 1), state)
         sign = np.float32(self.networks.chance.mean_sign())
         return replace(update, vector=np.append(update.vector, sign)), kept
 

@@ -29,7 +29,9 @@ class DeviceAround(SteppedDevice):
 
     def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does."""
-        return (yield from self.inner.moves(shard, round, down, state))
+        if self.inner.by_moves:
+            return (yield from self.inner.moves(shard, round, down, state))
+        return self.inner.update(shard, round, down, state)
 
     @property
     def by_moves(self) -> bool:

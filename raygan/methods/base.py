@@ -132,10 +132,10 @@ class DeviceSide(ABC):
 
     @property
     def by_moves(self) -> bool:
-        """Whether `moves` are all of an update: not if a subclass of who wrote them has another `update`."""
+        """Whether `moves` are all of an update: not if who wrote them, or a subclass, has another `update`."""
         written = next(one for one in type(self).__mro__ if "moves" in vars(one))
         updated = next(one for one in type(self).__mro__ if "update" in vars(one))
-        return written is not DeviceSide and issubclass(written, updated)
+        return written is not updated and issubclass(written, updated)
 
     def optimizers(self) -> Sequence[FlatOptimizer]:
         """The optimisers of the networks that an update trains from what came down, in the order of the server's

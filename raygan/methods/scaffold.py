@@ -81,7 +81,7 @@ class ScaffoldDevice(DeviceAround):
         own = state.get("control", np.zeros(size, np.float32))
         for variate, correction in zip(self._variates, pieces(down[-size:] - own, self._sizes[:-1]), strict=True):
             variate.begin(np.asarray(correction))
-        update, kept = yield from self.inner.moves(shard, round, self.inners(down, size), state)
+        update, kept = yield from super().moves(shard, round, self.inners(down, size), state)
         if update.weight != 1:
             raise InputError(
                 "scaffold.option: the server's control variate is the plain mean of the devices', but they have other "
