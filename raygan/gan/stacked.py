@@ -33,9 +33,9 @@ def play_together(moves: Sequence[Move]) -> list[Made]:
 
 
 def alike(move: Move) -> object:
-    """Returns a key that is equal for moves that can be played together."""
+    """Returns a key that is equal for moves that can be played together. Devices share their optimiser's settings."""
     if isinstance(move, Descent):
-        return Descent, move.round, move.optimizer.settings, move.optimizer.network.num_parameters
+        return move.round, id(move.optimizer.settings), move.optimizer.network.num_parameters
     return (move.work, *(None if one is None else (one.shape, one.dtype) for one in move.given))
 
 

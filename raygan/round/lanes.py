@@ -63,11 +63,11 @@ def side_by_side(updates: Sequence[Moves[Answer]], places: Sequence[str]) -> lis
     asked: dict[int, Move] = {}
 
     def go_on(lane: int, made: Made | None) -> None:
-        try:
-            with located(places[lane]):
+        with located(places[lane]):
+            try:
                 asked[lane] = next(updates[lane]) if made is None else updates[lane].send(made)
-        except StopIteration as end:
-            answers[lane] = end.value
+            except StopIteration as end:
+                answers[lane] = end.value
 
     try:
         for lane in range(len(updates)):

@@ -173,16 +173,16 @@ METHODS = {
     "fedgan": FEDGAN,
     "fegan": ["method=fegan"],
     "mdgan": ["method=mdgan", "mdgan.swap_epochs=null", "mdgan.batches=2"],
-    "odds": ["method=mdgan", "mdgan.feedback=odds"],
-    "forgiving": ["method=mdgan", "mdgan.feedback=forgiving"],
-    "adaptive": ["method=mdgan", "mdgan.feedback=adaptive"],
+    "odds": ["method=mdgan", "mdgan.feedback=odds", "mdgan.swap_epochs=null"],
+    "forgiving": ["method=mdgan", "mdgan.feedback=forgiving", "mdgan.swap_epochs=null"],
+    "adaptive": ["method=mdgan", "mdgan.feedback=adaptive", "mdgan.swap_epochs=null"],
     "scaffold": [*FEDGAN, "scaffold.option=I", "fedgan.weights=uniform"],
     "proximal": ["proximal.mu=0.1", "device_steps=2"],
     "ada": ["gan.augment=ada"],
     "lazy penalty": ["gan.r1=0.1", "gan.penalty_every=2", "device_steps=3"],
     "private": ["privacy.name=user"],
 }
-SIZES = [20, 20, 3, 20, 20]
+SIZES = [17, 17, 3, 12, 11]
 """One of a smaller batch; with groups of two, one device has no other."""
 
 
