@@ -43,6 +43,8 @@ def why_not(gan: Gan, networks: Networks) -> str | None:
     """Returns why such networks cannot be stacked; None if they can."""
     if ":" in gan.loss:
         return f"gan.loss={gan.loss} is not raygan's own"
+    if gan.precision == "bfloat16":
+        return "gan.precision=bfloat16 casts each network's tensors by themselves"
     for key, name, network in (
         ("gan.generator", gan.generator, networks.generator),
         ("gan.discriminator", gan.discriminator, networks.discriminator),

@@ -5,7 +5,7 @@ import pytest
 import raygan
 from tests.errors import raises
 from tests.executors.test_executors import without_time
-from tests.helpers import tiny
+from tests.helpers import Watch, tiny
 
 RUNS = {
     "averaged": ["schedule=parallel", "selection.name=uniform", "selection.count=5"],
@@ -51,3 +51,9 @@ def test_a_run_of_another_size_of_groups_is_not_resumed(tmp_path):
     raygan.train(stacked([], FEW, "rounds=1"), tmp_path / "run")
     with raises("--resume", "conflict", "engine.stacked"):
         raygan.train(stacked([], "engine.stacked=2", FEW, "rounds=2"), tmp_path / "run", resume=True)
+
+
+def test_what_is_not_stacked_is_said(tmp_path):
+    watch = Watch()
+    raygan.train(stacked(["gan.loss=tests.own:quadratic"], FEW, "rounds=1"), tmp_path / "run", watchers=[watch])
+    assert any("engine.stacked: gan.loss=tests.own:quadratic" in text for text in watch.phases)

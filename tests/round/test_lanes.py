@@ -236,6 +236,7 @@ def play_apart(config, sizes, rounds, together):
 def test_an_update_of_ones_own_is_not_stacked_and_said():
     config = stacked(["method=tests.own:sends_nan"])
     assert "not made of moves" in told_of_stacking(config, IMAGES)
+    assert "gan.precision=bfloat16" in told_of_stacking(stacked(["gan.precision=bfloat16"]), IMAGES)
     assert told_of_stacking(stacked([]), IMAGES) is None
     assert told_of_stacking(tiny("method=tests.own:sends_nan"), IMAGES) is None
 
