@@ -30,7 +30,7 @@ def test_packing_and_a_resumed_run_change_no_byte(name, tmp_path):
     words = RUNS[name]
     straight = raygan.train(stacked(words, FEW), tmp_path / "straight")
     packed = raygan.train(stacked(words, MANY), tmp_path / "packed")
-    raygan.train(stacked(words, FEW, "rounds=1"), tmp_path / "resumed")
+    raygan.train(stacked(words, FEW, "rounds=2"), tmp_path / "resumed")
     resumed = raygan.train(
         stacked(words, MANY, f"rounds={straight.rows[-1]['round']}"), tmp_path / "resumed", resume=True
     )
