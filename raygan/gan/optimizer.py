@@ -38,7 +38,8 @@ class FlatOptimizer:
 
     def parts(self) -> tuple[Tensor, ...]:
         """Returns the moments, each like the parameters, and Adam's step count (1,)."""
-        return self.vector.split(self.network.num_parameters)
+        parts: tuple[Tensor, ...] = self.vector.split(self.network.num_parameters)
+        return parts
 
     def load(self, vector: Values | None) -> None:
         """Copy in a state; None resets the optimiser."""

@@ -6,7 +6,7 @@ The networks are of one architecture and differ in their values. Whatever belong
 statistics, spectral vectors, losses, penalties, gradients. Results are those of one by one but for rounding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -159,7 +159,7 @@ class Vectorised:
         return getattr(self._module, name)
 
 
-def _cut(vectors: Tensor, like: dict[str, Tensor]) -> dict[str, Tensor]:
+def _cut(vectors: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns views of consecutive columns of `vectors` (N, size), each N tensors of the shape and layout of one."""
     pieces, start = {}, 0
     for name, tensor in like.items():

@@ -71,8 +71,8 @@ class FedGANDevice(WholeGanDevice, SteppedDevice):
         with local_batches(self, shard, round) as batches:
             losses = []
             for batch in islice(batches, self.config.device_steps):
-                given = batch.real, batch.latents, batch.mix
-                losses.append((yield from simultaneous_step.moves(self.networks, *optimizers, round, *given)))
+                step = simultaneous_step.moves(self.networks, *optimizers, round, batch.real, batch.latents, batch.mix)
+                losses.append((yield from step))
         d_losses, g_losses = zip(*losses, strict=True)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         switches = self.config.fedgan
