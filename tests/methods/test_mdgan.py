@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raygan.channel.traffic import Traffic
+from raygan.gan.moves import Played
 from raygan.methods.base import Mean
 from raygan.methods.feedback import MDGAN
 from raygan.methods.mdgan import number_of_batches

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from raygan.gan.moves import Played
 from raygan.gan.networks import build_networks
 from raygan.gan.steps import discriminator_step
 from raygan.record.generator_file import read_generator, save_generator
