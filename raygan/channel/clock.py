@@ -238,7 +238,8 @@ class Clock:
         """
         copies = self._copies
         if not self._traffic.broadcast:
-            return copies.bits(codes) / self._unicast(round, devices)
+            alone: np.ndarray = copies.bits(codes) / self._unicast(round, devices)
+            return alone
         seconds, end = np.zeros(len(devices)), 0.0
         for takers, bits in ((codes > 0, copies.newest_bits), (codes == 0, copies.whole_bits)):
             if takers.any():

@@ -97,9 +97,7 @@ class ScaffoldServer(ServerAround):
         super().__init__(inner, config, shape, computes_on)
         wrong = ""
         if not isinstance(config.aggregation, Plain):
-            wrong = (
-                f"aggregation.name: {config.aggregation.name} of what changes c_k is no mean; set aggregation.name=mean"
-            )
+            wrong = f"aggregation.name: {config.aggregation.name} of c_k is no mean; set aggregation.name=mean"
         elif self.gathers:
             wrong = f"scaffold.option: method={config.method} takes no plain mean of its devices; take method=fedgan"
         elif config.compression.feedback and config.selection.deadline_s is not None:
