@@ -61,6 +61,12 @@ class Networks:
         """Returns the number of samples in a batch."""
         return samples.shape[self.batch_dim]
 
+    def parameters_in_a_row(self) -> tuple[slice, slice]:
+        """Returns the places of both networks' parameters where the generator's vector goes before the other's."""
+        start = self.generator.vector.numel()
+        end = start + self.discriminator.num_parameters
+        return slice(0, self.generator.num_parameters), slice(start, end)
+
     def samples(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns the generator's samples, (N, *shape) float32, for latent points (N, latent) and labels (N,)."""
         with self._precisely(z):
