@@ -62,16 +62,17 @@ def step_together(optimizers: Sequence[FlatOptimizer], round: int) -> None:
     parameters: list[Tensor] = [optimizer.network.parameters for optimizer in optimizers]
     gradients = [optimizer.network.gradient for optimizer in optimizers]
     parts = [optimizer.parts() for optimizer in optimizers]
-    # On a CPU neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor differently from
+    # On a CPU not fused: torch's fused Adam rounds the last few elements of a tensor differently from
     # the rest, so the step of a flat vector would differ from that of the layers; the plain one gives the same bits.
     # On a GPU fused: the plain one reads its step count and so waits for the GPU.
     fused = parameters[0].is_cuda
+    together = len(optimizers) > 1 and not fused  # the plain one's operations, each over all vectors in turn
     if isinstance(settings, Sgd):
         sgd(
             parameters,
             gradients,
             [part[0] if settings.momentum else None for part in parts],
-            foreach=False,
+            foreach=together,
             fused=fused,
             weight_decay=0.0,
             momentum=settings.momentum,
@@ -88,7 +89,7 @@ def step_together(optimizers: Sequence[FlatOptimizer], round: int) -> None:
             [part[1] for part in parts],
             [],
             [part[2].view(()) for part in parts],
-            foreach=False,
+            foreach=together,
             fused=fused,
             amsgrad=False,
             beta1=settings.beta1,

@@ -10,7 +10,7 @@ from raygan.errors import RunError
 from raygan.gan.conditions import Labelled
 from raygan.gan.moves import alone
 from raygan.gan.networks import build_networks
-from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.optimizer import FlatOptimizer, step_together
 from raygan.gan.stacked import why_not
 from raygan.gan.steps import (
     discriminator_gradient,
@@ -154,6 +154,28 @@ def test_a_step_of_linear_networks_is_exactly_that_by_hand():
     for loss, networks, step in zip(losses, all_networks, expected, strict=True):
         assert torch.equal(networks.discriminator.vector, step)
         assert float(loss) == pytest.approx(2 * np.log(2))
+
+
+@pytest.mark.parametrize("words", [[], SGD, [*SGD, "device_optimizer.momentum=0.9"]], ids=["adam", "sgd", "momentum"])
+def test_optimisers_step_together_to_the_bits_of_one_by_one(words):
+    """Also where they have taken different numbers of steps."""
+    config = load_config(None, [*architecture("mlp"), *words])
+    both = [[], []]
+    for optimizers in both:
+        for lane in range(LANES):
+            networks = build_networks(config, (2,), CPU)
+            optimizer = FlatOptimizer(config.device_optimizer, networks.discriminator)
+            random = torch.Generator().manual_seed(lane)
+            networks.discriminator.gradient.copy_(torch.randn(networks.discriminator.num_parameters, generator=random))
+            for _ in range(lane):
+                optimizer.step(1)
+            optimizers.append(optimizer)
+    step_together(both[0], 1)
+    for optimizer in both[1]:
+        optimizer.step(1)
+    for one, other in zip(*both, strict=True):
+        assert torch.equal(one.vector, other.vector)
+        assert torch.equal(one.network.vector, other.network.vector)
 
 
 def test_networks_of_ones_own_are_stacked_if_they_say_that_they_can_be():
