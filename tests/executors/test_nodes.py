@@ -97,7 +97,9 @@ def test_what_does_not_fit_is_refused_when_nobody_comes(three_nodes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly)]
+)
 def test_who_waits_for_nodes_can_be_stopped(three_nodes, tmp_path, number, status):
     run = started(three_nodes, tmp_path / "run", "devices=30")
     said = next(line for line in run.stdout if "waiting for room on the cluster" in line)
