@@ -14,6 +14,7 @@ from tests.head import Head, running_head
 os.environ["RAY_AUTH_MODE"] = "disabled"  # no token is written to the home folder
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ |= {"RAY_worker_niceness": "0"}  # Ray's 15 starves actors beside another process that plays tests
+os.environ |= {"RAY_prestart_worker_first_driver": "0"}  # sixteen that nobody asks for: raygan's workers are forked
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait take the cores from that process
 
 # A busy machine is no reason for a test to fail.
