@@ -74,7 +74,7 @@ def test_a_classifier_is_kept_to_the_bit_and_anything_else_refused(yardstick, tm
             load_yardstick(tmp_path / name)
 
 
-@pytest.mark.parametrize("count", [40, 100, 300, 1000])
+@pytest.mark.parametrize("count", [40, *(pytest.param(count, marks=pytest.mark.nightly) for count in (100, 300)), 1000])
 def test_noise_is_farther_than_real_images_that_are_held_out(digits, count):
     random = np.random.default_rng(count)
     images, labels = digits.images[:count], digits.labels[:count]
