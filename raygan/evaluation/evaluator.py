@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,19 +15,20 @@ from raygan.config.tree import Config
 from raygan.data.gaussians import centres
 from raygan.data.images import ImageSet
 from raygan.errors import InputError, RunError
-from raygan.evaluation.by_class import ByClass
 from raygan.evaluation.checks import check_inception
 from raygan.evaluation.custom_metrics import kind_of, measured_by
 from raygan.evaluation.sampling import BATCH, drawn_classes, sample_batches
 from raygan.measures import RAW, of_classifier, of_inception
 from raygan.metrics.base import COMPARED, Metric, Rows
 from raygan.metrics.classifier import Yardstick, load_yardstick, scale, train_classifier
-from raygan.metrics.frechet import Frechet
 from raygan.metrics.inception import SHA256, Inception
 from raygan.metrics.modes import mode_coverage
 from raygan.record.folder import CLASSIFIER
 from raygan.rng import Role, stream
 from raygan.round.compute import torch_device
+
+if TYPE_CHECKING:
+    from raygan.evaluation.by_class import ByClass
 
 REFERENCE_IMAGES = 50_000
 """Maximum number of real images to compare with."""
@@ -193,6 +195,8 @@ def _floor(features: Tensor, samples: int) -> dict[str, object]:
     ones if there are fewer. It is compared with the rest. `features` are in random order. Ours, after the floors that
     FID papers give.
     """
+    from raygan.metrics.frechet import Frechet  # with torchmetrics, which drawing samples does without
+
     count = min(samples, len(features) // 2)
     if count < 2:
         return {"fd_clf_floor": None, "floor_images": count}
@@ -215,11 +219,13 @@ def real_batches(samples: np.ndarray) -> Iterator[Tensor]:
         yield scale(batch) if batch.dtype == np.uint8 else torch.from_numpy(batch)
 
 
-def _by_class(config: Config, real: Seen, labels: np.ndarray) -> ByClass | None:
+def _by_class(config: Config, real: Seen, labels: np.ndarray) -> "ByClass | None":
     """Returns the measurements by class, of a generator with a condition and data with a classifier."""
     asked = drawn_classes(config.gan, config.eval.samples, config.seed)
     if asked is None or _FEATURES not in real:
         return None
+    from raygan.evaluation.by_class import ByClass  # with torchmetrics, likewise
+
     return ByClass(real[_FEATURES], labels, asked, config.gan.num_classes)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torchmetrics.image.inception import InceptionScore
 
 from raygan.metrics.base import Metric
-from raygan.metrics.given import Given
+from raygan.metrics.frechet import Given
 from raygan.rng import Role, torch_seeded
 
 
