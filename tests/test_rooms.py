@@ -84,8 +84,8 @@ def test_a_run_imports_no_tracker_that_is_not_named():
 
 
 def test_setting_torch_back_where_nothing_changed_imports_no_compiler():
-    back = "from raygan.round.compute import as_chosen_before\nwith as_chosen_before(): pass"
-    assert not loaded_after(back) & {"torch._dynamo"}
+    enter = "from raygan.round.compute import as_chosen_before; before = as_chosen_before(); before.__enter__()"
+    assert "torch._dynamo" not in loaded_after(f"{enter}; before.__exit__(None, None, None)")
 
 
 def test_a_device_process_imports_torch_and_nothing_heavier():
