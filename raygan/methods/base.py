@@ -134,6 +134,13 @@ class ServerSide(ABC):
         """
         return ()
 
+    def sent_buffers(self) -> Mapping[str, str]:
+        """Returns the networks whose buffers, such as statistics, are in an update: "generator", "discriminator".
+
+        With each the setting that leaves them on the device, such as "averaged.buffers=local"; "" if there is none.
+        """
+        return {}
+
     @abstractmethod
     def traffic(self) -> Traffic:
         """Returns the traffic of a round, as the literature counts it."""
@@ -218,6 +225,10 @@ class ServerSide(ABC):
         fill(self.ema, state["ema"])
 
 
+def _always(config: Config) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Exchange:
     """An exchange of states between devices after a round."""
@@ -226,6 +237,8 @@ class Exchange:
     """Maps (config, samples of all devices, round, devices that took part) to {receiver: giver}, empty for no swap."""
     merge: Callable[[Config, State, State], State]
     """Maps (config, the receiver's state, the giver's state) to the state that the receiver keeps."""
+    happens: Callable[[Config], bool] = _always
+    """Whether it happens after any round, as configured."""
 
 
 def _whole(config: Config) -> int:
