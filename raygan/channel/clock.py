@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from raygan.channel.copies import Copies
 from raygan.channel.links import Links
 from raygan.channel.selection import Selection
 from raygan.channel.simulated import Phases, SimulatedRound, Work
@@ -43,6 +44,7 @@ class Clock:
         if counts is not None:
             self._selection.reported(counts)
         self._compute_s = work.device / device_speeds(config)
+        self._copies = Copies(traffic, config.channel.bits_per_parameter, config.devices)
 
     def fresh(self) -> "Clock":
         """Returns the same clock before its first round."""
@@ -58,7 +60,8 @@ class Clock:
         quality = self._quality(round)
         chosen = self._choose(round, quality)
         reached = chosen[~self._out_of_reach(round)[chosen]]
-        devices, overdue, (down, device, up) = self._answers(round, reached)
+        codes = self._copies.codes(round, reached)
+        devices, overdue, (down, device, up) = self._answers(round, reached, codes)
         self._selection.served(np.array(devices, np.int64), quality)
         partners = self._partners(round, devices)
         phases = Phases(
@@ -76,24 +79,27 @@ class Clock:
             late=len(reached) - len(devices),
             overdue=overdue,
             partners=partners,
-            bytes_down=len(reached) * self._bytes(traffic.down, traffic.down_bits),
+            bytes_down=self._bytes_down(codes),
             bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits) + self._reported(round),
             bytes_swap=len(partners) * self._bytes(traffic.swap),
             phases=phases,
         )
 
-    def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], list[int], tuple[float, float, float]]:
+    def _answers(
+        self, round: int, reached: np.ndarray, codes: np.ndarray
+    ) -> tuple[list[int], list[int], tuple[float, float, float]]:
         """Returns the devices that answer in time, those that only update in time, and the slowest one's phases.
 
-        Its phases are down, device and up (seconds).
+        Its phases are down, device and up (seconds). `codes`, (n,): what each is sent; see `Copies.codes`.
         """
         if len(reached) == 0:
             return [], [], (0.0, 0.0, 0.0)
-        down_s = self._seconds(self._traffic.down, self._downlink(round, reached), self._traffic.down_bits)
+        down_s = self._down_s(round, reached, codes)
         device_s = self._compute_s[reached]
         up_s = self._seconds(self._traffic.up, self._uplink(round, reached), self._traffic.up_bits)
         answer_s = down_s + device_s + up_s
         limit = self._config.selection.deadline_s or np.inf
+        self._copies.received(round, reached[down_s <= limit])
         last = int(np.minimum(answer_s, limit).argmax())
         down = min(float(down_s[last]), limit)
         device = min(float(device_s[last]), limit - down)
@@ -138,11 +144,29 @@ class Clock:
             )
         return np.sort(chosen)
 
-    def _downlink(self, round: int, chosen: np.ndarray) -> np.ndarray:
-        if self._traffic.broadcast:
-            rate = self._rates("broadcast", round, lambda: [self._links.broadcast(round, chosen)], 1)
-            return np.full(len(chosen), rate)
-        return self._unicast(round, chosen)
+    def _down_s(self, round: int, devices: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Returns the seconds until each device has what it is sent, (n,).
+
+        What is the same for several is broadcast: first the newest code, then the whole model to those who need it.
+        Then whoever has missed rounds is sent their codes, each over its own link.
+        """
+        copies = self._copies
+        if not self._traffic.broadcast:
+            alone: np.ndarray = copies.bits(codes) / self._unicast(round, devices)
+            return alone
+        seconds, end = np.zeros(len(devices)), 0.0
+        for takers, bits in ((codes > 0, copies.newest_bits), (codes == 0, copies.whole_bits)):
+            if takers.any():
+                end += bits / self._broadcast(round, devices[takers])
+                seconds[takers] = end
+        behind = codes > 1
+        if behind.any():
+            missed_bits = (codes[behind] - 1) * copies.code_bits
+            seconds[behind] = end + missed_bits / self._unicast(round, devices[behind])
+        return seconds
+
+    def _broadcast(self, round: int, devices: np.ndarray) -> float:
+        return float(self._rates("broadcast", round, lambda: [self._links.broadcast(round, devices)], 1)[0])
 
     def _unicast(self, round: int, devices: np.ndarray) -> np.ndarray:
         return self._rates("downlink", round, lambda: self._links.downlink(round, devices), len(devices))
@@ -177,6 +201,9 @@ class Clock:
 
     def _bytes(self, values: int, bits: int = 0) -> int:
         return -(-(values * self._config.channel.bits_per_parameter + bits) // 8)
+
+    def _bytes_down(self, codes: np.ndarray) -> int:
+        return int((-(-self._copies.bits(codes) // 8)).sum())
 
     def _reported(self, round: int) -> int:
         """Returns the bytes of what all devices report before they train; its time is not counted."""

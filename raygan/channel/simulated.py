@@ -69,7 +69,7 @@ class SimulatedRound:
     partners: Mapping[int, int]
     """Exchange of discriminators afterwards: {receiver: giver}."""
     bytes_down: int
-    """Bytes to all selected devices within reach; a broadcast counts once for each of them."""
+    """Bytes to all selected devices within reach; what is broadcast counts once for each of them."""
     bytes_up: int
     """Bytes from all devices that take part."""
     bytes_swap: int

@@ -160,6 +160,21 @@ class ServerSide(ABC):
             code="conflict",
         )
 
+    def broadcast_parameters(self) -> Sequence[slice]:
+        """Returns the places of the networks' parameters in `down`, of which devices may keep a copy, in order.
+
+        `downlink_compression` sends changes of the copy. Then devices start from the copy, and the server goes on from
+        its own networks: updates must be differences. `traffic` counts these parameters, and what it says is broadcast.
+
+        Raises:
+            InputError: the method, as configured, has none.
+        """
+        raise InputError(
+            f"downlink_compression.name: method={self.config.method} does not say where in what it broadcasts the "
+            "networks are (ServerSide.broadcast_parameters); set downlink_compression.name=none",
+            code="conflict",
+        )
+
     @abstractmethod
     def down(self, round: int) -> np.ndarray:
         """Returns a copy of the vector for the devices at the start of `round`, (n,) float32. Changes no state."""
