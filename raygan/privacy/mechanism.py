@@ -120,19 +120,15 @@ def check_private(
         raise InputError(
             f"selection.name: {why} no device may report its classes, as {config.selection.name} asks", code="conflict"
         )
-    if method.exchange is not None and config.method != "mdgan":
+    if method.exchange is not None and method.exchange.happens(config):
         raise InputError(
             f"method: {why} no state may go from device to device, as {config.method} exchanges them", code="conflict"
         )
-    sent = {"averaged": ["discriminator"], "fedgan": ["generator", "discriminator"]}.get(config.method, [])
-    if config.method == "averaged" and config.averaged.buffers != "average":
-        sent = []
-    for name in sent:
+    for name, without in server.sent_buffers().items():
         if getattr(server.networks, name).buffers.numel():
-            local = ", or averaged.buffers=local" if config.method == "averaged" else ""
             raise InputError(
                 f"gan.{name}_norm: {why} only parameters may go up, and this network's statistics would, too; set "
-                f"group, spectral or none{local}",
+                f"group, spectral or none{f', or {without}' if without else ''}",
                 code="conflict",
             )
     down = server.down(1)
