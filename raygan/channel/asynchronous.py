@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from raygan.channel.clock import Clock, Partners, Phases, SimulatedRound, Work
+from raygan.channel.clock import Clock, Partners
+from raygan.channel.simulated import Phases, SimulatedRound, Work
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
 

@@ -37,8 +37,8 @@ from raygan.methods.base import (
     Shard,
     State,
     Update,
-    global_classes,
 )
+from raygan.methods.inputs import global_classes
 from raygan.methods.local import local_batches, mean
 from raygan.methods.swaps import together
 from raygan.rng import Role, noise, stream, torch_seeded

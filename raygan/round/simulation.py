@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from raygan.channel.asynchronous import AsynchronousClock
-from raygan.channel.clock import Clock, Work
+from raygan.channel.clock import Clock
 from raygan.channel.selection import Selection
+from raygan.channel.simulated import Work
 from raygan.channel.traffic import Coded
 from raygan.components import SELECTIONS, derived
 from raygan.compression.way import size_of

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raygan.channel.asynchronous import AsynchronousClock
-from raygan.channel.clock import Clock, Work
+from raygan.channel.clock import Clock
+from raygan.channel.simulated import Work
 from raygan.channel.traffic import NO_TRAFFIC, Coded, Traffic
 from raygan.config import load_config
 from tests.channel.test_clock import nobody

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.channel.clock import Clock, Work, device_speeds
+from raygan.channel.clock import Clock, device_speeds
+from raygan.channel.simulated import Work
 from raygan.channel.traffic import NO_TRAFFIC, Coded, Traffic
 from raygan.components import CHANNELS
 from raygan.config import load_config
