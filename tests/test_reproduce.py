@@ -1,6 +1,8 @@
 """The reproduction's arithmetic, and the whole of it on a grid of four tiny cells."""
 
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,9 @@ from ruamel.yaml import YAML
 import raygan
 from raygan.config import load_config
 from raygan.config.load import check_config
+from raygan.record.folder import RunFolder
 from raygan.report.curves import read_runs
-from tests.helpers import TINY, tiny
+from tests.helpers import TINY, Watch, tiny
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -44,6 +47,26 @@ def test_every_cell_is_a_config_that_loads(scripts, tmp_path, name):
     grid.write(cells[0].config, tmp_path / "cell.yaml")
     for words in settings["prices"].values():
         load_config(tmp_path / "cell.yaml", words)
+
+
+def test_a_run_that_was_interrupted_is_not_finished(scripts, tmp_path):
+    grid, _ = scripts
+    cell = grid.Cell("s", "digits", "iid", "averaged", 0, tree_of(TINY) | {"seed": 0})
+    grid.write(cell.config, tmp_path / "cell.yaml")
+    assert not grid.is_finished(cell, tmp_path)
+
+    def interrupt(round):
+        if round == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    config = load_config(tmp_path / "cell.yaml", ["rounds=40", "eval.every=20"])
+    cell.config["rounds"], cell.config["eval"]["every"] = 40, 20
+    with pytest.raises(KeyboardInterrupt):
+        raygan.train(config, tmp_path / cell.name, watchers=[Watch(interrupt)])
+    assert RunFolder(tmp_path / cell.name).generator.exists()
+    assert not grid.is_finished(cell, tmp_path)
+    raygan.train(config, tmp_path / cell.name, resume=True)
+    assert grid.is_finished(cell, tmp_path)
 
 
 @pytest.mark.parametrize(
