@@ -1,5 +1,6 @@
 """The account against the table of the literature's settings, against closed forms, and against itself."""
 
+import json
 import math
 import sys
 
@@ -8,10 +9,13 @@ import pytest
 from scipy.stats import norm
 
 import raygan
+from raygan.data import dealt, load_data
 from raygan.plan.planning import plan_of
 from raygan.privacy import accountant as accounting
 from raygan.privacy.accountant import accountant_of, over_budget
 from raygan.privacy.composition import Renyi
+from raygan.report.record import read_record
+from raygan.report.run.words import privacy_in_words
 from raygan.round.checks import method_of
 from tests.errors import raises
 from tests.helpers import tiny
@@ -155,17 +159,32 @@ def test_the_library_is_loaded_only_for_private_runs(tmp_path):
     assert {name for name in sys.modules if name.startswith("dp_accounting")} == loaded
 
 
-def test_rows_and_evaluation_say_epsilon_and_a_resumed_run_goes_on_with_it(tmp_path, cache):
-    words = ["privacy.name=user", "privacy.noise_multiplier=4", "privacy.delta=1e-3", "eval.metrics=[]"]
+PRIVATE = {
+    "user": ["privacy.name=user", "privacy.noise_multiplier=4", "privacy.delta=1e-3"],
+    "record": ["privacy.name=record", "privacy.delta=1e-3", "gan.discriminator_norm=group"],
+    "adaptive": ["privacy.name=user", "privacy.delta=1e-3", "privacy.clip_quantile=0.3", "privacy.quantile_noise=1"],
+}
+
+
+@pytest.mark.parametrize("words", PRIVATE.values(), ids=PRIVATE)
+def test_rows_and_evaluation_say_epsilon_and_a_resumed_run_goes_on_with_it(words, tmp_path, cache):
+    words = [*words, "eval.metrics=[]", "eval.nearest=0"]
     whole = raygan.train(tiny(*words), tmp_path / "whole", watchers=[])
     raygan.train(tiny(*words, "rounds=2"), tmp_path / "cut", watchers=[])
     resumed = raygan.train(tiny(*words), tmp_path / "cut", watchers=[], resume=True)
-    found = account(*words)
+    config = tiny(*words)
+    found = kept_for(config, dealt(load_data(config.data, config.seed), config).sizes)
     for result in (whole, resumed):
         assert [row["epsilon"] for row in result.rows] == [found.after(rounds).epsilon for rounds in range(5)]
         assert not any("d_loss" in row for row in result.rows)
+        told = json.loads((result.out / "evaluation.json").read_text())["privacy"]
+        assert told == {"epsilon": found.after(4).epsilon, "delta": 1e-3, "relation": found.after(4).relation}
     assert whole.generator.read_bytes() == resumed.generator.read_bytes()
     assert math.isfinite(found.after(4).epsilon)
+    assert [row.get("clip") for row in whole.rows] == [row.get("clip") for row in resumed.rows]
+    assert ("clip" in whole.rows[-1]) == ("privacy.clip_quantile=0.3" in words)
+    level = "Record-level" if config.privacy.name == "record" else "User-level"
+    assert level in privacy_in_words(read_record(resumed.out))
 
 
 @pytest.mark.parametrize(
@@ -190,12 +209,11 @@ def test_a_gaussian_release_by_its_privacy_loss_is_the_analytic_one():
 
 
 def test_privacy_loss_says_less_noise_is_enough():
-    words = ["privacy.delta=1e-3", "devices=100", *drawn("poisson", 10)]
-    rdp, pld = (account(f"privacy.accountant={name}", *words) for name in ("rdp", "pld"))
-    enough = pld.noise_for(8, 50)
-    assert enough < rdp.noise_for(8, 50)
-    assert epsilon(50, enough, 1e-3, 100, "privacy.accountant=pld", *drawn("poisson", 10)) <= 8
-    assert epsilon(50, 0.97 * enough, 1e-3, 100, "privacy.accountant=pld", *drawn("poisson", 10)) > 8
+    rdp, pld = (account(f"privacy.accountant={name}", "privacy.delta=1e-3") for name in ("rdp", "pld"))
+    enough = pld.noise_for(8, 4)
+    assert enough < rdp.noise_for(8, 4)
+    assert epsilon(4, enough, 1e-3, 10, "privacy.accountant=pld") <= 8
+    assert epsilon(4, 0.97 * enough, 1e-3, 10, "privacy.accountant=pld") > 8
 
 
 def test_privacy_loss_of_a_fixed_draw_is_refused():

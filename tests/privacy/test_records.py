@@ -41,7 +41,10 @@ EVERY = pytest.mark.parametrize("words", METHODS.values(), ids=METHODS)
 NETWORKS = {
     "dcgan": ["gan.discriminator_norm=group"],
     "without": ["gan.discriminator_norm=none"],
-    "mlp": ["gan.discriminator=mlp", "gan.generator=mlp", "gan.discriminator_norm=group"],
+    "mlp": [
+        *("gan.discriminator=mlp", "gan.generator=mlp", "gan.discriminator_norm=group"),
+        "gan.discriminator_width=32",  # with a value a group, all that is left is rounding
+    ],
     "resnet": ["gan.discriminator=resnet", "gan.generator=resnet", "gan.discriminator_norm=none"],
     "hinge": ["gan.discriminator_norm=group", "gan.loss=hinge"],
     "projection": [
