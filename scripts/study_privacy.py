@@ -21,7 +21,7 @@ from raygan.report.curves import read_runs
 
 HERE = Path(__file__).parent
 MARKERS = ("<!-- written by scripts/study_privacy.py: begin -->", "<!-- study_privacy: end -->")
-MEASURES = {"mixture": ["reverse_kl", "modes_found", "high_quality"], "digits": ["fd_clf"]}
+MEASURES = {"mixture": ["sliced_wasserstein", "modes_found", "high_quality"], "digits": ["fd_clf"]}
 """What is told of the last generator of each data set; the first is compared with that of the run without privacy."""
 Values = dict[str, float]
 Group = tuple[str, str, str]
