@@ -21,7 +21,7 @@ from raygan.gan.conditions import Labelled
 from raygan.gan.networks import Networks
 from raygan.gan.objective import discriminator_loss, judged_both, seen_both
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import generator_gradient
+from raygan.gan.steps import generate, generator_gradient
 from raygan.gan.transfer import uploaded
 
 
@@ -89,8 +89,10 @@ def private_simultaneous_step(
 
     The generator's is of the discriminator that was, which is private already. Returns both losses.
     """
-    with torch.no_grad():
-        fake = Labelled(networks.samples(*latents), latents.labels)
+    moving = networks.generator.moving
+    before = moving.clone()
+    fake = generate(networks, latents)
+    moving.copy_(before)  # the pass of the generator's own gradient is the one that counts
     d_loss = _noisy_gradient(networks, clipped, real, fake, paired)
     g_loss = generator_gradient(networks, latents)
     discriminator_optimizer.step(round)
