@@ -47,6 +47,7 @@ class Role(enum.IntEnum):
     COMPRESSION = 27
     PRIVACY = 28
     HELD_OUT = 29
+    SECURE = 31
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

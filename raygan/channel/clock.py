@@ -1,14 +1,16 @@
 """The simulated clock: the participants, the duration and the traffic of each round."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from raygan.channel.links import Links
 from raygan.channel.selection import Selection
+from raygan.channel.stages import Stage, Stages
 from raygan.channel.traffic import Traffic
 from raygan.components import CHANNELS, SELECTIONS, build
+from raygan.config.aggregation import secagg_of
 from raygan.config.simulation import Policy
 from raygan.config.tree import Config
 from raygan.errors import RunError, naming
@@ -59,11 +61,20 @@ class Phases:
     """The server's work on the average."""
     swap: float
     """Devices exchanging discriminators."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """The stages of secure aggregation besides the masked update, by name: nothing else goes on meanwhile."""
 
     @property
     def seconds(self) -> float:
         """The duration of the round."""
-        return self.down + max(self.device + self.up, self.meanwhile) + self.average + self.server + self.swap
+        both = max(self.device + self.up, self.meanwhile)
+        return self.down + both + self.average + self.server + self.swap + sum(self.stages.values())
+
+    def by_name(self) -> dict[str, float]:
+        """Returns the seconds of all phases."""
+        phases = asdict(self)
+        stages: dict[str, float] = phases.pop("stages")
+        return phases | stages
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,8 @@ class SimulatedRound:
     """Rounds since those of `devices` started that started in an earlier round; the others start in this one."""
     ahead: list[int] = field(default_factory=list)
     """Devices that start in this round and take part in a later one."""
+    cohort: list[int] = field(default_factory=list)
+    """Devices that have shared keys, with secure aggregation: those within reach."""
 
     @property
     def at_once(self) -> list[int]:
@@ -113,6 +126,7 @@ class Clock:
         """`counts` are the samples of each class of every device, (K, C), if devices report them."""
         self._config = config
         self._traffic = traffic
+        self._stages = Stages(secagg) if (secagg := secagg_of(config)) else None
         self._work = work
         self._partners = partners
         self._counts = counts
@@ -140,11 +154,13 @@ class Clock:
         Raises:
             RunError: a custom selection does not choose among the devices, or a rate is not above 0.
         """
-        traffic, server_flops = self._traffic, self._config.compute.server_flops
+        server_flops = self._config.compute.server_flops
         quality = self._quality(round)
         chosen = self._choose(round, quality)
         reached = chosen[~self._out_of_reach(round)[chosen]]
-        devices, overdue, (down, device, up) = self._answers(round, reached)
+        traffic = self._sent(len(reached))
+        devices, overdue, (down, device, up) = self._answers(round, reached, traffic)
+        averaged, stages = self._protocol(reached, devices)
         self._selection.served(np.array(devices, np.int64), quality)
         partners = self._partners(round, devices)
         phases = Phases(
@@ -152,9 +168,10 @@ class Clock:
             device=device,
             up=up,
             meanwhile=self._work.meanwhile / server_flops,
-            average=2 * traffic.up * len(devices) / server_flops,  # a multiplication and an addition per value
-            server=self._work.finished(devices) / server_flops,
+            average=2 * traffic.up * len(averaged) / server_flops,  # a multiplication and an addition per value
+            server=self._work.finished(averaged) / server_flops,
             swap=self._swap_s(round, partners),
+            stages={name: self._stage_s(round, stage, who) for name, (stage, who) in stages.items()},
         )
         return SimulatedRound(
             devices=devices,
@@ -162,22 +179,55 @@ class Clock:
             late=len(reached) - len(devices),
             overdue=overdue,
             partners=partners,
-            bytes_down=len(reached) * self._bytes(traffic.down, traffic.down_bits),
-            bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits) + self._reported(round),
+            bytes_down=len(reached) * self._bytes(traffic.down, traffic.down_bits)
+            + sum(len(who) * self._bytes(0, stage.down_bits) for stage, who in stages.values()),
+            bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits)
+            + sum(len(who) * self._bytes(0, stage.up_bits) for stage, who in stages.values())
+            + self._reported(round),
             bytes_swap=len(partners) * self._bytes(traffic.swap),
             phases=phases,
+            cohort=[] if self._stages is None else reached.tolist(),
         )
 
-    def _answers(self, round: int, reached: np.ndarray) -> tuple[list[int], list[int], tuple[float, float, float]]:
+    def _sent(self, reached: int) -> Traffic:
+        """Returns the traffic of a round with so many devices: masked, their updates are integers."""
+        if self._stages is None:
+            return self._traffic
+        return self._stages.masked(self._traffic, reached, self._config.channel.bits_per_parameter)
+
+    def _protocol(
+        self, reached: np.ndarray, devices: list[int]
+    ) -> tuple[list[int], Mapping[str, tuple[Stage, np.ndarray]]]:
+        """Returns the devices whose updates the server gets to use, and the stages of secure aggregation with theirs.
+
+        Devices that are within reach share keys, and those that answer unmask, if enough do; else none counts.
+        """
+        if self._stages is None or len(reached) == 0:
+            return devices, {}
+        stages = {name: (stage, reached) for name, stage in self._stages.before(len(reached)).items()}
+        if not self._stages.is_unmasked(len(devices), len(reached)):
+            return [], stages
+        answered = np.array(devices)
+        return devices, stages | {name: (stage, answered) for name, stage in self._stages.behind(len(reached)).items()}
+
+    def _stage_s(self, round: int, stage: Stage, devices: np.ndarray) -> float:
+        """Returns the duration of a stage: the server has heard all of these devices before it answers, or asks."""
+        rates = self._broadcast(round, devices) if stage.broadcast else self._unicast(round, devices)
+        up = self._seconds(0, self._uplink(round, devices), stage.up_bits)
+        return float(up.max() + self._seconds(0, rates, stage.down_bits).max())
+
+    def _answers(
+        self, round: int, reached: np.ndarray, traffic: Traffic
+    ) -> tuple[list[int], list[int], tuple[float, float, float]]:
         """Returns the devices that answer in time, those that only update in time, and the slowest one's phases.
 
         Its phases are down, device and up (seconds).
         """
         if len(reached) == 0:
             return [], [], (0.0, 0.0, 0.0)
-        down_s = self._seconds(self._traffic.down, self._downlink(round, reached), self._traffic.down_bits)
+        down_s = self._seconds(traffic.down, self._downlink(round, reached), traffic.down_bits)
         device_s = self._compute_s[reached]
-        up_s = self._seconds(self._traffic.up, self._uplink(round, reached), self._traffic.up_bits)
+        up_s = self._seconds(traffic.up, self._uplink(round, reached), traffic.up_bits)
         answer_s = down_s + device_s + up_s
         limit = self._config.selection.deadline_s or np.inf
         last = int(np.minimum(answer_s, limit).argmax())
@@ -225,10 +275,11 @@ class Clock:
         return np.sort(chosen)
 
     def _downlink(self, round: int, chosen: np.ndarray) -> np.ndarray:
-        if self._traffic.broadcast:
-            rate = self._rates("broadcast", round, lambda: [self._links.broadcast(round, chosen)], 1)
-            return np.full(len(chosen), rate)
-        return self._unicast(round, chosen)
+        return self._broadcast(round, chosen) if self._traffic.broadcast else self._unicast(round, chosen)
+
+    def _broadcast(self, round: int, devices: np.ndarray) -> np.ndarray:
+        rate = self._rates("broadcast", round, lambda: [self._links.broadcast(round, devices)], 1)
+        return np.full(len(devices), rate)
 
     def _unicast(self, round: int, devices: np.ndarray) -> np.ndarray:
         return self._rates("downlink", round, lambda: self._links.downlink(round, devices), len(devices))

@@ -14,6 +14,7 @@ from raygan.errors import InputError
 from raygan.methods.aggregation import Aggregator, Gathering
 from raygan.methods.base import ServerSide
 from raygan.methods.exact_sum import check_vector
+from raygan.secure.protocol import SecureSum, secure_sum_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Problem:
             InputError: the codec cannot be built, or does not fit the method.
         """
         return None if self.compressible is None else Uplink(config, self.compressible, self.update_size)
+
+    def secure_sum(self, config: Config) -> SecureSum | None:
+        """Returns how updates are masked and their sum unmasked; None if they are not."""
+        return secure_sum_of(config, self.update_size)
 
     def aggregator(self, config: Config) -> Aggregator[Any, Any]:
         """Returns an empty one for one slot's updates of one round; the same bounds everywhere.
