@@ -11,7 +11,6 @@ Three are besides the update. Bits per device; keys are of X25519, shares of `ra
 P counts the method's values, and the weight if not all are 1. Identities of devices and headers are not counted.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from raygan.channel.traffic import Traffic
@@ -40,7 +39,7 @@ class Stages:
     def __init__(self, settings: SecAgg) -> None:
         self._settings = settings
 
-    def before(self, devices: int) -> Mapping[str, Stage]:
+    def before(self, devices: int) -> dict[str, Stage]:
         """Returns the stages before the update, by name, with so many devices."""
         ciphertexts = (devices - 1) * CIPHERTEXT_BITS
         return {
@@ -48,7 +47,7 @@ class Stages:
             "share_keys": Stage(ciphertexts, ciphertexts, broadcast=False),
         }
 
-    def behind(self, devices: int) -> Mapping[str, Stage]:
+    def behind(self, devices: int) -> dict[str, Stage]:
         """Returns those behind it."""
         return {"unmask": Stage(SHARE_BITS * devices, devices, broadcast=True)}
 
@@ -61,3 +60,14 @@ class Stages:
     def is_unmasked(self, answered: int, devices: int) -> bool:
         """Returns whether enough of the devices have answered."""
         return answered >= self._settings.needed(devices)
+
+    def described(self, devices: int) -> str:
+        """Returns the modulus, the threshold and the bytes of each stage but the update, for so many devices."""
+        stages = self.before(devices) | self.behind(devices)
+        sent = ", ".join(
+            f"{name} {-(-stage.up_bits // 8):,} up {-(-stage.down_bits // 8):,} down" for name, stage in stages.items()
+        )
+        return (
+            f"with {devices:,} devices, updates of {self._settings.modulus_bits(devices)} bits a value; "
+            f"{self._settings.needed(devices):,} must answer; bytes of each device besides: {sent}"
+        )
