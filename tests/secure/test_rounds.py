@@ -6,6 +6,8 @@ import pytest
 import raygan
 from raygan.components import METHODS
 from raygan.methods.base import Update
+from raygan.plan.sizes import make_plan
+from raygan.plan.text import describe_plan
 from raygan.round.messages import Masked, MaskedSum, Message, pre_aggregated
 from raygan.round.simulation import as_run
 from tests.errors import raises
@@ -234,6 +236,16 @@ def test_too_many_late_devices_leave_rounds_without_an_average(tmp_path):
         assert list(row["dropped"]) == ["0", "1", "2"]
         assert row["phases_s"]["average"] == row["phases_s"]["server"] == 0
         assert "unmask" not in row["phases_s"]
+
+
+def test_a_plan_says_what_the_stages_send_and_how_large_messages_are():
+    plan = make_plan(tiny(*SECURE, *LATE, "selection.deadline_s=50"))
+    (line,) = [text for name, text in describe_plan(plan) if name == "secagg"]
+    assert "with 6 devices, updates of 25 bits a value; 4 must answer" in line
+    assert "advertise_keys 64 up 384 down, share_keys 410 up 410 down, unmask 198 up 1 down" in line
+    assert plan.footprint.message == plan.footprint.far_part == plan.footprint.update
+    assert plan.phases_s["unmask"] > 0
+    assert not [name for name, _ in describe_plan(make_plan(tiny())) if name == "secagg"]
 
 
 def test_rows_without_it_have_no_stages(tmp_path):
