@@ -15,7 +15,7 @@ import raygan
 from raygan.data import load_data
 from raygan.evaluation.evaluator import Evaluator
 from raygan.gan.statistics import recompute_statistics
-from raygan.methods.base import statistics_latents
+from raygan.methods.inputs import statistics_latents
 
 WORDS = ["engine.executor=inline", "data.partition.name=classes", "data.partition.per_device=2"]
 QUIET = ["eval.every=1000000", "eval.nearest=0", "eval.metrics=[frechet]", "checkpoint.every=1000000"]

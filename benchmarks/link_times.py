@@ -5,7 +5,8 @@ python benchmarks/link_times.py    # half a minute; nothing is trained
 
 import numpy as np
 
-from raygan.channel.clock import Clock, Work
+from raygan.channel.clock import Clock
+from raygan.channel.simulated import Work
 from raygan.channel.traffic import Traffic
 from raygan.config import load_config
 

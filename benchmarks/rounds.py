@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from raygan.channel.clock import SimulatedRound
+from raygan.channel.simulated import SimulatedRound
 from raygan.config import Config
 from raygan.executors.executor import Executor
 from raygan.executors.transport import Pending

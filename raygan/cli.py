@@ -10,21 +10,20 @@ import click
 from rich.console import Console
 
 from raygan.completion import config_words, evaluation_words, network_words, price_words, run_folders, sweep_words
-from raygan.config import Config, load_config
-from raygan.errors import InputError, RunError, Terminated
+from raygan.config import load_config
+from raygan.errors import InputError
 from raygan.files import is_uri
 from raygan.plan.described import SPEC
 from raygan.plan.prices import PRICE, ROUND_S
 from raygan.record.folder import CLASSIFIER, RunFolder, new_folder, unmet
-from raygan.record.remote import local_folder
 from raygan.record.storage import opened
-from raygan.summary import say_how_to_go_on, short_path, summarise, summarise_sweep
+from raygan.status import DONE, FAILED, status_of, stopped_by
+from raygan.summary import say_how_to_go_on, say_interrupted, short_path, summarise, summarise_sweep
 
 _TRAINED = ("config.yaml", "generator.safetensors", "data.json", CLASSIFIER)  # files to fetch of a run at a URI
 _CURVES = ("config.yaml", "rounds.jsonl", "evaluations.jsonl", "samples", "data.json")
 _LAST = ("evaluation.json", "error.txt", "generator.safetensors")
 _REPORTED = (*_CURVES, "environment.json", "events.jsonl", *_LAST)
-DONE, FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,22 +59,14 @@ def train(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         with ProgressDisplay(config.rounds, console) as display:
             result = run(config, out, resume=resume, watchers=[display])
     except KeyboardInterrupt:
-        folder = local_folder(out)
-        if any((folder / "checkpoints").glob("*/manifest.json")):
-            say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
-        elif resume and is_uri(out):  # before there was a copy of it
-            say_how_to_go_on("Interrupted at once; what is at the URI is as it was.", "train", out, console)
-        elif (folder / "config.yaml").is_file():  # otherwise the run had not started
-            console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
+        say_interrupted(out, resume, console)
         raise
     if result.complete:
         summarise(result, console)
     else:
         done = f"Interrupted after round {result.round}; the state is saved."
         say_how_to_go_on(done, "train", result.uri or short_path(result.out), console)
-    if result.stopped_by is not None:  # at any moment, so that a loop over runs in a shell ends too
-        return INTERRUPTED if result.stopped_by.name == "SIGINT" else TERMINATED
-    return DONE
+    return DONE if result.stopped_by is None else stopped_by(result.stopped_by)
 
 
 @cli.command()
@@ -105,7 +96,7 @@ def tune(words: tuple[str, ...], out: str | None, resume: bool) -> int:
         ended = "Interrupted" if outcome.interrupted else "stop.hours are over"
         say_how_to_go_on(f"{ended}; what the trials last reported is saved.", "tune", out, console)
     if outcome.interrupted and outcome.stopped_by is not None:
-        return INTERRUPTED if outcome.stopped_by.name == "SIGINT" else TERMINATED
+        return stopped_by(outcome.stopped_by)
     return FAILED if outcome.failed or outcome.results.table.empty else DONE
 
 
@@ -289,30 +280,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit status. Wrong input is reported as one line on stderr."""
-    try:
-        return int(cli.main(arguments, prog_name="raygan", standalone_mode=False) or DONE)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return WRONG_INPUT
-    except click.NoSuchOption as error:
-        key = error.option_name.lstrip("-").replace("-", "_")
-        if key in Config.model_fields:
-            return _complain(f"{error.option_name}: config keys are set without dashes: {key}=VALUE", WRONG_INPUT)
-        return _complain(error.format_message(), WRONG_INPUT)
-    except click.ClickException as error:
-        return _complain(error.format_message(), WRONG_INPUT)
-    except InputError as error:
-        return _complain(str(error), WRONG_INPUT)
-    except RunError as error:
-        return _complain(str(error), FAILED)
-    except (KeyboardInterrupt, click.Abort) as error:  # click wraps it in an Abort
-        terminated = isinstance(error.__cause__ or error, Terminated)
-        return _complain("interrupted", TERMINATED if terminated else INTERRUPTED)
-
-
-def _complain(message: str, status: int) -> int:
-    click.echo(f"raygan: {' '.join(message.split())}", err=True)
-    return status
+    return status_of(cli, arguments)
 
 
 def _config_words(words: tuple[str, ...]) -> tuple[str | None, list[str]]:

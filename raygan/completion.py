@@ -25,6 +25,7 @@ _TABLES = {
     "data.partition.name": components.PARTITIONS,
     "aggregation.name": components.AGGREGATORS,
     "compression.name": components.CODECS,
+    "downlink_compression.name": components.CODECS,
     "channel.name": components.CHANNELS,
     "selection.name": components.SELECTIONS,
     "eval.metrics": components.METRICS,

@@ -47,6 +47,7 @@ class Role(enum.IntEnum):
     COMPRESSION = 27
     PRIVACY = 28
     HELD_OUT = 29
+    DOWNLINK_COMPRESSION = 30
     SECURE = 31
 
 

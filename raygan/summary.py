@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from raygan.files import is_uri
 from raygan.measures import YARDSTICK
+from raygan.record.remote import local_folder
 
 if TYPE_CHECKING:
     from raygan.run.result import Result
@@ -21,6 +23,17 @@ def say_how_to_go_on(done: str, command: str, where: str | Path, console: Consol
     console.print(f"{done} {how} with:", highlight=False)
     line = f"  {called()} {command} --out {shlex.quote(str(where))} --resume"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def say_interrupted(out: str, resume: bool, console: Console) -> None:
+    """Print what is left of a run that was interrupted in the middle of a round, and how to go on from it."""
+    folder = local_folder(out)
+    if any((folder / "checkpoints").glob("*/manifest.json")):
+        say_how_to_go_on("Interrupted at once; the last checkpoint is intact.", "train", out, console)
+    elif resume and is_uri(out):  # before there was a copy of it
+        say_how_to_go_on("Interrupted at once; what is at the URI is as it was.", "train", out, console)
+    elif (folder / "config.yaml").is_file():  # otherwise the run had not started
+        console.print("Interrupted at once; no checkpoint had been saved.", highlight=False)
 
 
 def summarise(result: "Result", console: Console) -> None:

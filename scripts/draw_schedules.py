@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from raygan.channel.clock import Phases
+from raygan.channel.simulated import Phases
 from raygan.config import Config, load_config
 from raygan.data import load_data, split
 from raygan.round.simulation import try_out

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import raygan
 from raygan.config import Config, load_config
 
 SHARED_CIFAR = Path(__file__).parents[2] / "shared" / "data" / "cifar10.tar.gz"
@@ -50,6 +51,17 @@ class Watch:
 
     def on_checkpoint(self, round):
         self.saved.append(round)
+
+
+def undisturbed_run(words, folder):
+    """A run of these words; one that is interrupted, and one whose devices share processes, give the same bytes."""
+    undisturbed = raygan.train(tiny(*words), folder / "undisturbed")
+    raygan.train(tiny(*words, "rounds=2"), folder / "run")
+    resumed = raygan.train(tiny(*words), folder / "run", resume=True)
+    assert same_generator(resumed, undisturbed)
+    packed = raygan.train(tiny(*words, "engine.devices_per_actor=2"), folder / "packed")
+    assert same_generator(packed, undisturbed)
+    return undisturbed
 
 
 def same_generator(left, right):

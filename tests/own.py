@@ -242,6 +242,7 @@ class SilentServer(AveragedServer):
     """Says nothing of what may be compressed."""
 
     compressible = ServerSide.compressible
+    broadcast_parameters = ServerSide.broadcast_parameters
 
 
 silent = Method(AveragedDevice, SilentServer)

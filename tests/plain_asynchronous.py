@@ -9,14 +9,14 @@ from raygan.record.generator_file import save_generator
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.simulation import try_out
-from tests.plain_loop import CPU, mean_of
+from tests.plain_loop import CPU, Copies, mean_of
 
 
 def plain_versions(config, out, lost=()):
     """As `plain_run`; `lost` has (round in which it started, device) of updates that never arrive."""
     images = load_data(config.data, config.seed)
     shards = split(images.labels, config.devices, config.data.partition, config.seed)
-    _, clock = try_out(config, images, shards)
+    problem, clock = try_out(config, images, shards)
     method = method_of(config)
     with threads(1):
         server, device = (side(config, images.shape, CPU) for side in (method.server, method.device))
@@ -27,19 +27,20 @@ def plain_versions(config, out, lost=()):
             seconds = seconds + values.down * bits / np.array(config.channel.downlink_bps)
             seconds = seconds + values.up * bits / np.array(config.channel.uplink_bps)
         busy = (2 * values.up * config.asynchronous.buffer + clock._work.finish) / config.compute.server_flops
-        _play(config, server, device, samples, seconds, busy, lost)
+        _play(config, server, device, samples, seconds, busy, lost, Copies(config, problem))
     save_generator(out, server.generators(), config.gan, images.shape, config.rounds)
     return out.read_bytes()
 
 
-def _play(config, server, device, samples, seconds, busy, lost):
+def _play(config, server, device, samples, seconds, busy, lost, copies):
     settings = config.asynchronous
     now, flying, idle, states = 0.0, [], list(range(config.devices)), {}
 
     def start():
         while idle and len(flying) < (settings.running or config.devices):
             number = idle.pop(0)
-            update, state = device.update(Shard(number, samples[number]), version, down, states.get(number, {}))
+            shard, down = Shard(number, samples[number]), copies.received(number)
+            update, state = device.update(shard, version, down, states.get(number, {}))
             if (version, number) in lost:
                 update = None
             else:
@@ -47,7 +48,8 @@ def _play(config, server, device, samples, seconds, busy, lost):
             flying.append((now + seconds[number], number, version, update))
 
     for version in range(1, config.rounds + 1):
-        down, taken = server.down(version), []
+        copies.send(server.down(version), version)
+        taken = []
         start()
         while len(taken) < settings.buffer:
             flying.sort(key=lambda flight: flight[:2])

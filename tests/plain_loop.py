@@ -40,10 +40,10 @@ def _rounds(config, method, problem, clock, images, shards, lost):
     if problem.compressible is not None:
         codec = resolve(CODECS, config.compression.name, "")(config.compression, problem.compressible.size)
     server, device = (side(config, images.shape, CPU) for side in (method.server, method.device))
-    states, saved = {}, {}
+    states, saved, copies = {}, {}, Copies(config, problem)
     for round in range(1, config.rounds + 1):
         plan = clock.round(round)
-        down = server.down(round)
+        copies.send(server.down(round), round)
         server.meanwhile(round)
         updates = {}
         overdue = plan.overdue if config.compression.feedback else []
@@ -51,7 +51,7 @@ def _rounds(config, method, problem, clock, images, shards, lost):
             if (round, number) in lost:
                 continue
             shard = Shard(number, images.images[shards[number]])
-            update, state = device.update(shard, round, down, states.get(number, {}))
+            update, state = device.update(shard, round, copies.received(number), states.get(number, {}))
             if codec is not None:
                 update = compressed(codec, config, problem.compressible.spans, update, round, memories, overdue)
             if number in overdue:
@@ -70,6 +70,47 @@ def _rounds(config, method, problem, clock, images, shards, lost):
         if round % config.checkpoint.every == 0:
             saved = {number: (states.get(number, {}), memories.get(number, 0)) for number in {*states, *memories}}
     return server.generators()
+
+
+class Copies:
+    """What goes down: every device has a copy of its own of the model, and follows all codes that it has missed."""
+
+    def __init__(self, config, problem):
+        self.config, self.place, self.model = config, None, None
+        self.codes, self.of = [], {}
+        if problem.broadcast is not None:
+            self.place = np.concatenate([np.arange(*span) for span in problem.broadcast])
+            settings = config.downlink_compression
+            self.codec = resolve(CODECS, settings.name, "")(settings, len(self.place))
+
+    def send(self, down, round):
+        """Note what goes down in a round, and how it changes a copy."""
+        self.down = down
+        if self.place is None:
+            return
+        new = down[self.place]
+        if self.model is None:
+            self.model = new
+            return
+        drawn = stream(self.config.seed, Role.DOWNLINK_COMPRESSION, round=round)
+        change = self.codec.decode(self.codec.encode(new - self.model, drawn))
+        if self.config.downlink_compression.name in ("topk", "randk"):  # which send values as they are
+            self.codes.append(lambda copy: np.where(change != 0, new, copy))
+        else:
+            self.codes.append(lambda copy: copy + change)
+        self.model = self.codes[-1](self.model)
+
+    def received(self, number):
+        """What a device has then; in the first round it is sent the model whole."""
+        if self.place is None:
+            return self.down
+        followed, copy = self.of.get(number, (len(self.codes), self.model))
+        for code in self.codes[followed:]:
+            copy = code(copy)
+        self.of[number] = len(self.codes), copy
+        down = self.down.copy()
+        down[self.place] = copy
+        return down
 
 
 def compressed(codec, config, spans, update, round, memories, overdue):

@@ -102,7 +102,7 @@ def test_components_are_offered_for_the_keys_that_take_them(key):
 
 def test_every_table_belongs_to_a_key():
     tables = [value for name, value in vars(components).items() if name.isupper() and isinstance(value, dict)]
-    assert sorted(map(id, tables)) == sorted(map(id, _TABLES.values()))
+    assert {*map(id, tables)} == {*map(id, _TABLES.values())}
 
 
 def test_files_and_run_folders(tmp_path, monkeypatch):

@@ -5,8 +5,9 @@ are taken in the order of their devices. Then it averages and trains, and takes 
 device whose update is in the version waits for it. Whenever fewer than `asynchronous.running` devices are under way,
 the one that has been idle the longest starts from the newest version, so nobody starts twice from the same one.
 
-A device is sent its version alone (unicast), over links as they are in the version it starts in, and shares the band
-with those that are under way at that moment. A device out of reach then starts in a later version.
+A device is sent its version alone (unicast), or the codes of all since its last one, over links as they are in the
+version it starts in, and shares the band with those that are under way at that moment. A device out of reach then
+starts in a later version.
 """
 
 from collections import deque
@@ -15,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from raygan.channel.clock import Clock, Partners, Phases, SimulatedRound, Work
+from raygan.channel.clock import Clock, Partners
+from raygan.channel.simulated import Phases, SimulatedRound, Work
 from raygan.channel.traffic import Traffic
 from raygan.config.tree import Config
 
@@ -43,6 +45,7 @@ class AsynchronousClock(Clock):
         self._now = 0.0
         self._flying: list[_Flight] = []
         self._idle = deque(range(self._config.devices))
+        self._bytes_sent = 0
 
     def round(self, round: int) -> SimulatedRound:
         """Returns the simulation of version `round`. If nobody is left who can start, it is made of what is there.
@@ -53,6 +56,7 @@ class AsynchronousClock(Clock):
         traffic, server_flops = self._traffic, self._config.compute.server_flops
         begin, waited = self._now, np.zeros(3)
         taken: list[_Flight] = []
+        sent_before = self._bytes_sent
         started, unreached = self._start(round, begin)
         while self._flying and len(taken) < self._config.asynchronous.buffer:
             next = heappop(self._flying)
@@ -82,7 +86,7 @@ class AsynchronousClock(Clock):
             late=0,
             overdue=[],
             partners={},
-            bytes_down=len(started) * self._bytes(traffic.down, traffic.down_bits),
+            bytes_down=self._bytes_sent - sent_before,
             bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits) + self._reported(round),
             bytes_swap=0,
             phases=phases,
@@ -103,7 +107,10 @@ class AsynchronousClock(Clock):
         if starting:
             together = np.array(sorted([*starting, *(flight.device for flight in self._flying)]))
             new = np.isin(together, starting)
-            down = self._seconds(self._traffic.down, self._unicast(round, together)[new], self._traffic.down_bits)
+            codes = self._copies.codes(round, together[new])
+            self._copies.received(round, together[new])
+            self._bytes_sent += self._bytes_down(codes)
+            down = self._copies.bits(codes) / self._unicast(round, together)[new]
             up = self._seconds(self._traffic.up, self._uplink(round, together)[new], self._traffic.up_bits)
             compute = self._compute_s[together[new]]
             columns = now + down + compute + up, together[new], down, compute, up

@@ -1,12 +1,13 @@
 """The simulated clock: the participants, the duration and the traffic of each round."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from raygan.channel.copies import Copies
 from raygan.channel.links import Links
 from raygan.channel.selection import Selection
+from raygan.channel.simulated import Phases, SimulatedRound, Work
 from raygan.channel.stages import Stage, Stages
 from raygan.channel.traffic import Traffic
 from raygan.components import CHANNELS, SELECTIONS, build
@@ -18,103 +19,6 @@ from raygan.rng import Role, stream
 
 Partners = Callable[[int, list[int]], Mapping[int, int]]
 """Maps (round, devices that took part) to the exchange after it: {receiver: giver}."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """Counted operations of one round (FLOPs)."""
-
-    device: np.ndarray
-    """Work of each device's update, (K,)."""
-    meanwhile: float
-    """The server's work that does not wait for the devices."""
-    finish: float
-    """The server's work that waits for the devices, if one slot of its means got updates."""
-    finish_slot: float = 0.0
-    """Additional work for each further slot."""
-    slots: int = 1
-    """Number of the server's means; device n's update goes into slot n mod `slots`."""
-    every_slot: bool = False
-    """Whether the server finishes all slots in every round, also without updates (a private run's noise)."""
-
-    def finished(self, devices: Sequence[int]) -> float:
-        """Returns the server's work on the updates of these devices (FLOPs); 0 if there are none, as a rule."""
-        judged = self.slots if self.every_slot else len({device % self.slots for device in devices})
-        return self.finish + (judged - 1) * self.finish_slot if judged else 0.0
-
-
-@dataclass(frozen=True)
-class Phases:
-    """The simulated time of each phase of a round (seconds). `seconds` is their sum without the overlap."""
-
-    down: float
-    """Receiving, on the device that the round waits for (cut off at the deadline, as are the next two)."""
-    device: float
-    """Computing, on the same device."""
-    up: float
-    """Sending, from the same device."""
-    meanwhile: float
-    """The server's work at the same time as the devices'."""
-    average: float
-    """Averaging the updates."""
-    server: float
-    """The server's work on the average."""
-    swap: float
-    """Devices exchanging discriminators."""
-    stages: Mapping[str, float] = field(default_factory=dict)
-    """The stages of secure aggregation besides the masked update, by name: nothing else goes on meanwhile."""
-
-    @property
-    def seconds(self) -> float:
-        """The duration of the round."""
-        both = max(self.device + self.up, self.meanwhile)
-        return self.down + both + self.average + self.server + self.swap + sum(self.stages.values())
-
-    def by_name(self) -> dict[str, float]:
-        """Returns the seconds of all phases."""
-        phases = asdict(self)
-        stages: dict[str, float] = phases.pop("stages")
-        return phases | stages
-
-
-@dataclass(frozen=True)
-class SimulatedRound:
-    """A simulated round, known before any of its work is done."""
-
-    devices: list[int]
-    """Devices that take part: selected, within reach, and in time."""
-    unreached: int
-    """Number of devices that were selected but are out of reach (`Links.out_of_reach`)."""
-    late: int
-    """Number of devices that were selected but gave up at the deadline."""
-    overdue: list[int]
-    """Those of them that had updated before the deadline: their messages were on their way."""
-    partners: Mapping[int, int]
-    """Exchange of discriminators afterwards: {receiver: giver}."""
-    bytes_down: int
-    """Bytes to all selected devices within reach; a broadcast counts once for each of them."""
-    bytes_up: int
-    """Bytes from all devices that take part."""
-    bytes_swap: int
-    """Bytes between devices."""
-    phases: Phases
-    staleness: Mapping[int, int] = field(default_factory=dict)
-    """Rounds since those of `devices` started that started in an earlier round; the others start in this one."""
-    ahead: list[int] = field(default_factory=list)
-    """Devices that start in this round and take part in a later one."""
-    cohort: list[int] = field(default_factory=list)
-    """Devices that have shared keys, with secure aggregation: those within reach."""
-
-    @property
-    def at_once(self) -> list[int]:
-        """Those of `devices` that start in this round."""
-        return [device for device in self.devices if device not in self.staleness]
-
-    @property
-    def ages(self) -> dict[str, float]:
-        """The mean and the largest staleness of the updates, as a row has them."""
-        rounds, count = self.staleness.values(), len(self.devices)
-        return {"staleness": sum(rounds) / count if count else 0.0, "staleness_max": max(rounds, default=0)}
 
 
 class Clock:
@@ -143,6 +47,7 @@ class Clock:
         if counts is not None:
             self._selection.reported(counts)
         self._compute_s = work.device / device_speeds(config)
+        self._copies = Copies(traffic, config.channel.bits_per_parameter, config.devices)
 
     def fresh(self) -> "Clock":
         """Returns the same clock before its first round."""
@@ -158,8 +63,8 @@ class Clock:
         quality = self._quality(round)
         chosen = self._choose(round, quality)
         reached = chosen[~self._out_of_reach(round)[chosen]]
-        traffic = self._sent(len(reached))
-        devices, overdue, (down, device, up) = self._answers(round, reached, traffic)
+        codes, traffic = self._copies.codes(round, reached), self._sent(len(reached))
+        devices, overdue, (down, device, up) = self._answers(round, reached, codes, traffic)
         averaged, stages = self._protocol(reached, devices)
         self._selection.served(np.array(devices, np.int64), quality)
         partners = self._partners(round, devices)
@@ -179,7 +84,7 @@ class Clock:
             late=len(reached) - len(devices),
             overdue=overdue,
             partners=partners,
-            bytes_down=len(reached) * self._bytes(traffic.down, traffic.down_bits)
+            bytes_down=self._bytes_down(codes)
             + sum(len(who) * self._bytes(0, stage.down_bits) for stage, who in stages.values()),
             bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits)
             + sum(len(who) * self._bytes(0, stage.up_bits) for stage, who in stages.values())
@@ -212,24 +117,26 @@ class Clock:
 
     def _stage_s(self, round: int, stage: Stage, devices: np.ndarray) -> float:
         """Returns the duration of a stage: the server has heard all of these devices before it answers, or asks."""
-        rates = self._broadcast(round, devices) if stage.broadcast else self._unicast(round, devices)
-        up = self._seconds(0, self._uplink(round, devices), stage.up_bits)
-        return float(up.max() + self._seconds(0, rates, stage.down_bits).max())
+        up = self._seconds(0, self._uplink(round, devices), stage.up_bits).max()
+        if stage.broadcast:
+            return float(up + stage.down_bits / self._broadcast(round, devices))
+        return float(up + self._seconds(0, self._unicast(round, devices), stage.down_bits).max())
 
     def _answers(
-        self, round: int, reached: np.ndarray, traffic: Traffic
+        self, round: int, reached: np.ndarray, codes: np.ndarray, traffic: Traffic
     ) -> tuple[list[int], list[int], tuple[float, float, float]]:
         """Returns the devices that answer in time, those that only update in time, and the slowest one's phases.
 
-        Its phases are down, device and up (seconds).
+        Its phases are down, device and up (seconds). `codes`, (n,): what each is sent; see `Copies.codes`.
         """
         if len(reached) == 0:
             return [], [], (0.0, 0.0, 0.0)
-        down_s = self._seconds(traffic.down, self._downlink(round, reached), traffic.down_bits)
+        down_s = self._down_s(round, reached, codes)
         device_s = self._compute_s[reached]
         up_s = self._seconds(traffic.up, self._uplink(round, reached), traffic.up_bits)
         answer_s = down_s + device_s + up_s
         limit = self._config.selection.deadline_s or np.inf
+        self._copies.received(round, reached[down_s <= limit])
         last = int(np.minimum(answer_s, limit).argmax())
         down = min(float(down_s[last]), limit)
         device = min(float(device_s[last]), limit - down)
@@ -274,12 +181,29 @@ class Clock:
             )
         return np.sort(chosen)
 
-    def _downlink(self, round: int, chosen: np.ndarray) -> np.ndarray:
-        return self._broadcast(round, chosen) if self._traffic.broadcast else self._unicast(round, chosen)
+    def _down_s(self, round: int, devices: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Returns the seconds until each device has what it is sent, (n,).
 
-    def _broadcast(self, round: int, devices: np.ndarray) -> np.ndarray:
-        rate = self._rates("broadcast", round, lambda: [self._links.broadcast(round, devices)], 1)
-        return np.full(len(devices), rate)
+        What is the same for several is broadcast: first the newest code, then the whole model to those who need it.
+        Then whoever has missed rounds is sent their codes, each over its own link.
+        """
+        copies = self._copies
+        if not self._traffic.broadcast:
+            alone: np.ndarray = copies.bits(codes) / self._unicast(round, devices)
+            return alone
+        seconds, end = np.zeros(len(devices)), 0.0
+        for takers, bits in ((codes > 0, copies.newest_bits), (codes == 0, copies.whole_bits)):
+            if takers.any():
+                end += bits / self._broadcast(round, devices[takers])
+                seconds[takers] = end
+        behind = codes > 1
+        if behind.any():
+            missed_bits = (codes[behind] - 1) * copies.code_bits
+            seconds[behind] = end + missed_bits / self._unicast(round, devices[behind])
+        return seconds
+
+    def _broadcast(self, round: int, devices: np.ndarray) -> float:
+        return float(self._rates("broadcast", round, lambda: [self._links.broadcast(round, devices)], 1)[0])
 
     def _unicast(self, round: int, devices: np.ndarray) -> np.ndarray:
         return self._rates("downlink", round, lambda: self._links.downlink(round, devices), len(devices))
@@ -314,6 +238,9 @@ class Clock:
 
     def _bytes(self, values: int, bits: int = 0) -> int:
         return -(-(values * self._config.channel.bits_per_parameter + bits) // 8)
+
+    def _bytes_down(self, codes: np.ndarray) -> int:
+        return int((-(-self._copies.bits(codes) // 8)).sum())
 
     def _reported(self, round: int) -> int:
         """Returns the bytes of what all devices report before they train; its time is not counted."""

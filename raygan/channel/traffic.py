@@ -4,6 +4,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Coded:
+    """A model that goes down as codes of its changes."""
+
+    values: int
+    """Its values, which are among those of `Traffic.down`."""
+    bits: int
+    """Bits of a code."""
+
+
+@dataclass(frozen=True)
 class Traffic:
     """Values per device that takes part in a round; buffers and scalars are not counted."""
 
@@ -17,6 +27,8 @@ class Traffic:
     """Bits besides, of what is no value: the classes of images."""
     up_bits: int = 0
     """Bits up besides; below 0 where compression saves them."""
+    coded: Coded | None = None
+    """The part of `down` of which devices keep a copy, if they are sent its changes alone."""
     reported: int = 0
     """Values that each of all devices sends up once, in the first round: its number of samples of each class."""
 

@@ -28,6 +28,11 @@ class Codec(ABC, Generic[SettingsType]):
         """Whether the mean of what is decoded, over what `encode` draws, is the vector."""
         return False
 
+    @property
+    def exact(self) -> bool:
+        """Whether a value is either decoded as it is, or left out as 0."""
+        return False
+
     @abstractmethod
     def encode(self, vector: np.ndarray, random: np.random.Generator) -> Code:
         """Returns the code of a vector, (size,) float32, which is left unchanged."""
@@ -47,6 +52,11 @@ class Identity(Codec[Section]):
     @property
     def unbiased(self) -> bool:
         """Nothing is left out."""
+        return True
+
+    @property
+    def exact(self) -> bool:
+        """Likewise."""
         return True
 
     def encode(self, vector: np.ndarray, random: np.random.Generator) -> Code:

@@ -6,10 +6,11 @@ import numpy as np
 
 from raygan.compression.bits import holder_of, pack, pack_signs, unpack, unpack_signs, width_of
 from raygan.compression.codec import Code, Codec
-from raygan.config.compression import Qsgd, Sign
+from raygan.config.compression import Levels
+from raygan.config.section import Section
 
 
-class ScaledSign(Codec[Sign]):
+class ScaledSign(Codec[Section]):
     """The sign of every value, and the mean magnitude: C(x) = (||x||_1 / P) sign(x), where 0 counts as positive.
 
     ||C(x) - x||^2 = (1 - delta) ||x||^2 with delta = ||x||_1^2 / (P ||x||_2^2) (Karimireddy et al., arXiv 1901.09847).
@@ -31,7 +32,7 @@ class ScaledSign(Codec[Sign]):
         return value_bits + self.size
 
 
-class RandomLevels(Codec[Qsgd]):
+class RandomLevels(Codec[Levels]):
     """QSGD (Alistarh et al., arXiv 1610.02132): every value is rounded at random to one of s levels of the L2 norm.
 
     Q(x_i) = ||x||_2 sign(x_i) l_i / s, where l_i is s |x_i| / ||x||_2 rounded up with the probability of its fraction,
@@ -39,7 +40,7 @@ class RandomLevels(Codec[Qsgd]):
     Elias code, shorter for few levels, is left out.
     """
 
-    def __init__(self, settings: Qsgd, size: int) -> None:
+    def __init__(self, settings: Levels, size: int) -> None:
         super().__init__(settings, size)
         self._width = width_of(settings.levels + 1)  # 0 is one more than the levels
 

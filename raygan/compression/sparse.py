@@ -7,34 +7,32 @@ import numpy as np
 
 from raygan.compression.bits import holder_of, pack, unpack, width_of
 from raygan.compression.codec import Code, Codec
-from raygan.config.compression import RandK, TopK
-from raygan.errors import InputError
+from raygan.config.compression import Kept, RandK, RandKChanges
 
 _SEED_BITS = 64
 
 
-def kept(settings: TopK | RandK, size: int) -> int:
-    """Returns k of `size` values: as many as configured, or their share, rounded up.
-
-    Raises:
-        InputError: more than there are.
-    """
+def kept(settings: Kept, size: int) -> int:
+    """Returns k of `size` values: as many as configured, or their share, rounded up."""
     if settings.count is None:
         return math.ceil(Fraction(str(settings.share)) * size)  # a product of floats may be just above a whole number
-    if settings.count > size:
-        raise InputError(f"compression.count: {settings.count} is more than the {size} values of an update", code="few")
     return settings.count
 
 
-class LargestValues(Codec[TopK]):
+class LargestValues(Codec[Kept]):
     """The k values of largest magnitude; of equal ones, those that come first. A code is their values and places.
 
     ||C(x) - x||^2 <= (1 - k/P) ||x||^2.
     """
 
-    def __init__(self, settings: TopK, size: int) -> None:
+    def __init__(self, settings: Kept, size: int) -> None:
         super().__init__(settings, size)
         self.kept = kept(settings, size)
+
+    @property
+    def exact(self) -> bool:
+        """Always."""
+        return True
 
     def encode(self, vector: np.ndarray, random: np.random.Generator) -> Code:
         """Values, (k,) float32, in the order of their places, and packed places."""
@@ -66,14 +64,14 @@ def _largest(magnitudes: np.ndarray, count: int) -> np.ndarray:
     return np.nonzero(above)[0]
 
 
-class RandomValues(Codec[RandK]):
+class RandomValues(Codec[RandK | RandKChanges]):
     """k values in places that both ends draw from one seed. A code is their values and the seed.
 
     Without feedback they are sent P/k times as large, which is unbiased: E||C(x) - x||^2 = (P/k - 1) ||x||^2. With
     feedback they are sent as they are: E||C(x) - x||^2 = (1 - k/P) ||x||^2.
     """
 
-    def __init__(self, settings: RandK, size: int) -> None:
+    def __init__(self, settings: RandK | RandKChanges, size: int) -> None:
         super().__init__(settings, size)
         self.kept = kept(settings, size)
         self._scale = np.float32(1 if settings.feedback else size / self.kept)
@@ -82,6 +80,11 @@ class RandomValues(Codec[RandK]):
     def unbiased(self) -> bool:
         """Whether values are scaled."""
         return not self.settings.feedback
+
+    @property
+    def exact(self) -> bool:
+        """Whether they are not."""
+        return self.settings.feedback
 
     def encode(self, vector: np.ndarray, random: np.random.Generator) -> Code:
         """Values, (k,) float32, and the seed, (1,) uint64."""

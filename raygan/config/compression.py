@@ -1,4 +1,4 @@
-"""Config of the compression of updates on their way up."""
+"""Config of the compression of updates on their way up, and of the model on its way down."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -17,26 +17,34 @@ class Whole(Section):
     feedback: ClassVar[bool] = False
 
 
-class TopK(Section):
-    """The values of largest magnitude, with their places (arXiv 1901.09847 with feedback)."""
+class Kept(Section):
+    """The keys of codecs that send some of the values."""
 
-    name: Literal["topk"] = "topk"
     share: KeptShare = 0.01
     """Share of the values that is sent (rounded up)."""
     count: Count | None = None
     """Number of values that are sent (null: by `share`)."""
+
+
+class Levels(Section):
+    """The keys of a codec that rounds to levels."""
+
+    levels: Annotated[int, Field(ge=1, le=2**16 - 1)] = 15
+    """Number of levels s above 0: a value takes 1 + ceil(log2(s + 1)) bits."""
+
+
+class TopK(Kept):
+    """The values of largest magnitude, with their places (arXiv 1901.09847 with feedback)."""
+
+    name: Literal["topk"] = "topk"
     feedback: bool = True
     """A device remembers what was left out, and adds it to its next update (error feedback)."""
 
 
-class RandK(Section):
+class RandK(Kept):
     """Values in random places, with the seed of the places."""
 
     name: Literal["randk"] = "randk"
-    share: KeptShare = 0.01
-    """Share of the values that is sent (rounded up)."""
-    count: Count | None = None
-    """Number of values that are sent (null: by `share`)."""
     feedback: bool = False
     """A device remembers what was left out, and adds it to its next update. Without it, values are scaled up so that
     their mean over all places is the update."""
@@ -50,12 +58,10 @@ class Sign(Section):
     """A device remembers the error, and adds it to its next update (error feedback)."""
 
 
-class Qsgd(Section):
+class Qsgd(Levels):
     """Random levels of the update's norm, without bias (QSGD, arXiv 1610.02132)."""
 
     name: Literal["qsgd"] = "qsgd"
-    levels: Annotated[int, Field(ge=1, le=2**16 - 1)] = 15
-    """Number of levels s above 0: a value takes 1 + ceil(log2(s + 1)) bits."""
     feedback: ClassVar[bool] = False  # of no use: its error has the mean 0, and may be larger than the update
 
 
@@ -78,3 +84,57 @@ _Compressions = (
     | Annotated[OwnCompression, Tag("<own>")]
 )
 Compression = Annotated[_Compressions, Field(discriminator=named("none", _Compressions))]
+
+
+class WholeModel(Section):
+    """The model is sent whole."""
+
+    name: Literal["none"] = "none"
+
+
+class TopKChanges(Kept):
+    """The changes of largest magnitude, with their places."""
+
+    name: Literal["topk"] = "topk"
+
+
+class RandKChanges(Kept):
+    """Changes in random places, with the seed of the places."""
+
+    name: Literal["randk"] = "randk"
+    feedback: ClassVar[bool] = True  # the server's memory
+
+
+class SignChanges(Section):
+    """The sign of every change and their mean magnitude."""
+
+    name: Literal["sign"] = "sign"
+
+
+class QsgdChanges(Levels):
+    """Random levels of the change's norm, more of them than the root of the number of values: with fewer, the error may
+    be larger than the change."""
+
+    name: Literal["qsgd"] = "qsgd"
+    levels: Annotated[int, Field(ge=1, le=2**16 - 1)] = 1023
+    """Number of levels s above 0: a value takes 1 + ceil(log2(s + 1)) bits."""
+
+
+class OwnChanges(Section):
+    """A custom codec: `name` is an import path to a `raygan.compression.codec.Codec` class, which should bring every
+    vector nearer."""
+
+    name: Annotated[str, AfterValidator(lambda name: check_name(CODECS, name))]
+    options: Options = NO_OPTIONS
+    """Free settings for your class."""
+
+
+_Changes = (
+    Annotated[WholeModel, Tag("<none>")]
+    | Annotated[TopKChanges, Tag("<topk>")]
+    | Annotated[RandKChanges, Tag("<randk>")]
+    | Annotated[SignChanges, Tag("<sign>")]
+    | Annotated[QsgdChanges, Tag("<qsgd>")]
+    | Annotated[OwnChanges, Tag("<own>")]
+)
+DownlinkCompression = Annotated[_Changes, Field(discriminator=named("none", _Changes))]

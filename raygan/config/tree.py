@@ -10,7 +10,7 @@ from pydantic import AfterValidator, model_validator
 from raygan.components import METHODS, check_name
 from raygan.config.aggregation import Aggregation, Plain, TrimmedMean, secure_conflict
 from raygan.config.asynchronous import Asynchronous
-from raygan.config.compression import Compression, Whole
+from raygan.config.compression import Compression, DownlinkCompression, Whole, WholeModel
 from raygan.config.data import Data, Digits
 from raygan.config.drift import NoServerOptimizer, Proximal, Scaffold, ServerOptimizer
 from raygan.config.gan import Adam, Gan, Optimizer
@@ -86,6 +86,9 @@ class Config(Section):
     """Control variates of the devices' gradients (`averaged`, `fedgan`)."""
     compression: Compression = Whole()
     """Compression of the updates on their way up."""
+    downlink_compression: DownlinkCompression = WholeModel()
+    """Compression of the model on its way down: codes of its changes, with the server's memory of what they leave out
+    (`averaged`, `fedgan`, `fegan`)."""
     channel: Channel = NoChannel()
     """The simulated links between devices and server."""
     compute: Compute = Compute()

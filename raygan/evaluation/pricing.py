@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from raygan.channel.clock import SimulatedRound
+from raygan.channel.simulated import SimulatedRound
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards, dealt, load_data
 from raygan.data.classes import with_classes

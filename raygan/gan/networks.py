@@ -42,6 +42,12 @@ class Networks:
     classes: int = 0
     """The number of classes that the networks tell apart; with 0 there are no labels."""
 
+    def parameters_in_a_row(self) -> tuple[slice, slice]:
+        """Returns the places of both networks' parameters where the generator's vector goes before the other's."""
+        start = self.generator.vector.numel()
+        end = start + self.discriminator.num_parameters
+        return slice(0, self.generator.num_parameters), slice(start, end)
+
     def samples(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns the generator's samples, (N, *shape) float32, for latent points (N, latent) and labels (N,)."""
         with self._precisely(z):

@@ -142,6 +142,16 @@ class AveragedServer(GeneratorServer):
             )
         return Compressible.of(self.parameters())
 
+    def broadcast_parameters(self) -> Sequence[slice]:
+        """Those of both networks, if differences are sent."""
+        if self.config.averaged.upload != "delta":
+            raise InputError(
+                "averaged.upload: with downlink_compression devices start from a copy, and the server goes on from its "
+                "own networks; set averaged.upload=delta",
+                code="conflict",
+            )
+        return self.networks.parameters_in_a_row()
+
     def down(self, round: int) -> np.ndarray:
         """Returns the generator, the discriminator's averaged values and derived buffers, and averaged moments."""
         discriminator = self.networks.discriminator

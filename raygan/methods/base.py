@@ -22,52 +22,21 @@ from raygan.gan.networks import Networks, build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.statistics import recompute_statistics
 from raygan.gan.transfer import Values, array_of, fill, uploaded
-from raygan.rng import Role, classes, noise, stream
+from raygan.methods.inputs import statistics_latents
+from raygan.methods.messages import Gathered, Mean, Metrics, State, Update
 
-_STATISTICS_BATCHES, _STATISTICS_BATCH = 10, 250  # latent points, over which statistics are recomputed
-
-State = dict[str, np.ndarray]
-"""The state that a device or the server keeps from round to round: named float32 arrays."""
-
-Metrics = dict[str, float]
-"""Scalars of one round by name, as plain numbers. Devices may report different names; the mean over the devices that
-report a name is recorded."""
-
-
-@dataclass(frozen=True)
-class Update:
-    """The only message from a device to the server: a float32 vector, its weight in the mean, and scalar metrics."""
-
-    device: int
-    vector: np.ndarray
-    weight: int
-    metrics: Metrics
-    slot: int = 0
-    """The index of the server's mean that it is part of."""
-
-
-@dataclass(frozen=True)
-class Mean:
-    """The aggregate of one slot's updates, (update_size,) float32, and the sum of their weights."""
-
-    vector: np.ndarray
-    weight: int
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """All updates of one slot, in the order of their devices."""
-
-    devices: list[int]
-    """Their numbers, ascending."""
-    vectors: list[np.ndarray]
-    """(update_size,) float32 each."""
-    weights: list[int]
-
-    @property
-    def weight(self) -> int:
-        """The sum of their weights."""
-        return sum(self.weights)
+__all__ = [  # all that a method's own file needs
+    "DeviceSide",
+    "Exchange",
+    "Gathered",
+    "Mean",
+    "Method",
+    "Metrics",
+    "ServerSide",
+    "Shard",
+    "State",
+    "Update",
+]
 
 
 @dataclass(frozen=True)
@@ -184,6 +153,21 @@ class ServerSide(ABC):
             code="conflict",
         )
 
+    def broadcast_parameters(self) -> Sequence[slice]:
+        """Returns the places of the networks' parameters in `down`, of which devices may keep a copy, in order.
+
+        `downlink_compression` sends changes of the copy. Then devices start from the copy, and the server goes on from
+        its own networks: updates must be differences. `traffic` counts these parameters, and what it says is broadcast.
+
+        Raises:
+            InputError: the method, as configured, has none.
+        """
+        raise InputError(
+            f"downlink_compression.name: method={self.config.method} does not say where in what it broadcasts the "
+            "networks are (ServerSide.broadcast_parameters); set downlink_compression.name=none",
+            code="conflict",
+        )
+
     @abstractmethod
     def down(self, round: int) -> np.ndarray:
         """Returns a copy of the vector for the devices at the start of `round`, (n,) float32. Changes no state."""
@@ -247,20 +231,6 @@ class ServerSide(ABC):
         self.networks.generator.load(state["generator"])
         self.networks.discriminator.load(state["discriminator"])
         fill(self.ema, state["ema"])
-
-
-def statistics_latents(config: Config, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
-    """Yields the generator's inputs over which its statistics are recomputed: the same in every round."""
-    random, of_classes = stream(config.seed, Role.STATISTICS), stream(config.seed, Role.STATISTICS, device=1)
-    for _ in range(_STATISTICS_BATCHES):
-        z = noise(random, _STATISTICS_BATCH, config.gan.latent, device)
-        labels = global_classes(config, of_classes, _STATISTICS_BATCH, device)
-        yield (z,) if labels is None else (z, labels)
-
-
-def global_classes(config: Config, random: np.random.Generator, count: int, device: torch.device) -> Tensor | None:
-    """Returns the classes of `count` samples that the server generates, (count,) int64; None without a condition."""
-    return classes(random, count, config.gan.class_weights, device) if config.gan.num_classes else None
 
 
 @dataclass(frozen=True)

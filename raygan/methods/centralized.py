@@ -16,8 +16,9 @@ from raygan.channel.traffic import NO_TRAFFIC, Traffic
 from raygan.gan.conditions import Labelled
 from raygan.gan.steps import generator_step
 from raygan.gan.transfer import array_of, fill, pieces
-from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update, global_classes
+from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
 from raygan.methods.fedgan import WholeGanDevice, WholeGanServer, both, load_both
+from raygan.methods.inputs import global_classes
 from raygan.methods.local import discriminator_steps, local_batches, mean
 from raygan.rng import Role, noise, stream
 

@@ -127,6 +127,16 @@ class FedGANServer(WholeGanServer):
             )
         return Compressible.of(self.parameters())
 
+    def broadcast_parameters(self) -> Sequence[slice]:
+        """Those of both networks, if differences are sent."""
+        if self.config.fedgan.upload != "delta":
+            raise InputError(
+                "fedgan.upload: with downlink_compression devices start from a copy, and the server goes on from its "
+                "own networks; set fedgan.upload=delta",
+                code="conflict",
+            )
+        return self.networks.parameters_in_a_row()
+
     def traffic(self) -> Traffic:
         """Both networks both ways."""
         both = self.networks.generator.num_parameters + self.networks.discriminator.num_parameters

@@ -6,10 +6,11 @@ KL(p_k || p) n_k / n; the average weighs the devices of a round by it (`fegan.we
 `selection.name=balanced`.
 
 A local step of the authors' code takes both gradients at the old point, on one batch of noise, as FedGAN's does: so the
-devices are FedGAN's, with `fedgan.optimizer_state`. From the code are also the quirks: a score grows with the
-divergence, so that the devices least like the whole weigh most, and `dirac` usually leaves one device or none. Ours: p
-is that of all devices' samples (the code has equal classes), equal weights where all scores are 0 and linear ones where
-`dirac` leaves none (the code divides by 0), and buffers are averaged as in FedGAN (the code leaves them out).
+devices are FedGAN's, with `fedgan.optimizer_state` and `fedgan.upload`. From the code are also the quirks: a score
+grows with the divergence, so that the devices least like the whole weigh most, and `dirac` usually leaves one device or
+none. Ours: p is that of all devices' samples (the code has equal classes), equal weights where all scores are 0 and
+linear ones where `dirac` leaves none (the code divides by 0), and buffers are averaged as in FedGAN (the code leaves
+them out).
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from raygan.config.tree import Config
+from raygan.errors import InputError
 from raygan.methods.aggregation import weighted_sum
 from raygan.methods.base import Gathered, Mean, Method
 from raygan.methods.fedgan import FedGANDevice, FedGANServer
@@ -64,6 +66,12 @@ class FeGANServer(FedGANServer):
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
         super().__init__(config, shape, torch_device)
+        if config.fedgan.weights != "shard":
+            raise InputError(
+                f"fedgan.weights: {config.fedgan.weights} is for method=fedgan; fegan weighs devices by their classes "
+                "(fegan.weights); leave it out",
+                code="conflict",
+            )
         self._scores = np.empty(0)
 
     def reported(self, counts: np.ndarray) -> None:

@@ -7,7 +7,8 @@ from raygan.errors import InputError
 from raygan.gan.conditions import Labelled
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import generator_step
-from raygan.methods.base import Metrics, ServerSide, State, global_classes
+from raygan.methods.base import Metrics, ServerSide, State
+from raygan.methods.inputs import global_classes
 from raygan.methods.local import mean
 from raygan.rng import Role, noise, stream, torch_seeded
 

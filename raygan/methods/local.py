@@ -13,7 +13,8 @@ from raygan.gan.conditions import Labelled
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import discriminator_step, generate
 from raygan.gan.transfer import uploaded
-from raygan.methods.base import DeviceSide, Shard, global_classes
+from raygan.methods.base import DeviceSide, Shard
+from raygan.methods.inputs import global_classes
 from raygan.rng import Role, noise, stream, torch_seeded
 
 _TOGETHER = 64  # steps whose batches are sent to a GPU together

@@ -14,7 +14,7 @@ Other weightings of the feedback than the mean are in `raygan.methods.feedback`,
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -37,8 +37,8 @@ from raygan.methods.base import (
     Shard,
     State,
     Update,
-    global_classes,
 )
+from raygan.methods.inputs import global_classes
 from raygan.methods.local import local_batches, mean
 from raygan.methods.swaps import together
 from raygan.rng import Role, noise, stream, torch_seeded
@@ -143,6 +143,14 @@ class MDGANServer(ServerSide):
     def compressible(self) -> Compressible:
         """The gradients at images, which are new in every round."""
         return Compressible(((0, self.values_per_batch),), adds_up=False)
+
+    def broadcast_parameters(self) -> Sequence[slice]:
+        """Refused: images go down, and new ones in every round."""
+        raise InputError(
+            "downlink_compression.name: method=mdgan sends images down, which are new in every round, and no networks "
+            "of which devices keep a copy; set downlink_compression.name=none",
+            code="conflict",
+        )
 
     def down(self, round: int) -> np.ndarray:
         """Returns all k batches, (k * b * d,), of which a device uses two; then their classes, (k * b,), if any.

@@ -1,13 +1,12 @@
 """Control variates (SCAFFOLD, Karimireddy et al., arXiv 1910.06378, algorithm 1) around any method with local training.
 
-A device steps along g - c_k + c in place of its gradient g. c_k is the device's control variate, part of its state; c
-is the server's, which goes down with the networks. With an update goes up how much c_k has changed. c is the mean of
-all c_k, also of those of devices that do not take part, and all begin at 0.
+A device steps along g - c_k + c in place of its gradient g, in all its networks. c_k is the device's control variate,
+part of its state; c is the server's, which goes down with the networks. With an update goes up how much c_k has
+changed. c is the mean of all c_k, also of those of devices that do not take part, and all begin at 0.
 
 By option I the new c_k is the gradient at the received phi_t; on which data is our reading: the batch of the first
 step. By option II it is c_k - c + (phi_t - phi_k) / (n_d eta). For plain SGD that is the mean g of the round's steps,
 and is computed as such, which cancels nothing. With option I any optimiser takes g - c_k + c for its gradient (ours).
-All networks of a device are corrected.
 """
 
 from collections.abc import Mapping
@@ -96,23 +95,18 @@ class ScaffoldServer(ServerAround):
 
     def __init__(self, inner: Server, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
         super().__init__(inner, config, shape, computes_on)
+        wrong = ""
         if not isinstance(config.aggregation, Plain):
-            raise InputError(
-                f"aggregation.name: {config.aggregation.name} of the changes of control variates is not that of their "
-                "mean; set aggregation.name=mean, or scaffold.option=none",
-                code="conflict",
-            )
-        if self.gathers:
-            raise InputError(
-                f"scaffold.option: method={config.method} takes no plain mean of its devices; set scaffold.option=none",
-                code="conflict",
-            )
-        if config.compression.feedback and config.selection.deadline_s is not None:
-            raise InputError(
+            wrong = f"aggregation.name: {config.aggregation.name} of c_k is no mean; set aggregation.name=mean"
+        elif self.gathers:
+            wrong = f"scaffold.option: method={config.method} takes no plain mean of its devices; take method=fedgan"
+        elif config.compression.feedback and config.selection.deadline_s is not None:
+            wrong = (
                 "scaffold.option: a device whose message is late remembers its update (compression.feedback), but the "
-                "change of its control variate would be lost; set selection.deadline_s=null, or scaffold.option=none",
-                code="conflict",
+                "change of its control variate would be lost; set selection.deadline_s=null"
             )
+        if wrong:
+            raise InputError(f"{wrong}, or scaffold.option=none", code="conflict")
         self._control = np.zeros(sum(place.stop - place.start for place in self.parameters()), np.float32)
 
     @property
@@ -146,9 +140,8 @@ class ScaffoldServer(ServerAround):
 
     def restore(self, state: State) -> None:
         """Go back to a `state`."""
-        others = dict(state)
-        self._control = np.array(others.pop("control"))
-        self.inner.restore(others)
+        self._control = np.array(state["control"])
+        self.inner.restore({name: values for name, values in state.items() if name != "control"})
 
 
 def with_scaffold(method: Method) -> Method:

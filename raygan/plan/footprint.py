@@ -145,7 +145,7 @@ def footprint_of(
         adds_up=problem.aggregator(config).adds_up,
         slots=server.slots,
         state=_size(state) + memory,
-        server_state=_size(server.state()),
+        server_state=_size(server.state()) + 4 * sum(end - start for start, end in problem.broadcast or ()),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from raygan.channel.clock import SimulatedRound
+from raygan.channel.simulated import SimulatedRound
 from raygan.cluster.layout import Layout
 from raygan.cluster.routing import adds_up_on_nodes, by_worker, senders
 from raygan.config.tree import Config

@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from raygan.channel.clock import SimulatedRound
+from raygan.channel.simulated import SimulatedRound
 from raygan.cluster.resources import Needs, needs_of
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards, dealt, load_data

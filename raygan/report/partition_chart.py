@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from raygan.report.content import DataFacts, OfDevices
 from raygan.report.page import COLOURS, GREY, chart
-from raygan.report.record import DataFacts, OfDevices
 
 MOST_BARS = 60
 """Maximum number of devices with a bar each; more are drawn as a heat map."""

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from raygan.components import AGGREGATORS, build
+from raygan.compression.downlink import Downlink
 from raygan.compression.uplink import Compressible, Uplink
+from raygan.compression.way import Span, spans_of
 from raygan.config.aggregation import Plain
-from raygan.config.compression import Whole
+from raygan.config.compression import Whole, WholeModel
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.methods.aggregation import Aggregator, Gathering
@@ -31,6 +33,8 @@ class Problem:
     """Whether devices report their number of samples of each class."""
     compressible: Compressible | None = None
     """What of an update is compressed, if anything is."""
+    broadcast: tuple[Span, ...] | None = None
+    """What of the vector that goes down is compressed, if anything is."""
 
     @classmethod
     def of(
@@ -45,18 +49,24 @@ class Problem:
         """Returns the facts about a method with this server; `counts_classes`: somebody else goes by them, too.
 
         Raises:
-            InputError: its updates cannot be compressed as configured.
+            InputError: what is sent cannot be compressed as configured.
         """
-        compressible = None
-        if not isinstance(config.compression, Whole):
-            if pooled:
+        up, down = config.compression, config.downlink_compression
+        for key, section in (("compression", up), ("downlink_compression", down)):
+            if pooled and not isinstance(section, Whole | WholeModel):
                 raise InputError(
-                    f"compression.name: nothing is sent with method={config.method}; set compression.name=none",
-                    code="conflict",
+                    f"{key}.name: nothing is sent with method={config.method}; set {key}.name=none", code="conflict"
                 )
-            compressible = server.compressible()
-        counts_classes = counts_classes or server.counts_classes
-        return cls(shape, num_samples, server.update_size, server.slots, server.gathers, counts_classes, compressible)
+        return cls(
+            shape,
+            num_samples,
+            server.update_size,
+            server.slots,
+            server.gathers,
+            counts_classes or server.counts_classes,
+            None if isinstance(up, Whole) else server.compressible(),
+            None if isinstance(down, WholeModel) else spans_of(server.broadcast_parameters()),
+        )
 
     def uplink(self, config: Config) -> Uplink | None:
         """Returns how updates are compressed; None if they are not.
@@ -69,6 +79,14 @@ class Problem:
     def secure_sum(self, config: Config) -> SecureSum | None:
         """Returns how updates are masked and their sum unmasked; None if they are not."""
         return secure_sum_of(config, self.update_size)
+
+    def downlink(self, config: Config) -> Downlink | None:
+        """Returns how what goes down is compressed; None if it is not.
+
+        Raises:
+            InputError: the codec cannot be built, or does not fit.
+        """
+        return None if self.broadcast is None else Downlink(config, self.broadcast)
 
     def aggregator(self, config: Config) -> Aggregator[Any, Any]:
         """Returns an empty one for one slot's updates of one round; the same bounds everywhere.

@@ -20,6 +20,9 @@ from raygan.round.timing import ServerTimes, now
 from raygan.round.worker import own_copy
 from raygan.secure.protocol import TooFewError
 
+_COPY = "compression.copy"
+"""The name of the model as devices have it, beside the method's state in what is saved."""
+
 
 class Server:
     """Holds the global GAN and does the server's part of each round."""
@@ -37,12 +40,19 @@ class Server:
             if counts is not None:
                 self.side.reported(counts)
         self._mechanism = mechanism_of(config, method)
+        self._downlink = problem.downlink(config)
+        self._copy: np.ndarray | None = None
+        """The model that devices have, before what is sent next; None: none yet, or they are sent it whole."""
+        self._next_copy: np.ndarray | None = None
         self._sent = 0.0
 
     def down(self, round: int) -> np.ndarray:
-        """Returns the vector that is broadcast in `round`."""
+        """Returns what devices have received when they begin `round`. Asked again, it is the same."""
         with threads(self._config.engine.server_threads):
             down = self.side.down(round)
+            if self._downlink is not None:
+                with located(f"round {round}, server"):
+                    down, self._next_copy = self._downlink.sent(down, self._copy, round)
         self._sent = now()
         return down
 
@@ -58,7 +68,7 @@ class Server:
         `staleness`: the rounds since devices started, of those that did so in an earlier one. `cohort`: the devices
         that have shared keys, with secure aggregation; if too few of them answer, nobody's update counts.
 
-        Returns the vector that is broadcast in the next round, and scalars. If no update arrives, nothing is averaged
+        Returns what devices receive for the next round, and scalars. If no update arrives, nothing is averaged
         and the work on the average is left out, but for a private run, whose noise is all that there is then.
 
         Raises:
@@ -66,6 +76,7 @@ class Server:
             RunError: the generator or its loss is not finite; or the server's own code raised.
         """
         where = f"round {round}, server"
+        self._copy = self._next_copy
         metrics, dropped = Metrics(), dict[int, str]()
         with threads(self._config.engine.server_threads):
             with located(where):
@@ -116,11 +127,13 @@ class Server:
 
     def state(self) -> State:
         """Returns everything that later rounds depend on."""
-        return self.side.state()
+        return self.side.state() | ({} if self._copy is None else {_COPY: self._copy})
 
     def restore(self, state: State) -> None:
         """Go back to a `state`, copied."""
-        self.side.restore(own_copy(state))
+        own = own_copy(state)
+        self._copy = own.pop(_COPY, None)
+        self.side.restore(own)
 
     def steps(self) -> dict[str, str]:
         """Returns the hash of a small fixed step of the server's networks here; see `raygan.round.likeness`."""

@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from raygan.channel.asynchronous import AsynchronousClock
-from raygan.channel.clock import Clock, Work
+from raygan.channel.clock import Clock
 from raygan.channel.selection import Selection
+from raygan.channel.simulated import Work
+from raygan.channel.traffic import Coded
 from raygan.components import SELECTIONS, derived
+from raygan.compression.way import size_of
 from raygan.config.aggregation import Plain, secagg_of
 from raygan.config.partitions import Iid
 from raygan.config.privacy import UserLevel
@@ -91,7 +94,10 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
     check_private(config, method, server, problem.counts_classes, images.shape)
     problem.aggregator(config)  # shows whether it can be built
     uplink = problem.uplink(config)
-    saved = uplink.saved_bits(config.channel.bits_per_parameter) if uplink else 0
+    value_bits = config.channel.bits_per_parameter
+    saved = uplink.saved_bits(value_bits) if uplink else 0
+    downlink = problem.downlink(config)
+    coded = Coded(size_of(downlink.spans), downlink.bits(value_bits)) if downlink else None
     counts = class_counts(images, shards) if problem.counts_classes else None
     if counts is not None:
         server.reported(counts)
@@ -102,7 +108,7 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
 
     # Class counts, if somebody goes by them. A pooled method has the samples themselves.
     reported = 0 if method.pooled else len(images.classes) if problem.counts_classes else config.gan.num_classes
-    traffic = replace(server.traffic(), reported=reported, up_bits=-saved)
+    traffic = replace(server.traffic(), reported=reported, up_bits=-saved, coded=coded)
     kind = AsynchronousClock if config.schedule == "asynchronous" else Clock
     clock = kind(config, traffic, count_work(config, server, images, shards), partners, counts)
     clock.round(1)  # likewise

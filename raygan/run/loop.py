@@ -3,7 +3,8 @@
 No stage is waited for here, and no weights pass through: stages hand on references. `Ledger` waits for the scalars.
 """
 
-from raygan.channel.clock import Clock, SimulatedRound
+from raygan.channel.clock import Clock
+from raygan.channel.simulated import SimulatedRound
 from raygan.config.tree import Config
 from raygan.executors.executor import Executor
 from raygan.executors.transport import Pending

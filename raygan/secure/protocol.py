@@ -20,7 +20,7 @@ from raygan.config.aggregation import SecAgg, secagg_of
 from raygan.config.privacy import UserLevel
 from raygan.config.tree import Config
 from raygan.errors import RunError
-from raygan.methods.base import Mean
+from raygan.methods.messages import Mean
 from raygan.secure.keys import SECRET_BYTES, DeviceKeys, agreed, mask_of
 from raygan.secure.quantizer import FixedPoint, modular, signed, word_of
 from raygan.secure.shamir import secret_of, shares, weights_at_zero

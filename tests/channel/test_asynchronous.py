@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raygan.channel.asynchronous import AsynchronousClock
-from raygan.channel.clock import Clock, Work
-from raygan.channel.traffic import NO_TRAFFIC, Traffic
+from raygan.channel.clock import Clock
+from raygan.channel.simulated import Work
+from raygan.channel.traffic import NO_TRAFFIC, Coded, Traffic
 from raygan.config import load_config
 from tests.channel.test_clock import nobody
 
@@ -43,6 +44,13 @@ def test_two_devices_one_of_which_is_twice_as_fast():
         *[(0, 1, 3), (0, 0, 4), (1, 2, 4)],
         (0, 1, 5),
     ]
+
+
+def test_who_starts_is_sent_the_codes_since_its_last_version():
+    """The model is 100 values of 32 bits, a code 320 bits. 0 starts in 1, 2, 3 and 5; 1 in 1 and 4, as above."""
+    traffic = Traffic(down=100, up=0, broadcast=True, coded=Coded(100, 320))
+    found = versions(clock("devices=2", device=np.array([1.0, 2.0]), traffic=traffic), 5)
+    assert [one.bytes_down for one in found] == [2 * 400, 40, 40, 3 * 40, 2 * 40]
 
 
 def test_what_arrives_while_the_server_works_is_taken_afterwards():

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.channel.clock import Clock, Work, device_speeds
-from raygan.channel.traffic import NO_TRAFFIC, Traffic
+from raygan.channel.clock import Clock, device_speeds
+from raygan.channel.simulated import Work
+from raygan.channel.traffic import NO_TRAFFIC, Coded, Traffic
 from raygan.components import CHANNELS
 from raygan.config import load_config
 from raygan.errors import RunError
@@ -54,6 +55,37 @@ def test_content_of_ones_own_goes_down_each_link():
     """Down in 3, 1.5, 6 s of their own links; the first device is waited for."""
     phases = clock(*CONSTANT, traffic=Traffic(down=750, up=1000, broadcast=False)).round(1).phases
     assert (phases.down, phases.device, phases.up) == (3.0, 1.0, 32.0)
+
+
+CODED = Traffic(down=3000, up=1000, broadcast=True, coded=Coded(2500, 16_000))
+"""500 values as they are, and 2,500 of a model or a code of a fifth of their bits: 96,000 or 32,000 bits."""
+
+
+def test_codes_are_broadcast_and_missed_ones_go_down_each_link():
+    """Two of three devices in turn, at 8, 16 and 4 kbit/s. In the second round 2 has no model yet, and 1 is not there.
+    In the third 1 has missed a code."""
+    ours = clock(*CONSTANT, "selection.name=round_robin", "selection.count=2", traffic=CODED)
+    rounds = [ours.round(number) for number in (1, 2, 3)]
+    assert [one.devices for one in rounds] == [[0, 1], [0, 2], [1, 2]]
+    assert [one.bytes_down for one in rounds] == [2 * 12_000, 4000 + 12_000, 6000 + 4000]
+    assert rounds[0].phases.down == 96 / 8, "to both at the slower link"
+    assert rounds[1].phases.device == 10, "2 is waited for"
+    assert rounds[1].phases.down == 32 / 8 + 96 / 4, "the code to 0, then the model to 2"
+    assert rounds[2].phases.down == 32 / 4 + 16 / 16, "1 is: the code to both, then the missed one to 1"
+
+
+def test_who_has_not_received_at_the_deadline_has_no_copy():
+    """Broadcast at 4 kbit/s: 24 s for the model. All miss 20 s, and are sent the model again; 25 s is enough for it."""
+    early = clock(*CONSTANT, "selection.deadline_s=20", traffic=CODED)
+    assert [early.round(number).bytes_down for number in (1, 2)] == [36_000, 36_000]
+    late = clock(*CONSTANT, "selection.deadline_s=25", traffic=CODED)
+    first, second = late.round(1), late.round(2)
+    assert (first.devices, first.bytes_down, second.bytes_down) == ([], 36_000, 12_000)
+
+
+def test_what_goes_down_to_each_alone_is_codes_too():
+    ours = clock(*CONSTANT, traffic=Traffic(3000, 1000, broadcast=False, coded=Coded(2500, 16_000)))
+    assert [ours.round(number).phases.down for number in (1, 2)] == [96 / 8, 32 / 8], "0 is waited for"
 
 
 @given(

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygan.channel.clock import Clock, Work
+from raygan.channel.clock import Clock
 from raygan.channel.links import ConstantLinks
 from raygan.channel.selection import highest
+from raygan.channel.simulated import Work
 from raygan.channel.traffic import Traffic
 from raygan.channel.wireless import WirelessLinks
 from raygan.components import SELECTIONS, resolve

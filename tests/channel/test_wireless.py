@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from raygan.channel.clock import Clock, Work
+from raygan.channel.clock import Clock
+from raygan.channel.simulated import Work
 from raygan.channel.traffic import Traffic
 from raygan.channel.wireless import WirelessLinks
 from raygan.config import load_config

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from raygan.components import CODECS, resolve
 from raygan.compression.bits import holder_of, pack, unpack, width_of
+from raygan.compression.way import codec_of
 from raygan.rng import Role, stream
 from tests.errors import raises
 from tests.helpers import tiny
@@ -18,7 +18,7 @@ from tests.helpers import tiny
 def codec(size, *words):
     """The codec of `compression.` words for vectors of a size."""
     section = tiny(*(f"compression.{word}" for word in words)).compression
-    return resolve(CODECS, section.name, "compression.name")(section, size)
+    return codec_of(section, "compression", size)
 
 
 def drawn(seed=0):

@@ -1,5 +1,7 @@
 """Whole runs: what rows, plan and clock say of bits, and resuming."""
 
+import math
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -15,6 +17,11 @@ from tests.round.test_simulation import DCGAN_64, D, G, clock_of
 DELTA = ["averaged.upload=delta", "fedgan.upload=delta"]
 IMAGE = 64 * 64 * 3
 PLACE = 22  # bits of one of 2,765,568
+
+
+FEEDBACK_DOWN = "downlink_compression.feedback", "unknown", []
+FEW_DOWN = "downlink_compression.count", "few"
+LEVELS_DOWN = "downlink_compression.levels", "value"
 
 
 def rounded_up(bits):
@@ -49,6 +56,32 @@ def test_seconds_up_are_those_bits_over_the_rate():
     assert ours.phases.up == pytest.approx((32 + D) / 1e6)
     assert ours.phases.average == plain.phases.average, "all values are averaged"
     assert (ours.phases.down, ours.bytes_down) == (plain.phases.down, plain.bytes_down)
+
+
+@pytest.mark.parametrize(
+    ("words", "bits"),
+    [
+        (["name=topk"], math.ceil((G + D) / 100) * (32 + 23)),
+        (["name=randk", "count=1000"], 32 * 1000 + 64),
+        (["name=sign"], 32 + G + D),
+        (["name=qsgd", "levels=4095"], 32 + (G + D) * (1 + 12)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["averaged", "fedgan"])
+def test_bytes_down_are_the_formulas_and_the_model_before(words, bits, method):
+    clock = clock_of(*DCGAN_64, f"method={method}", *DELTA, *(f"downlink_compression.{word}" for word in words))
+    first, second = clock.round(1), clock.round(2)
+    assert (first.bytes_down, second.bytes_down) == (3 * 4 * (G + D), 3 * rounded_up(bits))
+    assert first.bytes_up == second.bytes_up == 3 * 4 * (D if method == "averaged" else G + D)
+
+
+def test_what_is_around_a_method_is_counted_in_full():
+    """The control variate goes down as it is, with the code as with the model."""
+    clock = clock_of(*DCGAN_64, *DELTA, "scaffold.option=I", "downlink_compression.name=sign")
+    assert [clock.round(1).bytes_down, clock.round(2).bytes_down] == [
+        *(3 * 4 * (G + D + D), 3 * rounded_up(32 + G + D + 32 * D)),
+    ]
 
 
 def test_a_deadline_tells_who_had_updated_before_it():
@@ -96,6 +129,33 @@ def test_a_run_resumes_with_its_memories_to_the_same_bytes(tmp_path):
     assert any(left[name].any() for name in left if name.endswith("/compression.memory"))
 
 
+COPIES = [
+    *("averaged.upload=delta", "downlink_compression.name=randk", "downlink_compression.share=0.1", "rounds=6"),
+    *("devices=4", "channel.name=wireless", "selection.name=uniform", "selection.count=2", "checkpoint.every=2"),
+]
+
+
+def test_a_run_resumes_with_what_devices_have_to_the_same_rows(tmp_path):
+    straight = raygan.train(tiny(*COPIES), tmp_path / "straight", watchers=[])
+    raygan.train(tiny(*COPIES, "rounds=3"), tmp_path / "run", watchers=[])
+    resumed = raygan.train(tiny(*COPIES), tmp_path / "run", resume=True, watchers=[])
+    assert same_generator(straight, resumed)
+    counted = [[(row["bytes_down"], row["sim_s"]) for row in run.rows[1:]] for run in (straight, resumed)]
+    assert counted[0] == counted[1]
+    assert len({down for down, _ in counted[0]}) > 2, "whoever has missed rounds is sent more"
+
+
+def test_a_plan_counts_the_codes_and_the_servers_copy():
+    words = ["averaged.upload=delta", "rounds=10"]
+    plain, ours = (make_plan(tiny(*words, *more)) for more in ([], ["downlink_compression.name=topk"]))
+    parameters = plain.discriminator_parameters + plain.generator_parameters
+    assert ours.footprint.server_state == plain.footprint.server_state + 4 * parameters
+    assert ours.footprint.down == plain.footprint.down, "in this machine's memory it is whole"
+    whole, code = 3 * 4 * parameters, 3 * rounded_up(-(-parameters // 100) * (32 + (parameters - 1).bit_length()))
+    assert plain.bytes_down == whole
+    assert ours.bytes_down == pytest.approx((whole + 9 * code) / 10)
+
+
 def test_another_codec_is_another_run(tmp_path):
     raygan.train(tiny("rounds=2", "averaged.upload=delta", "compression.name=topk"), tmp_path / "run", watchers=[])
     with raises("--resume", "conflict", "compression.share"):
@@ -114,6 +174,8 @@ def test_another_codec_is_another_run(tmp_path):
         (["compression.name=topk", "compression.share=0"], "compression.share", "value", []),
         (["compression.name=qsgd", "compression.levels=0"], "compression.levels", "value", []),
         (["compression.name=qsgd", "compression.feedback=true"], "compression.feedback", "unknown", []),
+        (["downlink_compression.name=top"], "downlink_compression.name", "unknown", ["topk"]),
+        (["downlink_compression.name=topk", "downlink_compression.feedback=true"], *FEEDBACK_DOWN),
     ],
     ids=str,
 )
@@ -129,6 +191,11 @@ def test_wrong_settings(words, key, code, values):
         (["compression.name=topk", "method=mdgan"], "compression.name", "conflict"),
         (["compression.name=topk", "method=centralized"], "compression.name", "conflict"),
         (["compression.name=topk", "averaged.upload=delta", "compression.count=999999"], "compression.count", "few"),
+        (["downlink_compression.name=topk"], "averaged.upload", "conflict"),
+        (["downlink_compression.name=topk", "method=mdgan"], "downlink_compression.name", "conflict"),
+        (["downlink_compression.name=topk", "method=centralized"], "downlink_compression.name", "conflict"),
+        ([*DELTA, "downlink_compression.name=topk", "downlink_compression.count=999999"], *FEW_DOWN),
+        ([*DELTA, "downlink_compression.name=qsgd", "downlink_compression.levels=1"], *LEVELS_DOWN),
         (["compression.name=tests.own:halves"], "compression.name", "kind"),
         (["compression.name=tests.own:counts_half_bits"], "compression.name", "result"),
     ],
@@ -136,7 +203,7 @@ def test_wrong_settings(words, key, code, values):
 )
 def test_settings_that_do_not_fit_are_refused_before_anything_starts(words, key, code, tmp_path):
     watch = Watch()
-    words = [*DELTA, *words] if "own" in words[0] else words
+    words = [*DELTA, *words] if "tests.own" in words[0] else words
     with raises(key, code):
         raygan.train(tiny(*words), tmp_path / "run", watchers=[watch])
     assert watch.rounds == []

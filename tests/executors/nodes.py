@@ -1,6 +1,7 @@
 """Nodes and losses without Ray: the in-process transport, with workers on nodes in name and processes that die."""
 
 from contextlib import closing
+from functools import cache
 
 from raygan.errors import InputError
 from raygan.executors.executor import Executor
@@ -12,6 +13,7 @@ from raygan.run.loop import Rounds
 from raygan.run.saving import Saving
 from raygan.run.session import prepare, run_to_end
 from raygan.signals import StopWish
+from tests.helpers import tiny
 
 
 class Nodes(InProcess):
@@ -55,6 +57,16 @@ def run_through(transport, config, out, together=1):
     run = prepare(config, store, [said], resume=False)
     run_to_end(run, Executor(run.setup, None, together, transport, run.happened), 0)
     return run.folder, said.lines
+
+
+def remembered(plain, few, runs, folder):
+    """Maps the names of `runs` to the bytes of their generators by a `plain` loop, which is played once for each."""
+
+    @cache
+    def of(run):
+        return plain(tiny(*few, *runs[run]), folder / "generator.safetensors")
+
+    return of
 
 
 class Said(Watcher):

@@ -16,7 +16,7 @@ from raygan.record.checkpoint import load_newest
 from raygan.record.folder import RunFolder
 from raygan.report.run.page import write_report
 from tests.errors import raises
-from tests.executors.nodes import Nodes, run_on, run_through
+from tests.executors.nodes import Nodes, remembered, run_on, run_through
 from tests.helpers import Watch, tiny
 from tests.plain_asynchronous import plain_versions
 
@@ -35,6 +35,10 @@ RUNS = {
         *("averaged.buffers=local", "gan.discriminator_norm=batch", "averaged.optimizer_state=average"),
     ],
     "fedgan": ["method=fedgan", "asynchronous.staleness=constant", "device_steps=2"],
+    "changes down": [
+        *("averaged.upload=delta", "asynchronous.buffer=2", "asynchronous.running=3"),
+        *("downlink_compression.name=topk", "downlink_compression.share=0.2"),
+    ],
     "all": ["asynchronous.buffer=4"],
 }
 PLACES = {"one in each, two nodes": (1, 2), "two in each": (2, 1), "all": (4, 1)}
@@ -42,14 +46,7 @@ PLACES = {"one in each, two nodes": (1, 2), "two in each": (2, 1), "all": (4, 1)
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    kept, folder = {}, tmp_path_factory.mktemp("plain")
-
-    def of(run):
-        if run not in kept:
-            kept[run] = plain_versions(tiny(*FEW, *RUNS[run]), folder / "generator.safetensors")
-        return kept[run]
-
-    return of
+    return remembered(plain_versions, FEW, RUNS, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -138,7 +135,7 @@ def test_a_version_waits_for_its_own_updates_alone(tmp_path):
     assert rows[0]["bytes_down"] == 4 * rows[1]["bytes_down"]
 
 
-REPLAYED = ["fedasync", "fedbuff", "hinge, few at once"]
+REPLAYED = ["fedasync", "fedbuff", "hinge, few at once", "changes down"]
 
 
 @pytest.mark.parametrize("run", REPLAYED)

@@ -6,7 +6,7 @@ from safetensors.numpy import load_file
 
 from raygan.errors import ProcessLostError, RunError
 from tests.errors import raises
-from tests.executors.nodes import Nodes, run_on, run_through
+from tests.executors.nodes import Nodes, remembered, run_on, run_through
 from tests.helpers import tiny
 from tests.plain_loop import plain_run
 
@@ -18,7 +18,14 @@ RUNS = {
         *("gan.discriminator_norm=batch", "channel.name=wireless", "selection.name=round_robin", "selection.count=2"),
     ],
     "fedgan": ["method=fedgan", "device_steps=2"],
-    "fedgan, signs": ["method=fedgan", "fedgan.upload=delta", "compression.name=sign"],
+    "fedgan, signs both ways": [
+        *("method=fedgan", "fedgan.upload=delta", "compression.name=sign", "downlink_compression.name=sign"),
+    ],
+    "changes down, few at once": [
+        *("averaged.upload=delta", "gan.discriminator_norm=batch", "averaged.optimizer_state=average"),
+        *("downlink_compression.name=topk", "downlink_compression.share=0.2"),
+        *("channel.name=wireless", "selection.name=round_robin", "selection.count=4"),
+    ],
     "mdgan": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25"],
     "mdgan, levels": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25", "compression.name=qsgd"],
     "largest, some overdue": [
@@ -34,14 +41,7 @@ FEW = ["devices=6", "rounds=5", "eval.every=5", "eval.metrics=[sliced]", "checkp
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    kept, folder = {}, tmp_path_factory.mktemp("plain")
-
-    def of(run):
-        if run not in kept:
-            kept[run] = plain_run(tiny(*FEW, *RUNS[run]), folder / "generator.safetensors")
-        return kept[run]
-
-    return of
+    return remembered(plain_run, FEW, RUNS, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -143,13 +143,14 @@ def test_no_room_for_a_lost_device_ends_the_run(tmp_path):
 
 ANEW = "starting in this process"
 REPLAYED = ["averaged, serial", "averaged, parallel", "averaged, kept and local", "fedgan", "mdgan"]
+REPLAYED += ["changes down, few at once"]
 
 
 @pytest.mark.parametrize("run", REPLAYED)
 def test_a_lost_worker_alone_is_started_again_and_no_bit_changes(run, expected, tmp_path):
     config = tiny(*FEW, *RUNS[run], "engine.executor=inline")
     transport = Nodes(config, dies=[(3, "update_devices", worker) for worker in range(6)][-2:])
-    if run == "averaged, kept and local":  # in which few take part
+    if "selection.name=round_robin" in RUNS[run]:  # few take part
         transport.dies = [(4, "states", 4), (4, "states", 5)]
     folder, said = run_through(transport, config, tmp_path / "run")
     assert folder.generator.read_bytes() == expected(run)
@@ -169,11 +170,18 @@ def test_a_lost_recorder_alone_is_started_again(expected, tmp_path):
     assert transport.room == 99
 
 
-@pytest.mark.parametrize("dies", [(3, "update", 0), (1, "update_devices", 2)])
-def test_without_a_server_or_a_checkpoint_all_is_started_anew(dies, expected, tmp_path):
-    config = tiny(*FEW, *RUNS["mdgan"])
+@pytest.mark.parametrize(
+    ("run", "dies"),
+    [
+        ("mdgan", (3, "update", 0)),
+        ("mdgan", (1, "update_devices", 2)),
+        ("changes down, few at once", (4, "update", 0)),
+    ],
+)
+def test_without_a_server_or_a_checkpoint_all_is_started_anew(run, dies, expected, tmp_path):
+    config = tiny(*FEW, *RUNS[run])
     folder, said = run_through(Nodes(config, dies=[dies]), config, tmp_path / "run")
-    assert folder.generator.read_bytes() == expected("mdgan")
+    assert folder.generator.read_bytes() == expected(run)
     assert said.count(ANEW) == 1
 
 

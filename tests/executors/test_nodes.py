@@ -86,6 +86,20 @@ def test_where_actors_are_and_what_they_send_changes_no_bit(way, three_nodes, la
     assert same_bytes(tmp_path / "run", laptop)
 
 
+ASYNCHRONOUS = [
+    *("rounds=20", "eval.every=20", "schedule=asynchronous", "asynchronous.buffer=2", "averaged.upload=delta"),
+    *("compute.device_spread=1", "compression.name=topk", "downlink_compression.name=topk"),
+]
+
+
+def test_devices_of_several_nodes_run_ahead_of_one_another_to_the_same_bytes(three_nodes, tmp_path, cache):
+    inline = raygan.train(tiny(*WORDS, *ASYNCHRONOUS), tmp_path / "inline")
+    assert max(row["staleness_max"] for row in inline.rows[1:]) > 1
+    finished(started(three_nodes, tmp_path / "run", *ASYNCHRONOUS))
+    assert per_node(tmp_path / "run") == [3, 3, 3]
+    assert same_bytes(tmp_path / "run", inline)
+
+
 def test_what_does_not_fit_is_refused_when_nobody_comes(three_nodes, tmp_path):
     run = started(three_nodes, tmp_path / "run", "devices=30", "engine.nodes_timeout_s=2")
     said, wrong = run.communicate(timeout=60)

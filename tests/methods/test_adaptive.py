@@ -5,7 +5,7 @@ import pytest
 
 import raygan
 from raygan.components import METHODS
-from tests.helpers import same_generator, tiny
+from tests.helpers import tiny, undisturbed_run
 from tests.methods.parties import parties, play, play_restored
 
 ADA = ["gan.augment=ada", "gan.ada_images=64"]  # a round of a step of 8 moves p by an eighth
@@ -71,14 +71,8 @@ SWITCHES = {
 
 
 @pytest.mark.parametrize("words", SWITCHES.values(), ids=SWITCHES)
-def test_an_interrupted_run_goes_on_to_the_same_bytes(words, tmp_path):
-    words = [*words, "data.partition.name=dirichlet"]
-    undisturbed = raygan.train(tiny(*words), tmp_path / "undisturbed")
-    raygan.train(tiny(*words, "rounds=2"), tmp_path / "run")
-    resumed = raygan.train(tiny(*words), tmp_path / "run", resume=True)
-    assert same_generator(resumed, undisturbed)
-    packed = raygan.train(tiny(*words, "engine.devices_per_actor=2"), tmp_path / "packed")
-    assert packed.generator.read_bytes() == undisturbed.generator.read_bytes()
+def test_packed_interrupted_and_undisturbed_runs_give_the_same_bytes(words, tmp_path):
+    undisturbed = undisturbed_run([*words, "data.partition.name=dirichlet"], tmp_path)
     if "gan.augment=ada" in words:
         assert undisturbed.rows[-1]["augment_p"] > 0
 

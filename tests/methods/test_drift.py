@@ -3,7 +3,7 @@
 import pytest
 
 import raygan
-from tests.helpers import same_generator, tiny
+from tests.helpers import same_generator, tiny, undisturbed_run
 
 SGD = ["device_optimizer.name=sgd", "generator_optimizer.name=sgd"]
 RUNS = {
@@ -20,13 +20,7 @@ RUNS = {
 
 @pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
 def test_packed_interrupted_and_undisturbed_runs_give_the_same_bytes(words, tmp_path):
-    words = [*words, "data.partition.name=dirichlet"]
-    undisturbed = raygan.train(tiny(*words), tmp_path / "undisturbed")
-    raygan.train(tiny(*words, "rounds=2"), tmp_path / "run")
-    resumed = raygan.train(tiny(*words), tmp_path / "run", resume=True)
-    assert same_generator(resumed, undisturbed)
-    packed = raygan.train(tiny(*words, "engine.devices_per_actor=2"), tmp_path / "packed")
-    assert same_generator(packed, undisturbed)
+    undisturbed_run([*words, "data.partition.name=dirichlet"], tmp_path)
 
 
 @pytest.mark.slow

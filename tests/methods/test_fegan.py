@@ -57,7 +57,8 @@ def test_one_device_is_fedgan_bit_for_bit(weights):
 def test_devices_with_the_same_classes_weigh_alike():
     labels = np.tile(np.arange(3), 20)
     fegan, fedgan = (
-        play(tiny(f"method={name}", "fedgan.weights=uniform"), [15, 15, 30], 2, labels) for name in ("fegan", "fedgan")
+        play(tiny(*words), [15, 15, 30], 2, labels)
+        for words in (["method=fegan"], ["method=fedgan", "fedgan.weights=uniform"])
     )
     np.testing.assert_allclose(fegan.down(3), fedgan.down(3), rtol=1e-4, atol=1e-6)
 
@@ -130,3 +131,8 @@ def test_control_variates_are_refused_and_a_server_optimizer_steps_along_the_wei
         for words in ([], ["server_optimizer.name=sgd", "server_optimizer.momentum=0"])
     )
     assert np.array_equal(plain.down(3), stepped.down(3))
+
+
+def test_weights_of_fedgan_are_refused():
+    with raises("fedgan.weights", "conflict", "uniform", "fegan.weights"):
+        parties(tiny("method=fegan", "fedgan.weights=uniform"), [20, 20, 20])

@@ -13,11 +13,11 @@ from PIL import Image
 from raygan.config import load_config
 from raygan.record.folder import RunFolder
 from raygan.report.comparison.settings import changes, command, differing
+from raygan.report.content import DataFacts, Nearest, OfDevices
 from raygan.report.frames import load_frame, run_frames
 from raygan.report.grid import image_grid, save_picture, scatter
 from raygan.report.partition_chart import partition_chart
 from raygan.report.quality_chart import CurveLine, quality_chart
-from raygan.report.record import DataFacts, Nearest, OfDevices
 from raygan.report.run.words import nearest_in_words, shards_in_words
 from raygan.report.thinning import STRETCHES, thinned, thinning_note
 

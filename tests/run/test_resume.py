@@ -69,6 +69,8 @@ def configs(draw: st.DrawFn) -> Config:
     chosen = {key: draw(st.sampled_from(values)) for key, values in CHOICES.items()}
     devices = draw(st.integers(1, 3))
     chosen["devices"] = devices
+    if chosen["method"] == "fegan":
+        del chosen["fedgan.weights"]
     chosen["mdgan.swap_epochs"] = draw(st.sampled_from([0.1, "null"])) if devices > 1 else "null"
     if chosen["mdgan.swap_epochs"] == "null" and chosen["gan.discriminator_norm"] != "batch":
         chosen["mdgan.feedback"] = draw(st.sampled_from(["mean", "odds", "forgiving", "adaptive"]))

@@ -5,7 +5,7 @@ import pytest
 
 import raygan
 from raygan.components import METHODS
-from raygan.methods.base import Update
+from raygan.methods.messages import Update
 from raygan.plan.sizes import make_plan
 from raygan.plan.text import describe_plan
 from raygan.round.messages import Masked, MaskedSum, Message, pre_aggregated
@@ -24,6 +24,7 @@ METHOD = {
     "averaged": [],
     "differences, with moments": ["averaged.upload=delta", "averaged.optimizer_state=average"],
     "weights, with moments": ["averaged.optimizer_state=average", "averaged.weights=batch", *WEIGHTED[1:]],
+    "differences, with codes down": ["averaged.upload=delta", "downlink_compression.name=qsgd"],
     "parallel": ["schedule=parallel"],
     "fedgan": ["method=fedgan", "fedgan.weights=uniform"],
     "fedgan by shards": WEIGHTED,

@@ -11,12 +11,13 @@ from raygan.errors import InputError
 from raygan.measures import RAW
 from raygan.report.class_chart import class_chart, shares_at
 from raygan.report.comparison.settings import changes, command, needs, shown_setting
+from raygan.report.content import Environment
 from raygan.report.frames import MOST_FRAMES, load_frame, run_frames, slider
 from raygan.report.page import COLOURS, environment, write_texts
 from raygan.report.partition_chart import mean_over, partition_chart
 from raygan.report.quality import meanings, measure_of, measured_in, said
 from raygan.report.quality_chart import CurveLine, quality_chart
-from raygan.report.record import Environment, RunRecord, read_record
+from raygan.report.record import RunRecord, read_record
 from raygan.report.run.charts import run_charts
 from raygan.report.run.words import (
     how_it_stands,

@@ -8,9 +8,10 @@ from raygan.config.privacy import UserLevel
 from raygan.config.simulation import Poisson
 from raygan.errors import counted
 from raygan.measures import RAW
+from raygan.report.content import Area, DataFacts, Membership, Nearest
 from raygan.report.progress import bytes_in_words, duration
 from raygan.report.quality import direction, in_words, measure_of, measured_in, said
-from raygan.report.record import Area, DataFacts, Membership, Nearest, RunRecord
+from raygan.report.record import RunRecord
 from raygan.report.run.charts import everyone_took_part
 from raygan.report.yardstick import measured_alike
 
