@@ -195,7 +195,11 @@ LATE = [
 FEW = ["rounds=4", "eval.every=4", "eval.metrics=[]", "checkpoint.every=2"]
 
 
-@pytest.mark.parametrize("words", [[], WEIGHTED, METHOD["mdgan"]], ids=["averaged", "fedgan", "mdgan"])
+@pytest.mark.parametrize(
+    "words",
+    [[], pytest.param(WEIGHTED, marks=pytest.mark.slow), METHOD["mdgan"]],
+    ids=["averaged", "fedgan", "mdgan"],
+)
 def test_packing_and_nodes_change_no_byte(words, tmp_path):
     """With a device that is late in every round."""
     config = tiny(*FEW, *SECURE, *LATE, *words)
