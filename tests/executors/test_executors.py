@@ -43,6 +43,7 @@ RUNS = {
         "mdgan.swap_epochs=0.25",
     ],
     "private": ["privacy.name=user", "selection.name=poisson", "selection.count=2", "data.held_out=0.5"],
+    "secagg": ["aggregation.secure.name=secagg", "channel.name=wireless"],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
 without Ray."""
@@ -51,7 +52,7 @@ without Ray."""
 SLOW = pytest.mark.slow
 
 
-RARELY = "asynchronous", "mdgan", "classes of mdgan", "private"
+RARELY = "asynchronous", "mdgan", "classes of mdgan", "private", "secagg"
 
 
 @pytest.mark.parametrize("run", ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in RARELY)])
