@@ -19,10 +19,9 @@ from raygan.errors import InputError
 from raygan.gan.moves import Moves
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import simultaneous_step
 from raygan.gan.transfer import Values, array_of, pieces
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, SteppedDevice, Update
-from raygan.methods.local import local_batches, mean
+from raygan.methods.local import local_batches, local_simultaneous_step, mean
 from raygan.methods.staleness import check_statistics
 
 
@@ -71,8 +70,7 @@ class FedGANDevice(WholeGanDevice, SteppedDevice):
         with local_batches(self, shard, round) as batches:
             losses = []
             for batch in islice(batches, self.config.device_steps):
-                step = simultaneous_step.moves(self.networks, *optimizers, round, batch.real, batch.latents, batch.mix)
-                losses.append((yield from step))
+                losses.append((yield from local_simultaneous_step(self, optimizers, round, batch)))
         d_losses, g_losses = zip(*losses, strict=True)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         switches = self.config.fedgan
@@ -90,6 +88,10 @@ class WholeGanServer(ServerSide):
     def down(self, round: int) -> np.ndarray:
         """Both networks."""
         return both(self.networks)
+
+    def sent_buffers(self) -> Mapping[str, str]:
+        """Those of both networks."""
+        return {"generator": "", "discriminator": ""}
 
     def meanwhile(self, round: int) -> Metrics:
         """Nothing."""
@@ -172,4 +174,4 @@ def _averaged(networks: Networks) -> np.ndarray:
     return np.concatenate([array_of(networks.generator.averaged), array_of(networks.discriminator.averaged)])
 
 
-FedGAN = Method(device=FedGANDevice, server=FedGANServer, asynchronous=True)
+FedGAN = Method(device=FedGANDevice, server=FedGANServer, asynchronous=True, private_steps=True)

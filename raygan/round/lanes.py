@@ -100,4 +100,6 @@ def not_stacked(config: Config, side: DeviceSide) -> str | None:
     """Returns why the devices of a run cannot be stacked; None if they can."""
     if not side.by_moves:
         return f"method={config.method} has an update of its own that is not made of moves"
+    if config.privacy.name == "record":
+        return "privacy.name=record clips the gradients of single samples"
     return why_not(config.gan, side.networks)
