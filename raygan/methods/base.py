@@ -34,9 +34,11 @@ __all__ = [  # all that a method's own file needs
     "Mean",
     "Method",
     "Metrics",
+    "Moves",
     "ServerSide",
     "Shard",
     "State",
+    "SteppedDevice",
     "Update",
 ]
 

@@ -21,9 +21,8 @@ import torch
 from raygan.config.privacy import UserLevel
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.gan.moves import Moves
 from raygan.methods.around import DeviceAround, Server, ServerAround
-from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
+from raygan.methods.base import Mean, Method, Metrics, Moves, Shard, State, Update
 from raygan.privacy.mechanism import clipped_rows, planned_devices
 from raygan.rng import Role, stream
 
