@@ -96,13 +96,13 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     trained = {weights: read_generator(path, weights, own) for weights in ("ema", "raw")}
     config = as_run(config)
     images = load_again(config)
-    config = with_classes(config, images)
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
         raise InputError(
             f"{folder}: the data is not what the run was trained on (its hash was {digest}, now it is "
             f"{images.digest}); put it back, or name the place where it is: data.root=PLACE",
             code="mismatch",
         )
+    config = with_classes(config, images, dealt(images, config))
     if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
         raise InputError(
             f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with", code="mismatch"

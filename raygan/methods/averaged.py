@@ -127,6 +127,10 @@ class AveragedServer(GeneratorServer):
         """The discriminator's, which come first."""
         return (slice(0, self.networks.discriminator.num_parameters),)
 
+    def sent_buffers(self) -> Mapping[str, str]:
+        """The discriminator's, if they are averaged."""
+        return {"discriminator": "averaged.buffers=local"} if self.config.averaged.buffers == "average" else {}
+
     def traffic(self) -> Traffic:
         """Both networks down, the discriminator up; the optimiser's moments both ways where they are averaged."""
         generator, discriminator = self.networks.generator, self.networks.discriminator

@@ -14,7 +14,7 @@ from raygan.channel.simulated import Work
 from raygan.channel.traffic import Coded
 from raygan.components import SELECTIONS, derived
 from raygan.compression.way import size_of
-from raygan.config.aggregation import Plain
+from raygan.config.aggregation import Plain, secagg_of
 from raygan.config.partitions import Iid
 from raygan.config.privacy import UserLevel
 from raygan.config.simulation import All, Compute, NoChannel, Policy
@@ -28,13 +28,14 @@ from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.flops import DeviceWork, FlopCounter
 from raygan.round.problem import Problem
+from raygan.secure.checks import check_secure
 
 
 def as_run(config: Config) -> Config:
     """Returns the config as the engine runs it: a pooled method is one device at the server, without links.
 
     Raises:
-        InputError: the schedule is not one of the method's.
+        InputError: the schedule is not one of the method's, or it has no devices whose updates could be masked.
     """
     method = method_of(config)
     if config.schedule == "asynchronous" and not method.asynchronous:
@@ -45,6 +46,10 @@ def as_run(config: Config) -> Config:
         )
     if not method.pooled:
         return config
+    if secagg_of(config) is not None:
+        raise InputError(
+            f"aggregation.secure.name: nothing is sent with method={config.method}; set none", code="conflict"
+        )
     server = config.compute.server_flops
     return config.model_copy(
         update={
@@ -58,14 +63,16 @@ def as_run(config: Config) -> Config:
     )
 
 
-def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
+def try_out(config: Config, images: ImageSet, shards: Shards, weighed: bool = False) -> tuple[Problem, Clock]:
     """Returns the problem and the clock of a run, after its first round has been tried.
+
+    `weighed`: the user has given `gan.class_weights`, so that no device need report its classes for them.
 
     Raises:
         InputError: a custom component cannot be built, or fails in the first round.
     """
     try:
-        return _try_out(config, images, shards)
+        return _try_out(config, images, shards, weighed)
     except InputError:
         raise
     except RunError as error:
@@ -79,12 +86,13 @@ def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, 
         ) from error
 
 
-def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
+def _try_out(config: Config, images: ImageSet, shards: Shards, weighed: bool) -> tuple[Problem, Clock]:
     method = method_of(config)
     with threads(config.engine.server_threads):
         server = method.server(config, images.shape, torch.device("cpu"))
     selection: type[Selection[Policy]] = derived(SELECTIONS, config.selection.name, "selection.name", Selection)  # type: ignore[type-abstract]
     problem = Problem.of(config, server, method.pooled, images.shape, len(images), selection.counts_classes)
+    check_secure(config, method, server, images.shape, shards.sizes)
     check_private(config, method, server, problem.counts_classes, images.shape)
     problem.aggregator(config)  # shows whether it can be built
     uplink = problem.uplink(config)
@@ -101,7 +109,8 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
         return exchange.partners(config, len(shards.indices), round, devices) if exchange else {}
 
     # Class counts, if somebody goes by them. A pooled method has the samples themselves.
-    reported = 0 if method.pooled else len(images.classes) if problem.counts_classes else config.gan.num_classes
+    goes_by_them = problem.counts_classes or (config.gan.num_classes > 0 and not weighed)
+    reported = len(images.classes) if goes_by_them and not method.pooled else 0
     traffic = replace(server.traffic(), reported=reported, up_bits=-saved, coded=coded)
     kind = AsynchronousClock if config.schedule == "asynchronous" else Clock
     clock = kind(config, traffic, count_work(config, server, images, shards), partners, counts)
