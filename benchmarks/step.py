@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
+import torch
 from engine_raygan import config_of
 from layout import state_of
 from plain import CPU, PlainGan, discriminator_step, draw_real, dump
@@ -81,7 +82,7 @@ class _Raygan(_Step):
         real, latent = stream(work.seed, Role.DEVICE_BATCH), stream(work.seed, Role.DEVICE_NOISE)
         self._batches = [
             (
-                Labelled(batches.draw_real(images, work.batch, real, CPU)),
+                Labelled(batches.as_seen(torch.from_numpy(images[batches.draw_batch(len(images), work.batch, real)]))),
                 Labelled(noise(latent, work.batch, work.latent, CPU)),
             )
             for _ in range(BLOCK)

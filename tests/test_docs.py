@@ -51,6 +51,22 @@ def test_the_config_reference_is_current():
     assert module.PAGE.read_text() == module.page(), "run python scripts/config_reference.py"
 
 
+REFERENCE = (ROOT / "docs" / "config.md").read_text()
+KEYS = {*re.findall(r"^\| `([\w.]+)` \|", REFERENCE, flags=re.MULTILINE)}
+KEYS |= {*re.findall(r"^\*\*`([\w.]+\.name): ", REFERENCE, flags=re.MULTILINE)}
+SECTIONS = {key.rpartition(".")[0] for key in KEYS}
+NO_KEYS = {"gan.num_classes", "data.pa"}  # what a network of one's own reads; the beginning of a key
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_keys_of_sections_exist(page):
+    first = "|".join(sorted({key.partition(".")[0] for key in KEYS if "." in key}))
+    named = set(re.findall(rf"(?<![\w./-])((?:{first})(?:\.[a-z]\w*)+)(?![\w/(])", page.read_text()))
+    own = {key for key in named if key.partition(".options.")[1]}
+    files = {key for key in named if key.endswith((".py", ".md", ".json", ".yaml"))}
+    assert named - own - files - NO_KEYS - KEYS - SECTIONS == set()
+
+
 @pytest.mark.parametrize("script", ["demo.sh", "test.sh", "nightly.sh", "check.sh", "setup.sh"])
 def test_scripts_can_be_run(script):
     assert (ROOT / "scripts" / script).stat().st_mode & 0o100

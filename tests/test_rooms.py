@@ -83,6 +83,11 @@ def test_a_run_imports_no_tracker_that_is_not_named():
     assert not loaded_after("import raygan.run.session") & {"mlflow", "wandb", "onnx", "onnxscript"}
 
 
+def test_setting_torch_back_where_nothing_changed_imports_no_compiler():
+    enter = "from raygan.round.compute import as_chosen_before; before = as_chosen_before(); before.__enter__()"
+    assert "torch._dynamo" not in loaded_after(f"{enter}; before.__exit__(None, None, None)")
+
+
 def test_a_device_process_imports_torch_and_nothing_heavier():
     loaded = loaded_after("import raygan.executors.ray_actors, raygan.methods.averaged, raygan.gan.dcgan")
     assert loaded & HEAVY == {"torch", "ray"}

@@ -19,17 +19,20 @@ def explain(error: ValidationError, root: type[Section]) -> str:
     key = ".".join(path)
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    if first["type"] == "extra_forbidden":
-        message = f"unknown key; {_nearest_key(path, root)}"
-    elif first["type"] == "union_tag_invalid":
-        known = first["ctx"]["expected_tags"].replace("<", "").replace(">", "")
-        message = f"{short(first['input'].get('name'))} is not known; known: {known}"
-    elif first["type"] == "union_tag_not_found":
-        message = f"is a section with a name: set {key}.name, got {short(first['input'])}"
-    elif first["type"] == "model_type":
-        message = f"is a section: set one of the keys in it, got {short(first['input'])}"
-    elif first["type"] not in ("value_error", "missing"):
-        message += f", got {short(first['input'])}"
+    match first["type"]:
+        case "extra_forbidden":
+            message = f"unknown key; {_nearest_key(path, root)}"
+        case "union_tag_invalid":
+            known = first["ctx"]["expected_tags"].replace("<", "").replace(">", "")
+            message = f"{short(first['input'].get('name'))} is not known; known: {known}"
+        case "union_tag_not_found":
+            message = f"is a section with a name: set {key}.name, got {short(first['input'])}"
+        case "model_type":
+            message = f"is a section: set one of the keys in it, got {short(first['input'])}"
+        case "value_error" | "missing":
+            pass
+        case _:
+            message += f", got {short(first['input'])}"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return f"{key}: {message}{more}" if key else message + more
 

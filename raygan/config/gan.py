@@ -71,8 +71,8 @@ class Gan(Section):
     `global`: drawn by `class_weights`, the device's own classes or not. null: `own` where devices generate; with
     `mdgan` the server generates all images, and their classes are `global`."""
     class_weights: Annotated[tuple[NotNegative, ...], AfterValidator(_some_weight)] = ()
-    """How often the server, and `fake_classes: global`, draw each class (weights; empty: as often as in all data, which
-    each device reports once as its number of samples of each class)."""
+    """How often the server, and `fake_classes: global`, draw each class (weights; empty: as often as in all training
+    data, of which each device reports once its number of samples of each class)."""
     r1: NotNegative = 0.0
     """Weight gamma of R1 (arXiv 1801.04406): gamma / 2 times the mean squared gradient of the logits at real samples
     (0: none)."""

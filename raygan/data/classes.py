@@ -8,8 +8,8 @@ from raygan.data.shards import Shards
 from raygan.errors import InputError
 
 
-def with_classes(config: Config, images: ImageSet) -> Config:
-    """Returns the config with `gan.class_weights`: as many as the data has classes, by default its samples of each.
+def with_classes(config: Config, images: ImageSet, shards: Shards) -> Config:
+    """Returns the config with `gan.class_weights`: as many as the data has classes, by default the shards' samples.
 
     Without a condition it is unchanged.
 
@@ -30,7 +30,8 @@ def with_classes(config: Config, images: ImageSet) -> Config:
             f"gan.class_weights: {len(gan.class_weights)} weights for {classes} classes; give one for each, or none",
             code="mismatch",
         )
-    weights = gan.class_weights or tuple(np.bincount(images.labels, minlength=classes).astype(float).tolist())
+    counts = np.bincount(images.labels[shards.indices], minlength=classes)
+    weights = gan.class_weights or tuple(counts.astype(float).tolist())
     return config.model_copy(update={"gan": gan.model_copy(update={"class_weights": weights})})
 
 

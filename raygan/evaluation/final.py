@@ -96,13 +96,13 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
     trained = {weights: read_generator(path, weights, own) for weights in ("ema", "raw")}
     config = as_run(config)
     images = load_again(config)
-    config = with_classes(config, images)
     if (digest := RunFolder(folder).data_digest()) not in (None, images.digest):
         raise InputError(
             f"{folder}: the data is not what the run was trained on (its hash was {digest}, now it is "
             f"{images.digest}); put it back, or name the place where it is: data.root=PLACE",
             code="mismatch",
         )
+    config = with_classes(config, images, dealt(images, config))
     if (trained["ema"].gan, trained["ema"].shape) != (config.gan, images.shape):
         raise InputError(
             f"{folder}: gan or data in config.yaml are not those that {path.name} was trained with", code="mismatch"
@@ -116,7 +116,7 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
         known = config.gan.discriminator in DISCRIMINATORS  # the folder alone must not run the code of another
         saved = RunFolder(folder).checkpoints if known else None
         attacked = inferred(config, images, evaluator, averaged, trained["ema"].round, saved)
-    spent = spent_by(config, trained["ema"].round)
+    spent = spent_by(config, images, trained["ema"].round)
     return {"round": trained["ema"].round, **measured, **devices, **nearest, **attacked, **spent, **evaluator.about}
 
 
@@ -141,9 +141,11 @@ def inferred(
     return membership(config, images, generated, discriminator, DEVICES)
 
 
-def spent_by(config: Config, round: int) -> dict[str, object]:
+def spent_by(config: Config, images: ImageSet, round: int) -> dict[str, object]:
     """Returns epsilon after a round of a private run."""
-    accountant = accountant_of(config, method_of(config))
+    if config.privacy.name == "none":
+        return {}
+    accountant = accountant_of(config, method_of(config), dealt(images, config).sizes)
     return {} if accountant is None else facts_of(accountant.after(round))
 
 

@@ -54,7 +54,8 @@ def priced(folder: Path, words: Sequence[str]) -> Priced:
 
 def timed(config: Config, rounds: int, images: ImageSet, shards: Shards) -> Iterator[SimulatedRound]:
     """The first rounds of a run on data that is dealt so, as the clock has them."""
-    _, clock = try_out(with_classes(as_run(config), images), images, shards)
+    weighed = bool(config.gan.class_weights)
+    _, clock = try_out(with_classes(as_run(config), images, shards), images, shards, weighed)
     for round in range(1, rounds + 1):
         yield clock.round(round)
 

@@ -84,6 +84,10 @@ class ServerAround(ServerSide):
         """The other method's: what is added to its updates is sent as it is."""
         return self.inner.compressible()
 
+    def sent_buffers(self) -> Mapping[str, str]:
+        """The other method's."""
+        return self.inner.sent_buffers()
+
     def broadcast_parameters(self) -> Sequence[slice]:
         """The other method's: what is added to them goes down as it is."""
         return self.inner.broadcast_parameters()

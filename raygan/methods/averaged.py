@@ -127,6 +127,10 @@ class AveragedServer(GeneratorServer):
         """The discriminator's, which come first."""
         return (slice(0, self.networks.discriminator.num_parameters),)
 
+    def sent_buffers(self) -> Mapping[str, str]:
+        """The discriminator's, if they are averaged."""
+        return {"discriminator": "averaged.buffers=local"} if self.config.averaged.buffers == "average" else {}
+
     def traffic(self) -> Traffic:
         """Both networks down, the discriminator up; the optimiser's moments both ways where they are averaged."""
         generator, discriminator = self.networks.generator, self.networks.discriminator
@@ -192,4 +196,4 @@ def _shared_size(discriminator: FlatModule, config: Config) -> int:
     return discriminator.num_averaged if with_buffers else discriminator.num_parameters
 
 
-Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True, asynchronous=True)
+Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True, asynchronous=True, private_steps=True)

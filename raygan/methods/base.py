@@ -7,7 +7,7 @@ so a round can be replayed and one process can simulate many devices.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from raygan.gan.statistics import recompute_statistics
 from raygan.gan.transfer import Values, array_of, fill, uploaded
 from raygan.methods.inputs import statistics_latents
 from raygan.methods.messages import Gathered, Mean, Metrics, State, Update
+from raygan.methods.shard import Shard
 
 __all__ = [  # all that a method's own file needs
     "DeviceSide",
@@ -37,32 +38,6 @@ __all__ = [  # all that a method's own file needs
     "State",
     "Update",
 ]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One device's samples: `samples` is (n, C, H, W) uint8 or (n, d) float32."""
-
-    device: int
-    samples: np.ndarray
-    held: Tensor | None = None
-    """The same samples on the process's GPU, if they have been copied there."""
-    labels: np.ndarray | None = None
-    """The class of each sample, (n,) int64, if networks are given classes."""
-
-    def taken(self, chosen: np.ndarray, device: torch.device) -> Iterator[Tensor]:
-        """Yields the samples of each row of `chosen`, (batches, N) int64, as a batch on `device`."""
-        if self.held is None:
-            for rows in chosen:
-                yield uploaded(self.samples[rows], device)
-        else:
-            for rows in uploaded(chosen, device):
-                yield self.held.index_select(0, rows)
-
-    def classes(self, chosen: np.ndarray, device: torch.device) -> Iterator[Tensor | None]:
-        """Yields their classes, likewise; None for each row if they have none."""
-        for rows in chosen:
-            yield None if self.labels is None else uploaded(self.labels[rows], device)
 
 
 class DeviceSide(ABC):
@@ -133,6 +108,13 @@ class ServerSide(ABC):
         if an update is something else, or there are several slots.
         """
         return ()
+
+    def sent_buffers(self) -> Mapping[str, str]:
+        """Returns the networks whose buffers, such as statistics, are in an update: "generator", "discriminator".
+
+        With each the setting that leaves them on the device, such as "averaged.buffers=local"; "" if there is none.
+        """
+        return {}
 
     @abstractmethod
     def traffic(self) -> Traffic:
@@ -233,6 +215,10 @@ class ServerSide(ABC):
         fill(self.ema, state["ema"])
 
 
+def _always(config: Config) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Exchange:
     """An exchange of states between devices after a round."""
@@ -241,6 +227,8 @@ class Exchange:
     """Maps (config, samples of all devices, round, devices that took part) to {receiver: giver}, empty for no swap."""
     merge: Callable[[Config, State, State], State]
     """Maps (config, the receiver's state, the giver's state) to the state that the receiver keeps."""
+    happens: Callable[[Config], bool] = _always
+    """Whether it happens after any round, as configured."""
 
 
 def _whole(config: Config) -> int:
@@ -260,6 +248,9 @@ class Method:
     """Whether the config's `schedule` applies to this method."""
     clipped_parts: Callable[[Config], int] = _whole
     """Returns the number of equal parts of an update that a private run clips one by one."""
+    private_steps: bool = False
+    """Whether devices use their real samples in the discriminator's steps of `raygan.methods.local` alone, which
+    `privacy.name=record` makes private."""
     asynchronous: bool = False
     """Whether `schedule=asynchronous` does: an update may be merged into another state of the server than the one that
     came down for it, and `ServerSide.reference` is the update of a device that does no training on the newest."""

@@ -37,4 +37,9 @@ def after_swap(config: Config, own: State, given: State) -> State:
     return {name: state[name] for name, state in parts.items() if name in state}  # without one, it is the initial one
 
 
-SWAPS = Exchange(partners=swap_partners, merge=after_swap)
+def swaps_at_all(config: Config) -> bool:
+    """Returns whether there are swaps."""
+    return config.mdgan.swap_epochs is not None
+
+
+SWAPS = Exchange(partners=swap_partners, merge=after_swap, happens=swaps_at_all)

@@ -36,7 +36,6 @@ class RunFolder:
         self.checkpoints = root / "checkpoints"
         self.pending = root / "pending"
         self.generator = root / "generator.safetensors"
-        self.tensorboard = root / "tensorboard"
         self.error = root / "error.txt"
         self.data = root / "data.json"
         self.events = root / "events.jsonl"

@@ -58,14 +58,16 @@ def as_run(config: Config) -> Config:
     )
 
 
-def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
+def try_out(config: Config, images: ImageSet, shards: Shards, weighed: bool = False) -> tuple[Problem, Clock]:
     """Returns the problem and the clock of a run, after its first round has been tried.
+
+    `weighed`: the user has given `gan.class_weights`, so that no device need report its classes for them.
 
     Raises:
         InputError: a custom component cannot be built, or fails in the first round.
     """
     try:
-        return _try_out(config, images, shards)
+        return _try_out(config, images, shards, weighed)
     except InputError:
         raise
     except RunError as error:
@@ -79,7 +81,7 @@ def try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, 
         ) from error
 
 
-def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem, Clock]:
+def _try_out(config: Config, images: ImageSet, shards: Shards, weighed: bool) -> tuple[Problem, Clock]:
     method = method_of(config)
     with threads(config.engine.server_threads):
         server = method.server(config, images.shape, torch.device("cpu"))
@@ -101,7 +103,8 @@ def _try_out(config: Config, images: ImageSet, shards: Shards) -> tuple[Problem,
         return exchange.partners(config, len(shards.indices), round, devices) if exchange else {}
 
     # Class counts, if somebody goes by them. A pooled method has the samples themselves.
-    reported = 0 if method.pooled else len(images.classes) if problem.counts_classes else config.gan.num_classes
+    goes_by_them = problem.counts_classes or (config.gan.num_classes > 0 and not weighed)
+    reported = len(images.classes) if goes_by_them and not method.pooled else 0
     traffic = replace(server.traffic(), reported=reported, up_bits=-saved, coded=coded)
     kind = AsynchronousClock if config.schedule == "asynchronous" else Clock
     clock = kind(config, traffic, count_work(config, server, images, shards), partners, counts)

@@ -47,6 +47,7 @@ class Worker:
             self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
         self._mechanism = mechanism_of(config, method)
+        self._tells = config.privacy.name == "none"  # of a private run, losses of devices stay there
         self._uplink = problem.uplink(config)
         self._states: dict[int, State] = {}
         self._memories: dict[int, np.ndarray] = {}
@@ -122,6 +123,8 @@ class Worker:
         if self._mechanism is not None:
             with located(where):
                 update = self._mechanism.clipped(update, self._side.reference(down))
+        if not self._tells:
+            update = replace(update, metrics={})
         memory, encoded = self._memories.get(device), None
         if self._uplink is not None:
             due = self._uplink.due(update.vector, memory)
@@ -148,7 +151,7 @@ class Worker:
 
     def _diverged(self, where: str, how: str, losses: Metrics) -> str:
         """Returns a reason, which the run folder keeps: without the losses of a private run, which stay on devices."""
-        told = "" if self._mechanism is not None else f"; losses {losses}"
+        told = f"; losses {losses}" if self._tells else ""
         advice = "try a smaller device_optimizer.lr or another gan.loss"
         return f"{where}: the update has diverged ({how}{told}); {advice}"
 

@@ -101,7 +101,7 @@ class Rounds:
         """Start one round, and what is due behind it."""
         config, executor, ledger, saving = self._config, self._executor, self._ledger, self._saving
         plan, row = self._plan(number)  # who takes part, and the simulated seconds and bytes
-        ledger.add_round(number, start_round(executor, number, plan), row)  # rounds.jsonl
+        ledger.add_round(number, start_round(executor, number, plan), row | self._spent(number))  # rounds.jsonl
         if config.is_measured(number):
             ledger.add_evaluation(number, executor.evaluate())  # evaluations.jsonl, and a picture
         saving.move_on()
@@ -122,7 +122,6 @@ class Rounds:
             "bytes_up": plan.bytes_up,
             "bytes_swap": plan.bytes_swap,
             **(plan.ages if self._config.schedule == "asynchronous" else {}),
-            **self._spent(number),
         }
 
     def _spent(self, rounds: int) -> Row:

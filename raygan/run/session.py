@@ -125,15 +125,15 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool,
             watcher.on_phase(f"loading {config.data.name}")
         loaded = load_again(used) if resume else load_data(used.data, config.seed)
     images = loaded
-    used = with_classes(used, images)
-    shards = dealt(images, used)
+    shards, weighed = dealt(images, used), bool(used.gan.class_weights)
+    used = with_classes(used, images, shards)
     check_networks(used, images.shape, int(shards.sizes.min()))
     if used.eval.classifier is not None:
         from raygan.evaluation.evaluator import check_classifier  # with metrics that a driver does not need otherwise
 
         check_classifier(used, images)
-    problem, clock = try_out(used, images, shards)
-    accountant = accountant_of(used, method_of(used))
+    problem, clock = try_out(used, images, shards, weighed)
+    accountant = accountant_of(used, method_of(used), shards.sizes)
     if accountant is not None and (reason := over_budget(used, accountant)):
         raise InputError(reason, code="conflict")
     for note in images.notes:

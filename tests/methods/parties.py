@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from raygan.gan.batches import as_seen, draw_batch
 from raygan.round.checks import method_of
 from raygan.round.problem import Problem
 from raygan.round.server import Server
@@ -16,6 +17,11 @@ SHAPE = (1, 16, 16)
 IMAGES = np.random.default_rng(0).integers(256, size=(60, *SHAPE), dtype=np.uint8)
 LABELS = np.arange(60) // 25
 """Of IMAGES: classes that shards hold unequal parts of."""
+
+
+def drawn(batch_size, random):
+    """Different IMAGES, as a network is given them."""
+    return as_seen(torch.from_numpy(IMAGES[draw_batch(len(IMAGES), batch_size, random)]))
 
 
 def parties(config, sizes, labels=LABELS):

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from raygan.channel.traffic import Traffic
-from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import DCGANDiscriminator, DCGANGenerator
 from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
@@ -18,7 +17,7 @@ from raygan.round.compute import threads
 from raygan.round.shards import WorkerShards
 from raygan.round.worker import Worker
 from tests.helpers import tiny
-from tests.methods.parties import CPU, IMAGES, SHAPE, judged, parties, play, problem_of, values
+from tests.methods.parties import CPU, IMAGES, SHAPE, drawn, judged, parties, play, problem_of, values
 
 
 def by_hand(config, rounds, simultaneous):
@@ -33,7 +32,7 @@ def by_hand(config, rounds, simultaneous):
     def discriminator_gradient(round):
         batches = stream(config.seed, Role.DEVICE_BATCH, 0, round)
         latents = stream(config.seed, Role.DEVICE_NOISE, 0, round)
-        real = draw_real(IMAGES, config.batch_size, batches, CPU)
+        real = drawn(config.batch_size, batches)
         with torch.no_grad():  # by a copy, as a device has it: the server's own does not move on
             fake = deepcopy(generator)(noise(latents, len(real), config.gan.latent, CPU))
         d_adam.zero_grad()

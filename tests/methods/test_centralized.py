@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from raygan.channel.traffic import NO_TRAFFIC
-from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import DCGANDiscriminator, DCGANGenerator
 from raygan.methods.centralized import Centralized
 from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
 from raygan.round.simulation import as_run
 from tests.helpers import tiny
-from tests.methods.parties import CPU, IMAGES, SHAPE, judged, play, values
+from tests.methods.parties import CPU, SHAPE, drawn, judged, play, values
 
 
 def dcgan_loop(config, rounds):
@@ -28,7 +27,7 @@ def dcgan_loop(config, rounds):
             batches = stream(config.seed, Role.DEVICE_BATCH, 0, round)
             latents = stream(config.seed, Role.DEVICE_NOISE, 0, round)
             for _ in range(config.device_steps):
-                real = draw_real(IMAGES, config.batch_size, batches, CPU)
+                real = drawn(config.batch_size, batches)
                 fake = generator(noise(latents, len(real), config.gan.latent, CPU)).detach()
                 d_adam.zero_grad()
                 of_real, of_fake = judged(discriminator, real, fake)

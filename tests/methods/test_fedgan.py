@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from raygan.channel.traffic import Traffic
-from raygan.gan.batches import draw_real
 from raygan.gan.dcgan import DCGANDiscriminator, DCGANGenerator
 from raygan.gan.derived import Derived
 from raygan.gan.losses import non_saturating
@@ -15,7 +14,7 @@ from raygan.methods.fedgan import FedGAN
 from raygan.rng import Role, noise, stream, torch_seeded
 from raygan.round.compute import threads
 from tests.helpers import tiny
-from tests.methods.parties import CPU, IMAGES, SHAPE, parties, play, values
+from tests.methods.parties import CPU, IMAGES, SHAPE, drawn, parties, play, values
 
 SGD = [
     f"{party}_optimizer.{key}" for party in ("device", "generator") for key in ("name=sgd", "lr=0.01", "momentum=0.0")
@@ -35,7 +34,7 @@ def by_hand(config, rounds):
             batches = stream(config.seed, Role.DEVICE_BATCH, 0, round)
             latents = stream(config.seed, Role.DEVICE_NOISE, 0, round)
             for _ in range(config.device_steps):
-                real = draw_real(IMAGES, config.batch_size, batches, CPU)
+                real = drawn(config.batch_size, batches)
                 fake = generator(noise(latents, len(real), config.gan.latent, CPU))
                 judged = discriminator(fake)
                 losses = (

@@ -225,6 +225,8 @@ def test_what_passes_the_mechanism_is_refused_by_its_key(words, key, advice):
         (["method=centralized"], "method", "devices"),
         (["gan.discriminator_norm=batch"], "gan.discriminator_norm", "averaged.buffers=local"),
         (["method=fedgan", "fedgan.weights=uniform"], "gan.generator_norm", "group"),
+        (["gan.discriminator_norm=batch", "server_optimizer.name=sgd"], "gan.discriminator_norm", "averaged.buffers"),
+        (["method=tests.own:swaps"], "method", "exchanges"),
         (["method=tests.privacy.test_mechanism:FORGETFUL"], "method", "reference"),
     ],
 )

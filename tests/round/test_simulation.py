@@ -9,7 +9,9 @@ import torch
 import raygan
 from raygan.components import METHODS, resolve
 from raygan.config import load_config
-from raygan.data import load_data, split
+from raygan.data import dealt, load_data, split
+from raygan.data.classes import with_classes
+from raygan.data.partition import parted
 from raygan.methods.averaged import Averaged
 from raygan.methods.base import Mean
 from raygan.round.flops import DeviceWork, FlopCounter, along_a_line
@@ -51,6 +53,38 @@ def test_bytes_per_round_are_the_fields_formulas_exactly(words, down, up, swap):
     one = clock_of(*DCGAN_64, *words).round(1)
     assert (one.bytes_down, one.bytes_up) == (3 * down, 3 * up)
     assert one.bytes_swap == 2 * swap  # one pair of three devices
+
+
+WEIGHED = f"gan.class_weights={[1] * 10}"
+
+
+@pytest.mark.parametrize(
+    ("words", "classes"),
+    [
+        (["gan.condition=none"], 0),
+        (["gan.condition=projection"], 10),
+        (["gan.condition=projection", WEIGHED], 0),
+        (["gan.condition=projection", WEIGHED, "method=mdgan", "mdgan.feedback=odds"], 10),
+        (["gan.condition=projection", "method=centralized"], 0),
+    ],
+)
+def test_classes_are_reported_once_if_somebody_goes_by_them(words, classes):
+    given = as_run(tiny(*words))
+    images = load_data(given.data, given.seed)
+    shards = dealt(images, given)
+    config = with_classes(given, images, shards)
+    _, clock = try_out(config, images, shards, weighed=bool(given.gan.class_weights))
+    first, second = clock.round(1), clock.round(2)
+    assert first.bytes_up - second.bytes_up == 4 * classes * config.devices
+
+
+def test_classes_are_drawn_as_often_as_they_are_trained_on():
+    given = tiny("gan.condition=projection", "data.held_out=0.5")
+    images = load_data(given.data, given.seed)
+    training, held = parted(images, given)
+    weights = with_classes(given, images, training).gan.class_weights
+    assert weights == tuple(np.bincount(images.labels[training.indices], minlength=10))
+    assert sum(weights) == len(images) - len(held.indices) < len(images)
 
 
 def test_centralized_sends_nothing_and_computes_at_the_servers_speed():
