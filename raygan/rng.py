@@ -48,6 +48,7 @@ class Role(enum.IntEnum):
     PRIVACY = 28
     HELD_OUT = 29
     DOWNLINK_COMPRESSION = 30
+    SECURE = 31
     RECORD_NOISE = 34
     CLIP_NOISE = 35
 

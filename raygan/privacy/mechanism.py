@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from raygan.config.privacy import RecordLevel, UserLevel
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.methods.base import Mean, Method, ServerSide, Update
+from raygan.methods.references import check_reference
 from raygan.rng import Role, stream
 
 
@@ -144,14 +144,7 @@ def check_private(
                 f"group, spectral or none{f', or {without}' if without else ''}",
                 code="conflict",
             )
-    down = server.down(1)
-    start = method.device(config, shape, torch.device("cpu")).reference(down)
-    if not np.array_equal(server.reference(1), np.zeros(server.update_size) if start is None else start):
-        raise InputError(
-            f"method: {why} a device must know the server's reference, which its update is clipped around, and that of "
-            f"{config.method} has another; its DeviceSide must define reference",
-            code="conflict",
-        )
+    check_reference(config, method, server, shape, why, "clipped around")
 
 
 def _check_records(config: Config, method: Method, server: ServerSide, counts_classes: bool) -> None:

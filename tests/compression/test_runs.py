@@ -217,8 +217,8 @@ def test_on_ray_a_hundredth_travels(tmp_path, cluster, monkeypatch):
 
     sizes, original = [], Executor.update_devices
 
-    def update_devices(self, *given):
-        updates = original(self, *given)
+    def update_devices(self, *given, **how):
+        updates = original(self, *given, **how)
         sizes.extend(len(ray.cloudpickle.dumps(ray.get(ref))) for ref in updates.messages.values())
         return updates
 

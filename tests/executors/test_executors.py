@@ -43,12 +43,13 @@ RUNS = {
         "mdgan.swap_epochs=0.25",
     ],
     "private": ["privacy.name=user", "selection.name=poisson", "selection.count=2", "data.held_out=0.5"],
+    "secagg": ["aggregation.secure.name=secagg", "channel.name=wireless"],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
 without Ray."""
 
 
-SLOW = "asynchronous", "classes of mdgan", "private"
+SLOW = "asynchronous", "classes of mdgan", "private", "secagg"
 NIGHTLY = "mdgan", "classes"
 """What "classes of mdgan" has of both, on Ray."""
 
