@@ -48,6 +48,9 @@ class Role(enum.IntEnum):
     PRIVACY = 28
     HELD_OUT = 29
     DOWNLINK_COMPRESSION = 30
+    SECURE = 31
+    RECORD_NOISE = 34
+    CLIP_NOISE = 35
 
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:

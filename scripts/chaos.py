@@ -45,6 +45,10 @@ METHODS = {
     "serial": ["method=averaged", "schedule=serial"],
     "parallel": ["method=averaged", "schedule=parallel"],
     "fedgan": ["method=fedgan"],
+    "compressed": [
+        *("method=averaged", "averaged.upload=delta", "compression.name=topk", "compression.share=0.05"),
+        *("channel.name=wireless", "selection.name=uniform", "selection.count=2", "selection.deadline_s=0.0045"),
+    ],
     "asynchronous": [
         *("method=averaged", "schedule=asynchronous", "asynchronous.buffer=2", "averaged.upload=delta"),
         *("compute.device_flops=[1e9, 2e9, 5e9]", "channel.name=wireless"),

@@ -9,6 +9,8 @@ from raygan.config.section import Section
 from raygan.sweep.space import WORDS
 from raygan.sweep.spec import Stop, Sweep
 
+_BELOW = {"data": "partition", "aggregation": "secure"}
+"""Sections in all members of a section, which have members of their own."""
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 
 
@@ -87,10 +89,10 @@ def page() -> str:
             lines += table(members[0], f"{name}.")
             continue
         lines += choices(field.annotation, f"{name}.", field.default.name)
-        if name == "data":
-            partition = members[0].model_fields["partition"]
-            lines += ["### data.partition", "", partition.description or "", ""]
-            lines += choices(partition.annotation, "data.partition.", partition.default.name)
+        if below := _BELOW.get(name):
+            of_all = members[0].model_fields[below]
+            lines += [f"### {name}.{below}", "", of_all.description or "", ""]
+            lines += choices(of_all.annotation, f"{name}.{below}.", of_all.default.name)
     return "\n".join([*lines, *of_a_sweep()]).rstrip() + "\n"
 
 

@@ -16,6 +16,10 @@ from pathlib import Path
 from reproduction_cells import MARKERS, Cell, cells, is_finished, read, write
 from reproduction_report import write_results
 
+from raygan.config.load import check_config
+from raygan.data import load_data
+from raygan.errors import InputError
+
 HERE = Path(__file__).parent
 
 
@@ -35,6 +39,20 @@ def play(cell: Cell, out: Path) -> str | None:
     return f"{cell.name}: {(done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]}"
 
 
+def found_wrong(cell: Cell) -> str | None:
+    """What is wrong with the images of a cell, if anything is: of one class they could not be measured."""
+    config = check_config(cell.config)
+    try:
+        images = load_data(config.data, config.seed)
+    except InputError as error:
+        return str(error)
+    if len(images.classes) > 1:
+        return None
+    return " ".join(
+        [f"all images are of one class, {images.classes[0]}; a sub-folder per class is needed", *images.notes]
+    )
+
+
 def main() -> int:
     """Run what is missing, then write tables and figures of what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -49,8 +67,12 @@ def main() -> int:
     if arguments.page.exists() and not all(marker in arguments.page.read_text() for marker in MARKERS):
         parser.error(f"--page: {arguments.page} lacks the lines {' and '.join(MARKERS)} that the tables go between")
     if arguments.cifar10:
+        if "cifar10" not in settings["data"]:
+            parser.error(f"--cifar10: {arguments.settings} has no data set cifar10")
         settings["data"]["cifar10"]["data"] |= {"name": "folder", "root": str(arguments.cifar10.resolve())}
     wanted = [cell for cell in cells(settings) if arguments.only in cell.name]
+    if arguments.cifar10 and (wrong := next((found_wrong(cell) for cell in wanted if cell.data == "cifar10"), None)):
+        parser.error(f"--cifar10: {wrong}")
     failures = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for number, (cell, failure) in enumerate(

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from raygan.config.load import check_config
 from raygan.record.folder import RunFolder
+from raygan.record.generator_file import read_generator
 from raygan.round.checks import method_of
 
 MARKERS = ("<!-- written by scripts/reproduce.py: begin -->", "<!-- end -->")
@@ -76,7 +77,7 @@ def cells(settings: Tree) -> Iterator[Cell]:
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
-    """Whether a cell has run to its end, as its settings are now.
+    """Whether a cell has run to its end, as its settings are now: a run that is interrupted saves its generator, too.
 
     Links and speeds may have changed since: the tables work simulated time out anew.
 
@@ -90,4 +91,4 @@ def is_finished(cell: Cell, out: Path) -> bool:
     then, now = (one.model_dump(exclude=priced_anew) for one in (folder.read_config(), check_config(cell.config)))
     if differ := [key for key in now if then[key] != now[key]]:
         raise SystemExit(f"{folder.root} was run with another {', '.join(differ)}: move it away to run it again")
-    return True
+    return read_generator(folder.generator).round == cell.config["rounds"]

@@ -256,6 +256,11 @@ def draw_grids(
         sheet = Image.new("RGB", (sum(one.width + 8 for one in pictures) - 8, pictures[0].height), "white")
         for index, one in enumerate(pictures):
             sheet.paste(one, (index * (one.width + 8), 0))
-        path = figures / f"samples-{'-'.join(group).replace(' ', '_')}.png"
+        path = figures / picture_of(group)
         sheet.save(path, optimize=True)
         yield f"{', '.join(group)}: {', '.join(methods)}", path
+
+
+def picture_of(group: Group) -> str:
+    """The file name of a group's samples."""
+    return f"samples-{'-'.join(group).replace(' ', '_')}.png"

@@ -10,6 +10,8 @@ if ! cmp -s pyproject.toml "$stamp"; then
   "$python" -c 'import sys; sys.exit(f"raygan needs Python 3.11 or newer, this is {sys.version.split()[0]}" if sys.version_info < (3, 11) else 0)'
   [ -d .venv ] || "$python" -m venv .venv
   echo "Installing raygan into .venv (torch is large: two to five minutes the first time)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable ".${extras:+[$extras]}"
+  # On all cores, where pip would use one. It says no to files of packages that are no Python, such as templates.
+  .venv/bin/python -W ignore -m compileall -qq -j 0 .venv/lib || true
   cp pyproject.toml "$stamp"
 fi

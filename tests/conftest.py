@@ -14,23 +14,34 @@ from tests.head import Head, running_head
 os.environ["RAY_AUTH_MODE"] = "disabled"  # no token is written to the home folder
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ |= {"RAY_worker_niceness": "0"}  # Ray's 15 starves actors beside another process that plays tests
+os.environ |= {"RAY_prestart_worker_first_driver": "0"}  # sixteen that nobody asks for: raygan's workers are forked
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait take the cores from that process
 
 # A busy machine is no reason for a test to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-TOGETHER = {  # files that use the head of the session, which takes long to start, in one process
+TOGETHER = {  # files that use one cluster of the session, which takes long to start, in one process
+    "tests/executors/test_executors.py": "cluster",
+    "tests/sweep/test_tune.py": "cluster",
+    "tests/test_docs_code.py": "cluster",
+    "tests/record/test_storage.py": "cluster",
+    "tests/compression/test_runs.py": "cluster",
+    "tests/methods/test_adaptive.py": "cluster",
+    "tests/methods/test_drift.py": "cluster",
+    "tests/methods/test_feedback.py": "cluster",
+    "tests/methods/test_fegan.py": "cluster",
     "tests/test_jobs.py": "head",
     "tests/cluster/test_joining.py": "head",
     "tests/plan/test_here.py": "head",
 }
-FIRST = (  # the files that take longest
-    "tests/executors/test_executors.py",
-    "tests/sweep/test_tune.py",
+FIRST = (  # the files that take longest, on a cluster and on others
+    *(file for file, what in TOGETHER.items() if what == "cluster"),
     "tests/executors/test_nodes.py",
-    *TOGETHER,
-    "tests/record/test_storage.py",
+    *(file for file, what in TOGETHER.items() if what == "head"),
+    "tests/test_extending.py",
+    "tests/test_cli.py",
+    "tests/test_notebook.py",
 )
 
 
@@ -41,7 +52,7 @@ def file_of(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of several processes (`-n 2 --dist loadfile`), one runs all files that share the head of the session."""
+    """Of several processes (`-n 2 --dist loadfile`), one runs all files that share a cluster of the session."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):

@@ -187,7 +187,7 @@ class Naps(AveragedDevice):
     """Device 1 does, for longer than all others take together."""
 
     def update(self, shard, round, down, state):
-        time.sleep(8 * (shard.device == 1))
+        time.sleep(5 * (shard.device == 1))
         return super().update(shard, round, down, state)
 
 

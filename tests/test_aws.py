@@ -12,9 +12,6 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.cluster_checks import ROOT
 
-moto = pytest.importorskip("moto", reason="the extra `dev` brings it")
-boto3 = pytest.importorskip("boto3")
-
 pytestmark = pytest.mark.nightly
 
 FILE = yaml.safe_load((ROOT / "cluster.yaml").read_text())
@@ -37,6 +34,8 @@ def aws(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))  # Ray keeps the key of its nodes in ~/.ssh
     (tmp_path / ".ssh").mkdir()
     monkeypatch.chdir(ROOT)
+    moto = pytest.importorskip("moto", reason="the extra `dev` brings it")
+    boto3 = pytest.importorskip("boto3")
     with moto.mock_aws(config={"iam": {"load_aws_managed_policies": True}}):
         from ray.autoscaler._private.aws import config, node_provider, utils
 

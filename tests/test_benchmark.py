@@ -37,6 +37,7 @@ def lay(benchmarks, tmp_path):
     return lay
 
 
+@pytest.mark.slow
 def test_the_floor_and_raygan_do_the_same_work(lay):
     from engine_floor import Floor
     from engine_raygan import Raygan

@@ -122,9 +122,18 @@ def test_what_python_imports_and_uses_of_raygan_exists(page):
             assert hasattr(raygan, node.attr), f"raygan.{node.attr}"
 
 
-@pytest.mark.slow
+PLAYED_ELSEWHERE = {"sweeps.md"}  # in tests/sweep/test_tune.py
+
+
 @pytest.mark.ray
-@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.nightly if page.name in PLAYED_ELSEWHERE else pytest.mark.slow)
+        for page in PYTHON
+    ],
+    ids=lambda page: page.name,
+)
 def test_python_runs(page, tmp_path, monkeypatch, cluster):
     """A page's blocks one after another, as a reader would, but with runs of a second."""
     of_the_page = raygan.load_config

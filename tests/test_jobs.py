@@ -68,7 +68,7 @@ def test_a_job_that_is_stopped_saves_its_state_and_another_goes_on(job, head, tm
     assert (out / "generator.safetensors").read_bytes() == whole.generator.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_job_whose_input_is_wrong_has_failed(job):
     done = job(*COMMAND, "devicez=3")
     assert done.returncode == 1

@@ -1,17 +1,22 @@
 """The reproduction's arithmetic, and the whole of it on a grid of four tiny cells."""
 
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 import raygan
 from raygan.config import load_config
+from raygan.config.load import check_config
+from raygan.record.folder import RunFolder
 from raygan.report.curves import read_runs
-from tests.helpers import TINY, tiny
+from tests.helpers import TINY, Watch, tiny
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -25,19 +30,70 @@ def scripts(monkeypatch):
     return reproduction_cells, reproduction_report
 
 
-def test_every_cell_is_a_config_that_loads(scripts, tmp_path):
+@pytest.mark.parametrize("name", ["reproduction", "methods", "methods_32", "compression"])
+def test_every_cell_is_a_config_that_loads(scripts, tmp_path, name):
     grid, _ = scripts
-    settings = grid.read(SCRIPTS / "reproduction.yaml")
+    settings = grid.read(SCRIPTS / f"{name}.yaml")
     cells = list(grid.cells(settings))
-    assert len({cell.name for cell in cells}) == len(cells) >= 3 * 3 * 2 * 4
+    assert len({cell.name for cell in cells}) == len(cells) >= 5 * 3
+    assert all(settings["baseline"] in study["methods"] for study in settings["studies"].values())
     for cell in cells:
-        grid.write(cell.config, tmp_path / "cell.yaml")
-        config = load_config(tmp_path / "cell.yaml")
+        config = check_config(cell.config)
         assert config.seed == cell.seed
-        steps = config.rounds * config.device_steps
-        assert steps == 500, "as many discriminator steps on every device, whatever the method"
+        assert config.selection.name == "all", "links and speeds change the price of a run alone"
+        if name == "reproduction":
+            steps = config.rounds * config.device_steps
+            assert steps == 500, "as many discriminator steps on every device, whatever the method"
+    grid.write(cells[0].config, tmp_path / "cell.yaml")
     for words in settings["prices"].values():
         load_config(tmp_path / "cell.yaml", words)
+
+
+def test_a_run_that_was_interrupted_is_not_finished(scripts, tmp_path):
+    grid, _ = scripts
+    cell = grid.Cell("s", "digits", "iid", "averaged", 0, tree_of(TINY) | {"seed": 0})
+    grid.write(cell.config, tmp_path / "cell.yaml")
+    assert not grid.is_finished(cell, tmp_path)
+
+    def interrupt(round):
+        if round == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    config = load_config(tmp_path / "cell.yaml", ["rounds=40", "eval.every=20"])
+    cell.config["rounds"], cell.config["eval"]["every"] = 40, 20
+    with pytest.raises(KeyboardInterrupt):
+        raygan.train(config, tmp_path / cell.name, watchers=[Watch(interrupt)])
+    assert RunFolder(tmp_path / cell.name).generator.exists()
+    assert not grid.is_finished(cell, tmp_path)
+    raygan.train(config, tmp_path / cell.name, resume=True)
+    assert grid.is_finished(cell, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "settings", "says"),
+    [
+        (["airplane"], "reproduction", "all images are of one class"),
+        (["train/airplane", "test/airplane"], "reproduction", "train and test are parts of a data set"),
+        (["airplane", "bird"], "methods", "methods.yaml has no data set cifar10"),
+    ],
+)
+def test_images_that_could_not_be_measured_are_refused_first(
+    scripts, tmp_path, monkeypatch, capsys, folders, settings, says
+):
+    import reproduce
+
+    for folder in folders:
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "images" / folder / "1.png")
+    words = ["--settings", str(SCRIPTS / f"{settings}.yaml"), "--out", str(tmp_path / "runs")]
+    words += ["--page", str(tmp_path / "page.md"), "--cifar10", str(tmp_path / "images")]
+    monkeypatch.setattr("sys.argv", ["reproduce.py", *words])
+    with pytest.raises(SystemExit):
+        reproduce.main()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "error: --cifar10: " in said
+    assert says in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_intervals_are_students_over_seeds(scripts):

@@ -20,7 +20,8 @@ MAY_USE = {
     "compression": FREE,
     "methods": FREE | {"gan", "channel", "compression"},
     "privacy": FREE | {"methods"},
-    "round": FREE | {"gan", "data", "channel", "compression", "methods", "privacy"},
+    "secure": FREE | {"methods"},
+    "round": FREE | {"gan", "data", "channel", "compression", "methods", "privacy", "secure"},
     "record": FREE | {"files", "gan", "methods"},
     "report": FREE | FILES,
     "cluster": FREE,
@@ -81,6 +82,11 @@ def test_importing_raygan_is_cheap():
 
 def test_a_run_imports_no_tracker_that_is_not_named():
     assert not loaded_after("import raygan.run.session") & {"mlflow", "wandb", "onnx", "onnxscript"}
+
+
+def test_setting_torch_back_where_nothing_changed_imports_no_compiler():
+    enter = "from raygan.round.compute import as_chosen_before; before = as_chosen_before(); before.__enter__()"
+    assert "torch._dynamo" not in loaded_after(f"{enter}; before.__exit__(None, None, None)")
 
 
 def test_a_device_process_imports_torch_and_nothing_heavier():

@@ -67,6 +67,51 @@ def test_a_page_has_the_tables_of_several_scripts(scripts, tmp_path):  # noqa: F
     assert page.read_text() == "a\n<one>\n1\n<end>\nb\n<two>\n2\n<two end>\nc\n"
 
 
+def test_what_a_page_has_of_more_runs_stays_on_it(study, tmp_path, monkeypatch):
+    settings = {
+        "studies": {"s": {"data": ["digits", "fashion_mnist"], "splits": ["iid", "two classes each"]}},
+        "compared_with": {"better": "plain"},
+    }
+    monkeypatch.setattr(study, "measured", lambda run, seed, config, images: {"fd_clf": 2.0 + seed})
+
+    def draw(folders, figures, parts):
+        for group in folders:
+            path = figures / study.picture_of(group)
+            path.write_text(f"{len(list(figures.iterdir()))}")
+            yield ", ".join(group), path
+
+    monkeypatch.setattr(study, "draw_grids", draw)
+    page = tmp_path / "page.md"
+    page.write_text("above\n{}\n{}\nbelow\n".format(*study.MARKERS))
+
+    def write(seeds, *groups):
+        done = [
+            study.Cell("s", data, split, method, seed, {})
+            for data, split in groups
+            for method in ("plain", "better")
+            for seed in seeds
+        ]
+        study.write_results(settings, done, dict.fromkeys(["digits", "fashion_mnist"], (None, None)), tmp_path, page)
+        return page.read_text()
+
+    first = write([0, 1, 2], ("digits", "iid"))
+    assert "\n6 runs.\n" in first
+    drawn = (tmp_path / "page" / "samples-s-digits-iid.png").read_text()
+    both = write([0, 1], ("digits", "iid"), ("digits", "two classes each"), ("fashion_mnist", "iid"))
+    assert "\n14 runs.\n" in both
+    assert [line for line in first.splitlines() if line.startswith("| s |")] == [
+        line for line in both.splitlines() if line.startswith("| s | digits | iid")
+    ]
+    assert (tmp_path / "page" / "samples-s-digits-iid.png").read_text() == drawn, "of the runs in the table"
+    pictures = [line.rpartition("/")[2] for line in both.splitlines() if line.startswith("![")]
+    assert pictures == [
+        f"samples-s-{one}.png)" for one in ("digits-iid", "digits-two_classes_each", "fashion_mnist-iid")
+    ]
+    assert write([0, 1, 2], ("fashion_mnist", "iid")).count("| 3 | 3 ± ") == 4, "more runs than before are taken"
+    assert both.startswith("above\n")
+    assert both.endswith("\nbelow\n")
+
+
 @pytest.mark.nightly
 def test_a_small_study_runs_and_is_written(tmp_path, study):
     import study_conditions

@@ -6,13 +6,14 @@ from tests.conftest import FIRST, TOGETHER, file_of
 from tests.test_docs import ROOT
 
 
-def test_files_that_use_the_head_of_the_session_are_listed(request):
+def test_files_that_use_a_cluster_of_the_session_are_listed(request):
     found = {}
     for item in request.session.items:
         if TOGETHER.keys() & {file_of(item.nodeid)} or not isinstance(item, pytest.Function):
             continue
-        if any(made.baseid == "tests" for made in item._fixtureinfo.name2fixturedefs.get("head", ())):
-            found[file_of(item.nodeid)] = "head"
+        for name in {*TOGETHER.values()}:
+            if any(made.baseid == "tests" for made in item._fixtureinfo.name2fixturedefs.get(name, ())):
+                found[file_of(item.nodeid)] = name
     assert not found, "add them to TOGETHER in tests/conftest.py"
 
 

@@ -8,8 +8,10 @@ from raygan.channel.copies import Copies
 from raygan.channel.links import Links
 from raygan.channel.selection import Selection
 from raygan.channel.simulated import Phases, SimulatedRound, Work
+from raygan.channel.stages import Stage, Stages
 from raygan.channel.traffic import Traffic
 from raygan.components import CHANNELS, SELECTIONS, build
+from raygan.config.aggregation import secagg_of
 from raygan.config.simulation import Policy
 from raygan.config.tree import Config
 from raygan.errors import RunError, naming
@@ -28,6 +30,7 @@ class Clock:
         """`counts` are the samples of each class of every device, (K, C), if devices report them."""
         self._config = config
         self._traffic = traffic
+        self._stages = Stages(secagg) if (secagg := secagg_of(config)) else None
         self._work = work
         self._partners = partners
         self._counts = counts
@@ -56,12 +59,13 @@ class Clock:
         Raises:
             RunError: a custom selection does not choose among the devices, or a rate is not above 0.
         """
-        traffic, server_flops = self._traffic, self._config.compute.server_flops
+        server_flops = self._config.compute.server_flops
         quality = self._quality(round)
         chosen = self._choose(round, quality)
         reached = chosen[~self._out_of_reach(round)[chosen]]
-        codes = self._copies.codes(round, reached)
-        devices, overdue, (down, device, up) = self._answers(round, reached, codes)
+        codes, traffic = self._copies.codes(round, reached), self._sent(len(reached))
+        devices, overdue, (down, device, up) = self._answers(round, reached, codes, traffic)
+        averaged, stages = self._protocol(reached, devices)
         self._selection.served(np.array(devices, np.int64), quality)
         partners = self._partners(round, devices)
         phases = Phases(
@@ -69,9 +73,10 @@ class Clock:
             device=device,
             up=up,
             meanwhile=self._work.meanwhile / server_flops,
-            average=2 * traffic.up * len(devices) / server_flops,  # a multiplication and an addition per value
-            server=self._work.finished(devices) / server_flops,
+            average=2 * traffic.up * len(averaged) / server_flops,  # a multiplication and an addition per value
+            server=self._work.finished(averaged) / server_flops,
             swap=self._swap_s(round, partners),
+            stages={name: self._stage_s(round, stage, who) for name, (stage, who) in stages.items()},
         )
         return SimulatedRound(
             devices=devices,
@@ -79,14 +84,46 @@ class Clock:
             late=len(reached) - len(devices),
             overdue=overdue,
             partners=partners,
-            bytes_down=self._bytes_down(codes),
-            bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits) + self._reported(round),
+            bytes_down=self._bytes_down(codes)
+            + sum(len(who) * self._bytes(0, stage.down_bits) for stage, who in stages.values()),
+            bytes_up=len(devices) * self._bytes(traffic.up, traffic.up_bits)
+            + sum(len(who) * self._bytes(0, stage.up_bits) for stage, who in stages.values())
+            + self._reported(round),
             bytes_swap=len(partners) * self._bytes(traffic.swap),
             phases=phases,
+            cohort=[] if self._stages is None else reached.tolist(),
         )
 
+    def _sent(self, reached: int) -> Traffic:
+        """Returns the traffic of a round with so many devices: masked, their updates are integers."""
+        if self._stages is None:
+            return self._traffic
+        return self._stages.masked(self._traffic, reached, self._config.channel.bits_per_parameter)
+
+    def _protocol(
+        self, reached: np.ndarray, devices: list[int]
+    ) -> tuple[list[int], Mapping[str, tuple[Stage, np.ndarray]]]:
+        """Returns the devices whose updates the server gets to use, and the stages of secure aggregation with theirs.
+
+        Devices that are within reach share keys, and those that answer unmask, if enough do; else none counts.
+        """
+        if self._stages is None or len(reached) == 0:
+            return devices, {}
+        stages = {name: (stage, reached) for name, stage in self._stages.before(len(reached)).items()}
+        if not self._stages.is_unmasked(len(devices), len(reached)):
+            return [], stages
+        answered = np.array(devices)
+        return devices, stages | {name: (stage, answered) for name, stage in self._stages.behind(len(reached)).items()}
+
+    def _stage_s(self, round: int, stage: Stage, devices: np.ndarray) -> float:
+        """Returns the duration of a stage: the server has heard all of these devices before it answers, or asks."""
+        up = self._seconds(0, self._uplink(round, devices), stage.up_bits).max()
+        if stage.broadcast:
+            return float(up + stage.down_bits / self._broadcast(round, devices))
+        return float(up + self._seconds(0, self._unicast(round, devices), stage.down_bits).max())
+
     def _answers(
-        self, round: int, reached: np.ndarray, codes: np.ndarray
+        self, round: int, reached: np.ndarray, codes: np.ndarray, traffic: Traffic
     ) -> tuple[list[int], list[int], tuple[float, float, float]]:
         """Returns the devices that answer in time, those that only update in time, and the slowest one's phases.
 
@@ -96,7 +133,7 @@ class Clock:
             return [], [], (0.0, 0.0, 0.0)
         down_s = self._down_s(round, reached, codes)
         device_s = self._compute_s[reached]
-        up_s = self._seconds(self._traffic.up, self._uplink(round, reached), self._traffic.up_bits)
+        up_s = self._seconds(traffic.up, self._uplink(round, reached), traffic.up_bits)
         answer_s = down_s + device_s + up_s
         limit = self._config.selection.deadline_s or np.inf
         self._copies.received(round, reached[down_s <= limit])

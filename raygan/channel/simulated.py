@@ -1,7 +1,7 @@
 """A simulated round: the work that it is counted from, its phases, and who takes part in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -47,11 +47,20 @@ class Phases:
     """The server's work on the average."""
     swap: float
     """Devices exchanging discriminators."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """The stages of secure aggregation besides the masked update, by name: nothing else goes on meanwhile."""
 
     @property
     def seconds(self) -> float:
         """The duration of the round."""
-        return self.down + max(self.device + self.up, self.meanwhile) + self.average + self.server + self.swap
+        both = max(self.device + self.up, self.meanwhile)
+        return self.down + both + self.average + self.server + self.swap + sum(self.stages.values())
+
+    def by_name(self) -> dict[str, float]:
+        """Returns the seconds of all phases."""
+        phases = asdict(self)
+        stages: dict[str, float] = phases.pop("stages")
+        return phases | stages
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class SimulatedRound:
     """Rounds since those of `devices` started that started in an earlier round; the others start in this one."""
     ahead: list[int] = field(default_factory=list)
     """Devices that start in this round and take part in a later one."""
+    cohort: list[int] = field(default_factory=list)
+    """Devices that have shared keys, with secure aggregation: those within reach."""
 
     @property
     def at_once(self) -> list[int]:

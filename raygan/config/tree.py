@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, model_validator
 
 from raygan.components import METHODS, check_name
-from raygan.config.aggregation import Aggregation, Plain, TrimmedMean
+from raygan.config.aggregation import Aggregation, Plain, TrimmedMean, secure_conflict
 from raygan.config.asynchronous import Asynchronous
 from raygan.config.compression import Compression, DownlinkCompression, Whole, WholeModel
 from raygan.config.data import Data, Digits
@@ -150,7 +150,7 @@ class Config(Section):
             )
         if self.gan.augment == "ada" and not self.gan.augment_policy:
             raise ValueError("gan.augment_policy: ada has no change to apply; name one, or set gan.augment=none")
-        if wrong := self.gan.conflict() or conflict(self):
+        if wrong := self.gan.conflict() or conflict(self) or secure_conflict(self):
             raise ValueError(wrong)
         if self.compression.name in ("topk", "randk") and self.aggregation.name in ("median", "trimmed_mean"):
             raise ValueError(

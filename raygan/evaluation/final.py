@@ -116,7 +116,7 @@ def evaluate_run(config: Config, folder: Path, own: str | None) -> dict[str, Any
         known = config.gan.discriminator in DISCRIMINATORS  # the folder alone must not run the code of another
         saved = RunFolder(folder).checkpoints if known else None
         attacked = inferred(config, images, evaluator, averaged, trained["ema"].round, saved)
-    spent = spent_by(config, trained["ema"].round)
+    spent = spent_by(config, images, trained["ema"].round)
     return {"round": trained["ema"].round, **measured, **devices, **nearest, **attacked, **spent, **evaluator.about}
 
 
@@ -141,9 +141,11 @@ def inferred(
     return membership(config, images, generated, discriminator, DEVICES)
 
 
-def spent_by(config: Config, round: int) -> dict[str, object]:
+def spent_by(config: Config, images: ImageSet, round: int) -> dict[str, object]:
     """Returns epsilon after a round of a private run."""
-    accountant = accountant_of(config, method_of(config))
+    if config.privacy.name == "none":
+        return {}
+    accountant = accountant_of(config, method_of(config), dealt(images, config).sizes)
     return {} if accountant is None else facts_of(accountant.after(round))
 
 

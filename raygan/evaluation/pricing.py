@@ -1,7 +1,6 @@
 """What the rounds of a run would have cost with other links or computing speeds; nothing is trained."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from raygan.channel.simulated import SimulatedRound
@@ -48,7 +47,7 @@ def priced(folder: Path, words: Sequence[str]) -> Priced:
         sim_s += now.phases.seconds
         sent = {"bytes_down": now.bytes_down, "bytes_up": now.bytes_up, "bytes_swap": now.bytes_swap}
         who = {"devices": len(now.devices), "unreached": now.unreached, "late": now.late}
-        rows.append({"sim_s": sim_s, "phases_s": asdict(now.phases), **sent, **who})
+        rows.append({"sim_s": sim_s, "phases_s": now.phases.by_name(), **sent, **who})
     return Priced(words, price, rows, others)
 
 

@@ -177,7 +177,7 @@ class Recorder:
             attacked = inferred(*about, round, self._folder.checkpoints)
         if picture is not None:
             save_picture(picture, self._folder.nearest)
-        spent = spent_by(self._config, round)
+        spent = spent_by(self._config, self._images, round)
         found = {**measured, **devices, **nearest, **attacked, **spent, **self._evaluator.about}
         self._folder.write_evaluation({"round": round, **found})
 

@@ -5,7 +5,7 @@ the references of the round's messages, and returns the vector that is broadcast
 to process while the driver is ahead.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -134,12 +134,19 @@ class Executor:
         return self._down
 
     def update_devices(
-        self, round: int, devices: Iterable[int], down: Ref, overdue: Iterable[int] = (), ahead: bool = False
+        self,
+        round: int,
+        devices: Iterable[int],
+        down: Ref,
+        overdue: Iterable[int] = (),
+        ahead: bool = False,
+        cohort: Sequence[int] = (),
     ) -> Updates:
         """Let these devices update on the vector `down`, each on its own shard.
 
         So do those that are `overdue` if they remember what does not arrive. Workers of a node that is not the server's
-        send one message together where that is fewer bytes. `ahead`: a later round takes the updates.
+        send one message together where that is fewer bytes. `ahead`: a later round takes the updates. `cohort`: the
+        devices that have shared keys, with secure aggregation.
         """
         workers, transport = self._workers, self._transport
         chosen, here = workers.of(devices), self._facts[0]["node"]
@@ -151,7 +158,7 @@ class Executor:
                 numbers, far = chosen[worker], len(group) == 1 and workers.nodes[worker] != here
                 # An exchange that failed must not be forgotten in the rounds behind it.
                 message, call = workers.update_devices(
-                    worker, round, down, numbers, far, late.pop(worker, []), ahead, after=self._exchanged
+                    worker, round, down, numbers, far, late.pop(worker, []), ahead, cohort, after=self._exchanged
                 )
                 messages[tuple(numbers)] = message
                 updates.calls.append(call)
@@ -161,7 +168,9 @@ class Executor:
                 messages = {tuple(chain(*messages)): together}
             updates.messages.update(messages)
         for worker, numbers in late.items():  # which send nothing
-            _, call = workers.update_devices(worker, round, down, [], False, numbers, ahead, after=self._exchanged)
+            _, call = workers.update_devices(
+                worker, round, down, [], False, numbers, ahead, cohort, after=self._exchanged
+            )
             updates.calls.append(call)
         return updates
 
@@ -179,13 +188,15 @@ class Executor:
             messages=updates.messages | {who: ref for one in arrived for who, ref in one.messages.items()},
         )
 
-    def update_server(self, round: int, updates: Updates, staleness: Mapping[int, int]) -> Ref:
+    def update_server(
+        self, round: int, updates: Updates, staleness: Mapping[int, int], cohort: Sequence[int] = ()
+    ) -> Ref:
         """Let the server aggregate updates as they arrive, then update; returns a reference to its report.
 
-        `staleness`: the rounds since devices started, of those that did so in an earlier one.
+        `staleness`: the rounds since devices started, of those that did so in an earlier one. `cohort`: as above.
         """
-        messages = self._stream(updates.messages)
-        self._down, report = self._transport.call(self._server, "update", round, messages, staleness, returns=2)
+        messages, call = self._stream(updates.messages), self._transport.call
+        self._down, report = call(self._server, "update", round, messages, staleness, cohort, returns=2)
         self._round, self._report = round, [report]
         return report
 

@@ -1,6 +1,6 @@
 """The workers of a run: started, called, and replaced where one was lost."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,12 +103,13 @@ class Workers:
         far: bool,
         overdue: list[int],
         ahead: bool,
+        cohort: Sequence[int],
         after: Iterable[Ref],
     ) -> tuple[Ref, WorkerCall]:
         """Let a worker's devices update; returns a reference to its message, and the call."""
         process = self.processes[worker]
         message, report = self._transport.call(
-            process, "update_devices", round, down, devices, far, overdue, ahead, after=after, returns=2
+            process, "update_devices", round, down, devices, far, overdue, ahead, cohort, after=after, returns=2
         )
         return message, WorkerCall(worker, process, devices, report)
 

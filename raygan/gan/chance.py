@@ -29,21 +29,24 @@ class Chance:
         self.p = 0.0 if self.adapts else 1.0
         """Probability of each change."""
         self._changes: np.random.Generator | None = None
+        self._turn = 0, 0
+        self._normal: np.random.Generator | None = None
         self._steps = 0
         self._signs: list[Tensor] = []
 
     @contextmanager
     def of(self, role: Role, device: int = 0, round: int = 0) -> Iterator[None]:
         """Let the steps inside the block be those of a party in a round."""
-        before = self._changes, self._steps
+        before = self._changes, self._turn, self._normal, self._steps
         self._changes = stream(self._seed, role, device, round)
+        self._turn, self._normal = (device, round), None
         # Where in the row of lazy steps a round begins is drawn: devices that take part seldom, or take fewer steps a
         # round than lie between two penalties, would have them always or never.
         self._steps = int(stream(self._seed, Role.LAZY_PENALTY, device, round).integers(self._gan.penalty_every))
         try:
             yield
         finally:
-            self._changes, self._steps = before
+            self._changes, self._turn, self._normal, self._steps = before
 
     def changes(self, count: int, device: torch.device) -> Tensor | None:
         """Returns the changes of `count` samples, (count, 8) on `device`; None if there are none to make.
@@ -59,6 +62,12 @@ class Chance:
                 "networks.chance.of(role, device, round)` around it"
             )
         return uploaded(draw_changes(self._policy, self.p, count, self._shape, self._changes), device)
+
+    def normal(self, count: int) -> np.ndarray:
+        """Returns the noise of a private step inside of `of`, (count,) float32 of variance 1."""
+        if self._normal is None:  # few runs need it
+            self._normal = stream(self._seed, Role.RECORD_NOISE, *self._turn)
+        return self._normal.standard_normal(count, dtype=np.float32)
 
     def penalised(self) -> bool:
         """Returns whether the next discriminator step has R1 and R2, and counts it."""

@@ -215,6 +215,12 @@ def generator_step(
     return loss
 
 
+def generator_gradient(networks: Networks, latents: Labelled) -> Tensor:
+    """Compute the gradient of a generator step that compares with nothing into its `gradient`; returns the loss."""
+    (loss,) = networks.replay(_generator_gradient, networks, *latents, *_for_fakes(networks, latents, None))
+    return loss
+
+
 def _generator_gradient(
     networks: Networks,
     z: Tensor,

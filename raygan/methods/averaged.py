@@ -196,4 +196,4 @@ def _shared_size(discriminator: FlatModule, config: Config) -> int:
     return discriminator.num_averaged if with_buffers else discriminator.num_parameters
 
 
-Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True, asynchronous=True)
+Averaged = Method(device=AveragedDevice, server=AveragedServer, scheduled=True, asynchronous=True, private_steps=True)

@@ -248,6 +248,9 @@ class Method:
     """Whether the config's `schedule` applies to this method."""
     clipped_parts: Callable[[Config], int] = _whole
     """Returns the number of equal parts of an update that a private run clips one by one."""
+    private_steps: bool = False
+    """Whether devices use their real samples in the discriminator's steps of `raygan.methods.local` alone, which
+    `privacy.name=record` makes private."""
     asynchronous: bool = False
     """Whether `schedule=asynchronous` does: an update may be merged into another state of the server than the one that
     came down for it, and `ServerSide.reference` is the update of a device that does no training on the newest."""

@@ -76,4 +76,4 @@ class CentralizedServer(WholeGanServer):
         return NO_TRAFFIC
 
 
-Centralized = Method(device=CentralizedTrainer, server=CentralizedServer, pooled=True)
+Centralized = Method(device=CentralizedTrainer, server=CentralizedServer, pooled=True, private_steps=True)

@@ -18,10 +18,9 @@ from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import simultaneous_step
 from raygan.gan.transfer import Values, array_of, pieces
 from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
-from raygan.methods.local import local_batches, mean
+from raygan.methods.local import local_batches, local_simultaneous_step, mean
 from raygan.methods.staleness import check_statistics
 
 
@@ -69,7 +68,7 @@ class FedGANDevice(WholeGanDevice):
         optimizers = self.discriminator_optimizer, self.generator_optimizer
         with local_batches(self, shard, round) as batches:
             losses = [
-                simultaneous_step(self.networks, *optimizers, round, batch.real, batch.latents, batch.mix)
+                local_simultaneous_step(self, optimizers, round, batch)
                 for batch in islice(batches, self.config.device_steps)
             ]
         d_losses, g_losses = zip(*losses, strict=True)
@@ -175,4 +174,4 @@ def _averaged(networks: Networks) -> np.ndarray:
     return np.concatenate([array_of(networks.generator.averaged), array_of(networks.discriminator.averaged)])
 
 
-FedGAN = Method(device=FedGANDevice, server=FedGANServer, asynchronous=True)
+FedGAN = Method(device=FedGANDevice, server=FedGANServer, asynchronous=True, private_steps=True)

@@ -117,7 +117,7 @@ def _images(config: Config) -> int:
     return config.batch_size
 
 
-MDGAN = Method(device=_device, server=_server, exchange=SWAPS, clipped_parts=_images)
+MDGAN = Method(device=_device, server=_server, exchange=SWAPS, clipped_parts=_images, private_steps=True)
 
 
 def _check(config: Config, relative: bool) -> None:

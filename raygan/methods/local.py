@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raygan.config.privacy import RecordLevel
+from raygan.config.tree import Config
 from raygan.gan.batches import as_seen, draw_batch
 from raygan.gan.conditions import Labelled
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import discriminator_step, generate
+from raygan.gan.pairs import Clipped, private_simultaneous_step, private_step
+from raygan.gan.steps import discriminator_step, generate, simultaneous_step
 from raygan.gan.transfer import uploaded
 from raygan.methods.base import DeviceSide, Shard
 from raygan.methods.inputs import global_classes
@@ -27,6 +30,9 @@ class Batch:
     real: Labelled
     latents: Labelled
     mix: Tensor | None
+    paired: Tensor | None = None
+    """With record-level privacy, (N,) int64: the place of the fake that each real sample is paired with. The latent
+    points are then as many as are planned, whatever N was drawn."""
 
 
 @contextmanager
@@ -43,7 +49,10 @@ def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None 
         torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round),
         side.networks.chance.of(Role.DEVICE_AUGMENT, shard.device, round),
     ):
-        yield _batches(side, shard, round, together)
+        if isinstance(side.config.privacy, RecordLevel):
+            yield _poisson_batches(side, shard, round)
+        else:
+            yield _batches(side, shard, round, together)
 
 
 def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Iterator[Batch]:
@@ -52,7 +61,7 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
     latents = stream(config.seed, Role.DEVICE_NOISE, *key)
     mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
     of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key)
-    size = min(config.batch_size, len(shard.samples))
+    size = planned_batch(config, len(shard.samples))
     while True:
         chosen = np.stack([draw_batch(len(shard.samples), size, choices) for _ in range(together)])
         z = _each(noise(latents, together * size, config.gan.latent, device), size)
@@ -67,6 +76,28 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
         yield from map(Batch, real, map(Labelled, z, fake_labels), mix)
 
 
+def _poisson_batches(side: DeviceSide, shard: Shard, round: int) -> Iterator[Batch]:
+    """Yields batches that each sample is in by a coin of its own, so of any size, and fakes of classes of all data."""
+    config, device, key = side.config, side.torch_device, (shard.device, round)
+    coins = stream(config.seed, Role.DEVICE_BATCH, *key)
+    latents = stream(config.seed, Role.DEVICE_NOISE, *key)
+    of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key)
+    size = planned_batch(config, len(shard.samples))
+    while True:
+        chosen = np.flatnonzero(coins.random(len(shard.samples)) < size / len(shard.samples))
+        z = Labelled(noise(latents, size, config.gan.latent, device), global_classes(config, of_fakes, size, device))
+        (values,), (labels,) = shard.taken(chosen[None], device), shard.classes(chosen[None], device)
+        yield Batch(Labelled(as_seen(values), labels), z, None, uploaded(chosen % size, device))
+
+
+def planned_batch(config: Config, samples: int) -> int:
+    """Returns the size of a device's batches: with record-level privacy on average, and what their sums are divided by.
+
+    The number of samples of a device is no secret: it sets how often each of them is drawn.
+    """
+    return min(config.batch_size, samples)
+
+
 def _each(drawn: Tensor, size: int) -> Sequence[Tensor]:
     """Returns batches of a size, each at the start of its own memory: libraries choose kernels by memory layout."""
     return [drawn] if len(drawn) == size else [batch.clone() for batch in drawn.split(size)]
@@ -76,11 +107,31 @@ def discriminator_steps(
     side: DeviceSide, optimizer: FlatOptimizer, round: int, batches: Iterable[Batch]
 ) -> list[Tensor]:
     """Take a step of the discriminator on each batch, against fakes of the generator; returns the losses."""
-    networks = side.networks
-    return [
-        discriminator_step(networks, optimizer, round, batch.real, generate(networks, batch.latents), batch.mix)
-        for batch in batches
-    ]
+    return [local_step(side, optimizer, round, batch, generate(side.networks, batch.latents)) for batch in batches]
+
+
+def local_step(side: DeviceSide, optimizer: FlatOptimizer, round: int, batch: Batch, fake: Labelled) -> Tensor:
+    """Take a step of the discriminator on a batch, with record-level privacy if that is set; returns the loss."""
+    if batch.paired is None:
+        return discriminator_step(side.networks, optimizer, round, batch.real, fake, batch.mix)
+    return private_step(side.networks, optimizer, round, _clipped(side), batch.real, fake, batch.paired)
+
+
+def local_simultaneous_step(
+    side: DeviceSide, optimizers: tuple[FlatOptimizer, FlatOptimizer], round: int, batch: Batch
+) -> tuple[Tensor, Tensor]:
+    """Take a step of both networks, likewise; the discriminator's optimiser is the first. Returns both losses."""
+    if batch.paired is None:
+        return simultaneous_step(side.networks, *optimizers, round, batch.real, batch.latents, batch.mix)
+    return private_simultaneous_step(
+        side.networks, *optimizers, round, _clipped(side), batch.real, batch.latents, batch.paired
+    )
+
+
+def _clipped(side: DeviceSide) -> Clipped:
+    privacy = side.config.privacy
+    assert isinstance(privacy, RecordLevel)  # only then are batches paired
+    return Clipped(privacy.clip, privacy.noise_multiplier)
 
 
 def mean(losses: Sequence[Tensor]) -> float:

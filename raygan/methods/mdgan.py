@@ -27,7 +27,7 @@ from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.conditions import Labelled
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.gan.steps import discriminator_step, feedback, feedback_step, generate
+from raygan.gan.steps import feedback, feedback_step, generate
 from raygan.gan.transfer import Values, array_of, fill, pieces, uploaded
 from raygan.methods.base import (
     DeviceSide,
@@ -39,7 +39,7 @@ from raygan.methods.base import (
     Update,
 )
 from raygan.methods.inputs import global_classes
-from raygan.methods.local import local_batches, mean
+from raygan.methods.local import local_batches, local_step, mean, planned_batch
 from raygan.methods.swaps import together
 from raygan.rng import Role, noise, stream, torch_seeded
 
@@ -66,7 +66,7 @@ class MDGANDevice(DeviceSide):
 
     def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
         """Take `device_steps` discriminator steps on X_d, then compute the feedback on X_g."""
-        networks, discriminator = self.networks, self.networks.discriminator
+        discriminator = self.networks.discriminator
         discriminator.load(state.get("discriminator", self._initial))
         self._optimizer.load(state.get("optimizer"))
         slot = shard.device % self._batches
@@ -74,11 +74,8 @@ class MDGANDevice(DeviceSide):
         generated, judged = (self._batch(images, index) for index in (slot, (shard.device + 1) % self._batches))
         with local_batches(self, shard, round, steps=1) as batches:
             batch = next(batches)
-            fake = judged.first(len(batch.real.values))
-            d_losses = [
-                discriminator_step(networks, self._optimizer, round, batch.real, fake, batch.mix)
-                for _ in range(self.config.device_steps)
-            ]
+            fake = judged.first(planned_batch(self.config, len(shard.samples)))
+            d_losses = [local_step(self, self._optimizer, round, batch, fake) for _ in range(self.config.device_steps)]
             vector, metrics = self.judge(generated, batch.real)
         metrics = {"d_loss": mean(d_losses)} | metrics
         update = Update(shard.device, vector, self.weight(shard), metrics, slot)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.stats import rankdata
 from torch import Tensor
 
 _AT_ONCE = 500
@@ -30,6 +28,9 @@ class Auc:
 
 def auc_of(members: np.ndarray, others: np.ndarray) -> Auc | None:
     """Returns how well scores (m,) and (n,) are told apart, ties half; None if there are none of a kind."""
+    from scipy.optimize import brentq  # takes half a second, and few runs need it
+    from scipy.stats import rankdata
+
     m, n = len(members), len(others)
     if not (m and n):
         return None

@@ -67,7 +67,8 @@ class Footprint:
     update: int
     """One device's update."""
     message: int
-    """The message from an actor of one device: its update, compressed if that is configured."""
+    """The message from an actor of one device: its update, compressed or masked if that is
+    configured."""
     part: int
     """The message from an actor of several devices to a server on its node, for one slot; if the updates are not added
     up, for each device."""
@@ -126,8 +127,10 @@ def footprint_of(
             server.meanwhile(1)
             server.finish(1, dict.fromkeys(range(server.slots), server.taken_from(1, update.vector)))
     part, far_part = (_part(config, problem, update, far) for far in (False, True))
-    uplink = problem.uplink(config)
-    share = 1.0 if uplink is None else uplink.share
+    uplink, secure = problem.uplink(config), problem.secure_sum(config)
+    message = round((1.0 if uplink is None else uplink.share) * update.vector.nbytes)
+    if secure is not None:  # a sum of integers is as large as one message
+        message = part = far_part = secure.size * np.dtype(secure.word(range(config.devices))).itemsize
     memory = 4 * problem.compressible.size if uplink is not None and problem.compressible and uplink.remembers else 0
     return Footprint(
         device=Tensors(device_keeps, of_device.most - device_keeps),
@@ -136,7 +139,7 @@ def footprint_of(
         graphs=config.engine.cuda_graphs,
         down=down.nbytes,
         update=update.vector.nbytes,
-        message=round(share * update.vector.nbytes),
+        message=message,
         part=part,
         far_part=far_part,
         adds_up=problem.aggregator(config).adds_up,

@@ -1,7 +1,8 @@
 """The sizes of a run, independent of its placement: devices, shards, simulated traffic and time, memory."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 
 import numpy as np
@@ -85,7 +86,7 @@ def make_plan(config: Config, images: ImageSet | None = None) -> Plan:
     problem, clock = try_out(config, images, shards, weighed)
     worker_samples = _worker_samples(config, images, shards)
     rounds = [clock.round(round) for round in range(1, min(config.rounds, SIMULATED_ROUNDS) + 1)]
-    phases = [asdict(round.phases) for round in rounds]
+    phases = [round.phases.by_name() for round in rounds]
     return Plan(
         config=config,
         devices=config.devices,
@@ -100,9 +101,9 @@ def make_plan(config: Config, images: ImageSet | None = None) -> Plan:
         bytes_up=fmean(round.bytes_up for round in rounds),
         bytes_swap=fmean(round.bytes_swap for round in rounds),
         round_s=fmean(round.phases.seconds for round in rounds),
-        phases_s={name: fmean(one[name] for one in phases) for name in phases[0]},
+        phases_s={name: fmean(one.get(name, 0.0) for one in phases) for name in dict.fromkeys(chain(*phases))},
         rounds=rounds,
-        accountant=accountant_of(config, method_of(config)),
+        accountant=accountant_of(config, method_of(config), shards.sizes),
         footprint=footprint_of(config, problem, images, shards, worker_samples),
         image_bytes=images.images.nbytes,
         worker_samples=worker_samples,

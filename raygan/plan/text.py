@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
+from raygan.channel.stages import Stages
 from raygan.cluster.capacity import fits
 from raygan.cluster.layout import spread_of
+from raygan.config.aggregation import secagg_of
 from raygan.plan.footprint import CUDA_CONTEXT, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site
@@ -52,10 +54,17 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         ("processes", where),
         ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all{own}"),
         ("traffic", f"{traffic} per round (simulated)"),
+        *_secure(plan),
         *_privacy(plan),
         ("time", f"{plan.round_s:.3g} s per round (simulated){': ' if phases else ''}{phases}"),
         *([("versions", _versions(plan))] if asynchronous else []),
     ]
+
+
+def _secure(plan: Plan) -> list[PlanLine]:
+    """Returns the line about secure aggregation, for the largest round that is simulated."""
+    settings, most = secagg_of(plan.config), max(len(round.cohort) for round in plan.rounds)
+    return [("secagg", Stages(settings).described(most))] if settings is not None and most else []
 
 
 def _privacy(plan: Plan) -> list[PlanLine]:

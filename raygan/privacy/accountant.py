@@ -1,34 +1,22 @@
-"""The account of a private run: its epsilon after a number of rounds, by dp-accounting's RDP (arXiv 1908.10530).
+"""The account of a private run: its epsilon after a number of rounds, by dp-accounting.
 
-A round is one Gaussian release of a clipped sum, and the generator is computed from it. How it composes depends on who
-may be in it: `poisson` and `uniform` draw devices at random, which amplifies; every other selection does not. A uniform
-draw of a fixed number is accounted for the replacement of a device by another, which may move the sum by 2 S, so its
-noise counts half; everything else for a device that is added or removed.
+What is released is in `raygan.privacy.releases`, how it composes in `raygan.privacy.composition`. The generator is
+computed from what is released, and costs nothing more.
 """
 
-import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
-from raygan.config.privacy import UserLevel
-from raygan.config.simulation import Poisson, RoundRobin, Uniform
+from raygan.config.privacy import RecordLevel, UserLevel
 from raygan.config.tree import Config
 from raygan.errors import InputError, counted
 from raygan.methods.base import Method
-from raygan.privacy.mechanism import planned_devices
-
-if TYPE_CHECKING:
-    from dp_accounting import DpEvent
-
-
-_Round = tuple[np.ndarray, np.ndarray]
-"""The orders of RDP, and a round's divergence at each."""
+from raygan.privacy.composition import COMPOSITIONS, Composition
+from raygan.privacy.releases import Relation, Releases, releases_of
 
 
 @dataclass(frozen=True)
@@ -38,120 +26,75 @@ class Account:
     epsilon: float | None
     """None: without noise there is no bound."""
     delta: float
-    relation: Literal["add or remove", "replace"]
-    """What the two sets of devices that are told apart differ by: one device more or less, or another in its place."""
+    relation: Relation
 
 
 class Accountant:
     """Computes epsilon for a config. A function of the round alone, so a resumed run has nothing to restore."""
 
-    def __init__(self, config: Config, privacy: UserLevel, method: Method) -> None:
+    def __init__(self, privacy: UserLevel | RecordLevel, releases: Releases) -> None:
         """Raises InputError if dp-accounting is not installed."""
-        check_accounting()
-        self._config = config
+        check_accounting(privacy.name)
         self._privacy = privacy
-        self._parts = method.clipped_parts(config)
+        self._releases = releases
+        self._kept: tuple[int, float] = 0, 0.0
         noise = privacy.noise_multiplier
-        self._round: _Round | None = self._of_one_round(noise) if noise else None
+        self._composition = self._composed(privacy.accountant, noise) if noise else None
 
     def after(self, rounds: int) -> Account:
         """Returns the account of so many rounds."""
-        relation: Literal["add or remove", "replace"] = "replace" if self._replaces else "add or remove"
-        if self._round is None:
-            return Account(None, self._privacy.delta, relation)
-        epsilon = self._epsilon(self._round, rounds)
-        return Account(epsilon if math.isfinite(epsilon) else None, self._privacy.delta, relation)
+        if self._composition is None:
+            return Account(None, self._privacy.delta, self._releases.relation)
+        count = self._releases.count(rounds)
+        if self._kept[0] != count:  # in turns, several rounds have the same
+            self._kept = count, self._epsilon(self._composition, count)
+        epsilon = self._kept[1]
+        return Account(epsilon if math.isfinite(epsilon) else None, self._privacy.delta, self._releases.relation)
 
     def noise_for(self, epsilon: float, rounds: int) -> float:
         """Returns about the smallest noise multiplier, of three digits, that keeps to `epsilon` over so many rounds."""
+        count, name = self._releases.count(rounds), self._privacy.accountant
+
+        def within(noise: float, by: str = name) -> bool:
+            return self._epsilon(self._composed(by, noise), count) <= epsilon
+
         low, high = 0.0, 1.0
-        while self._epsilon(self._of_one_round(high), rounds) > epsilon:
+        while not within(high, "rdp"):  # which comes to more, at once
             low, high = high, 2 * high
+        if name == "pld":  # slow where noise is small, so from above
+            low = high / 1.5
+            while within(low):
+                low, high = low / 1.5, low
         while high - low > high / 2000:
             middle = (low + high) / 2
-            within = self._epsilon(self._of_one_round(middle), rounds) <= epsilon
-            low, high = (low, middle) if within else (middle, high)
+            low, high = (low, middle) if within(middle) else (middle, high)
         digits = 2 - math.floor(math.log10(high))
         return round(math.ceil(high * 10.0**digits) / 10.0**digits, max(digits, 0))
 
-    @property
-    def _replaces(self) -> bool:
-        return isinstance(self._config.selection, Uniform) and self._sampled
+    def _composed(self, name: str, noise: float) -> Composition:
+        return COMPOSITIONS[name](self._releases.one(noise))
 
-    @property
-    def _sampled(self) -> bool:
-        return planned_devices(self._config) < self._config.devices
-
-    def _epsilon(self, one: _Round, rounds: int) -> float:
-        from dp_accounting.rdp import compute_epsilon
-
-        if rounds == 0:
-            return 0.0
-        with _quiet():
-            epsilon, _ = compute_epsilon(one[0], self._turns(rounds) * one[1], self._privacy.delta)
-        return float(epsilon)
-
-    def _turns(self, rounds: int) -> int:
-        """Returns the number of rounds that count: with `round_robin` those that one device is in, at most."""
-        if isinstance(self._config.selection, RoundRobin):
-            return -(-rounds * planned_devices(self._config) // self._config.devices)
-        return rounds
-
-    def _of_one_round(self, noise_multiplier: float) -> _Round:
-        """Returns the orders of RDP, and a round's divergence at each."""
-        import dp_accounting
-        from dp_accounting.rdp import RdpAccountant
-
-        relations = dp_accounting.NeighboringRelation
-        relation = relations.REPLACE_ONE if self._replaces else relations.ADD_OR_REMOVE_ONE
-        accountant = RdpAccountant(neighboring_relation=relation)
-        with _quiet():
-            accountant.compose(self._event(noise_multiplier))
-        orders, one = accountant.orders, accountant.rdp
-        if self._replaces:  # of nearly all devices, the bound for a draw lies above that without one, which holds too
-            one = np.minimum(one, orders / (2 * (self._noise(noise_multiplier) / 2) ** 2))
-        return orders, one
-
-    def _noise(self, noise_multiplier: float) -> float:
-        """Returns the noise over what one device can add: parts clipped one by one make sqrt(parts) times the clip."""
-        return noise_multiplier / math.sqrt(self._parts)
-
-    def _event(self, noise_multiplier: float) -> "DpEvent":
-        """Returns the event of one round."""
-        import dp_accounting
-
-        noise = self._noise(noise_multiplier)
-        count, devices = planned_devices(self._config), self._config.devices
-        if isinstance(self._config.selection, Poisson) and self._sampled:
-            return dp_accounting.PoissonSampledDpEvent(count / devices, dp_accounting.GaussianDpEvent(noise))
-        if self._replaces:
-            half = dp_accounting.GaussianDpEvent(noise / 2)
-            return dp_accounting.SampledWithoutReplacementDpEvent(devices, count, half)
-        return dp_accounting.GaussianDpEvent(noise)
+    def _epsilon(self, composition: Composition, count: int) -> float:
+        return composition.epsilon(count, self._privacy.delta) if count else 0.0
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library from warning of orders that it leaves out, which costs tightness and nothing else."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+def accountant_of(config: Config, method: Method, sizes: np.ndarray) -> Accountant | None:
+    """Returns the accountant of a config, or None if it has no privacy. `sizes`: samples of each device, (K,).
+
+    Raises:
+        InputError: dp-accounting is not installed, or the account would promise nothing.
+    """
+    releases = releases_of(config, method, sizes)
+    if releases is None or not isinstance(config.privacy, UserLevel | RecordLevel):
+        return None
+    return Accountant(config.privacy, releases)
 
 
-def accountant_of(config: Config, method: Method) -> Accountant | None:
-    """Returns the accountant of a config, or None if it has no privacy."""
-    return Accountant(config, config.privacy, method) if isinstance(config.privacy, UserLevel) else None
-
-
-def check_accounting() -> None:
+def check_accounting(name: str = "user") -> None:
     """Raise InputError if dp-accounting is not installed."""
     if find_spec("dp_accounting") is None:
         raise InputError(
-            "privacy.name: user is accounted for by dp-accounting; pip install 'raygan[privacy]'", code="package"
+            f"privacy.name: {name} is accounted for by dp-accounting; pip install 'raygan[privacy]'", code="package"
         )
 
 
@@ -174,7 +117,11 @@ def in_words(account: Account, rounds: int) -> str:
     """Returns an account after so many rounds as text."""
     if account.epsilon is None:
         return "no epsilon: without noise nothing bounds what an update tells"
-    than = {"add or remove": "with one device more or less", "replace": "with another device in the place of one"}
+    than = {
+        "add or remove": "with one device more or less",
+        "replace": "with another device in the place of one",
+        "one sample": "with one sample more or less on the device with the fewest, the worst off",
+    }
     return (
         f"epsilon {account.epsilon:.3g} at delta {account.delta:g} after {counted(rounds, 'round')}, against a run "
         f"{than[account.relation]}"

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from raygan.config.privacy import UserLevel
+from raygan.config.privacy import RecordLevel, UserLevel
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.methods.base import Mean, Method, ServerSide, Update
+from raygan.methods.references import check_reference
 from raygan.rng import Role, stream
 
 
@@ -27,9 +27,13 @@ class Mechanism:
     """The clip and the noise of a config. It keeps nothing from round to round."""
 
     def __init__(self, config: Config, privacy: UserLevel, parts: int) -> None:
-        """`parts`: into so many equal parts an update is cut, each of which is clipped by itself."""
-        self._clip = privacy.clip
-        self._noise = (privacy.clip or 0.0) * privacy.noise_multiplier
+        """`parts`: into so many equal parts an update is cut, each of which is clipped by itself.
+
+        With `clip_quantile` clip and noise are those of `raygan.privacy.adaptive_clip`, and the rest is done here.
+        """
+        moves = privacy.clip_quantile is not None
+        self._clip = None if moves else privacy.clip
+        self._noise = 0.0 if moves else (privacy.clip or 0.0) * privacy.noise_multiplier
         self._seed = config.seed
         self._planned = planned_devices(config)
         self._parts = parts
@@ -42,20 +46,8 @@ class Mechanism:
         update = replace(update, weight=1, metrics={})
         if self._clip is None:
             return update
-        rows = update.vector.reshape(self._parts, -1)
-        starts = None if start is None else start.reshape(rows.shape)
-        differences = rows.astype(np.float64)
-        if starts is not None:
-            differences -= starts
-        norms = np.sqrt(np.einsum("ij,ij->i", differences, differences))
-        outside = np.flatnonzero(norms > self._clip)
-        if not len(outside):
-            return update
-        sent = rows.copy()
-        for row in outside:
-            differences[row] *= self._clip / norms[row]
-            sent[row] = differences[row] if starts is None else starts[row] + differences[row]
-        return replace(update, vector=sent.ravel())
+        vector, outside = clipped_rows(update.vector, start, self._clip, self._parts)
+        return replace(update, vector=vector) if outside else update
 
     def released(self, round: int, means: Mapping[int, Mean], start: np.ndarray, slots: int) -> dict[int, Mean]:
         """Returns what the server may use of a round: noisy means of all slots, also of those that got no update.
@@ -86,6 +78,25 @@ class Mechanism:
         return moved
 
 
+def clipped_rows(vector: np.ndarray, start: np.ndarray | None, clip: float, parts: int = 1) -> tuple[np.ndarray, int]:
+    """Returns a vector whose equal parts are within `clip` of `start` (None: zeros), and how many were not.
+
+    A part within the clip keeps its bits.
+    """
+    rows = vector.reshape(parts, -1)
+    starts = None if start is None else start.reshape(rows.shape)
+    differences = rows.astype(np.float64)
+    if starts is not None:
+        differences -= starts
+    norms = np.sqrt(np.einsum("ij,ij->i", differences, differences))
+    outside = np.flatnonzero(norms > clip)
+    sent = rows.copy()
+    for row in outside:
+        differences[row] *= clip / norms[row]
+        sent[row] = differences[row] if starts is None else starts[row] + differences[row]
+    return sent.ravel(), len(outside)
+
+
 def planned_devices(config: Config) -> int:
     """Returns how many devices a round plans with: the fixed denominator, whoever answers."""
     count: int | None = getattr(config.selection, "count", None)
@@ -106,6 +117,8 @@ def check_private(
     What the keys alone show, the config tree has refused. `counts_classes`: devices report their classes, to the server
     or to the selection. `shape` is that of a sample.
     """
+    if isinstance(config.privacy, RecordLevel):
+        _check_records(config, method, server, counts_classes)
     if not isinstance(config.privacy, UserLevel):
         return
     why = "with privacy.name=user"
@@ -131,11 +144,29 @@ def check_private(
                 f"group, spectral or none{f', or {without}' if without else ''}",
                 code="conflict",
             )
-    down = server.down(1)
-    start = method.device(config, shape, torch.device("cpu")).reference(down)
-    if not np.array_equal(server.reference(1), np.zeros(server.update_size) if start is None else start):
+    check_reference(config, method, server, shape, why, "clipped around")
+
+
+def _check_records(config: Config, method: Method, server: ServerSide, counts_classes: bool) -> None:
+    """Raise InputError if a device would use its samples outside of private steps, or these are not of one sample."""
+    why, networks = "with privacy.name=record", server.networks
+    if not method.private_steps:
         raise InputError(
-            f"method: {why} a device must know the server's reference, which its update is clipped around, and that of "
-            f"{config.method} has another; its DeviceSide must define reference",
+            f"method: {why} devices may use their samples in private steps alone, which {config.method} does not say "
+            "of itself (Method.private_steps); take averaged, fedgan, mdgan or centralized",
+            code="conflict",
+        )
+    if counts_classes:
+        raise InputError(f"method: {why} no device may report its classes, as this run asks", code="conflict")
+    if networks.loss.relative or networks.loss.gradient_penalty:
+        raise InputError(
+            f"gan.loss: {why} the loss must be of logits, and its generator's of generated samples alone, which that "
+            f"of {config.gan.loss} is not",
+            code="conflict",
+        )
+    if not networks.per_sample:
+        raise InputError(
+            f"gan.discriminator: {why} a logit must depend on its own sample only, which {config.gan.discriminator} "
+            "does not declare (per_sample = True)",
             code="conflict",
         )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from raygan.components import METHODS, resolve
+from raygan.config.privacy import UserLevel
 from raygan.config.tree import Config
 from raygan.errors import InputError, RunError, place_of
 from raygan.methods.adaptive import adaptive
@@ -15,6 +16,7 @@ from raygan.methods.base import Method, Metrics, State, Update
 from raygan.methods.proximal import with_proximal
 from raygan.methods.scaffold import with_scaffold
 from raygan.methods.server_optimizer import with_server_optimizer
+from raygan.privacy.adaptive_clip import with_adaptive_clip
 
 
 def method_of(config: Config) -> Method:
@@ -36,6 +38,8 @@ def method_of(config: Config) -> Method:
         method = with_proximal(method)
     if config.gan.augment == "ada":
         method = adaptive(method)
+    if isinstance(config.privacy, UserLevel) and config.privacy.clip_quantile is not None:
+        method = with_adaptive_clip(method, config.privacy)  # outermost: all that a server takes over is private
     return method
 
 

@@ -130,17 +130,22 @@ def gpu_facts(device: torch.device) -> dict[str, str]:
 @contextmanager
 def as_chosen_before() -> Iterator[None]:
     """Afterwards torch chooses as before: for a process that is not raygan's own."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic, warns = before = _deterministic()
     filled = _debugging().fill_uninitialized_memory
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     chosen = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warns)
+        if _deterministic() != before:  # the call imports torch's compiler, which takes two seconds
+            torch.use_deterministic_algorithms(deterministic, warn_only=warns)
         _debugging().fill_uninitialized_memory = filled
         cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = chosen
+
+
+def _deterministic() -> tuple[bool, bool]:
+    """Whether operations must be deterministic, and whether the others only warn."""
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 def _debugging() -> Any:

@@ -1,5 +1,6 @@
 """Messages: the updates of devices on their way to the server, single or aggregated on the way."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from raygan.methods.aggregation import Aggregator, Gathering
 from raygan.methods.base import Gathered, Mean, Update
 from raygan.methods.staleness import merged
 from raygan.round.problem import Problem
+from raygan.secure.protocol import SecureSum
 
 NONE_STALE: Mapping[int, int] = {}
 
@@ -42,10 +44,22 @@ class Compressed:
 
 
 @dataclass(frozen=True)
+class Masked:
+    """A single device's update under masks, as secure aggregation sends it: unsigned integers."""
+
+    device: int
+    content: np.ndarray
+
+
+Single = Update | Compressed | Masked
+"""A single device's update."""
+
+
+@dataclass(frozen=True)
 class Message:
     """One message to the server, from one worker or for all workers of a node."""
 
-    updates: Sequence[Update | Compressed] = ()
+    updates: Sequence[Single] = ()
     """Updates of single devices."""
     parts: Sequence[Part] = ()
     lost: Mapping[int, str] = field(default_factory=dict)
@@ -56,7 +70,7 @@ class Message:
 class Refused:
     """An update or a part that could not be taken in."""
 
-    item: Update | Compressed | Part
+    item: Single | Part
     error: ValueError | FloatingPointError
 
     @property
@@ -65,7 +79,37 @@ class Refused:
         return self.item.devices if isinstance(self.item, Part) else [self.item.device]
 
 
-class Slots:
+class Collected(ABC):
+    """What of a round's messages has been taken in."""
+
+    @abstractmethod
+    def parts(self, far: bool) -> list[Part]:
+        """Returns a part for each slot, of updates that are not stale; `far`: it goes to another node."""
+
+    def take_in(self, message: Message, staleness: Mapping[int, int] = NONE_STALE) -> list[Refused]:
+        """Check and take in all of a message; returns the bad ones, which change nothing.
+
+        `staleness` has those of devices whose is not 0. Devices of different staleness are in different messages.
+        """
+        refused: list[Refused] = []
+        items: list[Single | Part] = [*message.updates, *message.parts]
+        for item in items:
+            try:
+                self.accept(item, staleness.get(item.devices[0] if isinstance(item, Part) else item.device, 0))
+            except (ValueError, FloatingPointError) as error:
+                refused.append(Refused(item, error))
+        return refused
+
+    @abstractmethod
+    def accept(self, item: Single | Part, staleness: int) -> None:
+        """Check and take in an update or a part.
+
+        Raises:
+            ValueError, FloatingPointError: it is bad; nothing has changed.
+        """
+
+
+class Slots(Collected):
     """The aggregators of one round, one for each slot and staleness of the updates in it.
 
     Staleness, the rounds since a device started, is 0 but with `schedule=asynchronous`.
@@ -94,29 +138,20 @@ class Slots:
         self._aggregator(part.slot, staleness).merge(part.content)
         self._devices.setdefault(part.slot, []).extend(part.devices)
 
-    def take_in(self, message: Message, staleness: Mapping[int, int] = NONE_STALE) -> list[Refused]:
-        """Check and take in all of a message; returns the bad ones, which change nothing.
+    def accept(self, item: Single | Part, staleness: int) -> None:
+        """Check and take in an update or a part."""
+        if isinstance(item, Part):
+            self.merge(item, staleness)
+        else:
+            update = self._opened(item)
+            self._problem.check_update(update.vector, update.weight, update.slot)
+            self.add(update, staleness)
 
-        `staleness` has those of devices whose is not 0. Devices of different staleness are in different messages.
-        """
-        refused: list[Refused] = []
-        items: list[Update | Compressed | Part] = [*message.updates, *message.parts]
-        for item in items:
-            age = staleness.get(item.devices[0] if isinstance(item, Part) else item.device, 0)
-            try:
-                if isinstance(item, Part):
-                    self.merge(item, age)
-                else:
-                    update = self._opened(item)
-                    self._problem.check_update(update.vector, update.weight, update.slot)
-                    self.add(update, age)
-            except (ValueError, FloatingPointError) as error:
-                refused.append(Refused(item, error))
-        return refused
-
-    def _opened(self, item: Update | Compressed) -> Update:
+    def _opened(self, item: Single) -> Update:
         if isinstance(item, Update):
             return item
+        if isinstance(item, Masked):
+            raise ValueError("it is masked, and the run has no secure aggregation")
         assert self._uplink is not None  # who sends it compressed has the same config
         return Update(item.device, self._uplink.decode(item.content), item.weight, {}, item.slot)
 
@@ -163,12 +198,61 @@ class Slots:
         return result
 
 
+class MaskedSum(Collected):
+    """The sum of a round's masked updates, in the words that hold them; which order or grouping cannot change."""
+
+    def __init__(self, secure: SecureSum) -> None:
+        self._secure = secure
+        self._total: np.ndarray | None = None
+        self.devices: list[int] = []
+        """Whose updates are in it."""
+
+    def add(self, masked: Masked) -> None:
+        """Add a device's update."""
+        self._add([masked.device], masked.content)
+
+    def accept(self, item: Single | Part, staleness: int) -> None:
+        """Check and add an update or a part."""
+        if isinstance(item, Update | Compressed):
+            raise ValueError("it is not masked")
+        content = item.content
+        kind = self._total.dtype if self._total is not None else getattr(content, "dtype", None)
+        if not (isinstance(content, np.ndarray) and content.shape == (self._secure.size,) and content.dtype == kind):
+            raise ValueError(f"it is not an array ({self._secure.size},) of the other messages' type")
+        if kind not in (np.uint32, np.uint64):
+            raise ValueError(f"it is of {kind}; unsigned integers of 32 or 64 bits are needed")
+        self._add(item.devices if isinstance(item, Part) else [item.device], content)
+
+    def parts(self, far: bool) -> list[Part]:
+        """Returns the sum, if there is one."""
+        return [] if self._total is None else [Part(self.devices, 0, self._total)]
+
+    def mean(self, round: int, cohort: Sequence[int], start: np.ndarray) -> Mean:
+        """Returns the mean update; `cohort` has shared keys. `start` is the update of a device that does not train.
+
+        Raises:
+            TooFewError: too few of the cohort are in the sum to unmask it.
+        """
+        total = np.zeros(self._secure.size, self._secure.word(cohort)) if self._total is None else self._total
+        return self._secure.mean(self._secure.unmasked(total, self.devices, round, cohort), len(self.devices), start)
+
+    def _add(self, devices: list[int], content: np.ndarray) -> None:
+        self._total = content.copy() if self._total is None else np.add(self._total, content, out=self._total)
+        self.devices = [*self.devices, *devices]
+
+
+def collected(config: Config, problem: Problem) -> Slots | MaskedSum:
+    """Returns what takes in the messages of one round."""
+    secure = problem.secure_sum(config)
+    return Slots(config, problem) if secure is None else MaskedSum(secure)
+
+
 def pre_aggregated(messages: Iterable[Message], config: Config, problem: Problem) -> Message:
     """Returns one message, to go to another node, for those of several workers.
 
     It has one part for each slot. Bad updates go with it as they are: the server judges them.
     """
-    slots, refused, lost = Slots(config, problem), list[Update | Compressed | Part](), dict[int, str]()
+    slots, refused, lost = collected(config, problem), list[Single | Part](), dict[int, str]()
     for message in messages:
         refused += [bad.item for bad in slots.take_in(message)]
         lost |= message.lost

@@ -16,6 +16,7 @@ from raygan.errors import InputError
 from raygan.methods.aggregation import Aggregator, Gathering
 from raygan.methods.base import ServerSide
 from raygan.methods.exact_sum import check_vector
+from raygan.secure.protocol import SecureSum, secure_sum_of
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Problem:
             InputError: the codec cannot be built, or does not fit the method.
         """
         return None if self.compressible is None else Uplink(config, self.compressible, self.update_size)
+
+    def secure_sum(self, config: Config) -> SecureSum | None:
+        """Returns how updates are masked and their sum unmasked; None if they are not."""
+        return secure_sum_of(config, self.update_size)
 
     def downlink(self, config: Config) -> Downlink | None:
         """Returns how what goes down is compressed; None if it is not.

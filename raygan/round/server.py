@@ -1,6 +1,6 @@
 """The server of a round."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import check_scalars, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import server_steps
-from raygan.round.messages import NONE_STALE, Message, Refused, Slots
+from raygan.round.messages import NONE_STALE, MaskedSum, Message, Refused, Slots, collected
 from raygan.round.problem import Problem
 from raygan.round.reports import ServerReport
 from raygan.round.timing import ServerTimes, now
 from raygan.round.worker import own_copy
+from raygan.secure.protocol import TooFewError
 
 _COPY = "compression.copy"
 """The name of the model as devices have it, beside the method's state in what is saved."""
@@ -56,11 +57,16 @@ class Server:
         return down
 
     def update(
-        self, round: int, messages: Iterable[Message], staleness: Mapping[int, int] = NONE_STALE
+        self,
+        round: int,
+        messages: Iterable[Message],
+        staleness: Mapping[int, int] = NONE_STALE,
+        cohort: Sequence[int] = (),
     ) -> tuple[np.ndarray, ServerReport]:
         """Do one round: the work that waits for nobody, the messages as they arrive, the work on their average.
 
-        `staleness`: the rounds since devices started, of those that did so in an earlier one.
+        `staleness`: the rounds since devices started, of those that did so in an earlier one. `cohort`: the devices
+        that have shared keys, with secure aggregation; if too few of them answer, nobody's update counts.
 
         Returns what devices receive for the next round, and scalars. If no update arrives, nothing is averaged
         and the work on the average is left out, but for a private run, whose noise is all that there is then.
@@ -75,7 +81,7 @@ class Server:
         with threads(self._config.engine.server_threads):
             with located(where):
                 metrics |= check_scalars(self.side.meanwhile(round), self._config.method)
-            slots = Slots(self._config, self._problem)
+            slots = collected(self._config, self._problem)
             received = now()
             for message in messages:
                 received = now()
@@ -83,7 +89,7 @@ class Server:
                     dropped |= self._drop(refused, where)
                 dropped |= message.lost
             with located(where):
-                means = self._means(round, slots)
+                means = self._means(round, slots, cohort, dropped)
                 averaged = now()
                 if means:
                     metrics |= check_scalars(self.side.finish(round, means), self._config.method)
@@ -96,13 +102,23 @@ class Server:
         report = ServerReport(metrics, dropped, ServerTimes(self._sent, received, averaged, now()))
         return self.down(round + 1), report
 
-    def _means(self, round: int, slots: Slots) -> dict[int, Mean]:
-        if not self._problem.gathers:
+    def _means(
+        self, round: int, slots: Slots | MaskedSum, cohort: Sequence[int], dropped: dict[int, str]
+    ) -> dict[int, Mean]:
+        """Returns the means of the slots; notes who is `dropped` because too few are there to unmask their sum."""
+        if isinstance(slots, MaskedSum):
+            try:
+                means = {0: slots.mean(round, cohort, self.side.reference(round))}
+            except TooFewError as error:
+                dropped |= dict.fromkeys(slots.devices, f"round {round}, server: {error}")
+                means = {}
+        elif self._problem.gathers:
+            return {slot: self.side.combine(round, updates) for slot, updates in slots.gathered().items()}
+        else:
             means = slots.means(lambda: self.side.reference(round))
-            if self._mechanism is None:
-                return means
-            return self._mechanism.released(round, means, self.side.reference(round), self.side.slots)
-        return {slot: self.side.combine(round, updates) for slot, updates in slots.gathered().items()}
+        if self._mechanism is None:
+            return means
+        return self._mechanism.released(round, means, self.side.reference(round), self.side.slots)
 
     def generators(self) -> State:
         """Returns the generator as it is and its moving average, to be measured and saved."""

@@ -14,7 +14,7 @@ from raygan.channel.simulated import Work
 from raygan.channel.traffic import Coded
 from raygan.components import SELECTIONS, derived
 from raygan.compression.way import size_of
-from raygan.config.aggregation import Plain
+from raygan.config.aggregation import Plain, secagg_of
 from raygan.config.partitions import Iid
 from raygan.config.privacy import UserLevel
 from raygan.config.simulation import All, Compute, NoChannel, Policy
@@ -28,13 +28,14 @@ from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.flops import DeviceWork, FlopCounter
 from raygan.round.problem import Problem
+from raygan.secure.checks import check_secure
 
 
 def as_run(config: Config) -> Config:
     """Returns the config as the engine runs it: a pooled method is one device at the server, without links.
 
     Raises:
-        InputError: the schedule is not one of the method's.
+        InputError: the schedule is not one of the method's, or it has no devices whose updates could be masked.
     """
     method = method_of(config)
     if config.schedule == "asynchronous" and not method.asynchronous:
@@ -45,6 +46,10 @@ def as_run(config: Config) -> Config:
         )
     if not method.pooled:
         return config
+    if secagg_of(config) is not None:
+        raise InputError(
+            f"aggregation.secure.name: nothing is sent with method={config.method}; set none", code="conflict"
+        )
     server = config.compute.server_flops
     return config.model_copy(
         update={
@@ -87,6 +92,7 @@ def _try_out(config: Config, images: ImageSet, shards: Shards, weighed: bool) ->
         server = method.server(config, images.shape, torch.device("cpu"))
     selection: type[Selection[Policy]] = derived(SELECTIONS, config.selection.name, "selection.name", Selection)  # type: ignore[type-abstract]
     problem = Problem.of(config, server, method.pooled, images.shape, len(images), selection.counts_classes)
+    check_secure(config, method, server, images.shape, shards.sizes)
     check_private(config, method, server, problem.counts_classes, images.shape)
     problem.aggregator(config)  # shows whether it can be built
     uplink = problem.uplink(config)

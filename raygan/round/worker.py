@@ -1,6 +1,6 @@
 """A worker: the devices of one process, which take turns."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import checked_answer, located, method_of
 from raygan.round.compute import threads
 from raygan.round.likeness import device_steps
-from raygan.round.messages import Compressed, Message, Slots, pre_aggregated
+from raygan.round.messages import Compressed, Masked, MaskedSum, Message, Single, collected, pre_aggregated
 from raygan.round.problem import Problem
 from raygan.round.reports import WorkerReport
 from raygan.round.shards import WorkerShards
@@ -48,6 +48,8 @@ class Worker:
         self._exchange = method.exchange
         self._mechanism = mechanism_of(config, method)
         self._uplink = problem.uplink(config)
+        self._secure = problem.secure_sum(config)
+        self._tells = config.privacy.name == "none" and self._secure is None  # losses stay on devices otherwise
         self._states: dict[int, State] = {}
         self._memories: dict[int, np.ndarray] = {}
         self._before: dict[int, State] = {}
@@ -62,22 +64,23 @@ class Worker:
         far: bool = False,
         overdue: Collection[int] = (),
         ahead: bool = False,
+        cohort: Sequence[int] = (),
     ) -> tuple[Message, WorkerReport]:
         """Let the `chosen` ones of its devices update; returns the message to the server and the devices' scalars.
 
         `far`: the server is on another node. `overdue`: devices that update too, but whose messages come too late, so
         that they are neither in the message nor in the report. `ahead`: a later round has the message, and a checkpoint
-        before it has the devices as they are now.
+        before it has the devices as they are now. `cohort`: the devices that have shared keys, with secure aggregation.
         """
         report, began, devices_s = WorkerReport(), now(), 0.0
-        single: list[Update | Compressed] = []
-        slots = Slots(self._config, self._problem)
+        single: list[Single] = []
+        slots = collected(self._config, self._problem)
         with threads(self._config.engine.threads_per_device):
             for number in (*chosen, *overdue):
                 start, arrives, before = now(), number not in overdue, self._saved(number)
                 self._before.pop(number, None)
                 try:
-                    update, encoded = self.update(number, round, down, arrives)
+                    update, encoded = self.update(number, round, down, arrives, cohort)
                 except BadUpdateError as error:
                     if self._config.engine.on_bad_update == "stop":
                         raise
@@ -92,17 +95,23 @@ class Worker:
                 if ahead:
                     self._before[number] = before
                 if len(self.devices) == 1 or len(chosen) == 1:
-                    single.append(update if encoded is None else Compressed.of(update, encoded))
+                    single.append(Compressed.of(update, encoded) if isinstance(encoded, Encoded) else encoded or update)
                     continue
                 with located(f"round {round}"):
-                    slots.add(update)
+                    if isinstance(slots, MaskedSum):
+                        assert isinstance(encoded, Masked)  # by the same config
+                        slots.add(encoded)
+                    else:
+                        slots.add(update)
         message = Message(single, slots.parts(far))
         if chosen:  # nobody waits for others
             report.times = WorkerTimes(began, devices_s, now())
         return message, report
 
-    def update(self, device: int, round: int, down: np.ndarray, arrives: bool = True) -> tuple[Update, Encoded | None]:
-        """Returns one device's checked update as the server has it then, and its compressed form if there is one.
+    def update(
+        self, device: int, round: int, down: np.ndarray, arrives: bool = True, cohort: Sequence[int] = ()
+    ) -> tuple[Update, Encoded | Masked | None]:
+        """Returns one device's checked update as the server has it then, and its compressed or masked form if it has.
 
         Its new state is kept, and what compression leaves out: all of it if the update never `arrives`.
 
@@ -122,13 +131,20 @@ class Worker:
         if self._mechanism is not None:
             with located(where):
                 update = self._mechanism.clipped(update, self._side.reference(down))
-        memory, encoded = self._memories.get(device), None
+        memory = self._memories.get(device)
+        encoded: Encoded | Masked | None = None
+        if self._secure is not None:
+            with located(where):
+                integers = self._secure.integers(update.vector, self._side.reference(down), update.weight)
+                encoded = Masked(device, self._secure.masked(integers, device, round, cohort))
+        if not self._tells:
+            update = replace(update, metrics={})
         if self._uplink is not None:
             due = self._uplink.due(update.vector, memory)
             if arrives:
                 with located(where):
-                    encoded = self._uplink.encode(due, update.vector, device, round)
-                    update = replace(update, vector=self._uplink.decode(encoded))
+                    encoded = code = self._uplink.encode(due, update.vector, device, round)
+                    update = replace(update, vector=self._uplink.decode(code))
                 self._check(update, where)  # with a memory, or scaled up, it may have become too large
                 memory = self._uplink.left_out(due, update.vector)
             else:
@@ -147,8 +163,8 @@ class Worker:
             raise BadUpdateError(self._diverged(where, str(error), update.metrics), code="not_finite") from error
 
     def _diverged(self, where: str, how: str, losses: Metrics) -> str:
-        """Returns a reason, which the run folder keeps: without the losses of a private run, which stay on devices."""
-        told = "" if self._mechanism is not None else f"; losses {losses}"
+        """Returns a reason, which the run folder keeps: without losses where these stay on devices."""
+        told = f"; losses {losses}" if self._tells else ""
         advice = "try a smaller device_optimizer.lr or another gan.loss"
         return f"{where}: the update has diverged ({how}{told}); {advice}"
 

@@ -3,8 +3,6 @@
 No stage is waited for here, and no weights pass through: stages hand on references. `Ledger` waits for the scalars.
 """
 
-from dataclasses import asdict
-
 from raygan.channel.clock import Clock
 from raygan.channel.simulated import SimulatedRound
 from raygan.config.tree import Config
@@ -23,10 +21,11 @@ from raygan.signals import StopWish
 def start_round(executor: Executor, number: int, plan: SimulatedRound) -> Pending[Outcome]:
     """Start the stages of one round; returns its outcome, to be waited for."""
     down = executor.broadcast()  # the server's vector, to the devices
-    prompt = executor.update_devices(number, plan.at_once, down, plan.overdue)  # each device on its own shard
+    who = plan.at_once, down, plan.overdue
+    prompt = executor.update_devices(number, *who, cohort=plan.cohort)  # each device on its own shard
     executor.update_ahead(number, plan.ahead, down)  # likewise, for later rounds, where the schedule is asynchronous
     updates = executor.with_arrived(prompt, plan.staleness)
-    report = executor.update_server(number, updates, plan.staleness)  # aggregates as they arrive, updates the generator
+    report = executor.update_server(number, updates, plan.staleness, plan.cohort)  # aggregates, updates the generator
     executor.exchange(plan.partners)  # device to device, where the method has it
     return executor.outcome(updates, report)
 
@@ -101,7 +100,7 @@ class Rounds:
         """Start one round, and what is due behind it."""
         config, executor, ledger, saving = self._config, self._executor, self._ledger, self._saving
         plan, row = self._plan(number)  # who takes part, and the simulated seconds and bytes
-        ledger.add_round(number, start_round(executor, number, plan), row)  # rounds.jsonl
+        ledger.add_round(number, start_round(executor, number, plan), row | self._spent(number))  # rounds.jsonl
         if config.is_measured(number):
             ledger.add_evaluation(number, executor.evaluate())  # evaluations.jsonl, and a picture
         saving.move_on()
@@ -114,7 +113,7 @@ class Rounds:
         self._sim_s += plan.phases.seconds
         return plan, {
             "sim_s": self._sim_s,
-            "phases_s": asdict(plan.phases),
+            "phases_s": plan.phases.by_name(),
             "devices": len(plan.devices),
             "unreached": plan.unreached,
             "late": plan.late,
@@ -122,7 +121,6 @@ class Rounds:
             "bytes_up": plan.bytes_up,
             "bytes_swap": plan.bytes_swap,
             **(plan.ages if self._config.schedule == "asynchronous" else {}),
-            **self._spent(number),
         }
 
     def _spent(self, rounds: int) -> Row:

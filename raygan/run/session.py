@@ -133,7 +133,7 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool,
 
         check_classifier(used, images)
     problem, clock = try_out(used, images, shards, weighed)
-    accountant = accountant_of(used, method_of(used))
+    accountant = accountant_of(used, method_of(used), shards.sizes)
     if accountant is not None and (reason := over_budget(used, accountant)):
         raise InputError(reason, code="conflict")
     for note in images.notes:

@@ -167,6 +167,13 @@ def test_what_is_around_a_method_goes_down_as_it_is(around, method):
     assert problem_of(ours, 60).broadcast == plain.broadcast
 
 
+def test_updates_are_clipped_around_the_copy():
+    """A private run with all values sent is the one without codes."""
+    private = ["privacy.name=user", "privacy.clip=0.1", "privacy.noise_multiplier=0.5", "gan.discriminator_norm=group"]
+    (_, ours), (_, plain) = (played(tiny(*DELTA, *private, *more)) for more in (words("name=topk", "share=1"), []))
+    assert bits_of(ours) == bits_of(plain)
+
+
 @pytest.mark.parametrize("method", ["averaged", "fedgan"])
 def test_devices_start_from_the_copy_and_the_server_goes_on_from_its_own(method):
     """x_(t+1) = x_t + mean of what devices have learnt at w_t."""

@@ -209,6 +209,7 @@ def test_settings_that_do_not_fit_are_refused_before_anything_starts(words, key,
     assert watch.rounds == []
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_on_ray_a_hundredth_travels(tmp_path, cluster, monkeypatch):
     """One device in each actor: what the server is sent is small, and the generator the same as in this process."""
@@ -216,8 +217,8 @@ def test_on_ray_a_hundredth_travels(tmp_path, cluster, monkeypatch):
 
     sizes, original = [], Executor.update_devices
 
-    def update_devices(self, *given):
-        updates = original(self, *given)
+    def update_devices(self, *given, **how):
+        updates = original(self, *given, **how)
         sizes.extend(len(ray.cloudpickle.dumps(ray.get(ref))) for ref in updates.messages.values())
         return updates
 

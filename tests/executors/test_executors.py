@@ -43,18 +43,25 @@ RUNS = {
         "mdgan.swap_epochs=0.25",
     ],
     "private": ["privacy.name=user", "selection.name=poisson", "selection.count=2", "data.held_out=0.5"],
+    "secagg": ["aggregation.secure.name=secagg", "channel.name=wireless"],
 }
 """One that averages and one that exchanges, without and with class conditions; `test_executor.py` has every method,
 without Ray."""
 
 
-SLOW = pytest.mark.slow
+SLOW = "asynchronous", "classes of mdgan", "private", "secagg"
+NIGHTLY = "mdgan", "classes"
+"""What "classes of mdgan" has of both, on Ray."""
 
 
-RARELY = "asynchronous", "mdgan", "classes of mdgan", "private"
-
-
-@pytest.mark.parametrize("run", ["averaged", "classes", *(pytest.param(one, marks=SLOW) for one in RARELY)])
+@pytest.mark.parametrize(
+    "run",
+    [
+        "averaged",
+        *(pytest.param(run, marks=pytest.mark.slow) for run in SLOW),
+        *(pytest.param(run, marks=pytest.mark.nightly) for run in NIGHTLY),
+    ],
+)
 def test_inline_ray_and_packed_give_the_same_bytes(run, tmp_path, cluster):
     import ray
 

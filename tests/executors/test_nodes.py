@@ -111,7 +111,9 @@ def test_what_does_not_fit_is_refused_when_nobody_comes(three_nodes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly)]
+)
 def test_who_waits_for_nodes_can_be_stopped(three_nodes, tmp_path, number, status):
     run = started(three_nodes, tmp_path / "run", "devices=30")
     said = next(line for line in run.stdout if "waiting for room on the cluster" in line)
@@ -136,14 +138,14 @@ def test_who_waits_for_nodes_of_a_cluster_that_ends_is_told_and_leaves_nothing(t
 
 def test_a_node_is_lost_and_the_numbers_stay(laptop, tmp_path):
     out = tmp_path / "run"
-    with nodes(5, 5, 5) as (cluster, workers):
+    with nodes(6, 6) as (cluster, workers):
         run = started(cluster, out)
         _wait_for_round(out, 15)
         cluster.remove_node(workers[1], allow_graceful=False)
         said = finished(run)
-    assert "starting 9 device actors on 3 nodes (3 on each) and a server" in said
+    assert "starting 9 device actors on 2 nodes (4 to 5 on each) and a server" in said
     assert "going on after round" in said
-    assert per_node(out) == [5, 4]
+    assert per_node(out) == [9]
     assert same_bytes(out, laptop)
 
 

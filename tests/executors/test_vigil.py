@@ -66,7 +66,7 @@ def test_who_hangs_is_ended_once_and_then_lost_if_ray_does_not_notice(monkeypatc
 
 def test_who_cannot_be_ended_is_lost_at_once(monkeypatch):
     waiting = Waiting(monkeypatch, hang_timeout_s=30.0, end=lambda someone: False)
-    with pytest.raises(ProcessLostError, match="could not be ended") as caught:
+    with raises("device 1", None, "could not be ended", kind=ProcessLostError) as caught:
         waiting.wait(30)
     assert caught.value.actor == "d1"
 

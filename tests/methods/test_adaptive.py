@@ -78,9 +78,12 @@ def test_packed_interrupted_and_undisturbed_runs_give_the_same_bytes(words, tmp_
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("words", SWITCHES.values(), ids=SWITCHES)
-def test_on_ray_too(words, tmp_path, cluster):
-    words = [*words, "data.partition.name=dirichlet"]
+@pytest.mark.parametrize(
+    "switch",
+    [pytest.param(one, marks=pytest.mark.slow if one == "ada, swaps" else pytest.mark.nightly) for one in SWITCHES],
+)
+def test_on_ray_too(switch, tmp_path, cluster):
+    words = [*SWITCHES[switch], "data.partition.name=dirichlet"]
     inline = raygan.train(tiny(*words), tmp_path / "inline")
     on_ray = raygan.train(tiny(*words, "engine.executor=ray", "engine.devices_per_actor=2"), tmp_path / "ray")
     assert on_ray.generator.read_bytes() == inline.generator.read_bytes()

@@ -23,12 +23,13 @@ def test_packed_interrupted_and_undisturbed_runs_give_the_same_bytes(words, tmp_
     undisturbed_run([*words, "data.partition.name=dirichlet"], tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
-def test_on_ray_too(words, tmp_path, cluster):
-    words = [*words, "data.partition.name=dirichlet"]
+@pytest.mark.parametrize(
+    "run",
+    [pytest.param(run, marks=pytest.mark.slow if run == "all of them" else pytest.mark.nightly) for run in RUNS],
+)
+def test_on_ray_too(run, tmp_path, cluster):
+    words = [*RUNS[run], "data.partition.name=dirichlet"]
     inline = raygan.train(tiny(*words), tmp_path / "inline")
-    for packing in (1, 2):
-        on_ray = [*words, "engine.executor=ray", f"engine.devices_per_actor={packing}"]
-        assert same_generator(raygan.train(tiny(*on_ray), tmp_path / str(packing)), inline)
+    on_ray = tiny(*words, "engine.executor=ray", "engine.devices_per_actor=2")
+    assert same_generator(raygan.train(on_ray, tmp_path / "ray"), inline)

@@ -273,11 +273,15 @@ def test_an_interrupted_and_a_packed_run_come_to_the_same_bytes(name, tmp_path):
 
 
 @pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "odds of classes" else pytest.mark.nightly)
+        for name in TOGETHER
+    ],
+)
 def test_on_ray_too(name, tmp_path, cluster):
     kind, words = name.partition(" ")[0], [*TOGETHER[name], "data.partition.name=dirichlet"]
     inline = raygan.train(weighed(kind, *words), tmp_path / "inline")
-    for together in (1, 2):
-        on_ray = weighed(kind, *words, "engine.executor=ray", f"engine.devices_per_actor={together}")
-        assert same_generator(raygan.train(on_ray, tmp_path / f"ray {together}"), inline)
+    on_ray = weighed(kind, *words, "engine.executor=ray", "engine.devices_per_actor=2")
+    assert same_generator(raygan.train(on_ray, tmp_path / "ray"), inline)

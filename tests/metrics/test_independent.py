@@ -14,7 +14,6 @@ import torch
 from raygan.metrics.classes import ClassShares
 from raygan.metrics.nearest import nearest_images
 
-independent = pytest.importorskip("tests.metrics.independent", reason="needs the dev extra")
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(.+?)` \| (\S+) \| (\S+) \| \S+e[-+]\d\d \|", flags=re.MULTILINE)
 WRITTEN = {metric: (ours, other) for metric, ours, other in ROW.findall(PAGE.read_text())}
@@ -24,7 +23,13 @@ ON_SAMPLES = ("sliced", "nearest", "modes", "high", "reverse")
 
 
 @pytest.fixture(scope="module")
-def found():
+def independent():
+    """Slow to import, and every process collects this file."""
+    return pytest.importorskip("tests.metrics.independent", reason="needs the dev extra")
+
+
+@pytest.fixture(scope="module")
+def found(independent):
     checks = list(independent.checks())
     print("", *(check.row for check in checks), sep="\n")
     return {check.metric: check for check in checks}
@@ -44,7 +49,7 @@ def test_every_metric_is_in_the_table(found):
     assert list(found) == list(WRITTEN)
 
 
-def test_the_check_sees_what_is_in_another_order(monkeypatch):
+def test_the_check_sees_what_is_in_another_order(independent, monkeypatch):
     class Turned(ClassShares):
         def measure(self, generated):
             found = super().measure(generated)

@@ -52,7 +52,9 @@ def played(command, *words):
     return done.stdout
 
 
-@pytest.mark.parametrize(("placement", "each"), [("spread", [4, 1]), ("pack", [5])])
+@pytest.mark.parametrize(
+    ("placement", "each"), [("spread", [4, 1]), pytest.param("pack", [5], marks=pytest.mark.nightly)]
+)
 def test_actors_are_where_they_were_planned(placement, each, cluster, tmp_path):
     words = [*WORDS, f"engine.address={cluster.address}", f"engine.placement={placement}"]
     home, server, workers = json.loads(played([sys.executable, "-c", PLANNED], *words))

@@ -3,9 +3,9 @@
 import pytest
 
 from raygan.cli import run
-from raygan.errors import InputError
 from raygan.plan.described import described_site
 from raygan.plan.prices import cost_lines, prices_of
+from tests.errors import raises
 from tests.helpers import TINY
 
 MACHINES = described_site(["1x0cpu:32GB", "4xA10G", "2x4xGPU"]).machines
@@ -35,21 +35,21 @@ def test_an_hour_and_a_run():
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "about"),
     [
-        (["A10G"], r"^--price A10G: a price is KIND=NUMBER, such as A10G=1\.2"),
-        (["A10G=-1"], r"^--price A10G=-1: a price is"),
-        (["A10=1"], r"^--price A10=1: 'A10' is no known GPU; did you mean A10G\?"),
-        (["A10G=1", "1xa10g=2"], r"^--price 1xa10g=2: the price of A10G is said before it"),
+        (["A10G"], (None, "A10G")),
+        (["A10G=-1"], (None, "A10G=-1")),
+        (["A10=1"], (None, "'A10'", "A10G")),
+        (["A10G=1", "1xa10g=2"], (None, "1xa10g=2", "A10G")),
     ],
 )
-def test_what_is_refused(words, message):
-    with pytest.raises(InputError, match=message):
+def test_what_is_refused(words, about):
+    with raises("--price", *about):
         prices_of(words)
 
 
 def test_a_price_of_a_node_that_is_not_there():
-    with pytest.raises(InputError, match=r"^--price T4=\.\.\.: no node is of this kind; they are 0cpu, A10G, 4xGPU$"):
+    with raises("--price", None, "T4", "0cpu, A10G, 4xGPU"):
         cost_lines(MACHINES, {"T4": 1.0}, 1, None)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from raygan.cli import run
-from raygan.errors import InputError
 from raygan.plan.sizes import make_plan
 from raygan.plan.unread import unread
+from tests.errors import raises
 from tests.helpers import TINY, tiny
 
 WORDS = ["engine.executor=ray", "devices=6", "engine.devices_per_actor=2", "data.limit=null"]
@@ -56,18 +56,18 @@ def test_points_and_limits():
 
 
 @pytest.mark.parametrize(
-    ("shape", "samples", "words", "message"),
+    ("shape", "samples", "words", "about"),
     [
-        ("64x64", 9, [], r"^--shape: 64x64: a shape is CHANNELSxHEIGHTxWIDTH with 1 or 3 channels, such as 3x64x64"),
-        ("4x64x64", 9, [], r"^--shape: 4x64x64"),
-        ("3x64x0", 9, [], r"^--shape: 3x64x0"),
-        ("3x64x64x3", 9, [], r"^--shape"),
-        ("3x64x64", 0, [], r"^--samples: 0; 1 to 100000000 are right"),
-        ("3x64x64", 9, ["data.partition.name=natural"], r"^--shape: data\.partition\.name=natural goes by who holds"),
+        ("64x64", 9, [], ("--shape", None, "64x64", "3x64x64")),
+        ("4x64x64", 9, [], ("--shape", None, "4x64x64")),
+        ("3x64x0", 9, [], ("--shape", None, "3x64x0")),
+        ("3x64x64x3", 9, [], ("--shape", None, "3x64x64x3")),
+        ("3x64x64", 0, [], ("--samples", None, "0", "1 to 100000000")),
+        ("3x64x64", 9, ["data.partition.name=natural"], ("--shape", None, "data.partition.name=natural")),
     ],
 )
-def test_what_is_refused(shape, samples, words, message):
-    with pytest.raises(InputError, match=message):
+def test_what_is_refused(shape, samples, words, about):
+    with raises(*about):
         unread(shape, samples, tiny(*words))
 
 

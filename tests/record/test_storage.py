@@ -258,7 +258,7 @@ def test_a_failed_run_leaves_its_traceback_at_the_uri(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Recorder, "export", full)
-    with pytest.raises(raygan.RunError, match=f"No space left.*the traceback is in error.txt at file://{tmp_path}/run"):
+    with pytest.raises(raygan.RunError, match=f"error.txt at file://{tmp_path}/run"):
         raygan.train(tiny("rounds=2"), f"file://{tmp_path}/run")
     assert "No space left" in (tmp_path / "run" / "error.txt").read_text()
 

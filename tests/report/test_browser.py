@@ -72,6 +72,7 @@ PARTITION = """
   return {from: trace.zmin, to: trace.zmax, ticks: texts(".xtick text")};"""
 
 
+@pytest.mark.slow
 def test_who_holds_few_samples_of_a_class_is_not_drawn_as_holding_none(tmp_path):
     folder = made_run(tmp_path / "run")
     write_data(folder, [[3] * 30, [5] * 29 + [7], [4] * 30], classes=[f"class {number}" for number in range(30)])
@@ -140,6 +141,7 @@ LEGEND = """
   return {found, looks: chart.data.map(trace => `${trace.line.color} ${trace.line.dash}`)};"""
 
 
+@pytest.mark.slow
 def test_many_runs_look_different_and_their_legend_leaves_the_plot_its_room(tmp_path):
     folders = [
         made_run(tmp_path / f"a-run-of-a-rather-long-name-and-seed-{seed}", f"seed={seed}") for seed in range(40)

@@ -14,7 +14,7 @@ CONFIG = {
     "data": {"limit": 200},
     "gan": {"latent": 8, "generator_width": 4, "discriminator_width": 4},
     "engine": {"executor": "inline"},
-    "eval": {"every": 2, "samples": 50, "classifier_epochs": 1},
+    "eval": {"every": 2, "samples": 50, "classifier_epochs": 1, "metrics": ["frechet", "classes"]},
 }
 SCHEDULES = {"schedule": {"grid_search": ["serial", "parallel"]}}
 RATES = {"device_optimizer.lr": {"loguniform": [1e-4, 1e-2]}}

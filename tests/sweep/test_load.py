@@ -79,7 +79,7 @@ WRONG = [
     ({"metric": "fid_clf"}, ("metric", "unknown", "fid_clf", "fd_clf")),
     (
         {"metric": "reverse_kl"},
-        ("metric", "unknown", "reverse_kl", "data.name=digits", "fd_clf", "classes_found", "kd_clf"),
+        ("metric", "unknown", "reverse_kl", "data.name=digits", "fd_clf", "classes_found"),
     ),
     ({"metric": "fid"}, ("metric", "unknown", "data.name=digits")),
     ({"mode": "lowest"}, ("mode", "value", "'min'", "'max'")),

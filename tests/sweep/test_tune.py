@@ -222,7 +222,7 @@ def test_a_sweep_whose_driver_is_killed_goes_on_and_plays_nothing_twice(tmp_path
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly),
     ],
 )
-def test_an_interrupted_sweep_says_how_to_go_on_and_can_elsewhere(number, status, tmp_path):
+def test_an_interrupted_sweep_says_how_to_go_on_and_can_elsewhere(number, status, tmp_path, cluster):
     out = tmp_path / "sweep"
     config = CONFIG | {"rounds": 200, "eval": CONFIG["eval"] | {"every": 20}}
     playing = Playing(written(tmp_path, config=config, samples=2), "--out", out)
@@ -232,7 +232,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_can_elsewhere(number, status
     assert "Interrupted; what the trials last reported is saved. Go on with:" in playing.lines
     assert playing.lines[-1].endswith(f"raygan tune --out {out} --resume")
     assert "unfinished" in set(table_of(out)["status"])
-    again = played("--out", out := out.rename(tmp_path / "moved"), "--resume")
+    again = played_here("--out", out := out.rename(tmp_path / "moved"), "--resume")
     assert again.told("goes on after round")
     assert set(table_of(out)["status"]) == {"finished"}
     for run in (out / "runs").iterdir():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from raygan.config.privacy import UserLevel
+from raygan.config.privacy import NoPrivacy, RecordLevel
 from raygan.config.simulation import Poisson
 from raygan.errors import counted
 from raygan.measures import RAW
@@ -157,14 +157,25 @@ def nearest_in_words(nearest: Nearest, round: int) -> str:
 def privacy_in_words(record: RunRecord) -> str | None:
     """Returns what a private run has spent so far; None of any other run."""
     privacy = record.config.privacy
-    if not isinstance(privacy, UserLevel) or record.rounds.empty:
+    if isinstance(privacy, NoPrivacy) or record.rounds.empty:
         return None
     after = f"after {counted(record.last_round, 'round')}"
     if pd.isna(epsilon := record.rounds["epsilon"].iloc[-1]):
-        return f"Updates are clipped, but {after} no epsilon bounds what the generator tells: there is no noise."
+        what = "Gradients" if isinstance(privacy, RecordLevel) else "Updates"
+        return f"{what} are clipped, but {after} no epsilon bounds what the generator tells: there is no noise."
+    if isinstance(privacy, RecordLevel):
+        return (
+            f"Record-level differential privacy within each device {after}: epsilon {epsilon:.3g} at delta "
+            f"{privacy.delta:g} for a sample of the device with the fewest (gradients of a sample clipped to "
+            f"{privacy.clip:g}, noise multiplier {privacy.noise_multiplier:g}). It is of all that devices send, not of "
+            "the measurements and real images on this page. Noise drawn by a known seed protects nobody."
+        )
+    clip = (
+        f"{privacy.clip:g}" if privacy.clip_quantile is None else f"quantile {privacy.clip_quantile:g} of their norms"
+    )
     return (
         f"User-level differential privacy {after}: epsilon {epsilon:.3g} at delta {privacy.delta:g} (updates clipped "
-        f"to {privacy.clip:g}, noise multiplier {privacy.noise_multiplier:g}). It is of the generator and of what "
+        f"to {clip}, noise multiplier {privacy.noise_multiplier:g}). It is of the generator and of what "
         "devices are sent, not of what the server sees. The measurements and real images on this page are not covered, "
         "and noise drawn by a known seed protects nobody."
     )

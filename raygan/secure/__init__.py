@@ -1,0 +1,1 @@
+"""Secure aggregation: integers, masks that cancel in their sum, and shares of what unmasks it."""
