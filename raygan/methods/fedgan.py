@@ -70,7 +70,7 @@ class FedGANDevice(WholeGanDevice, SteppedDevice):
         with local_batches(self, shard, round) as batches:
             losses = []
             for batch in islice(batches, self.config.device_steps):
-                losses.append((yield from local_simultaneous_step(self, optimizers, round, batch)))
+                losses.append((yield from local_simultaneous_step.moves(self, optimizers, round, batch)))
         d_losses, g_losses = zip(*losses, strict=True)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         switches = self.config.fedgan

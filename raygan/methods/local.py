@@ -114,27 +114,29 @@ def discriminator_steps(
     losses = []
     for batch in batches:
         fake = yield from generate.moves(side.networks, batch.latents)
-        losses.append((yield from local_step(side, optimizer, round, batch, fake)))
+        losses.append((yield from local_step.moves(side, optimizer, round, batch, fake)))
     return losses
 
 
+@Played
 def local_step(side: DeviceSide, optimizer: FlatOptimizer, round: int, batch: Batch, fake: Labelled) -> Moves[Tensor]:
-    """A step of the discriminator on a batch, with record-level privacy if that is set; returns the loss."""
+    """Take a step of the discriminator on a batch, with record-level privacy if that is set; returns the loss."""
     if batch.paired is None:
-        step = discriminator_step.moves(side.networks, optimizer, round, batch.real, fake, batch.mix)
-        return (yield from step)
+        return (yield from discriminator_step.moves(side.networks, optimizer, round, batch.real, fake, batch.mix))
     return private_step(side.networks, optimizer, round, _clipped(side), batch.real, fake, batch.paired)
 
 
+@Played
 def local_simultaneous_step(
     side: DeviceSide, optimizers: tuple[FlatOptimizer, FlatOptimizer], round: int, batch: Batch
 ) -> Moves[tuple[Tensor, Tensor]]:
-    """A step of both networks, likewise; the discriminator's optimiser is the first. Returns both losses."""
+    """Take a step of both networks, likewise; the discriminator's optimiser is the first. Returns both losses."""
+    networks = side.networks
     if batch.paired is None:
-        given = batch.real, batch.latents
-        return (yield from simultaneous_step.moves(side.networks, *optimizers, round, *given, batch.mix))
+        step = simultaneous_step.moves(networks, *optimizers, round, batch.real, batch.latents, batch.mix)
+        return (yield from step)
     return private_simultaneous_step(
-        side.networks, *optimizers, round, _clipped(side), batch.real, batch.latents, batch.paired
+        networks, *optimizers, round, _clipped(side), batch.real, batch.latents, batch.paired
     )
 
 

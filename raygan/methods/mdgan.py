@@ -78,7 +78,7 @@ class MDGANDevice(SteppedDevice):
             fake = judged.first(planned_batch(self.config, len(shard.samples)))
             d_losses = []
             for _ in range(self.config.device_steps):
-                d_losses.append((yield from local_step(self, self._optimizer, round, batch, fake)))
+                d_losses.append((yield from local_step.moves(self, self._optimizer, round, batch, fake)))
             vector, metrics = yield from self.judge(generated, batch.real)
         metrics = {"d_loss": mean(d_losses)} | metrics
         update = Update(shard.device, vector, self.weight(shard), metrics, slot)

@@ -63,6 +63,12 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
     ]
 
 
+def _secure(plan: Plan) -> list[PlanLine]:
+    """Returns the line about secure aggregation, for the largest round that is simulated."""
+    settings, most = secagg_of(plan.config), max(len(round.cohort) for round in plan.rounds)
+    return [("secagg", Stages(settings).described(most))] if settings is not None and most else []
+
+
 def _stacking(plan: Plan) -> list[PlanLine]:
     """Returns the line about devices that update together."""
     stacked = plan.config.engine.stacked
@@ -79,12 +85,6 @@ def _stacking(plan: Plan) -> list[PlanLine]:
             "(engine.stacked)",
         )
     ]
-
-
-def _secure(plan: Plan) -> list[PlanLine]:
-    """Returns the line about secure aggregation, for the largest round that is simulated."""
-    settings, most = secagg_of(plan.config), max(len(round.cohort) for round in plan.rounds)
-    return [("secagg", Stages(settings).described(most))] if settings is not None and most else []
 
 
 def _privacy(plan: Plan) -> list[PlanLine]:

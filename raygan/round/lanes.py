@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
+from raygan.config.privacy import RecordLevel
 from raygan.config.tree import Config
 from raygan.gan.moves import Made, Move, Moves
 from raygan.gan.stacked import alike, play_together, why_not
@@ -98,8 +99,8 @@ def told_of_stacking(config: Config, shape: tuple[int, ...]) -> str | None:
 
 def not_stacked(config: Config, side: DeviceSide) -> str | None:
     """Returns why the devices of a run cannot be stacked; None if they can."""
+    if isinstance(config.privacy, RecordLevel):
+        return "privacy.name=record computes the gradients of a batch's samples side by side already"
     if not side.by_moves:
         return f"method={config.method} has an update of its own that is not made of moves"
-    if config.privacy.name == "record":
-        return "privacy.name=record clips the gradients of single samples"
     return why_not(config.gan, side.networks)
