@@ -94,7 +94,7 @@ def test_the_l_steps_of_a_round_see_the_same_samples(size, monkeypatch):
         seen.append((real.values.clone(), fake.values.clone(), mix.clone()))
         return torch.zeros(())
 
-    monkeypatch.setattr("raygan.methods.mdgan.discriminator_step", note)
+    monkeypatch.setattr("raygan.methods.local.discriminator_step", note)
     config = tiny("method=mdgan", "devices=1", "device_steps=3", "gan.loss=wgan_gp", NO_SWAP)
     worker, server = parties(config, [size])
     down = server.down(1)
