@@ -3,7 +3,8 @@
     python benchmarks/engine_raygan.py LAYOUT FOLDER
 
 LAYOUT is `inline`; `packed`, an actor for each half of the devices, or `packed:N`, for each Nth; `actors`, one for each
-device. `:eager` behind it plays without CUDA graphs, `:spawn` without forked workers.
+device. `:eager` behind it plays without CUDA graphs, `:spawn` without forked workers, `:stackedN` groups of N devices
+as one computation.
 As there, what imports torch is imported while Ray starts.
 """
 
@@ -28,6 +29,7 @@ def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
     name, _, rest = layout.partition(":")
     packs = int(next((word for word in rest.split(":") if word.isdecimal()), 2))
     together = -(-work.devices // packs) if name == "packed" else 1
+    stacked = next((int(word.removeprefix("stacked")) for word in rest.split(":") if word.startswith("stacked")), 1)
     optimizer = f"{{name: adam, lr: {work.learning_rate}, beta1: {work.betas[0]}, beta2: {work.betas[1]}}}"
     words = [
         f"method={'averaged' if work.steps else 'idle:Idle'}",
@@ -55,7 +57,8 @@ def config_of(work: Work, folder: WorkFolder, layout: str) -> Config:
         f"gan.precision={work.precision}",
         f"engine.executor={'inline' if name == 'inline' else 'ray'}",
         f"engine.devices_per_actor={together}",
-        f"engine.gpus_per_device={work.share * together:g}",
+        f"engine.stacked={stacked}",
+        f"engine.gpus_per_device={min(work.share * together, 0.9):g}",
         f"engine.server_gpus={work.share:g}",
         f"engine.workers={'spawn' if 'spawn' in rest else 'fork'}",
         f"engine.cuda_graphs={'false' if rest.endswith('eager') else 'true'}",

@@ -31,6 +31,8 @@ LARGE = replace(SMALL, side=64, width=64, batch=64, server_batch=64)
 TINY = replace(SMALL, devices=2, steps=2, width=4, batch=8, server_batch=8, samples=20, latent=8, on="cpu", share=0.0)
 EVERYONE = ("naive", "actors", "packed", "packed:5", "packed:2:eager")
 RAYGAN = ("actors", "packed", "packed:5")
+MANY = replace(SMALL, devices=128, steps=1)
+STACKED = ("packed:1", *(f"packed:1:stacked{count}" for count in (8, 32, 128)))
 CASES: list[tuple[str, Work, tuple[str, ...]]] = [
     ("32 pixels, width 16, batch 32, float32", SMALL, EVERYONE),
     ("64 pixels, width 64, batch 64, float32", LARGE, EVERYONE),
@@ -38,8 +40,9 @@ CASES: list[tuple[str, Work, tuple[str, ...]]] = [
     ("64 pixels, width 64, batch 64, tf32", replace(LARGE, precision="tf32"), RAYGAN),
     ("64 pixels, width 64, batch 64, bfloat16", replace(LARGE, precision="bfloat16"), RAYGAN),
     ("32 pixels, width 16, batch 32, bfloat16", replace(SMALL, precision="bfloat16"), RAYGAN),
+    ("32 pixels, width 16, batch 32, float32, 128 devices", MANY, STACKED),
 ]
-TINY_CASES = [("32 pixels, width 4, batch 8, float32", TINY, ("naive", "packed"))]
+TINY_CASES = [("32 pixels, width 4, batch 8, float32", TINY, ("naive", "packed", "packed:1:stacked2"))]
 
 
 def speed(case: Case, results: Results) -> None:

@@ -1,6 +1,6 @@
 """How a round's seconds and memory grow: with the devices, the networks' size, and the devices of a round.
 
-    python benchmarks/growth.py [--out FOLDER] [--quick]
+    python benchmarks/growth.py [--out FOLDER] [--quick] [--stacked N]
     python benchmarks/growth.py --draw FOLDER/growth.json
 
 Plays short runs of DCGANs on 1x32x32 images of noise, devices packed in two actors, one local step of a batch of 32
@@ -144,7 +144,8 @@ def measure(asked: argparse.Namespace, out: Path) -> list[Point]:
     points: list[Point] = []
     for case in cases(asked):
         with tempfile.TemporaryDirectory(prefix="raygan-growth-") as folder:
-            layout = [f"engine.devices_per_actor={-(-case.devices // ACTORS)}"]
+            groups = -(-case.devices // (ACTORS * asked.stacked))  # of an actor
+            layout = [f"engine.devices_per_actor={groups * asked.stacked}", f"engine.stacked={asked.stacked}"]
             point = measured(case, Path(folder), asked.seconds, layout)
         points.append(point)
         print(
@@ -182,6 +183,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--widths", type=int, nargs="*", help="widths of both networks, for ten devices")
     parser.add_argument("--selected", type=int, nargs="*", help="numbers of selected devices")
     parser.add_argument("--population", type=int, help="devices that they are selected from")
+    parser.add_argument("--stacked", type=int, default=1, help="devices that update as one computation")
     parser.add_argument("--seconds", type=float, help="how long each point is played, about")
     if parser.parse_args().quick:
         parser.set_defaults(**QUICK)

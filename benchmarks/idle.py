@@ -1,5 +1,6 @@
 """The method of rounds without device work, for benchmarks/engines.py."""
 
+from raygan.gan.moves import Moves
 from raygan.methods.averaged import AveragedDevice, AveragedServer
 from raygan.methods.base import Method, Shard
 
@@ -7,7 +8,8 @@ from raygan.methods.base import Method, Shard
 class IdleDevice(AveragedDevice):
     """Takes everything in and sends its discriminator up, as the others do, but never steps."""
 
-    def _train(self, shard: Shard, round: int) -> float:
+    def _train(self, shard: Shard, round: int) -> Moves[float]:
+        yield from ()
         return 0.0
 
 

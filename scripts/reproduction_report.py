@@ -35,7 +35,7 @@ def write_results(settings: Tree, cells: list[Cell], out: Path, page: Path) -> N
     runs = finished(settings, cells, out)
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
-    lines = [f"{len(cells)} runs, seeds {', '.join(map(str, settings['seeds']))}."]
+    lines = [f"{len(cells)} runs, seeds {', '.join(map(str, sorted({cell.seed for cell in cells})))}."]
     for share in settings["targets"]:
         lines += ["", f"### To {share:.0%} of the untrained generator's FD-clf", "", *cost_table(settings, runs, share)]
     lines += ["", "### Where they end", "", *final_table(runs)]

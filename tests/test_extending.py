@@ -98,7 +98,7 @@ def test_a_change_passes_what_it_must_pass(section, tmp_path):
 
 
 CALLED = {  # what the classes have to be called, not to be overridden
-    "DeviceSide": {"received"},
+    "DeviceSide": {"received", "by_moves"},
     "ServerSide": {"update_ema", "taken_from"},
     "Gathering": {"gathered"},
     "Metric": {"as_many"},

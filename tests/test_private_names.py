@@ -20,11 +20,13 @@ MODULES = {
     (RAY, "ray._private.state.available_resources_per_node"),
     (RAY, "ray._private.worker.shutdown"),
     (DERIVED, "torch.nn.utils.parametrizations._SpectralNorm"),
+    ("gan/spectral.py", "torch.nn.utils.parametrizations._SpectralNorm"),
     ("gan/statistics.py", "torch.nn.modules.batchnorm._BatchNorm"),
     ("gan/torch_private.py", "torch.utils._python_dispatch.TorchDispatchMode"),
 }
 ATTRIBUTES = {(RAY, name) for name in ("_private", "_global_node", "_actor_id")}
 ATTRIBUTES |= {(DERIVED, name) for name in ("_forward_pre_hooks", "_u", "_v", "_reshape_weight_to_matrix")}
+ATTRIBUTES |= {("gan/stacked.py", "_foreach_copy_")}  # of torch
 ATTRIBUTES |= {("cli.py", "_exit")}  # of os, which documents it
 
 
@@ -65,7 +67,9 @@ def test_attributes_are_there():
     assert isinstance(ActorHandle._actor_id, property)
     assert {"get_cluster_status", "internal_kv_get"} <= set(dir(InnerGcsClient))
     norm = _SpectralNorm(nn.Linear(3, 3).weight.detach())
-    assert all(hasattr(norm, name) for name in ("_u", "_v", "_reshape_weight_to_matrix", "_forward_pre_hooks"))
+    names = ("_u", "_v", "_reshape_weight_to_matrix", "_forward_pre_hooks", "_power_method")
+    assert all(hasattr(norm, name) for name in names)
+    assert hasattr(import_module("torch"), "_foreach_copy_")
     assert hasattr(import_module("torch.utils._python_dispatch").TorchDispatchMode, "_should_skip_dynamo")
 
 

@@ -10,13 +10,17 @@ from raygan.config.section import Count, NotNegative, OneOrMany, Positive, Secti
 
 
 class Engine(Section):
-    """Execution of the run. Of these keys, a run's numbers depend only on the thread counts, on whether devices or
-    server compute on a GPU, and on what is left out after a failure."""
+    """Execution of the run. Of these keys, a run's numbers depend only on the thread counts, on `stacked`, on whether
+    devices or server compute on a GPU, and on what is left out after a failure."""
 
     executor: Literal["ray", "inline"] = "ray"
     """`ray`: Ray actors; `inline`: a single process without Ray."""
     devices_per_actor: Count = 1
     """Devices that share one actor and take turns in it."""
+    stacked: Count = 1
+    """Devices of an actor whose steps are one computation, over their stacked parameters: faster for small networks,
+    the same numbers but for rounding. `devices_per_actor` must be a multiple, or all devices. Device n is in group n
+    divided by this, rounded down. Custom networks set `stackable = True` to be stacked."""
     workers: Literal["fork", "spawn"] = "fork"
     """`fork`: actors are forks of one process of their node that has imported torch (on Linux), which saves seconds and
     300 MB each; `spawn`: each starts and imports on its own."""

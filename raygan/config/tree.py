@@ -157,6 +157,12 @@ class Config(Section):
                 f"aggregation.name: {self.aggregation.name} goes value by value, and {self.compression.name} leaves "
                 "most of them 0; take mean or clipped_mean, or compression.name=sign or qsgd"
             )
+        stacked, together = self.engine.stacked, self.engine.devices_per_actor
+        if together % stacked and not 0 < self.devices <= together:
+            raise ValueError(
+                f"engine.stacked: {stacked} devices are computed together, so they share an actor; set "
+                f"engine.devices_per_actor to a multiple of {stacked}, not {together}"
+            )
         if self.channel.name == "none" and self.selection.name in ("best_channel", "proportional_fair"):
             raise ValueError(f"selection.name: {self.selection.name} ranks devices by their links; set channel.name")
         return self

@@ -28,6 +28,8 @@ class Chance:
         self._policy = () if gan.augment == "none" else gan.augment_policy
         self.p = 0.0 if self.adapts else 1.0
         """Probability of each change."""
+        self.alone = True
+        """Whether no other party's steps are taken meanwhile, so that torch's own random stream may be the party's."""
         self._changes: np.random.Generator | None = None
         self._turn = 0, 0
         self._normal: np.random.Generator | None = None
@@ -38,11 +40,12 @@ class Chance:
     def of(self, role: Role, device: int = 0, round: int = 0) -> Iterator[None]:
         """Let the steps inside the block be those of a party in a round."""
         before = self._changes, self._turn, self._normal, self._steps
-        self._changes = stream(self._seed, role, device, round)
+        self._changes = stream(self._seed, role, device, round) if self._policy else None
         self._turn, self._normal = (device, round), None
         # Where in the row of lazy steps a round begins is drawn: devices that take part seldom, or take fewer steps a
         # round than lie between two penalties, would have them always or never.
-        self._steps = int(stream(self._seed, Role.LAZY_PENALTY, device, round).integers(self._gan.penalty_every))
+        if self._gan.penalty_every > 1:
+            self._steps = int(stream(self._seed, Role.LAZY_PENALTY, device, round).integers(self._gan.penalty_every))
         try:
             yield
         finally:

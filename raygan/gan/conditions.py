@@ -101,10 +101,10 @@ class Judged(NamedTuple):
 
     def split(self, first: int) -> tuple["Judged", "Judged"]:
         """Returns what it says of the first samples, and of the rest."""
-        sizes = [first, len(self.logits) - first]
-        one, other = self.logits.split(sizes)
+        sizes = [first, self.logits.shape[-1] - first]
+        one, other = self.logits.split(sizes, dim=-1)
         if self.named is None:
             return Judged(one), Judged(other)
-        labels, values = self.named.labels.split(sizes), self.named.values.split(sizes)
+        labels, values = self.named.labels.split(sizes, dim=-1), self.named.values.split(sizes, dim=-2)
         of_one, of_other = (Named(*part, self.named.proxies) for part in zip(labels, values, strict=True))
         return Judged(one, of_one), Judged(other, of_other)

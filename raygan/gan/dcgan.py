@@ -10,13 +10,13 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
 from raygan.gan.conditions import class_head, class_planes, with_classes
 from raygan.gan.convolutions import FromPoint, ToGrey, ToPoint
 from raygan.gan.derived import Derived
+from raygan.gan.spectral import spectral_norm
 
 _SMALLEST = {16: 4, 28: 7, 32: 4, 64: 4, 128: 4, 256: 4}  # side of the innermost feature map; each layer doubles it
 _WIDEST = 8

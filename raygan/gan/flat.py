@@ -53,6 +53,14 @@ class FlatModule:
         assert self.parameters.grad is not None  # laid out once, never released
         return self.parameters.grad
 
+    def zero_gradient(self) -> None:
+        """Begin a gradient."""
+        self.gradient.zero_()
+
+    def trained(self) -> list[Tensor]:
+        """Returns the parameters that are trained: all but those that a custom network keeps frozen."""
+        return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+
     @property
     def averaged(self) -> Tensor:
         """The part of the vector that may be averaged, (num_averaged,)."""
@@ -104,6 +112,10 @@ class FlatModule:
     def dump(self) -> np.ndarray:
         """Returns the vector as a new (size,) float32 array."""
         return array_of(self.vector)
+
+    def like(self) -> dict[str, Tensor]:
+        """Returns all parameters and floating-point buffers by name, in the order of the vector."""
+        return dict(self._names)
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """Returns `vector`, in this network's layout, as tensors by parameter and buffer name."""

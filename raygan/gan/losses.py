@@ -52,24 +52,47 @@ relativistic = Loss(
 """Jolicoeur-Martineau, arXiv 1807.00734: pair by pair; with R1 and R2 that of R3GAN (arXiv 2501.05441)."""
 
 
-def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+Each = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
+"""Makes a function of one GAN's tensors one of the tensors of all GANs that are trained side by side."""
+
+
+def of_one(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Returns the function as it is: there is one GAN."""
+    return function
+
+
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor, each: Each = of_one
+) -> Tensor:
     """Returns WGAN-GP's penalty: the mean of (|gradient| - 1)^2 at points `mix` of the way from fake to real.
 
     `mix` is (N,) in [0, 1]; arXiv 1704.00028, equation 3, without lambda.
     """
-    mix = mix.view(-1, *[1] * (real.dim() - 1))
-    between = (mix * real + (1 - mix) * fake).requires_grad_()
+    between = each(_between)(real, fake, mix).requires_grad_()
     (slope,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
-    penalty: Tensor = (slope.flatten(1).norm(dim=1) - 1).square().mean()
-    return penalty
+    return each(_off_one)(slope)
 
 
-def squared_gradient(logits: Tensor, samples: Tensor) -> Tensor:
+def _between(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    mix = mix.view(-1, *[1] * (real.dim() - 1))
+    return mix * real + (1 - mix) * fake
+
+
+def _off_one(slope: Tensor) -> Tensor:
+    off: Tensor = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return off
+
+
+def squared_gradient(logits: Tensor, samples: Tensor, each: Each = of_one) -> Tensor:
     """Returns the mean over samples of the squared norm of their logit's gradient, which can be differentiated again.
 
     Half of it times gamma is R1 where the samples are real, R2 where they are generated (Mescheder et al.,
     arXiv 1801.04406, equations 9 and 10).
     """
     (slope,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
+    return each(_squared)(slope)
+
+
+def _squared(slope: Tensor) -> Tensor:
     squared: Tensor = slope.flatten(1).square().sum(dim=1).mean()
     return squared

@@ -3,10 +3,10 @@
 import math
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
 from raygan.gan.conditions import class_head, class_planes, with_classes
+from raygan.gan.spectral import spectral_norm
 
 _HIDDEN_LAYERS = 3
 

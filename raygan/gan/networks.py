@@ -1,5 +1,6 @@
 """The two networks of a GAN: building them, and checking that they fit each other and the data."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -41,6 +42,24 @@ class Networks:
     """The error of a discriminator that names classes."""
     classes: int = 0
     """The number of classes that the networks tell apart; with 0 there are no labels."""
+    stacked: bool = False
+    """Whether these are several GANs side by side: every tensor then has them along its first dimension."""
+
+    def each(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Returns a function of one GAN's tensors as one of these networks' tensors."""
+        if not self.stacked:
+            return function
+        side_by_side: Callable[..., Tensor] = torch.vmap(function)
+        return side_by_side
+
+    @property
+    def batch_dim(self) -> int:
+        """The dimension along which the samples of a batch lie."""
+        return int(self.stacked)
+
+    def count(self, samples: Tensor) -> int:
+        """Returns the number of samples in a batch."""
+        return samples.shape[self.batch_dim]
 
     def parameters_in_a_row(self) -> tuple[slice, slice]:
         """Returns the places of both networks' parameters where the generator's vector goes before the other's."""
@@ -72,8 +91,12 @@ class Networks:
         """Returns a loss with the discriminator's error in naming the classes of these samples, if it names them."""
         for one in judged:
             if self.class_loss is not None and one.named is not None:
-                loss = loss + self.class_loss.weight * self.class_loss.of(one.named)
+                loss = loss + self.class_loss.weight * self._misnamed(self.class_loss, one.named)
         return loss
+
+    def _misnamed(self, class_loss: ClassLoss, named: Named) -> Tensor:
+        said = [part for part in named if part is not None]
+        return self.each(lambda *parts: class_loss.of(Named(*parts)))(*said)
 
     def _condition(self, labels: Tensor | None) -> tuple[Tensor, ...]:
         """Returns the labels for networks that are given them."""
@@ -89,7 +112,7 @@ class Networks:
 
     def seen(self, samples: Tensor, changes: Tensor | None) -> Tensor:
         """Returns the samples as the discriminator sees them: augmented by `changes`, or as they are."""
-        return samples if changes is None else changed(samples, changes)
+        return samples if changes is None else self.each(changed)(samples, changes)
 
     def _precisely(self, given: Tensor) -> AbstractContextManager[object]:
         if self.precision != "bfloat16":  # TF32 is a setting of the process: raygan.round.compute

@@ -1,4 +1,8 @@
-"""What the steps descend: the losses of samples as the discriminator sees and judges them, with penalties."""
+"""What the steps descend: the losses of samples as the discriminator sees and judges them, with penalties.
+
+All of it holds for one GAN and for several side by side (`Networks.stacked`). Samples, labels and logits of several
+have one more dimension, the first; a loss is then one number for each GAN.
+"""
 
 import torch
 from torch import Tensor
@@ -21,10 +25,10 @@ def seen_both(networks: Networks, real: Labelled, fake: Labelled, changes: Tenso
     """Returns real and generated samples as the discriminator sees them."""
     if changes is None:
         return real, fake
-    first = len(real.values)
+    of_real, of_fake = changes.split([networks.count(real.values), networks.count(fake.values)], networks.batch_dim)
     return (
-        Labelled(networks.seen(real.values, changes[:first]), real.labels),
-        Labelled(networks.seen(fake.values, changes[first:]), fake.labels),
+        Labelled(networks.seen(real.values, of_real), real.labels),
+        Labelled(networks.seen(fake.values, of_fake), fake.labels),
     )
 
 
@@ -33,8 +37,10 @@ def judged_both(networks: Networks, real: Labelled, fake: Labelled) -> tuple[Jud
     if not networks.one_pass:
         of_fake = networks.judged(*fake)  # first: passes may move buffers
         return networks.judged(*real), of_fake
-    labels = None if real.labels is None or fake.labels is None else torch.cat([real.labels, fake.labels])
-    return networks.judged(torch.cat([real.values, fake.values]), labels).split(len(real.values))
+    dim, labels = networks.batch_dim, None
+    if real.labels is not None and fake.labels is not None:
+        labels = torch.cat([real.labels, fake.labels], dim)
+    return networks.judged(torch.cat([real.values, fake.values], dim), labels).split(networks.count(real.values))
 
 
 def discriminator_loss(
@@ -46,13 +52,13 @@ def discriminator_loss(
     mix: Tensor | None,
 ) -> Tensor:
     """Returns the discriminator's loss but for `penalties`; `real` and `fake` are as seen."""
-    loss = networks.loss.discriminator(of_real.logits, of_fake.logits)
+    loss = networks.each(networks.loss.discriminator)(of_real.logits, of_fake.logits)
     if mix is not None:  # of places between the two, judged as of the real sample's class
 
         def logits(between: Tensor) -> Tensor:
             return networks.logits(between, real.labels)
 
-        loss = loss + networks.penalty_weight * gradient_penalty(logits, real.values, fake, mix)
+        loss = loss + networks.penalty_weight * gradient_penalty(logits, real.values, fake, mix, networks.each)
     if networks.class_loss is not None and not networks.class_loss.of_fakes:
         return networks.with_class_losses(loss, of_real)
     return networks.with_class_losses(loss, of_real, of_fake)
@@ -62,9 +68,9 @@ def penalties(networks: Networks, real_logits: Tensor, fake_logits: Tensor, real
     """Returns R1 and R2."""
     both = real_logits.new_zeros(())
     if networks.r1:
-        both = both + networks.r1 / 2 * squared_gradient(real_logits, real)
+        both = both + networks.r1 / 2 * squared_gradient(real_logits, real, networks.each)
     if networks.r2:
-        both = both + networks.r2 / 2 * squared_gradient(fake_logits, fake)
+        both = both + networks.r2 / 2 * squared_gradient(fake_logits, fake, networks.each)
     return both
 
 
@@ -85,13 +91,22 @@ def generator_loss(networks: Networks, of_fake: Judged, real_logits: Tensor | No
     """Returns the generator's loss of fakes that are judged, with the logits of real samples if there are any."""
     logits = of_fake.logits
     if real_logits is None or not networks.loss.relative:
-        loss = networks.loss.generator(logits)
+        loss = networks.each(networks.loss.generator)(logits)
     else:
-        turns = -(-len(logits) // len(real_logits))
-        loss = networks.loss.generator(logits, real_logits.detach().repeat(turns)[: len(logits)])
+
+        def relative(fake: Tensor, real: Tensor) -> Tensor:
+            turns = -(-len(fake) // len(real))
+            compared: Tensor = networks.loss.generator(fake, real.repeat(turns)[: len(fake)])
+            return compared
+
+        loss = networks.each(relative)(logits, real_logits.detach())
     return networks.with_class_losses(loss, of_fake)
 
 
 def signs_of(networks: Networks, real_logits: Tensor) -> list[Tensor]:
     """Returns the mean sign of the logits of real samples, if the augmentation adapts to it."""
-    return [real_logits.detach().sign().mean()] if networks.chance.adapts else []
+    return [networks.each(_mean_sign)(real_logits.detach())] if networks.chance.adapts else []
+
+
+def _mean_sign(logits: Tensor) -> Tensor:
+    return logits.sign().mean()

@@ -1,9 +1,10 @@
 """An optimiser whose whole state is one flat vector, like that of its network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
@@ -26,51 +27,19 @@ class FlatOptimizer:
         """What changes the network's gradient in place before a step, in this order."""
         self.vector = torch.zeros(_state_size(settings, network.num_parameters), device=network.vector.device)
 
-    @torch.no_grad()
     def step(self, round: int) -> None:
         """Step the network's parameters along their gradient, at the learning rate of the round."""
-        for correct in self.corrections:
-            correct(self.network)
-        parameters, settings = self.network.parameters, self.settings
-        lr = settings.lr_at(round)
-        parts = self.vector.split(self.network.num_parameters)
-        # On a CPU neither fused nor foreach: torch's fused Adam rounds the last few elements of a tensor differently
-        # from the rest, so the step of a flat vector would differ from that of the layers; the plain one gives the same
-        # bits. On a GPU fused: the plain one reads its step count and so waits for the GPU.
-        fused = parameters.is_cuda
-        if isinstance(settings, Sgd):
-            sgd(
-                [parameters],
-                [self.network.gradient],
-                [parts[0] if settings.momentum else None],
-                foreach=False,
-                fused=fused,
-                weight_decay=0.0,
-                momentum=settings.momentum,
-                lr=lr,
-                dampening=0.0,
-                nesterov=False,
-                maximize=False,
-            )
-        else:
-            moments, squares, count = parts
-            adam(
-                [parameters],
-                [self.network.gradient],
-                [moments],
-                [squares],
-                [],
-                [count.view(())],
-                foreach=False,
-                fused=fused,
-                amsgrad=False,
-                beta1=settings.beta1,
-                beta2=settings.beta2,
-                lr=lr,
-                weight_decay=0.0,
-                eps=1e-8,
-                maximize=False,
-            )
+        step_together([self], round)
+
+    def correct(self) -> None:
+        """Correct the gradient."""
+        for correction in self.corrections:
+            correction(self.network)
+
+    def parts(self) -> tuple[Tensor, ...]:
+        """Returns the moments, each like the parameters, and Adam's step count (1,)."""
+        parts: tuple[Tensor, ...] = self.vector.split(self.network.num_parameters)
+        return parts
 
     def load(self, vector: Values | None) -> None:
         """Copy in a state; None resets the optimiser."""
@@ -82,6 +51,54 @@ class FlatOptimizer:
     def dump(self) -> np.ndarray:
         """Returns the state as a new float32 array."""
         return array_of(self.vector)
+
+
+@torch.no_grad()
+def step_together(optimizers: Sequence[FlatOptimizer], round: int) -> None:
+    """Step each one's network, at the learning rate of the round, to the bits of one by one; settings are equal."""
+    for optimizer in optimizers:
+        optimizer.correct()
+    settings = optimizers[0].settings
+    parameters: list[Tensor] = [optimizer.network.parameters for optimizer in optimizers]
+    gradients = [optimizer.network.gradient for optimizer in optimizers]
+    parts = [optimizer.parts() for optimizer in optimizers]
+    # On a CPU not fused: torch's fused Adam rounds the last few elements of a tensor differently from
+    # the rest, so the step of a flat vector would differ from that of the layers; the plain one gives the same bits.
+    # On a GPU fused: the plain one reads its step count and so waits for the GPU.
+    fused = parameters[0].is_cuda
+    together = len(optimizers) > 1 and not fused  # the plain one's operations, each over all vectors in turn
+    if isinstance(settings, Sgd):
+        sgd(
+            parameters,
+            gradients,
+            [part[0] if settings.momentum else None for part in parts],
+            foreach=together,
+            fused=fused,
+            weight_decay=0.0,
+            momentum=settings.momentum,
+            lr=settings.lr_at(round),
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+    else:
+        adam(
+            parameters,
+            gradients,
+            [part[0] for part in parts],
+            [part[1] for part in parts],
+            [],
+            [part[2].view(()) for part in parts],
+            foreach=together,
+            fused=fused,
+            amsgrad=False,
+            beta1=settings.beta1,
+            beta2=settings.beta2,
+            lr=settings.lr_at(round),
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def _state_size(settings: Optimizer, parameters: int) -> int:

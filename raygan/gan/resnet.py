@@ -13,11 +13,11 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from raygan.config.gan import Gan, Norm
 from raygan.errors import InputError
 from raygan.gan.conditions import class_head, class_planes, with_classes
+from raygan.gan.spectral import spectral_norm
 
 _SMALLEST = {16: 4, 28: 7, 32: 4, 48: 6, 64: 4, 128: 4}  # side of the generator's innermost maps; each block doubles it
 _HALVINGS = {16: 2, 28: 2, 32: 2, 48: 4, 64: 5, 128: 5}  # of the discriminator

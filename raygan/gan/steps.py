@@ -2,16 +2,19 @@
 
 A step is given its round, because the learning rate depends on it. Losses are 0-dimensional tensors. Reading one waits
 for the computation, so that is done once a round and not here.
+
+Steps of devices are functions of moves (`raygan.gan.moves`): called, they are taken; `step.moves(...)` is for updates
+that are themselves moves. Their passes hold for several GANs side by side, as `raygan.gan.objective` does.
 """
 
 from collections.abc import Iterable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raygan.gan.conditions import NOTHING, Labelled
-from raygan.gan.flat import FlatModule
+from raygan.gan.moves import Descent, Moves, Passes, Played
 from raygan.gan.networks import Networks
 from raygan.gan.objective import (
     differentiable,
@@ -26,9 +29,10 @@ from raygan.gan.objective import (
 from raygan.gan.optimizer import FlatOptimizer
 
 
-def generate(networks: Networks, latents: Labelled) -> Labelled:
+@Played
+def generate(networks: Networks, latents: Labelled) -> Moves[Labelled]:
     """Returns samples for latent points (N, latent), of their classes, with the generator frozen."""
-    (fake,) = networks.replay(_generate, networks, *latents)
+    (fake,) = yield Passes(_generate, networks, (*latents,))
     return Labelled(fake, latents.labels)
 
 
@@ -37,6 +41,7 @@ def _generate(networks: Networks, z: Tensor, labels: Tensor | None) -> tuple[Ten
         return (networks.samples(z, labels),)
 
 
+@Played
 def discriminator_step(
     networks: Networks,
     optimizer: FlatOptimizer,
@@ -44,21 +49,24 @@ def discriminator_step(
     real: Labelled,
     fake: Labelled,
     mix: Tensor | None = None,
-) -> Tensor:
+) -> Moves[Tensor]:
     """One descent step of the discriminator on real and generated samples.
 
     `mix` (N,) places WGAN-GP's penalty and is None for other losses. Returns the loss before the step.
     """
-    loss = discriminator_gradient(networks, real, fake, mix)
-    optimizer.step(round)
+    loss = yield from discriminator_gradient.moves(networks, real, fake, mix)
+    yield Descent(optimizer, round)
     return loss
 
 
-def discriminator_gradient(networks: Networks, real: Labelled, fake: Labelled, mix: Tensor | None = None) -> Tensor:
+@Played
+def discriminator_gradient(
+    networks: Networks, real: Labelled, fake: Labelled, mix: Tensor | None = None
+) -> Moves[Tensor]:
     """Compute the gradient of such a step into the discriminator's `gradient`; returns the loss."""
     changes = networks.changes(len(real.values) + len(fake.values))
     work = _penalised_gradient if networks.chance.penalised() else _discriminator_gradient
-    loss, *signs = networks.replay(work, networks, *real, *fake, mix, changes)
+    loss, *signs = yield Passes(work, networks, (*real, *fake, mix, changes))
     networks.chance.note(signs)
     return loss
 
@@ -73,7 +81,7 @@ def _discriminator_gradient(
     changes: Tensor | None,
     penalised: bool = False,
 ) -> tuple[Tensor, ...]:
-    networks.discriminator.gradient.zero_()
+    networks.discriminator.zero_gradient()
     if penalised:
         real, fake = differentiable(networks, real, fake)
     seen_real, seen_fake = seen_both(networks, Labelled(real, labels), Labelled(fake, fake_labels), changes)
@@ -81,13 +89,15 @@ def _discriminator_gradient(
     loss = discriminator_loss(networks, of_real, of_fake, seen_real, seen_fake.values, mix)
     if penalised:
         loss = loss + penalties(networks, of_real.logits, of_fake.logits, real, fake)
-    loss.backward(inputs=_trained(networks.discriminator) if penalised else None)  # not the samples'
+    inputs = networks.discriminator.trained() if penalised else None  # not the samples'
+    loss.backward(torch.ones_like(loss), inputs=inputs)
     return loss.detach(), *signs_of(networks, of_real.logits)
 
 
 _penalised_gradient = partial(_discriminator_gradient, penalised=True)
 
 
+@Played
 def simultaneous_step(
     networks: Networks,
     discriminator_optimizer: FlatOptimizer,
@@ -96,17 +106,17 @@ def simultaneous_step(
     real: Labelled,
     latents: Labelled,
     mix: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> Moves[tuple[Tensor, Tensor]]:
     """One descent step of both networks, with both gradients taken before the step, on the same fakes.
 
     Returns the discriminator's and the generator's loss before the step.
     """
     changes = networks.changes(len(real.values) + len(latents.values))
     work = _both_penalised_gradients if networks.chance.penalised() else _both_gradients
-    d_loss, g_loss, *signs = networks.replay(work, networks, *real, *latents, mix, changes)
+    d_loss, g_loss, *signs = yield Passes(work, networks, (*real, *latents, mix, changes))
     networks.chance.note(signs)
-    discriminator_optimizer.step(round)
-    generator_optimizer.step(round)
+    yield Descent(discriminator_optimizer, round)
+    yield Descent(generator_optimizer, round)
     return d_loss, g_loss
 
 
@@ -121,8 +131,8 @@ def _both_gradients(
     penalised: bool = False,
 ) -> tuple[Tensor, ...]:
     generator, discriminator = networks.generator, networks.discriminator
-    generator.gradient.zero_()
-    discriminator.gradient.zero_()
+    generator.zero_gradient()
+    discriminator.zero_gradient()
     fake = networks.samples(z, fake_labels)
     if penalised and networks.r1:
         real = real.detach().requires_grad_()
@@ -133,20 +143,21 @@ def _both_gradients(
     if penalised:
         d_loss = d_loss + penalties(networks, of_real.logits, of_fake.logits, real, fake)
     g_loss = generator_loss(networks, of_fake, of_real.logits)
-    d_loss.backward(inputs=_trained(discriminator), retain_graph=True)
-    g_loss.backward(inputs=_trained(generator))
+    d_loss.backward(torch.ones_like(d_loss), inputs=discriminator.trained(), retain_graph=True)
+    g_loss.backward(torch.ones_like(g_loss), inputs=generator.trained())
     return d_loss.detach(), g_loss.detach(), *signs_of(networks, of_real.logits)
 
 
 _both_penalised_gradients = partial(_both_gradients, penalised=True)
 
 
-def feedback(networks: Networks, fake: Labelled, real: Labelled | None = None) -> tuple[Tensor, Tensor]:
+@Played
+def feedback(networks: Networks, fake: Labelled, real: Labelled | None = None) -> Moves[tuple[Tensor, Tensor]]:
     """Returns the gradient of the generator's mean loss with respect to the fakes (N, *shape), and that loss.
 
     `real` is as for `generator_step`.
     """
-    gradient, loss = networks.replay(_feedback, networks, *fake, *_for_fakes(networks, fake, real))
+    gradient, loss = yield Passes(_feedback, networks, (*fake, *_for_fakes(networks, fake, real)))
     return gradient, loss
 
 
@@ -160,16 +171,17 @@ def _feedback(
 ) -> tuple[Tensor, Tensor]:
     given = fake.detach().requires_grad_()
     loss = loss_of_fakes(networks, Labelled(given, labels), real, real_labels, changes)
-    (gradient,) = torch.autograd.grad(loss, given)
+    (gradient,) = torch.autograd.grad(loss, given, torch.ones_like(loss))
     return gradient, loss.detach()
 
 
-def logit_feedback(networks: Networks, fake: Labelled) -> tuple[Tensor, Tensor]:
+@Played
+def logit_feedback(networks: Networks, fake: Labelled) -> Moves[tuple[Tensor, Tensor]]:
     """Returns the gradient of the logit of each fake with respect to the fake (N, *shape), and the logits (N,).
 
     A discriminator must judge every sample by itself: the gradient is that of the sum of logits.
     """
-    gradient, logits = networks.replay(_logit_feedback, networks, *fake, networks.changes(len(fake.values)))
+    gradient, logits = yield Passes(_logit_feedback, networks, (*fake, networks.changes(len(fake.values))))
     return gradient, logits
 
 
@@ -229,13 +241,8 @@ def _generator_gradient(
     real_labels: Tensor | None,
     changes: Tensor | None,
 ) -> tuple[Tensor]:
-    networks.generator.gradient.zero_()
+    networks.generator.zero_gradient()
     fake = Labelled(networks.samples(z, labels), labels)
     loss = loss_of_fakes(networks, fake, real, real_labels, changes)
-    loss.backward(inputs=_trained(networks.generator))
+    loss.backward(torch.ones_like(loss), inputs=networks.generator.trained())
     return (loss.detach(),)
-
-
-def _trained(network: FlatModule) -> list[nn.Parameter]:
-    """Returns the parameters that are trained: all but those that a custom network keeps frozen."""
-    return [parameter for parameter in network.module.parameters() if parameter.requires_grad]

@@ -9,14 +9,15 @@ from raygan.channel.traffic import Traffic
 from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
+from raygan.gan.moves import Moves
 from raygan.gan.optimizer import FlatOptimizer
-from raygan.methods.base import DeviceSide, Gathered, Mean, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.base import DeviceSide, Gathered, Mean, Metrics, ServerSide, Shard, State, SteppedDevice, Update
 
 Device = Callable[[Config, tuple[int, ...], torch.device], DeviceSide]
 Server = Callable[[Config, tuple[int, ...], torch.device], ServerSide]
 
 
-class DeviceAround(DeviceSide):
+class DeviceAround(SteppedDevice):
     """Another method's device side."""
 
     def __init__(self, inner: Device, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
@@ -26,9 +27,16 @@ class DeviceAround(DeviceSide):
         self.networks = self.inner.networks
         self._down = self._inners = np.empty(0, np.float32)
 
-    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does."""
+        if self.inner.by_moves:
+            return (yield from self.inner.moves(shard, round, down, state))
         return self.inner.update(shard, round, down, state)
+
+    @property
+    def by_moves(self) -> bool:
+        """Whether the other method's update is moves."""
+        return super().by_moves and self.inner.by_moves
 
     def reference(self, down: np.ndarray) -> np.ndarray | None:
         """Returns the other method's reference."""

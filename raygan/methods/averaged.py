@@ -18,15 +18,16 @@ from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.flat import FlatModule
+from raygan.gan.moves import Moves
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.transfer import Values, array_of, fill, pieces
-from raygan.methods.base import DeviceSide, Mean, Method, Metrics, Shard, State, Update
+from raygan.methods.base import Mean, Method, Metrics, Shard, State, SteppedDevice, Update
 from raygan.methods.generator import GeneratorServer
 from raygan.methods.local import discriminator_steps, local_batches, mean
 from raygan.methods.staleness import check_statistics
 
 
-class AveragedDevice(DeviceSide):
+class AveragedDevice(SteppedDevice):
     """Trains a local discriminator on the device's samples and on fakes that it generates."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
@@ -41,12 +42,12 @@ class AveragedDevice(DeviceSide):
         _, shared, _, moments = self._parts(down)
         return np.concatenate([shared, moments])
 
-    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Take `device_steps` steps from the global discriminator, with the generator frozen (our reading)."""
         generator, shared, derived, moments = self._parts(self.received(down))
         self.networks.generator.load(generator)
         self._load(shared, derived, moments, state)
-        loss = self._train(shard, round)
+        loss = yield from self._train(shard, round)
         vector = self._message()
         if self.config.averaged.upload == "delta":
             _, sent, _, sent_moments = self._parts(down)
@@ -79,10 +80,12 @@ class AveragedDevice(DeviceSide):
         else:
             self._optimizer.load(state.get("optimizer"))
 
-    def _train(self, shard: Shard, round: int) -> float:
+    def _train(self, shard: Shard, round: int) -> Moves[float]:
         """Take the local steps; returns their mean loss."""
         with local_batches(self, shard, round) as batches:
-            return mean(discriminator_steps(self, self._optimizer, round, islice(batches, self.config.device_steps)))
+            some = islice(batches, self.config.device_steps)
+            losses = yield from discriminator_steps.moves(self, self._optimizer, round, some)
+            return mean(losses)
 
     def _message(self) -> np.ndarray:
         discriminator = self.networks.discriminator

@@ -18,6 +18,7 @@ from raygan.channel.traffic import Traffic
 from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
+from raygan.gan.moves import Moves, alone
 from raygan.gan.networks import Networks, build_networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.statistics import recompute_statistics
@@ -68,11 +69,35 @@ class DeviceSide(ABC):
         The clock counts its operations once, on a shard of one batch.
         """
 
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
+        """The update as moves: here it asks for none, and is computed at once."""
+        yield from ()
+        return self.update(shard, round, down, state)
+
+    @property
+    def by_moves(self) -> bool:
+        """Whether `moves` are all of an update: not if who wrote them, or a subclass, has another `update`."""
+        written = next(one for one in type(self).__mro__ if "moves" in vars(one))
+        updated = next(one for one in type(self).__mro__ if "update" in vars(one))
+        return written is not updated and issubclass(written, updated)
+
     def optimizers(self) -> Sequence[FlatOptimizer]:
         """The optimisers of the networks that an update trains from what came down, in the order of the server's
         `parameters`; none if it trains no such networks.
         """
         return ()
+
+
+class SteppedDevice(DeviceSide):
+    """A device side whose update is moves, so that several devices can be played side by side (`engine.stacked`)."""
+
+    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+        """Play the moves of the update."""
+        return alone(self.moves(shard, round, down, state))
+
+    @abstractmethod
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
+        """The moves of an update, which comes to what `update` returns. Its only state between two moves is its own."""
 
 
 class ServerSide(ABC):

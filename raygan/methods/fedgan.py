@@ -16,10 +16,11 @@ from raygan.channel.traffic import Traffic
 from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
+from raygan.gan.moves import Moves
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.transfer import Values, array_of, pieces
-from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, Update
+from raygan.methods.base import DeviceSide, Mean, Method, Metrics, ServerSide, Shard, State, SteppedDevice, Update
 from raygan.methods.local import local_batches, local_simultaneous_step, mean
 from raygan.methods.staleness import check_statistics
 
@@ -46,7 +47,7 @@ class WholeGanDevice(DeviceSide):
         }
 
 
-class FedGANDevice(WholeGanDevice):
+class FedGANDevice(WholeGanDevice, SteppedDevice):
     """Takes simultaneous steps."""
 
     def reference(self, down: np.ndarray) -> np.ndarray | None:
@@ -61,16 +62,15 @@ class FedGANDevice(WholeGanDevice):
         """The generator's, then the discriminator's."""
         return self.generator_optimizer, self.discriminator_optimizer
 
-    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """`device_steps` simultaneous steps from the averaged networks."""
         self.load(self.received(down), state)
         start = _averaged(self.networks) if self.config.fedgan.upload == "delta" else None
         optimizers = self.discriminator_optimizer, self.generator_optimizer
         with local_batches(self, shard, round) as batches:
-            losses = [
-                local_simultaneous_step(self, optimizers, round, batch)
-                for batch in islice(batches, self.config.device_steps)
-            ]
+            losses = []
+            for batch in islice(batches, self.config.device_steps):
+                losses.append((yield from local_simultaneous_step.moves(self, optimizers, round, batch)))
         d_losses, g_losses = zip(*losses, strict=True)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
         switches = self.config.fedgan

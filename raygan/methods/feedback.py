@@ -22,6 +22,7 @@ import torch
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.conditions import Labelled
+from raygan.gan.moves import Moves
 from raygan.gan.steps import logit_feedback
 from raygan.gan.transfer import array_of, uploaded
 from raygan.methods.aggregation import weighted_sum
@@ -34,9 +35,9 @@ from raygan.methods.swaps import SWAPS
 class LogitDevice(MDGANDevice):
     """Judges images by their logits."""
 
-    def judge(self, generated: Labelled, real: Labelled) -> tuple[np.ndarray, Metrics]:
+    def judge(self, generated: Labelled, real: Labelled) -> Moves[tuple[np.ndarray, Metrics]]:
         """Returns the gradients of the logits, then the logits; the loss is the server's."""
-        gradient, logits = logit_feedback(self.networks, generated)
+        gradient, logits = yield from logit_feedback.moves(self.networks, generated)
         return np.concatenate([array_of(gradient).ravel(), array_of(logits)]), {}
 
     def weight(self, shard: Shard) -> int:

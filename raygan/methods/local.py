@@ -1,7 +1,7 @@
 """Batches for a device's local steps: its samples, and noise from its random streams."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from raygan.config.privacy import RecordLevel
 from raygan.config.tree import Config
 from raygan.gan.batches import as_seen, draw_batch
 from raygan.gan.conditions import Labelled
+from raygan.gan.moves import Moves, Played
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.pairs import Clipped, private_simultaneous_step, private_step
 from raygan.gan.steps import discriminator_step, generate, simultaneous_step
@@ -38,16 +39,17 @@ class Batch:
 @contextmanager
 def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None = None) -> Iterator[Iterator[Batch]]:
     """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's, and
-    its stream augments the steps.
+    its stream augments the steps. Beside other devices' steps torch's random state is nobody's.
 
     `steps` is the number of batches that will be used (None: `device_steps`). On a GPU that holds the samples, the
     draws of all of them are copied at once.
     """
     steps = side.config.device_steps if steps is None else steps
     together = 1 if side.torch_device.type == "cpu" else min(steps, _TOGETHER)
+    chance, key = side.networks.chance, (shard.device, round)
     with (
-        torch_seeded(side.config.seed, Role.DEVICE_TORCH, shard.device, round),
-        side.networks.chance.of(Role.DEVICE_AUGMENT, shard.device, round),
+        torch_seeded(side.config.seed, Role.DEVICE_TORCH, *key) if chance.alone else nullcontext(),
+        chance.of(Role.DEVICE_AUGMENT, *key),
     ):
         if isinstance(side.config.privacy, RecordLevel):
             yield _poisson_batches(side, shard, round)
@@ -59,18 +61,19 @@ def _batches(side: DeviceSide, shard: Shard, round: int, together: int) -> Itera
     config, device, key = side.config, side.torch_device, (shard.device, round)
     choices = stream(config.seed, Role.DEVICE_BATCH, *key)
     latents = stream(config.seed, Role.DEVICE_NOISE, *key)
-    mixes = stream(config.seed, Role.DEVICE_PENALTY, *key)
-    of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key)
+    penalised, anyones = side.networks.loss.gradient_penalty, config.gan.fake_classes == "global"
+    mixes = stream(config.seed, Role.DEVICE_PENALTY, *key) if penalised else None
+    of_fakes = stream(config.seed, Role.DEVICE_CLASSES, *key) if anyones else None
     size = planned_batch(config, len(shard.samples))
     while True:
         chosen = np.stack([draw_batch(len(shard.samples), size, choices) for _ in range(together)])
         z = _each(noise(latents, together * size, config.gan.latent, device), size)
         mix: Sequence[Tensor | None] = [None] * together
-        if side.networks.loss.gradient_penalty:
+        if mixes is not None:
             mix = _each(uploaded(mixes.random(together * size, dtype=np.float32), device), size)
         labels = list(shard.classes(chosen, device))
         fake_labels = labels
-        if config.gan.fake_classes == "global":
+        if of_fakes is not None:
             fake_labels = [global_classes(config, of_fakes, size, device) for _ in range(together)]
         real = map(Labelled, map(as_seen, shard.taken(chosen, device)), labels)
         yield from map(Batch, real, map(Labelled, z, fake_labels), mix)
@@ -103,28 +106,37 @@ def _each(drawn: Tensor, size: int) -> Sequence[Tensor]:
     return [drawn] if len(drawn) == size else [batch.clone() for batch in drawn.split(size)]
 
 
+@Played
 def discriminator_steps(
     side: DeviceSide, optimizer: FlatOptimizer, round: int, batches: Iterable[Batch]
-) -> list[Tensor]:
+) -> Moves[list[Tensor]]:
     """Take a step of the discriminator on each batch, against fakes of the generator; returns the losses."""
-    return [local_step(side, optimizer, round, batch, generate(side.networks, batch.latents)) for batch in batches]
+    losses = []
+    for batch in batches:
+        fake = yield from generate.moves(side.networks, batch.latents)
+        losses.append((yield from local_step.moves(side, optimizer, round, batch, fake)))
+    return losses
 
 
-def local_step(side: DeviceSide, optimizer: FlatOptimizer, round: int, batch: Batch, fake: Labelled) -> Tensor:
+@Played
+def local_step(side: DeviceSide, optimizer: FlatOptimizer, round: int, batch: Batch, fake: Labelled) -> Moves[Tensor]:
     """Take a step of the discriminator on a batch, with record-level privacy if that is set; returns the loss."""
     if batch.paired is None:
-        return discriminator_step(side.networks, optimizer, round, batch.real, fake, batch.mix)
+        return (yield from discriminator_step.moves(side.networks, optimizer, round, batch.real, fake, batch.mix))
     return private_step(side.networks, optimizer, round, _clipped(side), batch.real, fake, batch.paired)
 
 
+@Played
 def local_simultaneous_step(
     side: DeviceSide, optimizers: tuple[FlatOptimizer, FlatOptimizer], round: int, batch: Batch
-) -> tuple[Tensor, Tensor]:
+) -> Moves[tuple[Tensor, Tensor]]:
     """Take a step of both networks, likewise; the discriminator's optimiser is the first. Returns both losses."""
+    networks = side.networks
     if batch.paired is None:
-        return simultaneous_step(side.networks, *optimizers, round, batch.real, batch.latents, batch.mix)
+        step = simultaneous_step.moves(networks, *optimizers, round, batch.real, batch.latents, batch.mix)
+        return (yield from step)
     return private_simultaneous_step(
-        side.networks, *optimizers, round, _clipped(side), batch.real, batch.latents, batch.paired
+        networks, *optimizers, round, _clipped(side), batch.real, batch.latents, batch.paired
     )
 
 

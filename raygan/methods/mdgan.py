@@ -26,16 +26,17 @@ from raygan.config.aggregation import TrimmedMean
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.conditions import Labelled
+from raygan.gan.moves import Moves
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import feedback, feedback_step, generate
 from raygan.gan.transfer import Values, array_of, fill, pieces, uploaded
 from raygan.methods.base import (
-    DeviceSide,
     Mean,
     Metrics,
     ServerSide,
     Shard,
     State,
+    SteppedDevice,
     Update,
 )
 from raygan.methods.inputs import global_classes
@@ -54,7 +55,7 @@ def number_of_batches(config: Config) -> int:
     return config.mdgan.batches or max(1, math.ceil(math.log(config.devices)))
 
 
-class MDGANDevice(DeviceSide):
+class MDGANDevice(SteppedDevice):
     """Keeps a local discriminator and returns feedback on generated images."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], torch_device: torch.device) -> None:
@@ -64,7 +65,7 @@ class MDGANDevice(DeviceSide):
         self._shape = shape
         self._batches = number_of_batches(config)
 
-    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Take `device_steps` discriminator steps on X_d, then compute the feedback on X_g."""
         discriminator = self.networks.discriminator
         discriminator.load(state.get("discriminator", self._initial))
@@ -75,15 +76,17 @@ class MDGANDevice(DeviceSide):
         with local_batches(self, shard, round, steps=1) as batches:
             batch = next(batches)
             fake = judged.first(planned_batch(self.config, len(shard.samples)))
-            d_losses = [local_step(self, self._optimizer, round, batch, fake) for _ in range(self.config.device_steps)]
-            vector, metrics = self.judge(generated, batch.real)
+            d_losses = []
+            for _ in range(self.config.device_steps):
+                d_losses.append((yield from local_step.moves(self, self._optimizer, round, batch, fake)))
+            vector, metrics = yield from self.judge(generated, batch.real)
         metrics = {"d_loss": mean(d_losses)} | metrics
         update = Update(shard.device, vector, self.weight(shard), metrics, slot)
         return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
 
-    def judge(self, generated: Labelled, real: Labelled) -> tuple[np.ndarray, Metrics]:
+    def judge(self, generated: Labelled, real: Labelled) -> Moves[tuple[np.ndarray, Metrics]]:
         """Returns the feedback on generated images as it is sent, (update_size,), and the loss of the generator."""
-        gradient, loss = feedback(self.networks, generated, real)
+        gradient, loss = yield from feedback.moves(self.networks, generated, real)
         return array_of(gradient).ravel(), {"g_loss": mean([loss])}
 
     def weight(self, shard: Shard) -> int:

@@ -15,6 +15,7 @@ from raygan.config.gan import Sgd
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.flat import FlatModule
+from raygan.gan.moves import Moves
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.methods.around import Device, DeviceAround
 from raygan.methods.base import Method, Shard, State, Update
@@ -53,11 +54,11 @@ class ProximalDevice(DeviceAround):
             _check_rate(config.proximal.mu, optimizer)
             optimizer.corrections.append(term)
 
-    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does."""
         for term in self._terms:
             term.begin()
-        return super().update(shard, round, down, state)
+        return (yield from super().moves(shard, round, down, state))
 
 
 def _check_rate(mu: float, optimizer: FlatOptimizer) -> None:

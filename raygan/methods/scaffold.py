@@ -22,6 +22,7 @@ from raygan.config.gan import Sgd
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.flat import FlatModule
+from raygan.gan.moves import Moves
 from raygan.gan.transfer import array_of, fill, pieces
 from raygan.methods.around import Device, DeviceAround, Server, ServerAround
 from raygan.methods.base import Mean, Method, Metrics, Shard, State, Update
@@ -73,13 +74,13 @@ class ScaffoldDevice(DeviceAround):
                 )
             optimizer.corrections.append(variate)
 
-    def update(self, shard: Shard, round: int, down: np.ndarray, state: State) -> tuple[Update, State]:
+    def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does, and add the change of the control variates."""
         size = sum(self._sizes)
         own = state.get("control", np.zeros(size, np.float32))
         for variate, correction in zip(self._variates, pieces(down[-size:] - own, self._sizes[:-1]), strict=True):
             variate.begin(np.asarray(correction))
-        update, kept = self.inner.update(shard, round, self.inners(down, size), state)
+        update, kept = yield from super().moves(shard, round, self.inners(down, size), state)
         if update.weight != 1:
             raise InputError(
                 "scaffold.option: the server's control variate is the plain mean of the devices', but they have other "

@@ -14,6 +14,7 @@ from raygan.plan.meter import MemoryMeter
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.flops import first_samples
+from raygan.round.lanes import not_stacked, side_by_side
 from raygan.round.problem import Problem
 
 PROCESS = 360e6
@@ -50,13 +51,17 @@ class Tensors:
         """The sum of both."""
         return self.kept + self.passing
 
+    def times(self, factor: float) -> "Tensors":
+        """Returns those of so many times the devices in a group."""
+        return Tensors(round(self.kept * factor), round(self.passing * factor))
+
 
 @dataclass(frozen=True)
 class Footprint:
     """Sizes of a run's tensors and messages, in float32 (bytes)."""
 
     device: Tensors
-    """Tensors of a device actor, for any number of devices in it."""
+    """Tensors of a device actor, for any number of devices in it, of which `engine.stacked` update at a time."""
     server: Tensors
     samples: int
     """Samples of the largest device actor, which are on the GPU that it computes on."""
@@ -117,12 +122,18 @@ def footprint_of(
             if problem.counts_classes:
                 server.reported(class_counts(images, shards))
         with of_device:
-            device = method.device(config, images.shape, cpu)
+            devices = [method.device(config, images.shape, cpu)]
+            stacked = config.engine.stacked if not_stacked(config, devices[0]) is None else 1
+            devices += [method.device(config, images.shape, cpu) for _ in range(min(stacked, 2) - 1)]
         server_keeps, device_keeps = of_server.alive, of_device.alive
         with of_server:
             down = server.down(1)
         with of_device:
-            update, state = device.update(largest, 1, down, {})
+            if stacked > 1:
+                moves = [device.moves(largest, 1, down, {}) for device in devices]
+                update, state = side_by_side(moves, ["the first", "the second"])[0]
+            else:
+                update, state = devices[0].update(largest, 1, down, {})
         with of_server:
             server.meanwhile(1)
             server.finish(1, dict.fromkeys(range(server.slots), server.taken_from(1, update.vector)))
@@ -133,7 +144,7 @@ def footprint_of(
         message = part = far_part = secure.size * np.dtype(secure.word(range(config.devices))).itemsize
     memory = 4 * problem.compressible.size if uplink is not None and problem.compressible and uplink.remembers else 0
     return Footprint(
-        device=Tensors(device_keeps, of_device.most - device_keeps),
+        device=Tensors(device_keeps, of_device.most - device_keeps).times(stacked / len(devices)),
         server=Tensors(server_keeps, of_server.most - server_keeps),
         samples=int(worker_samples.max()),
         graphs=config.engine.cuda_graphs,

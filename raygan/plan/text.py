@@ -18,6 +18,7 @@ from raygan.plan.sizes import Plan
 from raygan.plan.unread import CLASSES
 from raygan.privacy.accountant import in_words
 from raygan.round.checks import method_of
+from raygan.round.lanes import told_of_stacking
 
 PlanLine = tuple[str, str]
 
@@ -53,6 +54,7 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         ),
         ("processes", where),
         ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all{own}"),
+        *_stacking(plan),
         ("traffic", f"{traffic} per round (simulated)"),
         *_secure(plan),
         *_privacy(plan),
@@ -65,6 +67,24 @@ def _secure(plan: Plan) -> list[PlanLine]:
     """Returns the line about secure aggregation, for the largest round that is simulated."""
     settings, most = secagg_of(plan.config), max(len(round.cohort) for round in plan.rounds)
     return [("secagg", Stages(settings).described(most))] if settings is not None and most else []
+
+
+def _stacking(plan: Plan) -> list[PlanLine]:
+    """Returns the line about devices that update together."""
+    stacked = plan.config.engine.stacked
+    if stacked == 1:
+        return []
+    if reason := told_of_stacking(plan.config, plan.shape):
+        return [("stacking", reason)]
+    tensors = plan.footprint.device.most
+    many = int(1e9 * stacked / tensors)
+    return [
+        (
+            "stacking",
+            f"{stacked} devices at a time, about {_size(tensors)} of tensors; a gigabyte is enough for {many:,} "
+            "(engine.stacked)",
+        )
+    ]
 
 
 def _privacy(plan: Plan) -> list[PlanLine]:

@@ -12,6 +12,7 @@ FlatConfig = Mapping[str, Any]
 _FREE = ("rounds", "checkpoint", "eval", "engine", "track")  # may differ when a run is resumed ...
 _BOUND = {  # ... but these change numbers (what a policy leaves out ends a run under another, so they may differ)
     "engine.threads_per_device",
+    "engine.stacked",
     "engine.server_threads",
     "engine.gpus_per_device",
     "engine.server_gpus",

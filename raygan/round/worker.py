@@ -1,4 +1,4 @@
-"""A worker: the devices of one process, which take turns."""
+"""A worker: the devices of one process, which take turns, one by one or in groups."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +14,7 @@ from raygan.methods.exact_sum import LARGEST
 from raygan.privacy.mechanism import mechanism_of
 from raygan.round.checks import checked_answer, located, method_of
 from raygan.round.compute import threads
+from raygan.round.lanes import Answer, Lanes
 from raygan.round.likeness import device_steps
 from raygan.round.messages import Compressed, Masked, MaskedSum, Message, Single, collected, pre_aggregated
 from raygan.round.problem import Problem
@@ -31,7 +32,7 @@ def worker_role(devices: range) -> str:
 
 
 class Worker:
-    """The devices of one process, which take turns on one pair of networks.
+    """The devices of one process, which take turns on one pair of networks, or in groups on a few (`engine.stacked`).
 
     There is no object per device: its samples are a part of `shards`, and its state between rounds, flat float32
     vectors, is kept here from its first turn on. A device that never takes part has nothing here.
@@ -43,7 +44,12 @@ class Worker:
         self.computes_on = computes_on
         method = method_of(config)
         with threads(config.engine.threads_per_device), located(f"{worker_role(shards.devices)}, at the start"):
-            self._side: DeviceSide = method.device(config, problem.shape, computes_on)
+
+            def side() -> DeviceSide:
+                return method.device(config, problem.shape, computes_on)
+
+            self._lanes = Lanes(config, side, len(shards.devices))
+            self._side = self._lanes.first
             self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
         self._mechanism = mechanism_of(config, method)
@@ -72,23 +78,21 @@ class Worker:
         that they are neither in the message nor in the report. `ahead`: a later round has the message, and a checkpoint
         before it has the devices as they are now. `cohort`: the devices that have shared keys, with secure aggregation.
         """
-        report, began, devices_s = WorkerReport(), now(), 0.0
+        report, began, adding_s = WorkerReport(), now(), 0.0
         single: list[Single] = []
         slots = collected(self._config, self._problem)
         with threads(self._config.engine.threads_per_device):
-            for number in (*chosen, *overdue):
-                start, arrives, before = now(), number not in overdue, self._saved(number)
+            for number, answered in self._lanes.answers((*chosen, *overdue), self.shards, round, down, self._states):
+                arrives, before = number not in overdue, self._saved(number)
                 self._before.pop(number, None)
                 try:
-                    update, encoded = self.update(number, round, down, arrives, cohort)
+                    update, encoded = self.update(number, round, down, arrives, cohort, answered)
                 except BadUpdateError as error:
                     if self._config.engine.on_bad_update == "stop":
                         raise
                     if arrives:
                         report.dropped[number] = str(error)
                     continue
-                finally:
-                    devices_s += now() - start
                 if not arrives:
                     continue
                 report.devices[number] = update.metrics
@@ -97,21 +101,32 @@ class Worker:
                 if len(self.devices) == 1 or len(chosen) == 1:
                     single.append(Compressed.of(update, encoded) if isinstance(encoded, Encoded) else encoded or update)
                     continue
+                start = now()
                 with located(f"round {round}"):
                     if isinstance(slots, MaskedSum):
                         assert isinstance(encoded, Masked)  # by the same config
                         slots.add(encoded)
                     else:
                         slots.add(update)
+                adding_s += now() - start
+            devices_s = now() - began - adding_s
         message = Message(single, slots.parts(far))
         if chosen:  # nobody waits for others
             report.times = WorkerTimes(began, devices_s, now())
         return message, report
 
     def update(
-        self, device: int, round: int, down: np.ndarray, arrives: bool = True, cohort: Sequence[int] = ()
+        self,
+        device: int,
+        round: int,
+        down: np.ndarray,
+        arrives: bool = True,
+        cohort: Sequence[int] = (),
+        answered: Answer | None = None,
     ) -> tuple[Update, Encoded | Masked | None]:
         """Returns one device's checked update as the server has it then, and its compressed or masked form if it has.
+
+        It is what the device has `answered`, in a group; else it answers now, alone.
 
         Its new state is kept, and what compression leaves out: all of it if the update never `arrives`.
 
@@ -121,8 +136,9 @@ class Worker:
         """
         where = f"round {round}, device {device}"
         with located(where):
-            answer = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
-            update, state = checked_answer(answer, self._config.method, device)
+            if answered is None:
+                answered = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
+            update, state = checked_answer(answered, self._config.method, device)
         self._check(update, where)
         if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
             raise BadUpdateError(

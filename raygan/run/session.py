@@ -28,6 +28,7 @@ from raygan.record.lock import wait_for_recorder
 from raygan.record.settings import check_same_run, lasting
 from raygan.record.store import Store
 from raygan.round.checks import method_of
+from raygan.round.lanes import told_of_stacking
 from raygan.round.likeness import unlike_before, unlike_each_other
 from raygan.round.simulation import as_run, try_out
 from raygan.run.ledger import Watcher
@@ -133,6 +134,9 @@ def prepare(config: Config, store: Store, watchers: list[Watcher], resume: bool,
 
         check_classifier(used, images)
     problem, clock = try_out(used, images, shards, weighed)
+    if reason := told_of_stacking(used, images.shape):
+        for watcher in watchers:
+            watcher.on_event(reason)
     accountant = accountant_of(used, method_of(used), shards.sizes)
     if accountant is not None and (reason := over_budget(used, accountant)):
         raise InputError(reason, code="conflict")

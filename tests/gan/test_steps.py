@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import softplus
-from torch.nn.utils.parametrizations import _SpectralNorm
 
 from raygan.gan.conditions import Labelled
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
+from raygan.gan.spectral import Spectral
 from raygan.gan.steps import discriminator_gradient, discriminator_step, generate, generator_step, simultaneous_step
 from tests.helpers import tiny
 
@@ -89,10 +89,10 @@ def test_a_step_with_spectral_normalisation_takes_one_power_iteration(network, m
     two.discriminator.module.one_pass = False
     real, fake = Labelled(torch.randn(8, 1, 16, 16)), Labelled(torch.randn(8, 1, 16, 16))
     taken = []
-    iterate = _SpectralNorm._power_method
-    monkeypatch.setattr(_SpectralNorm, "_power_method", lambda *given: (taken.append(given[0]), iterate(*given)))
+    iterate = Spectral._power_method
+    monkeypatch.setattr(Spectral, "_power_method", lambda *given: (taken.append(given[0]), iterate(*given)))
     discriminator_gradient(one, real, fake)
-    norms = [module for module in one.discriminator.module.modules() if isinstance(module, _SpectralNorm)]
+    norms = [module for module in one.discriminator.module.modules() if isinstance(module, Spectral)]
     assert [taken.count(norm) for norm in norms] == [1] * len(norms)
     assert len(taken) == len(norms) > 2
     discriminator_gradient(two, real, fake)

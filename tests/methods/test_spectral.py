@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from raygan.gan.moves import Played
 from raygan.gan.networks import build_networks
 from raygan.gan.steps import discriminator_step
 from raygan.record.generator_file import read_generator, save_generator
@@ -95,9 +96,9 @@ def test_devices_judge_real_and_generated_samples_by_the_same_function_from_the_
             )  # each pass moves the vectors on
         discriminator.vector.copy_(before)
         looks.append((norms(discriminator), first, second))
-        return discriminator_step(networks, optimizer, round, real, fake, mix)
+        return (yield from discriminator_step.moves(networks, optimizer, round, real, fake, mix))
 
-    monkeypatch.setattr("raygan.methods.local.discriminator_step", look)
+    monkeypatch.setattr("raygan.methods.local.discriminator_step", Played(look))
     play(tiny("gan.discriminator_width=8", "generator_steps=2", f"averaged.buffers={buffers}"), [20, 20, 20], 20)
     assert len(looks) == 60
     for found, first, second in looks:

@@ -64,7 +64,7 @@ WEIGHED = f"gan.class_weights={[1] * 10}"
         (["gan.condition=none"], 0),
         (["gan.condition=projection"], 10),
         (["gan.condition=projection", WEIGHED], 0),
-        (["gan.condition=projection", WEIGHED, "method=mdgan", "mdgan.feedback=odds"], 10),
+        (["gan.condition=projection", WEIGHED, "method=mdgan", "mdgan.feedback=odds", "mdgan.swap_epochs=null"], 10),
         (["gan.condition=projection", "method=centralized"], 0),
     ],
 )
