@@ -116,7 +116,7 @@ class Order(Nodes):
 
     def call(self, process, method, *arguments, **how):
         if method == "update_devices":
-            round, _, devices, _, _, ahead = arguments
+            round, _, devices, _, _, ahead, _ = arguments
             self.asked.append((round, tuple(devices), ahead))
         if method == "update":
             self.taken.append(len(arguments[1].refs))
