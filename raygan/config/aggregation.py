@@ -138,6 +138,11 @@ def secure_conflict(config: "Config") -> str | None:
             f"aggregation.secure.max_weight: {config.method}.weights={weights} needs more than 1, the samples of the "
             f"largest shard; set it, or {config.method}.weights=uniform"
         )
+    if getattr(config.privacy, "clip_quantile", None) is not None and settings.clip < 0.5:
+        return (
+            "aggregation.secure.clip: with privacy.clip_quantile a device also sends 1/2 or -1/2, for its norm within S or "
+            "not, which a smaller clip changes; set 0.5 or more"
+        )
     if config.method == "mdgan" and config.mdgan.feedback != "mean":
         return f"mdgan.feedback: {why} no device's logits are seen, by which {config.mdgan.feedback} weighs; set mean"
     return None

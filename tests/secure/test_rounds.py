@@ -20,6 +20,7 @@ pytest.importorskip("cryptography", reason="needs pip install 'raygan[secure]'")
 
 SECURE = ["aggregation.secure.name=secagg"]
 WEIGHTED = ["method=fedgan", "aggregation.secure.max_weight=40"]
+PRIVATE = ["privacy.name=user", "privacy.clip=0.1", "privacy.noise_multiplier=0.5"]
 METHOD = {
     "averaged": [],
     "differences, with moments": ["averaged.upload=delta", "averaged.optimizer_state=average"],
@@ -32,7 +33,9 @@ METHOD = {
     "scaffold": ["scaffold.option=I"],
     "ada": ["gan.augment=ada"],
     "with a server optimiser": ["server_optimizer.name=adam", "proximal.mu=0.1"],
-    "private": ["privacy.name=user", "privacy.clip=0.1", "privacy.noise_multiplier=0.5"],
+    "private": PRIVATE,
+    "private, with a clip that follows": [*PRIVATE, "privacy.clip_quantile=0.5", "privacy.quantile_noise=2"],
+    "record-level private": ["privacy.name=record", "privacy.noise_multiplier=0.4", "gan.discriminator_norm=group"],
 }
 EVERY = pytest.mark.parametrize("words", METHOD.values(), ids=METHOD)
 SIZES = [20, 25, 15]
@@ -151,6 +154,11 @@ def one_round_of_masked(worker, masked):
         (["aggregation.name=clipped_mean"], "aggregation.name", None),
         (["aggregation.name=mine:Own"], "aggregation.name", None),
         (["engine.on_bad_update=drop"], "engine.on_bad_update", None),
+        (
+            [*METHOD["private, with a clip that follows"], "aggregation.secure.clip=0.4"],
+            "aggregation.secure.clip",
+            None,
+        ),
         (["schedule=asynchronous"], "schedule", None),
         (["averaged.upload=delta", "compression.name=qsgd"], "compression.name", None),
         (["method=mdgan", "mdgan.feedback=forgiving", "mdgan.swap_epochs=null"], "mdgan.feedback", None),
