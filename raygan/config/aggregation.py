@@ -140,8 +140,8 @@ def secure_conflict(config: "Config") -> str | None:
         )
     if getattr(config.privacy, "clip_quantile", None) is not None and settings.clip < 0.5:
         return (
-            "aggregation.secure.clip: with privacy.clip_quantile a device also sends 1/2 or -1/2, for its norm within S or "
-            "not, which a smaller clip changes; set 0.5 or more"
+            "aggregation.secure.clip: with privacy.clip_quantile a device also sends 1/2 or -1/2, for a norm within S "
+            "or not, which a smaller clip changes; set 0.5 or more"
         )
     if config.method == "mdgan" and config.mdgan.feedback != "mean":
         return f"mdgan.feedback: {why} no device's logits are seen, by which {config.mdgan.feedback} weighs; set mean"
