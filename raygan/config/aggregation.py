@@ -127,6 +127,13 @@ def secure_conflict(config: "Config") -> str | None:
         )
     if config.engine.on_bad_update == "drop":
         return f"engine.on_bad_update: {why} nobody sees a bad update, to drop it; set stop"
+    if config.scaffold.option != "none":
+        return f"scaffold.option: {why} changes of control variates are lost where a sum cannot be unmasked; set none"
+    if config.gan.augment == "ada":
+        return f"gan.augment: {why} ada is out: devices do not know the sign that theirs is a difference to"
+    if (getattr(config.selection, "count", None) or config.devices) == 1:
+        key = "devices" if config.devices == 1 else "selection.count"
+        return f"{key}: {why} the sum of a single device is never unmasked; take 2 or more"
     if settings.modulus_bits(config.devices or 1) > 64:
         return (
             f"aggregation.secure.bits: {settings.bits} and a sum of {config.devices} devices of weight "

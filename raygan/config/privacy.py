@@ -51,7 +51,7 @@ class UserLevel(_Accounted):
     clip_quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Adaptive clipping (arXiv 1905.03871): `clip` is where S begins, and it follows this quantile of the norms of
     updates, which is estimated with noise (null: S stays)."""
-    clip_rate: Positive = 0.2
+    clip_rate: Annotated[float, Field(gt=0, le=10)] = 0.2
     """Step of the logarithm of S, times how far the share of updates within S is from `clip_quantile`."""
     quantile_noise: Positive = 0.05
     """Standard deviation of the noise on the share of devices within S. What it spends of the privacy of a round makes
@@ -118,6 +118,8 @@ def _past_records(config: "Config") -> str | None:
         return f"gan.loss: {why} the generator may see no real samples, which relativistic compares with"
     if gan.loss == "wgan_gp":
         return f"gan.loss: {why} wgan_gp is out: gradients of pairs have no penalty; take another loss"
+    if gan.condition == "auxiliary" and gan.auxiliary_loss == "d2d_ce":
+        return f"gan.auxiliary_loss: {why} d2d_ce is out: it compares the samples of a batch; take cross_entropy"
     for key in ("r1", "r2"):
         if getattr(gan, key):
             return f"gan.{key}: {why} gradients of pairs have no penalty; set it to 0"
@@ -151,14 +153,23 @@ def _past_users(config: "Config", privacy: UserLevel) -> str | None:
 def _wrong_quantile(config: "Config", privacy: UserLevel) -> str | None:
     if config.method == "mdgan":
         return "privacy.clip_quantile: mdgan clips image by image, and no one norm would follow; leave it out"
-    planned = getattr(config.selection, "count", None) or config.devices
-    least = privacy.noise_multiplier / (2 * planned) if planned else 0.0
-    if privacy.quantile_noise > least:
+    least = more_noise_on_share(config, privacy.noise_multiplier)
+    if least is None:
         return None
     return (
-        f"privacy.quantile_noise: {privacy.quantile_noise:g} on the share of {planned} devices spends all that "
+        f"privacy.quantile_noise: {privacy.quantile_noise:g} on the share of devices spends all that "
         f"noise_multiplier={privacy.noise_multiplier:g} allows; set it above {least:.3g}"
     )
+
+
+def more_noise_on_share(config: "Config", noise_multiplier: float) -> float | None:
+    """Returns what `privacy.quantile_noise` must be above for adaptive clipping with so much noise, or None."""
+    privacy = config.privacy
+    planned = getattr(config.selection, "count", None) or config.devices
+    if not isinstance(privacy, UserLevel) or privacy.clip_quantile is None or not planned:
+        return None
+    least = noise_multiplier / (2 * planned)
+    return None if privacy.quantile_noise > least else least
 
 
 def _past_averaged(config: "Config") -> str | None:

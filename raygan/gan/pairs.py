@@ -130,7 +130,7 @@ def _noisy_gradient(networks: Networks, clipped: Clipped, real: Labelled, fake: 
             assert parameter.grad is not None  # laid out once, never released
             each = gradients[name].masked_fill(lost.view(-1, *[1] * parameter.dim()), 0)
             parameter.grad.copy_(torch.tensordot(factors, each, dims=1))
-        loss = losses.mean()
+        loss = losses.masked_fill(lost, 0).mean()
     if scale := clipped.clip * clipped.noise_multiplier:
         for parameter in trained.values():
             assert parameter.grad is not None

@@ -19,9 +19,10 @@ from raygan.gan.flat import FlatModule
 from raygan.gan.moves import Descent, Made, Move, Passes
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import step_together
+from raygan.gan.replay import Replay
 
 
-def play_together(moves: Sequence[Move]) -> list[Made]:
+def play_together(moves: Sequence[Move], replay: Replay) -> list[Made]:
     """Play moves that are `alike`, of different GANs, in one computation; returns what each makes."""
     first = moves[0]
     if len(moves) == 1:
@@ -29,7 +30,7 @@ def play_together(moves: Sequence[Move]) -> list[Made]:
     if isinstance(first, Descent):
         step_together([cast(Descent, move).optimizer for move in moves], first.round)
         return [()] * len(moves)
-    return _passes_together([cast(Passes, move) for move in moves])
+    return _passes_together([cast(Passes, move) for move in moves], replay)
 
 
 def alike(move: Move) -> object:
@@ -54,14 +55,14 @@ def why_not(gan: Gan, networks: Networks) -> str | None:
     return None
 
 
-def _passes_together(moves: list[Passes]) -> list[Made]:
+def _passes_together(moves: list[Passes], replay: Replay) -> list[Made]:
     networks = [move.networks for move in moves]
     sides = [[one.generator for one in networks], [one.discriminator for one in networks]]
     vectors = [torch.stack([network.vector for network in side]) for side in sides]
     given = [
         None if parts[0] is None else torch.stack(parts) for parts in zip(*(move.given for move in moves), strict=True)
     ]
-    made = moves[0].networks.replay(StackedWork(moves[0].work), networks[0], *vectors, *given)
+    made = replay(StackedWork(moves[0].work), networks[0], *vectors, *given)
     left, made = made[:4], made[4:]
     for side, gradients, moved in zip(sides, left[::2], left[1::2], strict=True):
         if gradients.numel():

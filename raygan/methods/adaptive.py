@@ -17,17 +17,21 @@ import torch
 from raygan.config.tree import Config
 from raygan.gan.moves import Moves
 from raygan.methods.aggregation import weighted_sum
-from raygan.methods.around import DeviceAround, Server, ServerAround
+from raygan.methods.around import Device, DeviceAround, Server, ServerAround
 from raygan.methods.base import Gathered, Mean, Method, Metrics, Shard, State, Update
 
 
 class AdaptiveDevice(DeviceAround):
     """Another method's device side, with the p that came down."""
 
+    def __init__(self, inner: Device, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
+        super().__init__(inner, config, shape, computes_on)
+        self.own = 1
+
     def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does, and add the mean sign."""
         self.networks.chance.p = float(down[-1])
-        update, kept = yield from super().moves(shard, round, self.inners(down, 1), state)
+        update, kept = yield from super().moves(shard, round, self.inners(down), state)
         sign = np.float32(self.networks.chance.mean_sign())
         return replace(update, vector=np.append(update.vector, sign)), kept
 

@@ -25,6 +25,8 @@ class DeviceAround(SteppedDevice):
         self.torch_device = computes_on
         self.inner = inner(config, shape, computes_on)
         self.networks = self.inner.networks
+        self.own = 0
+        """Values that it adds at the end of the other method's messages, down and up."""
         self._down = self._inners = np.empty(0, np.float32)
 
     def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
@@ -39,8 +41,9 @@ class DeviceAround(SteppedDevice):
         return super().by_moves and self.inner.by_moves
 
     def reference(self, down: np.ndarray) -> np.ndarray | None:
-        """Returns the other method's reference."""
-        return self.inner.reference(down)
+        """Returns the other method's reference; its own values are differences."""
+        inner = self.inner.reference(self.inners(down))
+        return None if inner is None else np.append(inner, np.zeros(self.own, np.float32))
 
     def optimizers(self) -> Sequence[FlatOptimizer]:
         """The other method's."""
@@ -60,10 +63,12 @@ class DeviceAround(SteppedDevice):
             code="conflict",
         )
 
-    def inners(self, down: np.ndarray, own: int) -> np.ndarray:
-        """Returns `down` without its last `own` values: one object for all devices, to be copied to a GPU once."""
+    def inners(self, down: np.ndarray) -> np.ndarray:
+        """Returns the other method's part of `down`: one object for all devices, to be copied to a GPU once."""
+        if not self.own:
+            return down
         if down is not self._down:
-            self._down, self._inners = down, down[: len(down) - own]
+            self._down, self._inners = down, down[: len(down) - self.own]
         return self._inners
 
 

@@ -39,7 +39,7 @@ class Batch:
 @contextmanager
 def local_batches(side: DeviceSide, shard: Shard, round: int, steps: int | None = None) -> Iterator[Iterator[Batch]]:
     """Yields endless batches for one device's round. Inside the block, torch's random state is also the device's, and
-    its stream augments the steps. Beside other devices' steps torch's random state is nobody's.
+    its stream augments the steps. Beside other devices' steps torch's random state is the group's.
 
     `steps` is the number of batches that will be used (None: `device_steps`). On a GPU that holds the samples, the
     draws of all of them are copied at once.

@@ -63,6 +63,7 @@ class ScaffoldDevice(DeviceAround):
         option = config.scaffold.option
         optimizers = self.trained("scaffold.option", "set scaffold.option=none")
         self._sizes = [optimizer.network.num_parameters for optimizer in optimizers]
+        self.own = sum(self._sizes)
         self._variates = [ControlVariate(optimizer.network, option) for optimizer in optimizers]
         for optimizer, variate in zip(optimizers, self._variates, strict=True):
             if option == "II" and not (isinstance(optimizer.settings, Sgd) and optimizer.settings.momentum == 0):
@@ -76,11 +77,10 @@ class ScaffoldDevice(DeviceAround):
 
     def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does, and add the change of the control variates."""
-        size = sum(self._sizes)
-        own = state.get("control", np.zeros(size, np.float32))
-        for variate, correction in zip(self._variates, pieces(down[-size:] - own, self._sizes[:-1]), strict=True):
+        own = state.get("control", np.zeros(self.own, np.float32))
+        for variate, correction in zip(self._variates, pieces(down[-self.own :] - own, self._sizes[:-1]), strict=True):
             variate.begin(np.asarray(correction))
-        update, kept = yield from super().moves(shard, round, self.inners(down, size), state)
+        update, kept = yield from super().moves(shard, round, self.inners(down), state)
         if update.weight != 1:
             raise InputError(
                 "scaffold.option: the server's control variate is the plain mean of the devices', but they have other "

@@ -9,12 +9,13 @@ import torch
 from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.data.classes import class_counts
+from raygan.gan.replay import Replay
 from raygan.methods.base import State, Update
 from raygan.plan.meter import MemoryMeter
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
 from raygan.round.flops import first_samples
-from raygan.round.lanes import not_stacked, side_by_side
+from raygan.round.lanes import most_together, not_stacked, side_by_side
 from raygan.round.problem import Problem
 
 PROCESS = 360e6
@@ -123,7 +124,7 @@ def footprint_of(
                 server.reported(class_counts(images, shards))
         with of_device:
             devices = [method.device(config, images.shape, cpu)]
-            stacked = config.engine.stacked if not_stacked(config, devices[0]) is None else 1
+            stacked = 1 if not_stacked(config, devices[0]) else most_together(config)
             devices += [method.device(config, images.shape, cpu) for _ in range(min(stacked, 2) - 1)]
         server_keeps, device_keeps = of_server.alive, of_device.alive
         with of_server:
@@ -131,7 +132,7 @@ def footprint_of(
         with of_device:
             if stacked > 1:
                 moves = [device.moves(largest, 1, down, {}) for device in devices]
-                update, state = side_by_side(moves, ["the first", "the second"])[0]
+                update, state = side_by_side(moves, ["the first", "the second"], Replay(False))[0]
             else:
                 update, state = devices[0].update(largest, 1, down, {})
         with of_server:

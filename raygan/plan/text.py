@@ -18,7 +18,7 @@ from raygan.plan.sizes import Plan
 from raygan.plan.unread import CLASSES
 from raygan.privacy.accountant import in_words
 from raygan.round.checks import method_of
-from raygan.round.lanes import told_of_stacking
+from raygan.round.lanes import most_together, told_of_stacking
 
 PlanLine = tuple[str, str]
 
@@ -71,12 +71,11 @@ def _secure(plan: Plan) -> list[PlanLine]:
 
 def _stacking(plan: Plan) -> list[PlanLine]:
     """Returns the line about devices that update together."""
-    stacked = plan.config.engine.stacked
-    if stacked == 1:
+    if plan.config.engine.stacked == 1:
         return []
     if reason := told_of_stacking(plan.config, plan.shape):
         return [("stacking", reason)]
-    tensors = plan.footprint.device.most
+    tensors, stacked = plan.footprint.device.most, most_together(plan.config)
     many = int(1e9 * stacked / tensors)
     return [
         (

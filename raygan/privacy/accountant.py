@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from raygan.config.privacy import RecordLevel, UserLevel
+from raygan.config.privacy import RecordLevel, UserLevel, more_noise_on_share
 from raygan.config.tree import Config
 from raygan.errors import InputError, counted
 from raygan.methods.base import Method
@@ -107,9 +107,11 @@ def over_budget(config: Config, accountant: Accountant) -> str | None:
     if found is not None and found <= target:
         return None
     enough = accountant.noise_for(target, config.rounds)
+    wrong = more_noise_on_share(config, enough)
     return (
         f"privacy.target_epsilon: {config.rounds} rounds come to {found if found is None else f'{found:.3g}'}, more "
         f"than {target:g}; privacy.noise_multiplier={enough:g} keeps to it"
+        + (f", with privacy.quantile_noise above {wrong:.3g}" if wrong is not None else "")
     )
 
 

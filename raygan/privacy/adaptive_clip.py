@@ -21,7 +21,7 @@ import torch
 from raygan.config.privacy import UserLevel
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.methods.around import DeviceAround, Server, ServerAround
+from raygan.methods.around import Device, DeviceAround, Server, ServerAround
 from raygan.methods.base import Mean, Method, Metrics, Moves, Shard, State, Update
 from raygan.privacy.mechanism import clipped_rows, planned_devices
 from raygan.rng import Role, stream
@@ -30,17 +30,16 @@ from raygan.rng import Role, stream
 class AdaptivelyClippedDevice(DeviceAround):
     """Another method's device side, whose updates are clipped to the S that came down."""
 
+    def __init__(self, inner: Device, config: Config, shape: tuple[int, ...], computes_on: torch.device) -> None:
+        super().__init__(inner, config, shape, computes_on)
+        self.own = 1
+
     def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """Update as the other method does; clip, and add b."""
-        inners, clip = self.inners(down, 1), float(down[-1])
+        inners, clip = self.inners(down), float(down[-1])
         update, kept = yield from super().moves(shard, round, inners, state)
         sent, outside = clipped_rows(update.vector, self.inner.reference(inners), clip)
         return replace(update, vector=np.append(sent, np.float32(-0.5 if outside else 0.5))), kept
-
-    def reference(self, down: np.ndarray) -> np.ndarray | None:
-        """Returns the other method's reference, and neither within nor outside."""
-        inner = self.inner.reference(self.inners(down, 1))
-        return None if inner is None else np.append(inner, np.float32(0))
 
 
 class AdaptivelyClippedServer(ServerAround):

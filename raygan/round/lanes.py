@@ -14,8 +14,10 @@ import torch
 from raygan.config.privacy import RecordLevel
 from raygan.config.tree import Config
 from raygan.gan.moves import Made, Move, Moves
+from raygan.gan.replay import Replay
 from raygan.gan.stacked import alike, play_together, why_not
 from raygan.methods.base import DeviceSide, State, Update
+from raygan.rng import Role, torch_seeded
 from raygan.round.checks import located, method_of
 from raygan.round.shards import WorkerShards
 
@@ -25,15 +27,15 @@ Answer = tuple[Update, State]
 class Lanes:
     """The device sides of a worker."""
 
-    def __init__(self, config: Config, build: Callable[[], DeviceSide], devices: int) -> None:
-        """`build` makes a side; the worker has so many `devices`."""
+    def __init__(self, config: Config, build: Callable[[], DeviceSide]) -> None:
+        """`build` makes a side; there are as many as the largest group that has updated."""
         self.first = build()
         """The side of devices that update alone."""
+        self._build = build
         self._sides = [self.first]
-        self._size = 1
-        if config.engine.stacked > 1 and not_stacked(config, self.first) is None:
-            self._size = config.engine.stacked
-            self._sides += [build() for _ in range(min(self._size, devices) - 1)]
+        self._size = 1 if not_stacked(config, self.first) else config.engine.stacked
+        self._seed = config.seed
+        self._replay = Replay(self.first.networks.replay.on)
 
     def answers(
         self, devices: Iterable[int], shards: WorkerShards, round: int, down: np.ndarray, states: Mapping[int, State]
@@ -48,18 +50,25 @@ class Lanes:
             return
         for _, group in groupby(sorted(devices), key=lambda device: device // self._size):
             numbers = list(group)
+            while len(self._sides) < len(numbers):
+                self._sides.append(self._build())
             updates = [
                 side.moves(shards[device], round, down, states.get(device, {}))
                 for side, device in zip(self._sides, numbers, strict=False)
             ]
             for side in self._sides:
                 side.networks.chance.alone = len(numbers) == 1
-            answers = side_by_side(updates, [f"round {round}, device {device}" for device in numbers])
+            with torch_seeded(self._seed, Role.DEVICE_TORCH, numbers[0], round):  # of the group
+                places = [f"round {round}, device {device}" for device in numbers]
+                answers = side_by_side(updates, places, self._replay)
             yield from zip(numbers, answers, strict=True)
 
 
-def side_by_side(updates: Sequence[Moves[Answer]], places: Sequence[str]) -> list[Answer]:
-    """Play updates at the same time; returns what they come to. `places` name them in errors."""
+def side_by_side(updates: Sequence[Moves[Answer]], places: Sequence[str], replay: Replay) -> list[Answer]:
+    """Play updates at the same time; returns what they come to. `places` name them in errors.
+
+    `replay` is for what they compute together, whoever does: none of it is in the memory of one of them.
+    """
     answers: dict[int, Answer] = {}
     asked: dict[int, Move] = {}
 
@@ -80,13 +89,20 @@ def side_by_side(updates: Sequence[Moves[Answer]], places: Sequence[str]) -> lis
                 parts.setdefault(alike(move), []).append(lane)
             for lanes in parts.values():
                 with located(places[lanes[0]] + (f" to {places[lanes[-1]]}" if len(lanes) > 1 else "")):
-                    made = play_together([now[lane] for lane in lanes])
+                    made = play_together([now[lane] for lane in lanes], replay)
                 for lane, mine in zip(lanes, made, strict=True):
                     go_on(lane, mine)
     finally:
         for update in updates:
             update.close()
     return [answers[lane] for lane in range(len(updates))]
+
+
+def most_together(config: Config) -> int:
+    """Returns how many devices may update together at most."""
+    engine = config.engine
+    most = min(engine.stacked, engine.devices_per_actor, config.devices or engine.stacked)
+    return min(most, config.asynchronous.buffer) if config.schedule == "asynchronous" else most
 
 
 def told_of_stacking(config: Config, shape: tuple[int, ...]) -> str | None:
@@ -98,7 +114,9 @@ def told_of_stacking(config: Config, shape: tuple[int, ...]) -> str | None:
 
 
 def not_stacked(config: Config, side: DeviceSide) -> str | None:
-    """Returns why the devices of a run cannot be stacked; None if they can."""
+    """Returns why no devices of a run are stacked; None if they are."""
+    if most_together(config) == 1:
+        return "no two devices of an actor ever update together"
     if isinstance(config.privacy, RecordLevel):
         return "privacy.name=record computes the gradients of a batch's samples side by side already"
     if not side.by_moves:

@@ -48,7 +48,7 @@ class Worker:
             def side() -> DeviceSide:
                 return method.device(config, problem.shape, computes_on)
 
-            self._lanes = Lanes(config, side, len(shards.devices))
+            self._lanes = Lanes(config, side)
             self._side = self._lanes.first
             self.shards = shards.held_on(computes_on)
         self._exchange = method.exchange
@@ -140,6 +140,8 @@ class Worker:
                 answered = self._side.update(self.shards[device], round, down, self._states.get(device, {}))
             update, state = checked_answer(answered, self._config.method, device)
         self._check(update, where)
+        if not self._tells:  # nor whether a loss was too large, which one sample can make it
+            update = replace(update, metrics={})
         if not np.abs(list(update.metrics.values())).max(initial=0) < LARGEST:  # also true of NaN
             raise BadUpdateError(
                 self._diverged(where, "a loss is not finite, or too large", update.metrics), code="not_finite"
@@ -153,8 +155,6 @@ class Worker:
             with located(where):
                 integers = self._secure.integers(update.vector, self._side.reference(down), update.weight)
                 encoded = Masked(device, self._secure.masked(integers, device, round, cohort))
-        if not self._tells:
-            update = replace(update, metrics={})
         if self._uplink is not None:
             due = self._uplink.due(update.vector, memory)
             if arrives:

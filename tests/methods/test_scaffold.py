@@ -126,6 +126,16 @@ def test_equal_devices_are_not_corrected(words, monkeypatch):
         assert np.allclose(server.side.state()[name], plain.state()[name], atol=1e-5)
 
 
+@pytest.mark.parametrize("words", [[], ["method=fedgan", *UNIFORM]], ids=["averaged", "fedgan"])
+def test_devices_know_what_their_updates_are_differences_to(words):
+    """Also once the server's control variate is not 0: secure sums and clipped means need it."""
+    config = scaffold(*words, option="I")
+    side = play(config, [20, 30], 2)
+    down = side.down(3)
+    assert np.abs(down[-len(side.state()["control"]) :]).max() > 0
+    assert np.array_equal(method_of(config).device(config, SHAPE, CPU).reference(down), side.reference(3))
+
+
 def test_the_proximal_term_is_no_part_of_a_control_variate():
     words = ["device_steps=1", *METHODS["averaged"]]
     _, _, control, _ = turn(scaffold(*words))

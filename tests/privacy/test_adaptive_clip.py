@@ -111,6 +111,7 @@ def test_who_is_missing_counts_as_half_within():
         (["privacy.quantile_noise=0.1"], "privacy.quantile_noise", "above 0.167"),
         (["privacy.clip=null", "privacy.noise_multiplier=0"], "privacy", "begin"),
         (["privacy.clip_quantile=1"], "privacy.clip_quantile", "less than 1"),
+        (["privacy.clip_rate=5000"], "privacy.clip_rate", "10"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_key(words, key, advice):

@@ -37,6 +37,7 @@ METHODS = {
         *("server_optimizer.name=sgd", "proximal.mu=0.1", "scaffold.option=I", "averaged.weights=uniform")
     ],
 }
+WEIGHED = ["gan.class_weights=[1,1]", "gan.fake_classes=global"]
 EVERY = pytest.mark.parametrize("words", METHODS.values(), ids=METHODS)
 NETWORKS = {
     "dcgan": ["gan.discriminator_norm=group"],
@@ -192,6 +193,7 @@ def test_packing_and_nodes_change_no_byte(name, tmp_path):
         (["gan.discriminator_norm=spectral"], "gan.discriminator_norm", "group"),
         (["gan.loss=relativistic"], "gan.loss", "real samples"),
         (["gan.loss=wgan_gp"], "gan.loss", "penalty"),
+        (["gan.condition=auxiliary", "gan.auxiliary_loss=d2d_ce", *WEIGHED], "gan.auxiliary_loss", "cross_entropy"),
         (["gan.r1=1"], "gan.r1", "0"),
         (["gan.r2=1"], "gan.r2", "0"),
         (["gan.augment=ada"], "gan.augment", "diffaugment"),

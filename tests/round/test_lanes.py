@@ -1,5 +1,7 @@
 """Devices side by side: the same as one by one, but for rounding, whatever the networks, losses and methods."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from raygan.gan.conditions import Labelled
 from raygan.gan.moves import alone
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer, step_together
+from raygan.gan.replay import Replay
 from raygan.gan.stacked import why_not
 from raygan.gan.steps import (
     discriminator_gradient,
@@ -20,6 +23,7 @@ from raygan.gan.steps import (
     logit_feedback,
     simultaneous_step,
 )
+from raygan.methods.averaged import Averaged, AveragedDevice
 from raygan.round.lanes import side_by_side, told_of_stacking
 from raygan.round.shards import WorkerShards
 from raygan.round.worker import Worker
@@ -117,7 +121,7 @@ def close(one, other):
 @pytest.mark.parametrize("name", ALL)
 def test_passes_and_steps_are_those_of_one_by_one(name):
     words = [*ALL[name], *SGD]
-    together = side_by_side([Lane(words, lane).moves() for lane in range(LANES)], ["here"] * LANES)
+    together = side_by_side([Lane(words, lane).moves() for lane in range(LANES)], ["here"] * LANES, Replay(False))
     for lane, made in enumerate(together):
         expected = alone(Lane(words, lane).moves())
         assert all(close(*pair) for pair in zip(made, expected, strict=True))
@@ -150,7 +154,7 @@ def test_a_step_of_linear_networks_is_exactly_that_by_hand():
         updates.append(discriminator_step.moves(networks, optimizer, 1, Labelled(real), Labelled(fake)))
         expected.append(0.25 * (real[0] - fake[0]) / 2)
         all_networks.append(networks)
-    losses = side_by_side(updates, ["here"] * LANES)
+    losses = side_by_side(updates, ["here"] * LANES, Replay(False))
     for loss, networks, step in zip(losses, all_networks, expected, strict=True):
         assert torch.equal(networks.discriminator.vector, step)
         assert float(loss) == pytest.approx(2 * np.log(2))
@@ -204,6 +208,17 @@ METHODS = {
     "lazy penalty": ["gan.r1=0.1", "gan.penalty_every=2", "device_steps=3"],
     "private": ["privacy.name=user"],
 }
+
+
+class DrawingDevice(AveragedDevice):
+    """Draws from torch's own random state."""
+
+    def moves(self, shard, round, down, state):
+        update, kept = yield from super().moves(shard, round, down, state)
+        return replace(update, vector=update.vector + float(torch.rand(()))), kept
+
+
+DRAWING = replace(Averaged, device=DrawingDevice)
 SIZES = [17, 17, 3, 12, 11]
 """One of a smaller batch; with groups of two, one device has no other."""
 
@@ -212,9 +227,9 @@ def stacked(words, *more):
     return tiny("devices=5", "engine.stacked=2", "engine.devices_per_actor=6", *words, *more)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_who_holds_the_devices_and_a_restored_state_change_no_bit(name):
-    config = stacked(METHODS[name])
+@pytest.mark.parametrize("words", [*METHODS.values(), ["method=tests.round.test_lanes:DRAWING"]], ids=[*METHODS, "own"])
+def test_who_holds_the_devices_and_a_restored_state_change_no_bit(words):
+    config = stacked(words)
     straight, restored = play(config, SIZES, 3), play_restored(config, SIZES, 3, before=2)
     apart = play_apart(config, SIZES, 3, together=4)
     for other in (restored, apart):
@@ -261,6 +276,19 @@ def test_an_update_of_ones_own_is_not_stacked_and_said():
     assert "gan.precision=bfloat16" in told_of_stacking(stacked(["gan.precision=bfloat16"]), IMAGES)
     assert told_of_stacking(stacked([]), IMAGES) is None
     assert told_of_stacking(tiny("method=tests.own:sends_nan"), IMAGES) is None
+
+
+def test_where_no_two_devices_ever_update_together_it_is_said():
+    for words in (["devices=1"], ["schedule=asynchronous", "asynchronous.buffer=1"]):
+        assert "no two devices" in told_of_stacking(stacked(words), IMAGES)
+    assert told_of_stacking(stacked(["schedule=asynchronous", "asynchronous.buffer=2"]), IMAGES) is None
+
+
+def test_there_are_as_many_sides_as_the_largest_group_that_has_updated():
+    config = stacked(["engine.stacked=5", "engine.devices_per_actor=5"])
+    worker, server = parties(config, SIZES)
+    worker.update_devices(1, server.down(1), [1, 3])
+    assert len(worker._lanes._sides) == 2
 
 
 def test_groups_must_share_an_actor():
