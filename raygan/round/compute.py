@@ -1,6 +1,7 @@
 """A process's settings of torch and memory: threads, device, precision, determinism."""
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -129,14 +130,21 @@ def gpu_facts(device: torch.device) -> dict[str, str]:
 
 @contextmanager
 def as_chosen_before() -> Iterator[None]:
-    """Afterwards torch chooses as before: for a process that is not raygan's own."""
+    """Afterwards torch chooses as before, and Python's collector looks at everything: for a process that is not
+    raygan's own.
+    """
     deterministic, warns = before = _deterministic()
     filled = _debugging().fill_uninitialized_memory
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     chosen = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    frozen = gc.get_freeze_count()
+    if not frozen:
+        gc.freeze()  # the collector need not look through all that was imported, again and again, during the rounds
     try:
         yield
     finally:
+        if not frozen:
+            gc.unfreeze()
         if _deterministic() != before:  # the call imports torch's compiler, which takes two seconds
             torch.use_deterministic_algorithms(deterministic, warn_only=warns)
         _debugging().fill_uninitialized_memory = filled

@@ -7,6 +7,7 @@ same whoever holds them, and no bit depends on packing, nodes, replay or resume.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from raygan.round.checks import located, method_of
 from raygan.round.shards import WorkerShards
 
 Answer = tuple[Update, State]
+T = TypeVar("T")
 
 
 class Lanes:
@@ -64,12 +66,12 @@ class Lanes:
             yield from zip(numbers, answers, strict=True)
 
 
-def side_by_side(updates: Sequence[Moves[Answer]], places: Sequence[str], replay: Replay) -> list[Answer]:
+def side_by_side(updates: Sequence[Moves[T]], places: Sequence[str], replay: Replay) -> list[T]:
     """Play updates at the same time; returns what they come to. `places` name them in errors.
 
     `replay` is for what they compute together, whoever does: none of it is in the memory of one of them.
     """
-    answers: dict[int, Answer] = {}
+    answers: dict[int, T] = {}
     asked: dict[int, Move] = {}
 
     def go_on(lane: int, made: Made | None) -> None:

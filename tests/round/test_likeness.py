@@ -118,3 +118,16 @@ def test_the_step_tells_what_the_run_shows(tmp_path):
     assert all(len(generators) == 1 for generators in found.values())
     if len(found) == 1:
         pytest.skip("this processor computes the same bits with fewer instructions")
+
+
+def test_a_group_that_is_stacked_has_a_step_of_its_own():
+    words = ["devices=4", "engine.devices_per_actor=4"]
+    alone, together = (device_steps(tiny(*words, *more), (1, 16, 16), CPU) for more in ([], ["engine.stacked=4"]))
+    assert alone.items() < together.items()
+    assert together.keys() - alone.keys() == {"CPU, threads: 1, stacked: 4"}
+    again = device_steps(tiny(*words, "engine.stacked=2"), (1, 16, 16), CPU)
+    assert again["CPU, threads: 1, stacked: 2"] != together["CPU, threads: 1, stacked: 4"]
+    assert (
+        device_steps(tiny(*words, "engine.stacked=4", "gan.precision=bfloat16"), (1, 16, 16), CPU).keys()
+        == alone.keys()
+    )
