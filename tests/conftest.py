@@ -27,6 +27,7 @@ TOGETHER = {  # files that use one cluster of the session, which takes long to s
     "tests/test_docs_code.py": "cluster",
     "tests/record/test_storage.py": "cluster",
     "tests/compression/test_runs.py": "cluster",
+    "tests/executors/test_stacked.py": "cluster",
     "tests/methods/test_adaptive.py": "cluster",
     "tests/methods/test_drift.py": "cluster",
     "tests/methods/test_feedback.py": "cluster",
