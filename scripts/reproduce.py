@@ -10,6 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def play(cell: Cell, out: Path) -> str | None:
     if done.returncode == 0:
         return None
     return f"{cell.name}: {(done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]}"
+
+
+def play_all(wanted: Sequence[Cell], out: Path, jobs: int) -> list[str]:
+    """Run what is missing of these cells, so many at the same time, and say each; returns what went wrong."""
+    failures = []
+    with ThreadPoolExecutor(jobs) as pool:
+        played = pool.map(lambda cell: play(cell, out), wanted)
+        for number, (cell, failure) in enumerate(zip(wanted, played, strict=True), start=1):
+            print(f"{number}/{len(wanted)} {failure or cell.name}", flush=True)
+            failures += [failure] if failure else []
+    return failures
 
 
 def found_wrong(cell: Cell) -> str | None:
@@ -73,13 +85,7 @@ def main() -> int:
     wanted = [cell for cell in cells(settings) if arguments.only in cell.name]
     if arguments.cifar10 and (wrong := next((found_wrong(cell) for cell in wanted if cell.data == "cifar10"), None)):
         parser.error(f"--cifar10: {wrong}")
-    failures = []
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for number, (cell, failure) in enumerate(
-            zip(wanted, pool.map(lambda cell: play(cell, arguments.out), wanted), strict=True), start=1
-        ):
-            print(f"{number}/{len(wanted)} {cell.name}{': failed' if failure else ''}", flush=True)
-            failures += [failure] if failure else []
+    failures = play_all(wanted, arguments.out, arguments.jobs)
     finished = [cell for cell in cells(settings) if is_finished(cell, arguments.out)]
     write_results(settings, finished, arguments.out, arguments.page)
     print(f"wrote {arguments.page} and the figures in {arguments.page.with_suffix('')}")

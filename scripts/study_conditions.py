@@ -11,10 +11,9 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from reproduce import play
+from reproduce import play_all
 from reproduction_cells import Cell, Tree, cells, is_finished, laid_over, read
 from reproduction_report import draw_grids, picture_of, put_between, ratios, shown, shown_ratio, table
 
@@ -144,16 +143,11 @@ def main() -> int:
     here = whole(settings, asked)
     every = [cell for cell in cells(settings) if cell.data in here]
     wanted = [cell for cell in every if arguments.only in cell.name]
-    failed = False
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        played = pool.map(lambda cell: play(cell, arguments.out), wanted)
-        for number, (cell, failure) in enumerate(zip(wanted, played, strict=True), start=1):
-            print(f"{number}/{len(wanted)} {failure or cell.name}", flush=True)
-            failed |= failure is not None
+    failures = play_all(wanted, arguments.out, arguments.jobs)
     if done := [cell for cell in every if is_finished(cell, arguments.out)]:
         write_results(settings, done, here, arguments.out, arguments.page)
         print(f"wrote {arguments.page} and the pictures in {arguments.page.with_suffix('')}")
-    return int(failed or len(here) < len(asked))
+    return 1 if failures or len(here) < len(asked) else 0
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from reproduce import play
+from reproduce import play_all
 from reproduction_cells import Cell, Tree, cells, is_finished, read
 from reproduction_report import put_between, ratios, shown, shown_ratio, table
 
@@ -74,18 +73,13 @@ def main() -> int:
     settings = read(arguments.settings)
     every = list(cells(settings))
     wanted = [cell for cell in every if arguments.only in cell.name]
-    failed = False
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        played = pool.map(lambda cell: play(cell, arguments.out), wanted)
-        for number, (cell, failure) in enumerate(zip(wanted, played, strict=True), start=1):
-            print(f"{number}/{len(wanted)} {failure or cell.name}", flush=True)
-            failed |= failure is not None
+    failures = play_all(wanted, arguments.out, arguments.jobs)
     if done := [cell for cell in every if is_finished(cell, arguments.out)]:
         head = ["study", "data", "setting", "epsilon", "seeds", "quality", "first of these against `none`"]
         lines = ["", f"{len(done)} of {len(every)} runs.", ""]
         put_between(MARKERS, [*lines, *table(head, rows(settings, collected(done, arguments.out))), ""], arguments.page)
         print(f"wrote {arguments.page}")
-    return int(failed)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from reproduce import play
+from reproduce import play_all
 from reproduction_cells import Tree, cells, is_finished, read
 from reproduction_report import costs, finished, interval, put_between, repriced, shown, shown_ratio, table
 
@@ -176,11 +175,7 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = read(arguments.settings)
     wanted = list(cells(settings))
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for number, (cell, failure) in enumerate(
-            zip(wanted, pool.map(lambda cell: play(cell, arguments.out), wanted), strict=True), start=1
-        ):
-            print(f"{number}/{len(wanted)} {cell.name}{f': {failure}' if failure else ''}", flush=True)
+    play_all(wanted, arguments.out, arguments.jobs)
     done = [cell for cell in wanted if is_finished(cell, arguments.out)]
     if len(done) < len(wanted):
         return 1

@@ -10,7 +10,7 @@ from raygan.privacy.adaptive_clip import updates_noise
 from raygan.round.checks import method_of
 from tests.errors import raises
 from tests.helpers import tiny
-from tests.methods.parties import CPU, SHAPE, parties, play
+from tests.methods.parties import CPU, SHAPE, parties, play, play_restored
 from tests.privacy.test_mechanism import PRIVATE
 
 ADAPTIVE = ["privacy.name=user", "privacy.clip_quantile=0.5", "privacy.quantile_noise=0.5"]
@@ -81,17 +81,14 @@ def test_a_clip_that_all_are_within_is_the_plain_mean_bit_for_bit(words):
 def test_packing_and_a_restored_state_change_no_byte(words):
     config = tiny(*words, *ADAPTIVE, "privacy.clip=0.1", "privacy.noise_multiplier=0.5")
     straight = play(config, [20, 20, 20], 4)
-    worker, server = parties(config, [20, 20, 20])
+    restored = play_restored(config, [20, 20, 20], 4, before=3)
+    worker, apart = parties(config, [20, 20, 20])
     for round in range(1, 5):
-        if round == 3:
-            states, state = worker.states(), server.side.state()
-            worker, server = parties(config, [20, 20, 20])
-            worker.restore(states)
-            server.side.restore(state)
-        down = server.down(round)
-        server.update(round, [worker.update_devices(round, down, group)[0] for group in ([2], [0], [1])])
-    assert server.side.clip != np.float32(0.1)
-    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
+        down = apart.down(round)
+        apart.update(round, [worker.update_devices(round, down, group)[0] for group in ([2], [0], [1])])
+    for side in (restored, apart.side):
+        assert side.clip != np.float32(0.1)
+        assert all(np.array_equal(value, straight.state()[name]) for name, value in side.state().items())
 
 
 def test_who_is_missing_counts_as_half_within():

@@ -16,7 +16,7 @@ from raygan.round.checks import method_of
 from raygan.round.simulation import try_out
 from tests.errors import raises
 from tests.helpers import tiny
-from tests.methods.parties import parties, play
+from tests.methods.parties import parties, play, play_restored
 
 
 class Forgetful(AveragedDevice):
@@ -78,16 +78,8 @@ def test_noise_is_the_same_in_one_worker_and_in_three(words):
 def test_a_restored_server_goes_on_with_the_same_noise(words):
     config = tiny(*words, *NOISY)
     straight = play(config, [20, 20, 20], 4)
-    worker, server = parties(config, [20, 20, 20])
-    for round in range(1, 5):
-        if round == 3:
-            states, state = worker.states(), server.side.state()
-            worker, server = parties(config, [20, 20, 20])
-            worker.restore(states)
-            server.side.restore(state)
-        message, _ = worker.update_devices(round, server.down(round), worker.devices)
-        server.update(round, [message])
-    assert all(np.array_equal(value, straight.state()[name]) for name, value in server.side.state().items())
+    restored = play_restored(config, [20, 20, 20], 4, before=3)
+    assert all(np.array_equal(value, straight.state()[name]) for name, value in restored.state().items())
 
 
 def test_an_update_of_twice_the_clip_moves_the_result_by_the_clip_over_the_planned_devices():
