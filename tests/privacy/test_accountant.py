@@ -135,6 +135,20 @@ def test_a_budget_says_the_noise_that_keeps_to_it():
     assert over_budget(kept, kept_for(kept)) is None
 
 
+def test_a_budget_says_what_more_noise_takes_of_an_adaptive_clip():
+    words = ["privacy.name=user", "privacy.delta=1e-3", "privacy.clip_quantile=0.5", "privacy.target_epsilon=0.5"]
+    config = tiny(*words, "privacy.quantile_noise=0.3")
+    reason = over_budget(config, kept_for(config))
+    noise, share = (
+        reason.split(f"privacy.{key}")[1].split()[0] for key in ("noise_multiplier=", "quantile_noise above ")
+    )
+    more = [f"privacy.noise_multiplier={noise}", f"privacy.quantile_noise={2 * float(share)}"]
+    kept = tiny(*words, *more)
+    assert over_budget(kept, kept_for(kept)) is None
+    with raises("privacy.quantile_noise", None, "above"):
+        tiny(*words, more[0], "privacy.quantile_noise=0.3")
+
+
 def test_a_run_over_its_budget_does_not_start_and_its_plan_says_why(tmp_path):
     config = tiny("privacy.name=user", "privacy.target_epsilon=1")
     with raises("privacy.target_epsilon", "conflict", "1"):

@@ -1,5 +1,6 @@
 """Record-level privacy: gradients of pairs against plain ones, closed forms of clip and noise, and what is refused."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
+from raygan.errors import RunError
 from raygan.gan.conditions import Labelled
 from raygan.gan.networks import build_networks
 from raygan.gan.optimizer import FlatOptimizer
@@ -117,8 +119,24 @@ def test_a_sample_that_is_not_finite_counts_as_nothing():
     optimizer = FlatOptimizer(tiny().device_optimizer, networks.discriminator)
     broken = torch.cat([real.values, torch.full_like(real.values[:1], float("nan"))])
     with threads(1), networks.chance.of(Role.DEVICE_AUGMENT, 0, 1):
-        private_step(networks, optimizer, 1, Clipped(0.1, 0), Labelled(broken), fake, torch.arange(4))
+        loss = private_step(networks, optimizer, 1, Clipped(0.1, 0), Labelled(broken), fake, torch.arange(4))
     assert (plain - networks.discriminator.gradient).abs().max() < 1e-6
+    assert loss.isfinite()
+
+
+def test_no_loss_however_large_ends_a_device_for_others_to_see(monkeypatch):
+    for words, ends in ((["gan.discriminator_norm=group"], True), (RECORD, False)):
+        worker, server = parties(tiny(*words), [20, 20, 20])
+        update = worker._side.update
+
+        def diverged(*given, update=update):
+            found, kept = update(*given)
+            return replace(found, metrics={"d_loss": float("nan")}), kept
+
+        monkeypatch.setattr(worker._side, "update", diverged)
+        with raises("round 1, device 0", "not_finite", kind=RunError) if ends else nullcontext():
+            _, report = worker.update_devices(1, server.down(1), [0])
+    assert report.devices == {0: {}}
 
 
 def test_the_noise_has_the_stated_mean_square_also_where_no_sample_is_drawn():

@@ -1,5 +1,7 @@
 """What is said of GPUs where there is none."""
 
+import gc
+
 import numpy as np
 import torch
 
@@ -35,6 +37,17 @@ def test_what_torch_chooses_is_as_before_afterwards(monkeypatch):
         assert inside == ([True, False, False], True)
     after = [getattr(torch.backends.cudnn, name) for name in CHOICES], torch.are_deterministic_algorithms_enabled()
     assert after == before
+
+
+def test_the_collector_rests_from_what_was_there_before():
+    before = gc.get_freeze_count()
+    assert before == 0
+    with as_chosen_before():
+        assert gc.get_freeze_count() > 1000
+        with as_chosen_before():
+            assert gc.get_freeze_count() > 1000
+        assert gc.get_freeze_count() > 1000, "it ends with the first"
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_device_whose_share_of_memory_is_used_up_says_so_in_a_line(monkeypatch):
