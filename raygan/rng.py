@@ -55,7 +55,9 @@ class Role(enum.IntEnum):
 
 def stream(seed: int, role: Role, device: int = 0, round: int = 0) -> np.random.Generator:
     """Returns a numpy generator for one role of one device in one round."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, role, device, round))))
+    key = (seed, role, device, round)
+    words = np.array(key, np.uint32) if max(key) < 2**32 else key  # the same stream, sooner
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,13 @@ def test_a_stream_depends_on_its_whole_key():
 
 def test_numbers_are_the_same_for_ever():
     assert stream(0, Role.PARTITION).integers(1000, size=3).tolist() == [979, 80, 286]
+
+
+@pytest.mark.parametrize("key", [(0, 0, 0), (2**32 - 1, 9, 7), (2**32, 9, 7), (2**63 + 5, 0, 2**31)])
+def test_a_stream_is_that_of_its_key_as_numpy_takes_it(key):
+    seed, device, round = key
+    plain = np.random.default_rng(np.random.SeedSequence([seed, Role.DEVICE_BATCH, device, round]))
+    assert stream(seed, Role.DEVICE_BATCH, device, round).random(4).tolist() == plain.random(4).tolist()
 
 
 def test_torch_is_given_back_as_it_was():

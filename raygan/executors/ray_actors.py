@@ -13,7 +13,7 @@ from raygan.cluster.fork_server import FORKED_FROM, NOT_FORKED
 from raygan.executors.parties import how_it_computes
 from raygan.executors.ray_values import LOST
 from raygan.executors.transport import Facts
-from raygan.round.compute import cap_memory, keep_freed_memory
+from raygan.round.compute import cap_memory, collect_seldom, keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Actor:
         if place.folder not in sys.path:
             sys.path.append(place.folder)
         keep_freed_memory()
+        collect_seldom()
         cap_memory(place.gpus)
         self._name = place.name
         self._party = make(*arguments)

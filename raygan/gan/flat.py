@@ -34,18 +34,24 @@ class FlatModule:
         self.num_parameters = sum(parameter.numel() for parameter in parameters)
         self.num_averaged = self.num_parameters + sum(buffer.numel() for buffer in buffers)
         """Length of the part that may be averaged: parameters and buffers without the derived ones."""
-        self.vector = torch.empty(self.num_averaged + sum(buffer.numel() for buffer in derived), device=device)
-        self.parameters = nn.Parameter(self.vector[: self.num_parameters])
-        self.parameters.grad = torch.zeros_like(self.parameters)
+        size = self.num_averaged + sum(buffer.numel() for buffer in derived)
+        self._names = _names(module, [*parameters, *buffers, *derived])
+        self.lie_in(torch.empty(size, device=device), torch.zeros(self.num_parameters, device=device))
+        self.refresh()
+
+    def lie_in(self, vector: Tensor, gradient: Tensor) -> None:
+        """Move into the memory of `vector`, (size,), with all values, and have the gradient in that of `gradient`."""
+        self.vector = vector
+        self.parameters = nn.Parameter(vector[: self.num_parameters])
+        self.parameters.grad = gradient
+        tensors = list(self._names.values())
         with torch.no_grad():
-            tensors = [*parameters, *buffers, *derived]
-            for tensor, piece in zip(tensors, cut(self.vector, tensors), strict=True):
+            for tensor, piece in zip(tensors, cut(vector, tensors), strict=True):
                 piece.copy_(tensor)
                 tensor.data = piece
-        for parameter, piece in zip(parameters, cut(self.parameters.grad, parameters), strict=True):
+        parameters = list(self.module.parameters())
+        for parameter, piece in zip(parameters, cut(gradient, parameters), strict=True):
             parameter.grad = piece
-        self._names = _names(module, tensors)
-        self.refresh()
 
     @property
     def gradient(self) -> Tensor:

@@ -61,6 +61,10 @@ class Networks:
         """Returns the number of samples in a batch."""
         return samples.shape[self.batch_dim]
 
+    def both(self) -> tuple[FlatModule, FlatModule]:
+        """Returns the generator and the discriminator."""
+        return self.generator, self.discriminator
+
     def parameters_in_a_row(self) -> tuple[slice, slice]:
         """Returns the places of both networks' parameters where the generator's vector goes before the other's."""
         start = self.generator.vector.numel()

@@ -39,6 +39,10 @@ class Replay:
     on: bool
     _recorded: dict[object, Recorded | None] = field(default_factory=dict)
 
+    def forget(self) -> None:
+        """Record all work anew: what it is done on has moved."""
+        self._recorded.clear()
+
     def __call__(self, work: ReplayedWork, owner: object, *given: Tensor | None) -> tuple[Tensor, ...]:
         """Returns `work(owner, *given)`, in memory that the caller may keep."""
         if not (self.on and _on_gpu(given)):

@@ -58,7 +58,7 @@ def why_not(gan: Gan, networks: Networks) -> str | None:
 def _passes_together(moves: list[Passes], replay: Replay) -> list[Made]:
     networks = [move.networks for move in moves]
     sides = [[one.generator for one in networks], [one.discriminator for one in networks]]
-    vectors = [torch.stack([network.vector for network in side]) for side in sides]
+    vectors = [_in_rows([network.vector for network in side]) for side in sides]
     given = [
         None if parts[0] is None else torch.stack(parts) for parts in zip(*(move.given for move in moves), strict=True)
     ]
@@ -70,6 +70,26 @@ def _passes_together(moves: list[Passes], replay: Replay) -> list[Made]:
         if moved.numel():
             _spread(moved, [network.moving for network in side])
     return list(zip(*(one.unbind() for one in made), strict=True))
+
+
+def lay_in_rows(networks: Sequence[FlatModule]) -> None:
+    """Move networks of one architecture into memory side by side, so that nothing is copied to compute on all."""
+    first = networks[0]
+    vectors = first.vector.new_empty(len(networks), len(first.vector))
+    gradients = first.gradient.new_zeros(len(networks), len(first.gradient))
+    for network, vector, gradient in zip(networks, vectors, gradients, strict=True):
+        network.lie_in(vector, gradient)
+
+
+def _in_rows(vectors: Sequence[Tensor]) -> Tensor:
+    """Returns vectors of one size as (N, size): a view if they lie in rows of one tensor, else a copy."""
+    first = vectors[0]
+    apart = vectors[1].data_ptr() - first.data_ptr()
+    places = [vector.data_ptr() for vector in vectors]
+    one_tensor = vectors[-1].untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+    if not (one_tensor and apart > 0 and places == list(range(places[0], places[0] + apart * len(places), apart))):
+        return torch.stack(list(vectors))
+    return first.as_strided((len(vectors), len(first)), (apart // first.element_size(), 1))
 
 
 @torch.no_grad()

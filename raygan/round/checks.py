@@ -1,7 +1,6 @@
 """Checks of what a method's code returns; the place in the run of what it raises."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -43,21 +42,27 @@ def method_of(config: Config) -> Method:
     return method
 
 
-@contextmanager
-def located(where: str) -> Iterator[None]:
-    """Say of an exception where in the run it came up."""
-    try:
-        yield
-    except (InputError, RunError):
-        raise
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"{where}: the memory of the GPU that this process may take is used up; raise engine.gpus_per_device (of "
-            f"the server: engine.server_gpus), or lower batch_size ({str(error).partition('. ')[0]})",
-            code="resources",
-        ) from error
-    except Exception as error:
-        raise RunError(f"{where}: {type(error).__name__}: {error} ({place_of(error)})", code="failed") from error
+class located:  # noqa: N801 (a context manager that is entered for each move of each device, so not a generator)
+    """Says of an exception where in the run it came up."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, InputError | RunError):
+            return
+        if isinstance(error, torch.OutOfMemoryError):
+            raise RunError(
+                f"{self._where}: the memory of the GPU that this process may take is used up; raise "
+                f"engine.gpus_per_device (of the server: engine.server_gpus), or lower batch_size "
+                f"({str(error).partition('. ')[0]})",
+                code="resources",
+            ) from error
+        said = f"{self._where}: {type(error).__name__}: {error} ({place_of(error)})"
+        raise RunError(said, code="failed") from error
 
 
 def checked_answer(answer: object, method: str, device: int) -> tuple[Update, State]:

@@ -17,6 +17,7 @@ from raygan.config.gan import Precision
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT = 2**30
+_YOUNG = 10_000
 _WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -137,14 +138,15 @@ def as_chosen_before() -> Iterator[None]:
     filled = _debugging().fill_uninitialized_memory
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     chosen = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
-    frozen = gc.get_freeze_count()
+    frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
     if not frozen:
-        gc.freeze()  # the collector need not look through all that was imported, again and again, during the rounds
+        collect_seldom()
     try:
         yield
     finally:
         if not frozen:
             gc.unfreeze()
+            gc.set_threshold(*thresholds)
         if _deterministic() != before:  # the call imports torch's compiler, which takes two seconds
             torch.use_deterministic_algorithms(deterministic, warn_only=warns)
         _debugging().fill_uninitialized_memory = filled
@@ -159,6 +161,18 @@ def _deterministic() -> tuple[bool, bool]:
 def _debugging() -> Any:
     """A module whose attribute is a property, which type checkers do not see."""
     return torch.utils.deterministic
+
+
+def collect_seldom() -> None:
+    """Let Python's collector rest from all that was imported, and come after more new objects than usual.
+
+    A round of many small updates makes a great many objects and next to no cycles, which are all that the collector is
+    for. As often as usual it took an eighth of such a round.
+    """
+    gc.freeze()
+    young, *older = gc.get_threshold()
+    if young:  # with 0 it never comes
+        gc.set_threshold(max(young, _YOUNG), *older)
 
 
 def keep_freed_memory() -> None:

@@ -16,7 +16,7 @@ from raygan.config.privacy import RecordLevel
 from raygan.config.tree import Config
 from raygan.gan.moves import Made, Move, Moves
 from raygan.gan.replay import Replay
-from raygan.gan.stacked import alike, play_together, why_not
+from raygan.gan.stacked import alike, lay_in_rows, play_together, why_not
 from raygan.methods.base import DeviceSide, State, Update
 from raygan.rng import Role, torch_seeded
 from raygan.round.checks import located, method_of
@@ -52,8 +52,7 @@ class Lanes:
             return
         for _, group in groupby(sorted(devices), key=lambda device: device // self._size):
             numbers = list(group)
-            while len(self._sides) < len(numbers):
-                self._sides.append(self._build())
+            self._grow(len(numbers))
             updates = [
                 side.moves(shards[device], round, down, states.get(device, {}))
                 for side, device in zip(self._sides, numbers, strict=False)
@@ -64,6 +63,16 @@ class Lanes:
                 places = [f"round {round}, device {device}" for device in numbers]
                 answers = side_by_side(updates, places, self._replay)
             yield from zip(numbers, answers, strict=True)
+
+    def _grow(self, count: int) -> None:
+        """Have that many sides at least, with their networks side by side in memory."""
+        if len(self._sides) >= count:
+            return
+        self._sides += [self._build() for _ in range(count - len(self._sides))]
+        for networks in zip(*(side.networks.both() for side in self._sides), strict=True):
+            lay_in_rows(networks)
+        for side in self._sides:
+            side.networks.replay.forget()
 
 
 def side_by_side(updates: Sequence[Moves[T]], places: Sequence[str], replay: Replay) -> list[T]:

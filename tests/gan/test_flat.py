@@ -30,6 +30,25 @@ def test_the_vector_is_the_network():
     assert (flat.buffers != 0.5).all(), "a forward pass in training mode moves the statistics in the vector"
 
 
+def test_a_network_moves_with_all_that_it_holds():
+    flat, stays = FlatModule(network(), CPU), FlatModule(network(), CPU)
+    with torch.no_grad():
+        for one in (flat, stays):
+            one.vector.add_(0.25)
+    vector, gradient = torch.empty(2, 37)[1], torch.zeros(33)
+    flat.lie_in(vector, gradient)
+    images = torch.randn(3, 1, 4, 4)
+    for one in (flat, stays):
+        one.module(images).sum().backward()
+    assert flat.vector.data_ptr() == vector.data_ptr() == next(flat.module.parameters()).data_ptr()
+    assert torch.equal(flat.vector, stays.vector), "with the statistics that the pass has moved"
+    assert torch.equal(gradient, stays.gradient)
+    assert gradient.any()
+    assert {name: one.shape for name, one in flat.like().items()} == {n: one.shape for n, one in stays.like().items()}
+    FlatOptimizer(Sgd(lr=1.0), flat).step(1)
+    assert torch.equal(vector[:33], stays.vector[:33] - stays.gradient)
+
+
 @pytest.mark.parametrize("settings", [Adam(lr=1e-2), Sgd(lr=1e-2, momentum=0.9), Sgd()])
 def test_steps_are_torchs_own_bit_for_bit(settings):
     plain, flat = network(), FlatModule(network(), CPU)

@@ -102,3 +102,15 @@ class Silent(Promising):
 )
 def test_networks_of_ones_own_are_replayed_if_they_promise_that_they_can_be(words, expected):
     assert build_networks(tiny(*words), (1, 16, 16), CPU).replay.on is expected
+
+
+def test_what_has_moved_is_recorded_anew(recordings):
+    call = Replay(True)
+    for _ in range(3):
+        call(double, 2.0, torch.ones(2))
+    call.forget()
+    counts = []
+    for _ in range(3):
+        call(double, 2.0, torch.ones(2))
+        counts.append(len(recordings))
+    assert counts == [1, 2, 2], "the first call loads kernels again"

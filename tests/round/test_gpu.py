@@ -40,14 +40,28 @@ def test_what_torch_chooses_is_as_before_afterwards(monkeypatch):
 
 
 def test_the_collector_rests_from_what_was_there_before():
-    before = gc.get_freeze_count()
-    assert before == 0
+    before = gc.get_threshold()
+    assert gc.get_freeze_count() == 0
+    assert 0 < before[0] < 10_000, "Python's own"
     with as_chosen_before():
         assert gc.get_freeze_count() > 1000
+        assert gc.get_threshold() == (10_000, *before[1:])
         with as_chosen_before():
             assert gc.get_freeze_count() > 1000
         assert gc.get_freeze_count() > 1000, "it ends with the first"
+        assert gc.get_threshold() == (10_000, *before[1:])
     assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == before
+
+
+def test_a_collector_that_never_comes_goes_on_so():
+    before = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        with as_chosen_before():
+            assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_a_device_whose_share_of_memory_is_used_up_says_so_in_a_line(monkeypatch):

@@ -9,6 +9,7 @@ from torch import nn
 
 from raygan.config import load_config
 from raygan.errors import RunError
+from raygan.gan import stacked as stacked_module
 from raygan.gan.conditions import Labelled
 from raygan.gan.moves import alone
 from raygan.gan.networks import build_networks
@@ -289,6 +290,39 @@ def test_there_are_as_many_sides_as_the_largest_group_that_has_updated():
     worker, server = parties(config, SIZES)
     worker.update_devices(1, server.down(1), [1, 3])
     assert len(worker._lanes._sides) == 2
+
+
+def test_networks_of_a_group_are_computed_on_where_they_lie(monkeypatch):
+    config = stacked(["engine.stacked=3", "engine.devices_per_actor=3"])
+    worker, server = parties(config, SIZES)
+    views = []
+    in_rows = stacked_module._in_rows
+
+    def watched(vectors):
+        rows = in_rows(vectors)
+        views.append([row.data_ptr() for row in rows] == [vector.data_ptr() for vector in vectors])
+        return rows
+
+    monkeypatch.setattr(stacked_module, "_in_rows", watched)
+    worker.update_devices(1, server.down(1), [0])  # alone, where it was built
+    assert views == []
+    worker.update_devices(2, server.down(2), [0, 1, 2])
+    assert views
+    assert all(views)
+
+
+def test_rows_that_do_not_lie_side_by_side_are_copied():
+    table = torch.arange(12.0).view(4, 3)
+    for rows in ([0, 1, 3], [1, 0], [2, 2]):
+        found = stacked_module._in_rows([table[row] for row in rows])
+        assert torch.equal(found, table[rows])
+        assert found.data_ptr() != table[rows[0]].data_ptr()
+    for rows in ([0, 1, 2, 3], [1, 2], [0, 2]):
+        found = stacked_module._in_rows([table[row] for row in rows])
+        assert torch.equal(found, table[rows])
+        assert found.data_ptr() == table[rows[0]].data_ptr()
+    apart = [torch.zeros(3), torch.ones(3)]
+    assert torch.equal(stacked_module._in_rows(apart), torch.stack(apart))
 
 
 def test_groups_must_share_an_actor():
