@@ -8,11 +8,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Generic, ParamSpec, TypeVar
 
+import numpy as np
 from torch import Tensor
 
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.replay import ReplayedWork
+from raygan.gan.transfer import here
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -45,9 +47,26 @@ class Descent:
         return ()
 
 
-Move = Passes | Descent
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Tensors that are read into the process's memory, which waits for their computation."""
+
+    tensors: tuple[Tensor, ...]
+
+    def play(self) -> Made:
+        """Returns copies."""
+        return tuple(here(self.tensors))
+
+
+Move = Passes | Descent | Reading
 Moves = Generator[Move, Made, T]
 """Yields moves, is sent what they make, and returns a T."""
+
+
+def read(*tensors: Tensor) -> Moves[list[np.ndarray]]:
+    """Read tensors into new arrays: everything that an update needs in one move, so that a GPU is waited for once."""
+    made = yield Reading(tensors)
+    return [one.numpy() for one in made]
 
 
 def alone(moves: Moves[T]) -> T:

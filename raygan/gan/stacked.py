@@ -8,6 +8,7 @@ statistics, spectral vectors, losses, penalties, gradients. Results are those of
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -16,10 +17,11 @@ from torch.func import functional_call
 
 from raygan.config.gan import Gan
 from raygan.gan.flat import FlatModule
-from raygan.gan.moves import Descent, Made, Move, Passes
+from raygan.gan.moves import Descent, Made, Move, Passes, Reading
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import step_together
 from raygan.gan.replay import Replay
+from raygan.gan.transfer import here
 
 
 def play_together(moves: Sequence[Move], replay: Replay) -> list[Made]:
@@ -30,6 +32,8 @@ def play_together(moves: Sequence[Move], replay: Replay) -> list[Made]:
     if isinstance(first, Descent):
         step_together([cast(Descent, move).optimizer for move in moves], first.round)
         return [()] * len(moves)
+    if isinstance(first, Reading):
+        return _readings_together([cast(Reading, move) for move in moves])
     return _passes_together([cast(Passes, move) for move in moves], replay)
 
 
@@ -37,6 +41,8 @@ def alike(move: Move) -> object:
     """Returns a key that is equal for moves that can be played together. Devices share their optimiser's settings."""
     if isinstance(move, Descent):
         return move.round, id(move.optimizer.settings), move.optimizer.network.num_parameters
+    if isinstance(move, Reading):
+        return Reading
     return (move.work, *(None if one is None else (one.shape, one.dtype) for one in move.given))
 
 
@@ -53,6 +59,11 @@ def why_not(gan: Gan, networks: Networks) -> str | None:
         if ":" in name and getattr(network.module, "stackable", False) is not True:
             return f"{key}={name} does not declare stackable = True"
     return None
+
+
+def _readings_together(moves: list[Reading]) -> list[Made]:
+    read = iter(here([tensor for move in moves for tensor in move.tensors]))
+    return [tuple(islice(read, len(move.tensors))) for move in moves]
 
 
 def _passes_together(moves: list[Passes], replay: Replay) -> list[Made]:

@@ -43,16 +43,24 @@ def pieces(values: Values, sizes: Sequence[int]) -> list[Values]:
     return [values[start:end] for start, end in pairwise(ends)]
 
 
+def here(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Returns contiguous copies in the process's memory. A GPU is waited for once for all of them."""
+    staged = []
+    for tensor in tensors:
+        if tensor.device.type != "cpu":
+            pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            staged.append(pinned.copy_(tensor.detach(), non_blocking=True))
+        else:
+            staged.append(tensor.detach())
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        torch.cuda.current_stream().synchronize()
+    return [tensor.clone(memory_format=torch.contiguous_format) for tensor in staged]
+
+
 def array_of(tensor: Tensor) -> np.ndarray:
     """Returns a new, contiguous numpy array with a copy of `tensor`."""
-    tensor = tensor.detach()
-    if tensor.device.type != "cpu":
-        staged = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-        staged.copy_(tensor, non_blocking=True)
-        torch.cuda.current_stream().synchronize()
-        tensor = staged
-    array: np.ndarray = tensor.numpy()
-    return array.copy()
+    array: np.ndarray = here([tensor])[0].numpy()
+    return array
 
 
 def _dtype(array: np.ndarray) -> torch.dtype:

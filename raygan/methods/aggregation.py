@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
+import torch
 
 from raygan.config.aggregation import ClippedMean, TrimmedMean
 from raygan.config.section import Section
@@ -80,6 +81,10 @@ class WeightedMean(Aggregator[Section, ExactPart]):
     def __init__(self, settings: Section, size: int, devices: int, heaviest: int) -> None:
         super().__init__(settings, size, devices, heaviest)
         self._sum = ExactSum(size, devices, heaviest)
+
+    def compute_on(self, device: torch.device) -> None:
+        """Add up where a process computes."""
+        self._sum.compute_on(device)
 
     @property
     def weight(self) -> int:

@@ -12,13 +12,14 @@ from itertools import islice
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from raygan.channel.traffic import Traffic
 from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.flat import FlatModule
-from raygan.gan.moves import Moves
+from raygan.gan.moves import Moves, read
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.transfer import Values, array_of, fill, pieces
 from raygan.methods.base import Mean, Method, Metrics, Shard, State, SteppedDevice, Update
@@ -47,13 +48,13 @@ class AveragedDevice(SteppedDevice):
         generator, shared, derived, moments = self._parts(self.received(down))
         self.networks.generator.load(generator)
         self._load(shared, derived, moments, state)
-        loss = yield from self._train(shard, round)
-        vector = self._message()
+        losses, kept = (yield from self._train(shard, round)), self._kept()
+        vector, losses_read, *kept_read = yield from read(self._message(), torch.stack(losses), *kept.values())
         if self.config.averaged.upload == "delta":
             _, sent, _, sent_moments = self._parts(down)
             vector -= np.concatenate([sent, sent_moments])
-        update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": loss})
-        return update, self._kept()
+        update = Update(shard.device, vector, self._weight(len(shard.samples)), {"d_loss": mean(losses_read)})
+        return update, dict(zip(kept, kept_read, strict=True))
 
     def optimizers(self) -> Sequence[FlatOptimizer]:
         """The discriminator's."""
@@ -80,30 +81,29 @@ class AveragedDevice(SteppedDevice):
         else:
             self._optimizer.load(state.get("optimizer"))
 
-    def _train(self, shard: Shard, round: int) -> Moves[float]:
-        """Take the local steps; returns their mean loss."""
+    def _train(self, shard: Shard, round: int) -> Moves[list[Tensor]]:
+        """Take the local steps; returns their losses."""
         with local_batches(self, shard, round) as batches:
             some = islice(batches, self.config.device_steps)
-            losses = yield from discriminator_steps.moves(self, self._optimizer, round, some)
-            return mean(losses)
+            return (yield from discriminator_steps.moves(self, self._optimizer, round, some))
 
-    def _message(self) -> np.ndarray:
+    def _message(self) -> Tensor:
         discriminator = self.networks.discriminator
         shared = discriminator.vector[: _shared_size(discriminator, self.config)]
         if self.config.averaged.optimizer_state == "average":
             shared = torch.cat([shared, self._optimizer.vector])
-        return array_of(shared)
+        return shared
 
     def _weight(self, samples: int) -> int:
         batch = min(self.config.batch_size, samples)
         return {"uniform": 1, "shard": samples, "batch": batch}[self.config.averaged.weights]
 
-    def _kept(self) -> State:
-        kept: State = {}
+    def _kept(self) -> dict[str, Tensor]:
+        kept = {}
         if self.config.averaged.optimizer_state == "keep":
-            kept["optimizer"] = self._optimizer.dump()
+            kept["optimizer"] = self._optimizer.vector
         if self.config.averaged.buffers == "local":
-            kept["buffers"] = array_of(self.networks.discriminator.buffers)
+            kept["buffers"] = self.networks.discriminator.buffers
         return kept
 
 

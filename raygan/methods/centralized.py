@@ -47,7 +47,8 @@ class CentralizedTrainer(WholeGanDevice):
                 g_losses.append(generator_step(networks, self.generator_optimizer, round, Labelled(z, labels), real))
                 ema.lerp_(generator.averaged, 1 - config.gan.ema)
         metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
-        return Update(shard.device, np.concatenate([both(networks), array_of(ema)]), 1, metrics), self.moments()
+        kept = {name: array_of(moments) for name, moments in self.moments().items()}
+        return Update(shard.device, np.concatenate([both(networks), array_of(ema)]), 1, metrics), kept
 
 
 class CentralizedServer(WholeGanServer):

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from raygan.methods.row_sum import RowSum
 
 LARGEST = 2.0**32
 """Magnitude from which a value is rejected: weights that large mean that training has diverged."""
@@ -97,6 +100,12 @@ class ExactSum:
         self._pieces: dict[int, np.ndarray] = {}
         self._rest = np.empty(size)
         self._piece = np.empty(size)
+        self._rows: RowSum | None = None
+
+    def compute_on(self, device: torch.device) -> None:
+        """Compute from now on where a process computes: on a GPU many vectors at once. It changes no bit."""
+        if device.type != "cpu":
+            self._rows = RowSum(self._grids(), device)
 
     def add(self, vector: np.ndarray, weight: int) -> None:
         """Add `weight` times `vector`, a (size,) float32 array.
@@ -107,12 +116,15 @@ class ExactSum:
         """
         largest = check_vector(vector, self._size) * weight
         self._weigh(weight)
+        if self._rows is not None:
+            self._rows.add(vector, weight)
+            return
         rest, piece = self._rest, self._piece
         np.copyto(rest, vector)
         rest *= weight
         level = self._first_level(largest)
         while rest.any():
-            grid = 1.5 * 2.0**_MANTISSA * self._unit(level)
+            grid = self._grid(level)
             np.add(rest, grid, out=piece)  # rounds to a multiple of the level's unit ...
             np.subtract(piece, grid, out=piece)
             np.subtract(rest, piece, out=rest)  # ... and this remainder is exact
@@ -129,12 +141,13 @@ class ExactSum:
         if any(piece.shape != (self._size,) or not np.isfinite(piece).all() for piece in pieces.values()):
             raise ValueError(f"expected finite pieces of ({self._size},)")
         self._weigh(weight)
-        for level, piece in pieces.items():
-            np.add(self._level(level), piece, out=self._level(level))
+        self._add_pieces(pieces)
 
     @property
     def pieces(self) -> dict[int, np.ndarray]:
         """The current sum: float64 arrays of (size,) by level, 0 for the coarsest grid, without arrays of zeros."""
+        if self._rows is not None:
+            self._add_pieces(self._rows.pieces())
         return self._pieces
 
     def mean(self) -> np.ndarray:
@@ -146,8 +159,9 @@ class ExactSum:
         if self.weight == 0:
             raise ZeroDivisionError("the mean of no vectors")
         total = np.zeros(self._size)
-        for level in sorted(self._pieces, reverse=True):  # finest first: one vector's pieces add up without rounding
-            total += self._pieces[level]
+        pieces = self.pieces
+        for level in sorted(pieces, reverse=True):  # finest first: one vector's pieces add up without rounding
+            total += pieces[level]
         return (total / self.weight).astype(np.float32)
 
     def _weigh(self, weight: int) -> None:
@@ -155,6 +169,19 @@ class ExactSum:
         if together > self._total_weight:
             raise OverweightError(f"weights add up to {together}, but at most {self._total_weight} were announced")
         self.weight = together
+
+    def _add_pieces(self, pieces: Mapping[int, np.ndarray]) -> None:
+        for level, piece in pieces.items():
+            np.add(self._level(level), piece, out=self._level(level))
+
+    def _grids(self) -> list[float]:
+        """Returns the grids of all levels that a float32 value can need: its last bit may stand for 2**-149."""
+        last = -((-149 - self._top) // self._spacing)
+        return [self._grid(level) for level in range(last + 1)]
+
+    def _grid(self, level: int) -> float:
+        """Returns what rounds a number to a multiple of a level's unit, added to it and subtracted again."""
+        return 1.5 * 2.0**_MANTISSA * self._unit(level)
 
     def _unit(self, level: int) -> float:
         return 2.0 ** (self._top - level * self._spacing)

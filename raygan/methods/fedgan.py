@@ -11,12 +11,13 @@ from itertools import islice
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from raygan.channel.traffic import Traffic
 from raygan.compression.uplink import Compressible
 from raygan.config.tree import Config
 from raygan.errors import InputError
-from raygan.gan.moves import Moves
+from raygan.gan.moves import Moves, read
 from raygan.gan.networks import Networks
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.transfer import Values, array_of, pieces
@@ -39,11 +40,11 @@ class WholeGanDevice(DeviceSide):
         self.discriminator_optimizer.load(state.get("discriminator_optimizer"))
         self.generator_optimizer.load(state.get("generator_optimizer"))
 
-    def moments(self) -> State:
-        """Returns the states of both optimisers."""
+    def moments(self) -> dict[str, Tensor]:
+        """Returns the states of both optimisers, not copied."""
         return {
-            "discriminator_optimizer": self.discriminator_optimizer.dump(),
-            "generator_optimizer": self.generator_optimizer.dump(),
+            "discriminator_optimizer": self.discriminator_optimizer.vector,
+            "generator_optimizer": self.generator_optimizer.vector,
         }
 
 
@@ -52,11 +53,7 @@ class FedGANDevice(WholeGanDevice, SteppedDevice):
 
     def reference(self, down: np.ndarray) -> np.ndarray | None:
         """Returns the networks that came down, without derived buffers; None if differences are sent."""
-        if self.config.fedgan.upload == "delta":
-            return None
-        generator, discriminator = self.networks.generator, self.networks.discriminator
-        ends = np.split(down, [generator.vector.numel()])
-        return np.concatenate([ends[0][: generator.num_averaged], ends[1][: discriminator.num_averaged]])
+        return None if self.config.fedgan.upload == "delta" else self._start(down)
 
     def optimizers(self) -> Sequence[FlatOptimizer]:
         """The generator's, then the discriminator's."""
@@ -65,21 +62,33 @@ class FedGANDevice(WholeGanDevice, SteppedDevice):
     def moves(self, shard: Shard, round: int, down: np.ndarray, state: State) -> Moves[tuple[Update, State]]:
         """`device_steps` simultaneous steps from the averaged networks."""
         self.load(self.received(down), state)
-        start = _averaged(self.networks) if self.config.fedgan.upload == "delta" else None
         optimizers = self.discriminator_optimizer, self.generator_optimizer
         with local_batches(self, shard, round) as batches:
             losses = []
             for batch in islice(batches, self.config.device_steps):
                 losses.append((yield from local_simultaneous_step.moves(self, optimizers, round, batch)))
-        d_losses, g_losses = zip(*losses, strict=True)
-        metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
-        switches = self.config.fedgan
-        weight = len(shard.samples) if switches.weights == "shard" else 1
+        switches, networks = self.config.fedgan, self.networks
         kept = self.moments() if switches.optimizer_state == "keep" else {}
-        vector = _averaged(self.networks)
-        if start is not None:
-            vector -= start
-        return Update(shard.device, vector, weight, metrics), kept
+        losses_of_both = (torch.stack(one) for one in zip(*losses, strict=True))
+        averaged = networks.generator.averaged, networks.discriminator.averaged
+        generator, discriminator, d_losses, g_losses, *kept_read = yield from read(
+            *averaged, *losses_of_both, *kept.values()
+        )
+        weight = len(shard.samples) if switches.weights == "shard" else 1
+        vector = np.concatenate([generator, discriminator])
+        if switches.upload == "delta":
+            vector -= self._start(down)
+        metrics = {"d_loss": mean(d_losses), "g_loss": mean(g_losses)}
+        return Update(shard.device, vector, weight, metrics), dict(zip(kept, kept_read, strict=True))
+
+    def _start(self, down: np.ndarray) -> np.ndarray:
+        """Returns the values that are averaged of the networks that came down."""
+        generator, discriminator = pieces(down, [self.networks.generator.vector.numel()])
+        averaged = (
+            generator[: self.networks.generator.num_averaged],
+            discriminator[: self.networks.discriminator.num_averaged],
+        )
+        return np.concatenate(averaged)
 
 
 class WholeGanServer(ServerSide):

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from raygan.config.tree import Config
 from raygan.errors import InputError
@@ -35,10 +36,10 @@ from raygan.methods.swaps import SWAPS
 class LogitDevice(MDGANDevice):
     """Judges images by their logits."""
 
-    def judge(self, generated: Labelled, real: Labelled) -> Moves[tuple[np.ndarray, Metrics]]:
+    def judge(self, generated: Labelled, real: Labelled) -> Moves[tuple[Tensor, dict[str, Tensor]]]:
         """Returns the gradients of the logits, then the logits; the loss is the server's."""
         gradient, logits = yield from logit_feedback.moves(self.networks, generated)
-        return np.concatenate([array_of(gradient).ravel(), array_of(logits)]), {}
+        return torch.cat([gradient.reshape(-1), logits]), {}
 
     def weight(self, shard: Shard) -> int:
         """Returns the number of its samples, by which odds are weighed."""

@@ -146,7 +146,8 @@ def _clipped(side: DeviceSide) -> Clipped:
     return Clipped(privacy.clip, privacy.noise_multiplier)
 
 
-def mean(losses: Sequence[Tensor]) -> float:
-    """Returns the mean of a few losses. It waits for their computation."""
-    values: list[float] = torch.stack(list(losses)).tolist()
+def mean(losses: Sequence[Tensor] | np.ndarray) -> float:
+    """Returns the mean of a few losses. It waits for their computation, if they have not been read."""
+    together = losses if isinstance(losses, np.ndarray) else torch.stack(list(losses))
+    values: list[float] = together.tolist()
     return sum(values) / len(values)

@@ -26,7 +26,7 @@ from raygan.config.aggregation import TrimmedMean
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.gan.conditions import Labelled
-from raygan.gan.moves import Moves
+from raygan.gan.moves import Moves, read
 from raygan.gan.optimizer import FlatOptimizer
 from raygan.gan.steps import feedback, feedback_step, generate
 from raygan.gan.transfer import Values, array_of, fill, pieces, uploaded
@@ -79,15 +79,22 @@ class MDGANDevice(SteppedDevice):
             d_losses = []
             for _ in range(self.config.device_steps):
                 d_losses.append((yield from local_step.moves(self, self._optimizer, round, batch, fake)))
-            vector, metrics = yield from self.judge(generated, batch.real)
-        metrics = {"d_loss": mean(d_losses)} | metrics
-        update = Update(shard.device, vector, self.weight(shard), metrics, slot)
-        return update, {"discriminator": discriminator.dump(), "optimizer": self._optimizer.dump()}
+            judgement, metrics = yield from self.judge(generated, batch.real)
+        kept = {"discriminator": discriminator.vector, "optimizer": self._optimizer.vector}
+        losses = {"d_loss": torch.stack(d_losses)} | metrics
+        read_here = yield from read(judgement, *kept.values(), *losses.values())
+        vector, states, told = read_here[0], read_here[1 : 1 + len(kept)], read_here[1 + len(kept) :]
+        scalars = {name: mean(values) for name, values in zip(losses, told, strict=True)}
+        update = Update(shard.device, vector, self.weight(shard), scalars, slot)
+        return update, dict(zip(kept, states, strict=True))
 
-    def judge(self, generated: Labelled, real: Labelled) -> Moves[tuple[np.ndarray, Metrics]]:
-        """Returns the feedback on generated images as it is sent, (update_size,), and the loss of the generator."""
+    def judge(self, generated: Labelled, real: Labelled) -> Moves[tuple[Tensor, dict[str, Tensor]]]:
+        """Returns the feedback on generated images as it is sent, (update_size,), and losses, (1,), of the generator.
+
+        What is sent lies in the order of (b, *shape), whatever the layout of the tensors in memory.
+        """
         gradient, loss = yield from feedback.moves(self.networks, generated, real)
-        return array_of(gradient).ravel(), {"g_loss": mean([loss])}
+        return gradient.reshape(-1), {"g_loss": loss.view(1)}
 
     def weight(self, shard: Shard) -> int:
         """Returns the weight of a device in the mean."""

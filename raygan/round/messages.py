@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from raygan.compression.uplink import Encoded
 from raygan.config.tree import Config
 from raygan.errors import RunError
-from raygan.methods.aggregation import Aggregator, Gathering
+from raygan.methods.aggregation import Aggregator, Gathering, WeightedMean
 from raygan.methods.base import Gathered, Mean, Update
 from raygan.methods.staleness import merged
 from raygan.round.problem import Problem
 from raygan.secure.protocol import SecureSum
 
+_CPU = torch.device("cpu")
 NONE_STALE: Mapping[int, int] = {}
 
 
@@ -115,9 +117,10 @@ class Slots(Collected):
     Staleness, the rounds since a device started, is 0 but with `schedule=asynchronous`.
     """
 
-    def __init__(self, config: Config, problem: Problem) -> None:
+    def __init__(self, config: Config, problem: Problem, computes_on: torch.device = _CPU) -> None:
         self._config = config
         self._problem = problem
+        self._computes_on = computes_on
         self._uplink = problem.uplink(config)
         self._aggregators: dict[tuple[int, int], Aggregator[Any, Any]] = {}
         self._devices: dict[int, list[int]] = {}
@@ -184,7 +187,9 @@ class Slots(Collected):
     def _aggregator(self, slot: int, staleness: int) -> Aggregator[Any, Any]:
         key = slot, staleness
         if key not in self._aggregators:
-            self._aggregators[key] = self._problem.aggregator(self._config)
+            aggregator = self._aggregators[key] = self._problem.aggregator(self._config)
+            if isinstance(aggregator, WeightedMean):
+                aggregator.compute_on(self._computes_on)
         return self._aggregators[key]
 
     def _checked(self, result: np.ndarray) -> np.ndarray:
@@ -241,10 +246,10 @@ class MaskedSum(Collected):
         self.devices = [*self.devices, *devices]
 
 
-def collected(config: Config, problem: Problem) -> Slots | MaskedSum:
-    """Returns what takes in the messages of one round."""
+def collected(config: Config, problem: Problem, computes_on: torch.device = _CPU) -> Slots | MaskedSum:
+    """Returns what takes in the messages of one round, or adds up the updates of a worker, where that computes."""
     secure = problem.secure_sum(config)
-    return Slots(config, problem) if secure is None else MaskedSum(secure)
+    return Slots(config, problem, computes_on) if secure is None else MaskedSum(secure)
 
 
 def pre_aggregated(messages: Iterable[Message], config: Config, problem: Problem) -> Message:

@@ -80,7 +80,7 @@ class Worker:
         """
         report, began, adding_s = WorkerReport(), now(), 0.0
         single: list[Single] = []
-        slots = collected(self._config, self._problem)
+        slots = collected(self._config, self._problem, self.computes_on)
         with threads(self._config.engine.threads_per_device):
             for number, answered in self._lanes.answers((*chosen, *overdue), self.shards, round, down, self._states):
                 arrives, before = number not in overdue, self._saved(number)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygan.gan.transfer import array_of, fill, pieces, uploaded
+from raygan.gan.transfer import array_of, fill, here, pieces, uploaded
 
 CPU = torch.device("cpu")
 
@@ -25,6 +25,16 @@ def test_an_array_of_a_tensor_in_another_layout_is_contiguous():
     array = array_of(tensor)
     assert array.flags.c_contiguous
     assert np.array_equal(array, tensor.numpy())
+
+
+def test_what_is_read_is_ones_own():
+    table = torch.arange(6.0).view(2, 3).requires_grad_()
+    read = here([table[0], table.T, torch.tensor(2)])
+    assert [one.tolist() for one in read] == [[0, 1, 2], [[0, 3], [1, 4], [2, 5]], 2]
+    assert not any(one.requires_grad for one in read)
+    assert all(one.is_contiguous() for one in read)
+    read[0][0] = 9
+    assert table[0, 0] == 0
 
 
 @pytest.mark.parametrize("values", [np.arange(6.0, dtype=np.float32), torch.arange(6.0)])

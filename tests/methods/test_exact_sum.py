@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from raygan.methods import row_sum
 from raygan.methods.exact_sum import LARGEST, ExactSum, Packed
+from raygan.methods.row_sum import RowSum
 
 values = st.floats(width=32, min_value=-(2.0**31), max_value=2.0**31)
 vectors = st.lists(
@@ -34,6 +37,55 @@ def test_order_and_grouping_change_no_bit(terms, random):
         partial = summed(part)
         total.merge(partial.pieces, partial.weight)
     assert np.array_equal(total.mean(), expected)
+
+
+normal = st.floats(width=32, min_value=-(2.0**31), max_value=2.0**31, allow_subnormal=False)
+terms_of_rows = st.lists(
+    st.tuples(npst.arrays(np.float32, 3, elements=normal), st.integers(1, 1000)), min_size=1, max_size=12
+)
+
+
+def of_rows(bounds=(12, 12_000)):
+    """A sum that computes as on a GPU."""
+    total = ExactSum(3, *bounds)
+    total._rows = RowSum(total._grids(), torch.device("cpu"))
+    return total
+
+
+@given(terms_of_rows, st.integers(1, 12), st.sampled_from([1, 2, 5, 64]))
+def test_many_vectors_at_once_have_the_bits_of_one_by_one(terms, cut, together):
+    total = of_rows()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_sum, "ROWS", together)
+        for place, (vector, weight) in enumerate(terms):
+            if place == cut:
+                assert np.array_equal(total.mean(), summed(terms[:cut]).mean()), "and it goes on"
+            total.add(vector, weight)
+    expected = summed(terms)
+    assert total.weight == expected.weight
+    pieces = {level: piece.tolist() for level, piece in expected.pieces.items() if piece.any()}
+    assert {level: piece.tolist() for level, piece in total.pieces.items() if piece.any()} == pieces
+    assert total.mean().tobytes() == expected.mean().tobytes()
+
+
+def test_nothing_of_the_smallest_values_is_left_out():
+    tiny = np.array([2.0**-126, -1.5 * 2.0**-126, 2.0**-126 + 2.0**-149], np.float32)
+    total = of_rows((1, 2**31))
+    total.add(tiny, 1)
+    assert total.mean().tolist() == tiny.tolist()
+    assert len(total._grids()) < 8
+
+
+def test_subnormals_are_zero_as_everywhere_in_a_run():
+    total = of_rows()
+    total.add(np.array([2.0**-127, 1, 0], np.float32), 1)
+    assert total.mean().tolist() == [0, 1, 0]
+
+
+def test_on_a_cpu_vectors_are_taken_in_one_by_one():
+    total = ExactSum(3, 12, 12_000)
+    total.compute_on(torch.device("cpu"))
+    assert total._rows is None
 
 
 @given(vectors)

@@ -9,7 +9,9 @@ from torch import nn
 
 from raygan.config import load_config
 from raygan.errors import RunError
+from raygan.gan import moves as moves_module
 from raygan.gan import stacked as stacked_module
+from raygan.gan import transfer
 from raygan.gan.conditions import Labelled
 from raygan.gan.moves import alone
 from raygan.gan.networks import build_networks
@@ -309,6 +311,24 @@ def test_networks_of_a_group_are_computed_on_where_they_lie(monkeypatch):
     worker.update_devices(2, server.down(2), [0, 1, 2])
     assert views
     assert all(views)
+
+
+@pytest.mark.parametrize("words", [[], ["averaged.optimizer_state=keep"], ["method=fedgan"], ["method=mdgan"]])
+def test_a_group_is_waited_for_once(monkeypatch, words):
+    config = stacked(["engine.stacked=3", "engine.devices_per_actor=3", *words])
+    worker, server = parties(config, SIZES)
+    down, read = server.down(1), []
+    worker.update_devices(1, down, [0, 1, 2])  # sides are built
+    here = moves_module.here
+
+    def watched(tensors):
+        read.append(len(tensors))
+        return here(tensors)
+
+    for module in (moves_module, stacked_module, transfer):
+        monkeypatch.setattr(module, "here", watched)
+    worker.update_devices(2, down, [0, 1, 2])
+    assert len(read) == 1
 
 
 def test_rows_that_do_not_lie_side_by_side_are_copied():
