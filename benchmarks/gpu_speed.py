@@ -37,7 +37,7 @@ WATCHED_S = 3.0
 MANY = replace(SMALL, devices=128, steps=1)
 STACKED = ("packed:1:stacked128", "packed:1", "packed:1:stacked32", "packed:1:stacked8")
 CASES: list[tuple[str, Work, tuple[str, ...]]] = [
-    ("32 pixels, width 16, batch 32, float32, 128 devices", MANY, STACKED),
+    ("32 pixels, width 16, batch 32, float32, stacked", MANY, STACKED),
     ("32 pixels, width 16, batch 32, float32", SMALL, EVERYONE),
     ("64 pixels, width 64, batch 64, float32", LARGE, EVERYONE),
     ("32 pixels, width 16, batch 32, tf32", replace(SMALL, precision="tf32"), RAYGAN),
@@ -47,7 +47,7 @@ CASES: list[tuple[str, Work, tuple[str, ...]]] = [
 ]
 """What is new first, then in order of worth; time is over somewhere."""
 TINY_CASES = [
-    ("32 pixels, width 4, batch 8, float32, 4 devices", replace(TINY, devices=4), ("packed:1:stacked4", "packed:1")),
+    ("32 pixels, width 4, batch 8, float32, stacked", replace(TINY, devices=4), ("packed:1:stacked4", "packed:1")),
     ("32 pixels, width 4, batch 8, float32", TINY, ("naive", "packed")),
 ]
 

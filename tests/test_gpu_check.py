@@ -55,7 +55,8 @@ def test_stacked_devices_are_packed_in_all_ways(part):
         configs = [load_config(None, [*bits.METHODS[name], *words]) for words in bits.places(name, tiny=False).values()]
         packed = {config.engine.devices_per_actor for config in configs}
         assert packed == ({2, 4} if name.endswith("stacked") else {1, 2}), name
-        assert len({config.engine.executor for config in configs}) == 2
+        with_ray = {config.engine.executor for config in configs} == {"inline", "ray"}
+        assert with_ray or name in ("averaged serial, wgan_gp, stacked", "mdgan, stacked", "fedgan, stacked")
 
 
 def test_the_largest_group_is_measured_first(part):
