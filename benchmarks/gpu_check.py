@@ -34,7 +34,7 @@ from gpu_parts import Case, Found, Results, environment, machine
 PARTS = {"placement": 0.12, "bits": 0.31, "speed": 0.39, "question": 0.18}
 """What part of the time each may take; what one leaves the next ones have."""
 TINY_MINUTES = 8.0
-"""Enough for a machine with two cores that is busy; it takes a quarter of that."""
+"""Enough for a machine with two cores that is busy; it takes half of that."""
 ENDING_S = 20.0
 
 
