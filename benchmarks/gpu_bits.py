@@ -17,10 +17,14 @@ from raygan import train
 from raygan.config import load_config
 from raygan.record.folder import RunFolder
 from raygan.round.compute import torch_device
+from raygan.round.lanes import told_of_stacking
 
 ROUNDS = 4
+SHARE = 0.2
+PACKED, ALL_PACKED = "engine.devices_per_actor=2", "engine.devices_per_actor=4"
 METHODS = {
     "averaged serial": ["schedule=serial"],
+    "averaged serial, stacked": ["schedule=serial", "engine.stacked=2"],
     "averaged parallel": ["schedule=parallel"],
     "fedgan": ["method=fedgan"],
     "mdgan": ["method=mdgan"],
@@ -28,6 +32,9 @@ METHODS = {
     "fegan": ["method=fegan"],
     "centralized": ["method=centralized"],
     "averaged serial, wgan_gp": ["gan.loss=wgan_gp"],
+    "averaged serial, wgan_gp, stacked": ["gan.loss=wgan_gp", "engine.stacked=2"],
+    "mdgan, stacked": ["method=mdgan", "engine.stacked=2"],
+    "fedgan, stacked": ["method=fedgan", "engine.stacked=2"],
 }
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Conv2d": (lambda: nn.Conv2d(3, 8, 4, 2, 1), (4, 3, 16, 16)),
@@ -66,33 +73,26 @@ class Kill:
 
 def bits(case: Case, results: Results) -> None:
     """Every method in every place."""
-    share = 0.2
-    devices = 2 if case.tiny else 4
-    ray.init(num_gpus=1, num_cpus=devices + 2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_gpus=1, num_cpus=6, include_dashboard=False, log_to_driver=False)
     width = 4 if case.tiny else 16
-    base = [f"devices={devices}", f"rounds={ROUNDS}", "device_steps=3", "generator_steps=2", "data.name=digits"]
+    base = [f"rounds={ROUNDS}", "device_steps=3", "generator_steps=2", "data.name=digits"]
     base += [f"gan.generator_width={width}", f"gan.discriminator_width={width}", "batch_size=16", "data.limit=400"]
     base += [f"eval.every={ROUNDS}", "eval.samples=50", "eval.nearest=0", "eval.metrics=sliced", "checkpoint.every=1"]
-    shares = [f"engine.gpus_per_device={share}", f"engine.server_gpus={share}"]
-    here = ["engine.executor=inline", *([] if case.tiny else shares)]
-    places = {
-        "inline": here,
-        "inline without graphs": [*here, "engine.cuda_graphs=false"],
-        "packed": ["engine.executor=ray", *shares, "engine.devices_per_actor=2"],
-        "actors": ["engine.executor=ray", *shares],
-    }
     results["layers without a deterministic kernel"] = {} if case.tiny else _without_kernel()
+    results["not stacked"] = {
+        name: told
+        for name, words in METHODS.items()
+        if (told := told_of_stacking(load_config(None, [*base, *words, "devices=4", PACKED]), (1, 16, 16))) is not None
+    }
     digests: dict[str, dict[str, str]] = {}
     with TemporaryDirectory(prefix="raygan-gpu-") as root:
         for name, words in METHODS.items():
             digests[name] = {}
-            for place, where in places.items():
-                if case.tiny and place in ("packed", "actors") and name != "averaged serial":
-                    continue  # ten seconds each
+            for place, where in places(name, case.tiny).items():
                 digests[name][place] = _trained(Path(root) / f"{name}-{place}", [*base, *words, *where])
                 results["digests"] = digests
         for name in ("averaged serial",) if case.tiny else ("averaged serial", "mdgan"):
-            words = [*base, *METHODS[name], *places["actors"]]
+            words = [*base, *METHODS[name], *places("averaged serial", case.tiny)["actors"]]
             killed = Path(root) / f"{name}-killed"
             digests[name]["actors, one killed"] = _trained(killed, words, [Kill(killed, 2)])
             stopped = Path(root) / f"{name}-stopped"
@@ -100,6 +100,24 @@ def bits(case: Case, results: Results) -> None:
             digests[name]["actors, stopped and resumed"] = _trained(stopped, words, resume=True)
             results["digests"] = digests
     ray.shutdown()
+
+
+def places(name: str, tiny: bool) -> dict[str, list[str]]:
+    """Where a method is played, and the words of a config for it: stacked devices share an actor."""
+    stacked = name.endswith("stacked")
+    shares = [f"engine.gpus_per_device={SHARE}", f"engine.server_gpus={SHARE}"]
+    here = ["engine.executor=inline", *([] if tiny else shares)]
+    on_ray = ["engine.executor=ray", *shares]
+    found = {"inline": [*here, ALL_PACKED] if stacked else here}
+    found["inline without graphs"] = [*found["inline"], "engine.cuda_graphs=false"]
+    if stacked:
+        found["inline, in twos"] = [*here, PACKED]
+    if name in ("averaged serial", "averaged serial, stacked") or not (tiny or stacked):  # ten seconds each
+        found["packed"] = [*on_ray, PACKED]
+        if not stacked:
+            found["actors"] = on_ray
+    devices = "devices=2" if tiny and not stacked else "devices=4"
+    return {place: [devices, *where] for place, where in found.items()}
 
 
 def _trained(out: Path, words: list[str], watchers: list[Any] | None = None, resume: bool = False) -> str:
@@ -129,12 +147,14 @@ def summary(found: Found) -> list[str]:
             groups.setdefault(digest, []).append(place)
         told = "the same bytes" if len(groups) == 1 else "NOT THE SAME"
         lines.append(f"* {name}: {told}: {'; '.join(', '.join(places) for places in groups.values())}")
+    lines += [f"* {name}: NOT STACKED: {why}" for name, why in found.get("not stacked", {}).items()]
     if refused := found.get("layers without a deterministic kernel"):
         lines += [f"* {name} has no deterministic kernel, and is refused: {why}" for name, why in refused.items()]
     return lines
 
 
 def passed(found: Found) -> bool:
-    """Whether all bytes are the same."""
+    """Whether all bytes are the same, and all was stacked that should be."""
     digests = found.get("digests", {})
-    return len(digests) == len(METHODS) and all(len(set(one.values())) == 1 for one in digests.values())
+    same = all(len(set(one.values())) == 1 for one in digests.values())
+    return same and len(digests) == len(METHODS) and not found.get("not stacked")

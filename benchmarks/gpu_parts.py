@@ -6,17 +6,20 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
 HERE = Path(__file__).resolve().parent
 Found = dict[str, Any]
+SAMPLED_MS = 100
+"""How often the GPU is looked at."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +96,25 @@ def _smi(what: str) -> str | None:
     return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None
 
 
-@contextmanager
-def utilisation() -> Iterator[list[float]]:
-    """Fills a list with the GPU's utilisation (%: of a sampling period, the part in which any kernel ran)."""
-    seen: list[float] = []
+def utilisation(play: Callable[[int], object], s_per_round: float, seconds: float) -> float | None:
+    """Play rounds for about so long; returns the GPU's mean utilisation meanwhile, None without a GPU.
+
+    It is in %: the part of a sampling period in which any kernel ran. A period is up to a second long, so what is told
+    in the first one is of before.
+    """
+    rounds = max(1, ceil(seconds / s_per_round))
     if shutil.which("nvidia-smi") is None:
-        yield seen
-        return
-    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+        play(rounds)
+        return None
+    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", str(SAMPLED_MS)]
     watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        yield seen
+        play(rounds)
     finally:
         watching.terminate()
         told, _ = watching.communicate()
-        seen += [float(line) for line in told.splitlines() if line.strip().isdecimal()]
+    seen = [float(line) for line in told.splitlines() if line.strip().isdecimal()][1000 // SAMPLED_MS :]
+    return round(fmean(seen), 1) if seen else None
 
 
 def raygan(*words: str) -> list[str]:

@@ -123,7 +123,7 @@ def _started(run: Run, shares: Shares) -> tuple[Any, list[Any]]:
     config, problem = run.config, run.setup.problem
     worker: Any = ray.remote(num_gpus=shares.each, num_cpus=1)(AskedWorker)
     server: Any = ray.remote(num_gpus=shares.server, num_cpus=1)(AskedServer)
-    one = server.remote(here("server", shares.server), parties.server, config, problem)
+    one = server.remote(here("server", shares.server), parties.server, config, problem, run.setup.counts)
     return one, [
         worker.remote(
             here(f"device {k}", shares.each),

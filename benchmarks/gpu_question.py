@@ -32,7 +32,7 @@ FULL += ["engine.devices_per_actor=5", "engine.gpus_per_device=0.09", "engine.se
 TINY = ["devices=2", "engine.executor=inline", "rounds=1000000", "eval.every=5", "eval.samples=50", "data.limit=300"]
 TINY += ["gan.generator_width=4", "gan.discriminator_width=4"]
 TINY_S, GRACE_S = 15.0, 40.0
-"""How long tiny runs are played, and how long a run may take to end."""
+"""How long tiny runs are played at least, until each has a picture, and how long a run may take to end."""
 
 
 def question(case: Case, results: Results) -> None:
@@ -42,7 +42,8 @@ def question(case: Case, results: Results) -> None:
     if not case.tiny and case.cifar10 is None:
         results["left out"] = "no images: name them with --cifar10"
         return
-    until = time.monotonic() + (TINY_S if case.tiny else case.seconds - GRACE_S)
+    last = time.monotonic() + case.seconds - GRACE_S
+    until = min(last, time.monotonic() + TINY_S) if case.tiny else last
     words = [*COMMON, *(TINY if case.tiny else FULL), *data]
     with TemporaryDirectory(prefix="raygan-gpu-") as root:
         if not case.tiny:
@@ -53,7 +54,9 @@ def question(case: Case, results: Results) -> None:
             with Path(root, f"{name}.log").open("wb") as log:
                 command = raygan("train", *words, *RUNS[name], "--out", f"{root}/{name}")
                 playing[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
-        while time.monotonic() < until and any(run.poll() is None for run in playing.values()):
+        while any(run.poll() is None for run in playing.values()) and time.monotonic() < last:
+            if time.monotonic() > until and all(RunFolder(Path(root, name)).newest_picture for name in names):
+                break
             time.sleep(0.5)
         for run in playing.values():
             run.send_signal(signal.SIGINT)

@@ -1,13 +1,14 @@
 """How fast devices are played on a GPU, beside a loop written by hand; for benchmarks/gpu_check.py.
 
 As in benchmarks/engines.py every engine is measured beside the same hand-written one (here `loop`: all devices in one
-process), in blocks of rounds that take turns.
+process), in blocks of rounds that take turns. The GPU's utilisation is of each of them alone.
 """
 
 import os
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -31,41 +32,55 @@ LARGE = replace(SMALL, side=64, width=64, batch=64, server_batch=64)
 TINY = replace(SMALL, devices=2, steps=2, width=4, batch=8, server_batch=8, samples=20, latent=8, on="cpu", share=0.0)
 EVERYONE = ("naive", "actors", "packed", "packed:5", "packed:2:eager")
 RAYGAN = ("actors", "packed", "packed:5")
+WATCHED_S = 3.0
+"""How long the GPU's utilisation is looked at, of each engine."""
 MANY = replace(SMALL, devices=128, steps=1)
-STACKED = ("packed:1", *(f"packed:1:stacked{count}" for count in (8, 32, 128)))
+STACKED = ("packed:1:stacked128", "packed:1", "packed:1:stacked32", "packed:1:stacked8")
 CASES: list[tuple[str, Work, tuple[str, ...]]] = [
+    ("32 pixels, width 16, batch 32, float32, stacked", MANY, STACKED),
     ("32 pixels, width 16, batch 32, float32", SMALL, EVERYONE),
     ("64 pixels, width 64, batch 64, float32", LARGE, EVERYONE),
     ("32 pixels, width 16, batch 32, tf32", replace(SMALL, precision="tf32"), RAYGAN),
     ("64 pixels, width 64, batch 64, tf32", replace(LARGE, precision="tf32"), RAYGAN),
     ("64 pixels, width 64, batch 64, bfloat16", replace(LARGE, precision="bfloat16"), RAYGAN),
     ("32 pixels, width 16, batch 32, bfloat16", replace(SMALL, precision="bfloat16"), RAYGAN),
-    ("32 pixels, width 16, batch 32, float32, 128 devices", MANY, STACKED),
 ]
-TINY_CASES = [("32 pixels, width 4, batch 8, float32", TINY, ("naive", "packed", "packed:1:stacked2"))]
+"""What is new first, then in order of worth; time is over somewhere."""
+TINY_CASES = [
+    ("32 pixels, width 4, batch 8, float32, stacked", replace(TINY, devices=4), ("packed:1:stacked4", "packed:1")),
+    ("32 pixels, width 4, batch 8, float32", TINY, ("naive", "packed")),
+]
+
+
+def plan_of(work: Work, tiny: bool) -> Plan:
+    """How much is played: blocks of a second or two of the loop's."""
+    if tiny:
+        return Plan(pairs=1, block=2)
+    if work.devices > 100:
+        return Plan(pairs=4, block=3)  # it comes first, and leaves time to others
+    return Plan(pairs=4, block=20 if work.side == 32 else 5)
 
 
 def speed(case: Case, results: Results) -> None:
     """All engines, as far as time goes; where time goes outside kernels first, as it takes little."""
     for name, work, engines in TINY_CASES if case.tiny else CASES:
-        plan = Plan(pairs=1, block=2) if case.tiny else Plan(pairs=4, block=20 if work.side == 32 else 5)
+        plan = plan_of(work, case.tiny)
         with TemporaryDirectory(prefix="raygan-gpu-") as root:
             folder = WorkFolder(Path(root))
             lay_out(work, folder)
             found: Found = {"work": asdict(work), "engines": {}}
-            if work.precision == "float32":
+            if work.precision == "float32" and work.steps > 1:
                 found["kernels"] = {"loop": _kernels(Loop(folder), plan), "inline": _of_raygan(folder, plan)}
             results[name] = found
             commands = {engine: _command(engine) for engine in engines}
-            with utilisation() as used:
-                try:
-                    for engine, seen in measure(work, folder, LOOP, commands, plan):
-                        found["engines"][engine] = _told(seen, work)
-                        results[name] = found
-                except EngineLostError as error:  # the others' numbers stay
-                    found["lost"] = str(error)[-2000:]
-            found["utilisation, all together"] = round(sum(used) / len(used), 1) if used else None
-            results[name] = found
+            watch = partial(utilisation, seconds=0.1 if case.tiny else WATCHED_S)
+            try:
+                for engine, seen in measure(work, folder, LOOP, commands, plan, watch):
+                    found["engines"][engine] = _told(seen, work)
+                    results[name] = found
+            except EngineLostError as error:  # the others' numbers stay
+                found["lost"] = str(error)[-2000:]
+                results[name] = found
 
 
 def _command(engine: str) -> list[str]:
@@ -86,6 +101,7 @@ def _told(seen: Measured, work: Work) -> Found:
         "spent_s": seen.spent_s,
         "startup_s": round(seen.startup_s, 1),
         "private_mb": round(seen.peak_private_mb),
+        "utilisation": seen.watched,
     }
 
 
@@ -117,20 +133,19 @@ def summary(found: Found) -> list[str]:
     for name, case in found.items():
         lines += [f"### {name}, {case['work']['devices']} devices, {case['work']['steps']} local steps", ""]
         if engines := case["engines"]:
-            lines += ["| engine | device updates/s | real images/s | times the loop | difference | start-up, s |"]
-            lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
+            head = "device updates/s | real images/s | times the loop | difference | start-up, s | GPU utilisation, %"
+            lines += [f"| engine | {head} |", f"| --- |{' ---: |' * 6}"]
             lines += [_row("loop" if engine == "floor" else engine, seen) for engine, seen in engines.items()]
         lines += [f"* {who}: {_outside(seen)}" for who, seen in case.get("kernels", {}).items()]
         lines += [f"* lost: {case['lost']}"] if "lost" in case else []
-        if (used := case.get("utilisation, all together")) is not None:
-            lines.append(f"* GPU utilisation while all took turns: {used} %")
         lines.append("")
     return lines
 
 
 def _row(engine: str, seen: Found) -> str:
     names = ("device_updates_per_s", "real_images_per_s", "times_the_loop", "difference_from_the_loop", "startup_s")
-    return f"| {engine} | {' | '.join(f'{seen[name]:.3g}' for name in names)} |"
+    used = "-" if seen["utilisation"] is None else f"{seen['utilisation']:.0f}"
+    return f"| {engine} | {' | '.join(f'{seen[name]:.3g}' for name in names)} | {used} |"
 
 
 def _outside(seen: Found) -> str:

@@ -47,11 +47,13 @@ class Point:
     spent_s: dict[str, float]
     """Where a round's time went: medians over rounds."""
     private: dict[str, int]
-    """By kind of process, what nobody else maps (bytes)."""
+    """By kind of process, what nobody else maps (bytes); empty where it was not looked at."""
     store_bytes: int
     """Of the objects in Ray's object store."""
     saving: dict[str, int] | None = None
     """A checkpoint's size, and memory at the most while it was written, all private and all stored (bytes)."""
+    stacked: int = 1
+    """Devices that update as one computation."""
 
     @property
     def seconds(self) -> float:
@@ -166,4 +168,6 @@ OF_SIZE = Model(
     "private memory of networks, P parameters in D", "networks", _MEMORY, _SIZE, _SIZE, "P", _MB, ("bytes", 1.0)
 )
 OF_SELECTED = Model("a round of n selected devices", "selected", _SECONDS, _LOAD, _N, "n", _MS, _MS)
-MODELS = (WITH_STEPS, WITHOUT, MEMORY, OF_WORK, OF_SIZE, OF_SELECTED)
+POINTS = Model("a round of K devices with MLPs of points, one by one", "points", _SECONDS, _LOAD, _K, "K", _MS, _MS)
+STACKED = Model("the same, stacked", "stacked", _SECONDS, _LOAD, _K, "K", _MS, _MS)
+MODELS = (WITH_STEPS, WITHOUT, MEMORY, OF_WORK, OF_SIZE, OF_SELECTED, POINTS, STACKED)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 from growth_model import (
     MEMORY,
@@ -9,6 +10,8 @@ from growth_model import (
     OF_SELECTED,
     OF_SIZE,
     OF_WORK,
+    POINTS,
+    STACKED,
     WITH_STEPS,
     WITHOUT,
     Fit,
@@ -29,6 +32,8 @@ TITLES = {
     WITHOUT: "K devices, no device work",
     OF_WORK: "Networks of different sizes",
     OF_SELECTED: "n devices of a population",
+    POINTS: "K devices with MLPs of points, one by one",
+    STACKED: "K devices with MLPs of points, stacked",
 }
 VARIED: dict[Model, list[Column]] = {
     WITH_STEPS: [("K", lambda point: str(point.devices))],
@@ -45,6 +50,8 @@ VARIED: dict[Model, list[Column]] = {
         ("of", lambda point: str(point.devices)),
         ("had taken part", lambda point: str(point.took_part)),
     ],
+    POINTS: [("K", lambda point: str(point.devices))],
+    STACKED: [("K", lambda point: str(point.devices)), ("stacked", lambda point: str(point.stacked))],
 }
 MEMORY_COLUMNS: list[Column] = [
     ("private, MB", lambda point: f"{point.memory / 1e6:,.0f}"),
@@ -77,7 +84,7 @@ PHASES = {
     "average": ("averaging", "#CC79A7"),
     "server": ("server's step", "#009E73"),
 }
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito's, for all eyes
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # Okabe and Ito's, for all eyes
 
 
 def write_report(points: Points, out: Path) -> str:
@@ -95,7 +102,9 @@ def point_tables(points: Points) -> Iterator[str]:
         if not mine:
             continue
         phases = list(mine[0].spent_s)
-        memory = MEMORY_COLUMNS + (SAVING_COLUMNS if any(point.saving for point in mine) else [])
+        memory = (MEMORY_COLUMNS if mine[0].private else []) + (
+            SAVING_COLUMNS if any(point.saving for point in mine) else []
+        )
         names = [*(name for name, _ in VARIED[model]), "s a round", "miss", *(f"{phase}, ms" for phase in phases)]
         yield from [f"### {title}", ""]
         rows = [
@@ -109,6 +118,21 @@ def point_tables(points: Points) -> Iterator[str]:
             for point in mine
         ]
         yield from _table([*names, *(name for name, _ in memory)], rows)
+    yield from turns_table(points)
+
+
+def turns_table(points: Points) -> Iterator[str]:
+    """What stacking gains, in Markdown: ratios of blocks that took turns."""
+    pairs = list(zip(POINTS.of(points), STACKED.of(points), strict=True))
+    if not pairs:
+        return
+    yield from ["### One by one and stacked, in turns", ""]
+    rows = []
+    for alone, stacked in pairs:
+        ratios = [one / other for one, other in zip(alone.blocks_s, stacked.blocks_s, strict=True)]
+        times = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        rows.append([str(alone.devices), str(stacked.stacked), f"{alone.seconds:.3g}", f"{stacked.seconds:.3g}", times])
+    yield from _table(["K", "stacked", "s a round, one by one", "stacked", "times as fast"], rows)
 
 
 def fit_table(points: Points) -> Iterator[str]:
@@ -153,6 +177,11 @@ def draw(points: Points) -> Figure:
     (seconds, share, memory), (work, size, selected) = figure.subplots(2, 3)
     _measured(seconds, points, WITH_STEPS, BLUE, "one local step each")
     _measured(seconds, points, WITHOUT, ORANGE, "no device work", bend=False)
+    for model, label, colour in (
+        (POINTS, "MLPs of points, one by one", GREEN),
+        (STACKED, "MLPs of points, stacked", PURPLE),
+    ):
+        _plain(seconds, model.of(points), model, model.value, label, colour)
     _label(seconds, "A round of K devices", "devices K", "seconds a round")
     _shares(share, points)
     _measured(memory, points, MEMORY, BLUE, "private, all processes of the run")
@@ -192,10 +221,10 @@ def _measured(panel: Axes, points: Points, model: Model, colour: str, label: str
         )
 
 
-def _plain(panel: Axes, mine: Points, model: Model, megabytes: Value, label: str, colour: str) -> None:
+def _plain(panel: Axes, mine: Points, model: Model, value: Value, label: str, colour: str) -> None:
     """Points joined by a line."""
     if mine:
-        x, y = [model.axis(point) for point in mine], [megabytes(point) for point in mine]
+        x, y = [model.axis(point) for point in mine], [value(point) for point in mine]
         panel.plot(x, y, "s--", ms=3.5, lw=1, color=colour, label=label)
 
 

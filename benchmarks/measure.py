@@ -1,6 +1,6 @@
 """How benchmarks/engines.py measures an engine: beside the floor, in blocks of rounds that take turns."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from statistics import median
@@ -16,6 +16,8 @@ AGREEMENT = 1e-4
 
 Command = list[str]
 """What starts an engine, with the work's folder behind it."""
+Watch = Callable[[Callable[[int], Block], float], float | None]
+"""Looks at something while it lets an engine play so many rounds; is also given what a round takes (s)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Measured:
     versions: dict[str, str]
     blocks_s: list[tuple[float, float]]
     """Seconds a round of each pair: the floor's, the engine's."""
+    watched: float | None
+    """What was looked at while it played alone."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,12 @@ class _Ready:
 
 
 def measure(
-    work: Work, folder: WorkFolder, floor: Command, engines: dict[str, Command], plan: Plan
+    work: Work, folder: WorkFolder, floor: Command, engines: dict[str, Command], plan: Plan, watch: Watch | None = None
 ) -> Iterator[tuple[str, Measured]]:
-    """Play the work that lies in `folder`: each engine in turn beside the floor; the floor's own numbers come last."""
+    """Play the work that lies in `folder`: each engine in turn beside the floor; the floor's own numbers come last.
+
+    `watch` looks at each, too, after what is timed, while no other plays.
+    """
     with closing(EngineProcess("floor", floor, folder.root)) as floor_process:
         beside = _get_ready(floor_process, plan)
         floor_blocks: list[Block] = []
@@ -75,9 +82,11 @@ def measure(
             with closing(EngineProcess(name, command, folder.root)) as process:
                 engine = _get_ready(process, plan)
                 pairs = [_play_pair(beside, engine, plan, pair % 2 == 1) for pair in range(plan.pairs)]
+                watched = _watched(watch, engine, pairs, plan)
             floor_blocks += [floor_block for floor_block, _ in pairs]
-            yield name, _summary(work, plan, engine, beside, pairs)
-        yield "floor", _summary(work, plan, beside, beside, [(block, block) for block in floor_blocks])
+            yield name, _summary(work, plan, engine, beside, pairs, watched)
+        pairs = [(block, block) for block in floor_blocks]
+        yield "floor", _summary(work, plan, beside, beside, pairs, _watched(watch, beside, pairs, plan))
 
 
 def _get_ready(process: EngineProcess, plan: Plan) -> _Ready:
@@ -96,7 +105,13 @@ def _play_pair(floor: _Ready, engine: _Ready, plan: Plan, swapped: bool) -> tupl
     return floor.process.play(plan.block), engine.process.play(plan.block)
 
 
-def _summary(work: Work, plan: Plan, engine: _Ready, floor: _Ready, pairs: list[tuple[Block, Block]]) -> Measured:
+def _watched(watch: Watch | None, engine: _Ready, pairs: list[tuple[Block, Block]], plan: Plan) -> float | None:
+    return watch(engine.process.play, median(block.seconds for _, block in pairs) / plan.block) if watch else None
+
+
+def _summary(
+    work: Work, plan: Plan, engine: _Ready, floor: _Ready, pairs: list[tuple[Block, Block]], watched: float | None
+) -> Measured:
     blocks_s = [(one.seconds / plan.block, other.seconds / plan.block) for one, other in pairs]
     engine_s = [seconds for _, seconds in blocks_s]
     stored = [other.store_bytes / plan.block for _, other in pairs if other.store_bytes is not None]
@@ -114,6 +129,7 @@ def _summary(work: Work, plan: Plan, engine: _Ready, floor: _Ready, pairs: list[
         spent_s=_median_of_each([other.spent_s for _, other in pairs if other.spent_s is not None]),
         versions=engine.process.versions,
         blocks_s=blocks_s,
+        watched=watched,
     )
 
 

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from argparse import Namespace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -144,9 +145,33 @@ def test_a_point_is_what_was_played(tmp_path):
     json.dumps(asdict(idle))
 
 
+def test_points_are_played_one_by_one_and_stacked_in_turns(tmp_path):
+    from growth import cases, measured_in_turns
+
+    asked = Namespace(devices=[], widths=[], selected=[], points=[3, 500], stacked=50)
+    few, many = cases(asked)
+    assert [(case.sweep, case.stacked) for case in few] == [("points", 1), ("stacked", 2)]
+    assert [(case.sweep, case.stacked) for case in many] == [("points", 1), ("stacked", 50)]
+    inline = ["engine.executor=inline", "engine.devices_per_actor=4"]
+    alone, stacked = measured_in_turns(few, tmp_path, 0.01, [inline, inline])
+    assert (alone.devices, alone.stacked, stacked.stacked) == (3, 1, 2)
+    assert len(alone.blocks_s) == len(stacked.blocks_s) > 0
+    assert alone.parameters == stacked.parameters
+    assert alone.device_flops == stacked.device_flops
+
+
+def test_stacking_is_compared_block_by_block():
+    from growth_report import turns_table
+
+    one, other = point("points", 10, seconds=0.2), replace(point("stacked", 10, seconds=0.1), stacked=5)
+    assert "| 10 | 5 | 0.2 | 0.1 | 2.00 (1.00 to 2.00) |" in list(turns_table([one, other]))
+    assert not list(turns_table([point("steps")]))
+
+
 @pytest.mark.nightly
 def test_growth_from_end_to_end(tmp_path):
-    words = ["--devices", "1", "3", "--widths", "4", "--selected", "2", "--population", "5", "--seconds", "0.1"]
+    words = ["--devices", "1", "3", "--widths", "4", "--selected", "2", "--population", "5", "--points", "3"]
+    words += ["--seconds", "0.1"]
     command = [sys.executable, str(BENCHMARKS / "growth.py"), "--out", str(tmp_path), *words]
     paths = os.pathsep.join([str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths}
@@ -155,7 +180,9 @@ def test_growth_from_end_to_end(tmp_path):
     assert "### n devices of a population" in done.stdout
     (tmp_path / "growth.png").unlink()
     points = json.loads((tmp_path / "growth.json").read_text())["points"]
-    assert [one["sweep"] for one in points] == ["steps", "steps", "idle", "idle", "networks", "selected"]
+    sweeps = ["steps", "steps", "idle", "idle", "networks", "selected", "points", "stacked"]
+    assert [one["sweep"] for one in points] == sweeps
+    points = points[:6]
     assert all(one["private"].keys() >= {"driver", "WorkerActor", "ServerActor", "RecorderActor"} for one in points)
     assert all(one["store_bytes"] >= one["devices"] * 32 * 1024 for one in points)
     again = subprocess.run(

@@ -1,6 +1,6 @@
 """Checks whether a planned run fits the resources, without Ray."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from raygan.plan.footprint import CUDA_CONTEXT
 from raygan.plan.places import NodePlan, Places
@@ -48,6 +48,13 @@ def _shares(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:
                 f"{key}={share:g}: that is {share * min(known) / 1e9:.2g} GB of a GPU with {min(known) / 1e9:.3g} GB, "
                 f"but about {tensors / 1e9:.2g} GB of tensors would be there; raise the share, or lower batch_size"
             )
+
+
+def granted_to_actors(plan: Plan, nodes: Iterable[NodePlan]) -> float | None:
+    """Returns what each device actor may take of the smallest GPU for tensors (bytes); None if that is unknown."""
+    known = [one.machine.gpu_memory for one in nodes if one.workers and one.machine.gpu_memory is not None]
+    share = plan.config.engine.gpus_per_device
+    return share * min(known) if share and known else None
 
 
 def _gpus(plan: Plan, nodes: list[NodePlan]) -> Iterator[str]:

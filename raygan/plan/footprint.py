@@ -10,7 +10,7 @@ from raygan.config.tree import Config
 from raygan.data import ImageSet, Shards
 from raygan.data.classes import class_counts
 from raygan.gan.replay import Replay
-from raygan.methods.base import State, Update
+from raygan.methods.base import DeviceSide, Shard, State, Update
 from raygan.plan.meter import MemoryMeter
 from raygan.round.checks import method_of
 from raygan.round.compute import threads
@@ -53,7 +53,7 @@ class Tensors:
         return self.kept + self.passing
 
     def times(self, factor: float) -> "Tensors":
-        """Returns those of so many times the devices in a group."""
+        """Returns those of so many times the devices."""
         return Tensors(round(self.kept * factor), round(self.passing * factor))
 
 
@@ -63,6 +63,8 @@ class Footprint:
 
     device: Tensors
     """Tensors of a device actor, for any number of devices in it, of which `engine.stacked` update at a time."""
+    each: Tensors | None
+    """Tensors of each of several devices that update at a time; None if they cannot, or neither do nor have a GPU."""
     server: Tensors
     samples: int
     """Samples of the largest device actor, which are on the GPU that it computes on."""
@@ -117,24 +119,21 @@ def footprint_of(
     largest = first_samples(config, images, int(shards.sizes.max()))
     method, cpu = method_of(config), torch.device("cpu")
     with threads(1):
-        of_server, of_device = MemoryMeter(), MemoryMeter()
+        of_server = MemoryMeter()
         with of_server:
             server = method.server(config, images.shape, cpu)
             if problem.counts_classes:
                 server.reported(class_counts(images, shards))
-        with of_device:
-            devices = [method.device(config, images.shape, cpu)]
-            stacked = 1 if not_stacked(config, devices[0]) else most_together(config)
-            devices += [method.device(config, images.shape, cpu) for _ in range(min(stacked, 2) - 1)]
-        server_keeps, device_keeps = of_server.alive, of_device.alive
+        server_keeps = of_server.alive
         with of_server:
             down = server.down(1)
-        with of_device:
-            if stacked > 1:
-                moves = [device.moves(largest, 1, down, {}) for device in devices]
-                update, state = side_by_side(moves, ["the first", "the second"], Replay(False))[0]
-            else:
-                update, state = devices[0].update(largest, 1, down, {})
+        stacked = _together(config, method.device(config, images.shape, cpu))
+        device, update, state = _device(config, largest, images.shape, down, min(stacked, 2))
+        each = device if stacked > 1 else None
+        if each is None and config.engine.gpus_per_device:
+            pairs = _in_pairs(config)
+            if _together(pairs, method.device(pairs, images.shape, cpu)) > 1:
+                each, _, _ = _device(pairs, largest, images.shape, down, 2)
         with of_server:
             server.meanwhile(1)
             server.finish(1, dict.fromkeys(range(server.slots), server.taken_from(1, update.vector)))
@@ -145,7 +144,8 @@ def footprint_of(
         message = part = far_part = secure.size * np.dtype(secure.word(range(config.devices))).itemsize
     memory = 4 * problem.compressible.size if uplink is not None and problem.compressible and uplink.remembers else 0
     return Footprint(
-        device=Tensors(device_keeps, of_device.most - device_keeps).times(stacked / len(devices)),
+        device=device.times(stacked),
+        each=each,
         server=Tensors(server_keeps, of_server.most - server_keeps),
         samples=int(worker_samples.max()),
         graphs=config.engine.cuda_graphs,
@@ -159,6 +159,35 @@ def footprint_of(
         state=_size(state) + memory,
         server_state=_size(server.state()) + 4 * sum(end - start for start, end in problem.broadcast or ()),
     )
+
+
+def _together(config: Config, side: DeviceSide) -> int:
+    """Returns how many devices update at a time."""
+    return 1 if not_stacked(config, side) else most_together(config)
+
+
+def _in_pairs(config: Config) -> Config:
+    """Returns the config of a run whose devices update in pairs, if they can."""
+    engine = config.engine
+    pairs = {"stacked": 2, "devices_per_actor": max(2, engine.devices_per_actor)}
+    return config.model_copy(update={"engine": engine.model_copy(update=pairs)})
+
+
+def _device(
+    config: Config, samples: Shard, shape: tuple[int, ...], down: np.ndarray, together: int
+) -> tuple[Tensors, Update, State]:
+    """Let one or two devices update at the same time; returns the tensors of each, and what one comes to."""
+    meter, method = MemoryMeter(), method_of(config)
+    with meter:
+        devices = [method.device(config, shape, torch.device("cpu")) for _ in range(together)]
+    kept = meter.alive
+    with meter:
+        if together == 1:
+            update, state = devices[0].update(samples, 1, down, {})
+        else:
+            moves = [device.moves(samples, 1, down, {}) for device in devices]
+            update, state = side_by_side(moves, ["the first", "the second"], Replay(False))[0]
+    return Tensors(kept, meter.most - kept).times(1 / together), update, state
 
 
 def _part(config: Config, problem: Problem, update: Update, far: bool) -> int:

@@ -8,13 +8,14 @@ from raygan.cluster.site import find
 from raygan.config.tree import Config
 from raygan.errors import InputError
 from raygan.plan.described import described_site
-from raygan.plan.fits import problems
+from raygan.plan.fits import granted_to_actors, problems
 from raygan.plan.found import site_of
 from raygan.plan.places import place
 from raygan.plan.prices import cost_lines, prices_of
 from raygan.plan.sizes import make_plan
-from raygan.plan.text import PlanLine, describe_places, describe_plan
+from raygan.plan.text import describe_places, describe_plan
 from raygan.plan.unread import unread
+from raygan.plan.words import PlanLine
 from raygan.privacy.accountant import over_budget
 
 
@@ -56,7 +57,8 @@ def plan_of(config: Config, specs: Sequence[str], given: Given = Given()) -> tup
     if not plan.on_ray:
         return describe_plan(plan), spent
     places = place(plan, described or site_of(find(plan.config)))
-    lines = [*describe_plan(plan), *describe_places(plan, places)]
+    granted = granted_to_actors(plan, places.nodes)
+    lines = [*describe_plan(plan, granted), *describe_places(plan, places)]
     if places.layout is not None:
         lines += cost_lines(places.site.machines, prices, plan.config.rounds, given.round_s)
     return lines, "; ".join([*([spent] if spent else []), *problems(plan, places)]) or None

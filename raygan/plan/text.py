@@ -8,6 +8,7 @@ from raygan.channel.stages import Stages
 from raygan.cluster.capacity import fits
 from raygan.cluster.layout import spread_of
 from raygan.config.aggregation import secagg_of
+from raygan.plan.fits import granted_to_actors
 from raygan.plan.footprint import CUDA_CONTEXT, RAY
 from raygan.plan.gpu_use import GpuUse
 from raygan.plan.machines import Machine, Site
@@ -15,16 +16,15 @@ from raygan.plan.memory import process_memory, states, total_memory, worker_memo
 from raygan.plan.network import worker_devices
 from raygan.plan.places import NodePlan, Places
 from raygan.plan.sizes import Plan
+from raygan.plan.stacking import stacking
 from raygan.plan.unread import CLASSES
+from raygan.plan.words import PlanLine, size
 from raygan.privacy.accountant import in_words
 from raygan.round.checks import method_of
-from raygan.round.lanes import most_together, told_of_stacking
-
-PlanLine = tuple[str, str]
 
 
-def describe_plan(plan: Plan) -> list[PlanLine]:
-    """Returns the lines about the sizes of a run."""
+def describe_plan(plan: Plan, granted: float | None = None) -> list[PlanLine]:
+    """Returns the lines about the sizes of a run. `granted`: what an actor may take of its GPU for tensors (bytes)."""
     config = plan.config
     low, middle, high = plan.shard_sizes
     fewest, usual, most = plan.classes_per_device
@@ -35,7 +35,7 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
     schedule = f", {config.schedule} schedule" if method_of(config).scheduled or asynchronous else ""
     where, own = "inline, in one process", ""
     if plan.on_ray:
-        own = f", beside Ray's own processes ({_size(RAY)} a node)"
+        own = f", beside Ray's own processes ({size(RAY)} a node)"
         each = config.engine.devices_per_actor
         packing = "one device each" if each == 1 else f"up to {each} devices each"
         total = plan.needs.total
@@ -54,7 +54,7 @@ def describe_plan(plan: Plan) -> list[PlanLine]:
         ),
         ("processes", where),
         ("memory", f"about {total_memory(plan) / 1e9:.1f} GB in all{own}"),
-        *_stacking(plan),
+        *stacking(plan, granted),
         ("traffic", f"{traffic} per round (simulated)"),
         *_secure(plan),
         *_privacy(plan),
@@ -67,23 +67,6 @@ def _secure(plan: Plan) -> list[PlanLine]:
     """Returns the line about secure aggregation, for the largest round that is simulated."""
     settings, most = secagg_of(plan.config), max(len(round.cohort) for round in plan.rounds)
     return [("secagg", Stages(settings).described(most))] if settings is not None and most else []
-
-
-def _stacking(plan: Plan) -> list[PlanLine]:
-    """Returns the line about devices that update together."""
-    if plan.config.engine.stacked == 1:
-        return []
-    if reason := told_of_stacking(plan.config, plan.shape):
-        return [("stacking", reason)]
-    tensors, stacked = plan.footprint.device.most, most_together(plan.config)
-    many = int(1e9 * stacked / tensors)
-    return [
-        (
-            "stacking",
-            f"{stacked} devices at a time, about {_size(tensors)} of tensors; a gigabyte is enough for {many:,} "
-            "(engine.stacked)",
-        )
-    ]
 
 
 def _privacy(plan: Plan) -> list[PlanLine]:
@@ -189,18 +172,18 @@ def _on_gpus(gpus: Sequence[GpuUse]) -> str:
 def _actor(plan: Plan, nodes: Sequence[NodePlan]) -> list[PlanLine]:
     """Returns what the largest device actor takes."""
     devices, sizes, share = worker_devices(plan.config, 0), plan.footprint, plan.config.engine.gpus_per_device
-    tensors = f"networks and optimisers {_size(sizes.device.kept)}, a step {_size(sizes.device.passing)}"
-    state = f"what its devices remember {_size(states(plan, devices))}"
-    process = f"process {_size(process_memory(plan))}"
+    tensors = f"networks and optimisers {size(sizes.device.kept)}, a step {size(sizes.device.passing)}"
+    state = f"what its devices remember {size(states(plan, devices))}"
+    process = f"process {size(process_memory(plan))}"
     inside = f"{process}, {state}" if share else f"{process}, {tensors}, {state}"
-    samples = f"its samples, {_size(float(sizes.samples))}, are in the object store"
-    lines = [("an actor", f"about {_size(worker_memory(plan, devices))}: {inside}; {samples}")]
+    samples = f"its samples, {size(float(sizes.samples))}, are in the object store"
+    lines = [("an actor", f"about {size(worker_memory(plan, devices))}: {inside}; {samples}")]
     if share:
-        known = [one.machine.gpu_memory for one in nodes if one.workers and one.machine.gpu_memory is not None]
-        grants = f"; its share, {share:g}, grants {_size(share * min(known))} for tensors" if known else ""
+        granted = granted_to_actors(plan, nodes)
+        grants = f"; its share, {share:g}, grants {size(granted)} for tensors" if granted else ""
         replayed = " and as much for its graph" if sizes.graphs else ""
-        there = f"{tensors}{replayed}, samples {_size(float(sizes.samples))}"
-        lines.append(("on a GPU", f"about CUDA context {_size(CUDA_CONTEXT)}, {there}{grants}"))
+        there = f"{tensors}{replayed}, samples {size(float(sizes.samples))}"
+        lines.append(("on a GPU", f"about CUDA context {size(CUDA_CONTEXT)}, {there}{grants}"))
     return lines
 
 
@@ -210,8 +193,8 @@ def _network(places: Places) -> str:
     network = places.network
     assert network is not None
     ways = {"down": network.down, "up": network.up, "between device actors": network.swap}
-    sent = ", ".join(f"{_size(count)} {way}" for way, count in ways.items() if count)
-    saved = _size(network.checkpoint)
+    sent = ", ".join(f"{size(count)} {way}" for way, count in ways.items() if count)
+    saved = size(network.checkpoint)
     return f"about {sent or 'nothing'} per round from node to node (real); {saved} to the driver's at a checkpoint"
 
 
@@ -227,11 +210,4 @@ def _counted(count: int, what: str) -> str:
 
 
 def _of(taken: float, there: float | None) -> str:
-    return f"{_size(taken)} of {'an unknown size' if there in (None, math.inf) else _size(there)}"
-
-
-def _size(count: float) -> str:
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if count >= 0.0995 * unit:
-            return f"{count / unit:.{1 if count >= 10 * unit else 2}f} {name}"
-    return f"{count / 1e3:.0f} kB"
+    return f"{size(taken)} of {'an unknown size' if there in (None, math.inf) else size(there)}"
