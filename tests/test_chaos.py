@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from raygan import load_config
+from raygan.plan.sizes import make_plan
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
@@ -71,6 +74,19 @@ def test_faults_that_did_not_hit_are_a_failure(runs):
     assert not report.passed([outcome], ["device", "server"], each=1)
     assert not report.passed([], [], each=1)
     assert "| full-disk | skipped: no mount |" in report.table([], ["full-disk"], {"full-disk": "no mount"})
+
+
+def test_a_run_with_codes_both_ways_sends_all_that_can_be_sent(scripts):
+    """To the two chosen devices, of P values: a code of 1 + 10 bits a value, two of them, or the model of 32."""
+    from chaos import METHODS, WORDS
+
+    plan = make_plan(load_config(None, [*WORDS, *METHODS["both-ways"]]))
+    values = plan.generator_parameters + plan.discriminator_parameters
+    newest, both, model = (-(-bits // 8) for bits in (32 + 11 * values, 2 * (32 + 11 * values), 32 * values))
+    assert {newest + newest, newest + both, newest + model} <= {one.bytes_down for one in plan.rounds[1:]}
+    assert any(one.unreached for one in plan.rounds)
+    assert any(one.overdue for one in plan.rounds)
+    assert any(one.late > len(one.overdue) for one in plan.rounds), "some are too late before they have updated"
 
 
 @pytest.mark.nightly

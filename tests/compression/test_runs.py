@@ -110,16 +110,23 @@ def test_a_plan_counts_the_compressed_message_and_the_memory():
 
 
 OVERDUE = [
-    *("averaged.upload=delta", "compression.name=topk", "compression.share=0.1", "channel.name=wireless"),
+    *("averaged.upload=delta", "channel.name=wireless"),
     *("selection.deadline_s=0.003", "rounds=6", "devices=4", "checkpoint.every=2"),
 ]
+REMEMBERED = {
+    "topk": ["compression.name=topk", "compression.share=0.1"],
+    "randk": ["compression.name=randk", "compression.share=0.1", "compression.feedback=true"],
+    "sign": ["compression.name=sign", "selection.deadline_s=0.0015"],
+}
 
 
-def test_a_run_resumes_with_its_memories_to_the_same_bytes(tmp_path):
-    straight = raygan.train(tiny(*OVERDUE), tmp_path / "straight", watchers=[])
+@pytest.mark.parametrize("words", REMEMBERED.values(), ids=REMEMBERED)
+def test_a_run_resumes_with_its_memories_to_the_same_bytes(words, tmp_path):
+    words = [*OVERDUE, *words]
+    straight = raygan.train(tiny(*words), tmp_path / "straight", watchers=[])
     assert any(0 < row["late"] < 4 for row in straight.rows[1:]), "some are late"
-    raygan.train(tiny(*OVERDUE, "rounds=5"), tmp_path / "run", watchers=[])
-    resumed = raygan.train(tiny(*OVERDUE), tmp_path / "run", resume=True, watchers=[])
+    raygan.train(tiny(*words, "rounds=5"), tmp_path / "run", watchers=[])
+    resumed = raygan.train(tiny(*words), tmp_path / "run", resume=True, watchers=[])
     assert same_generator(straight, resumed)
     left, right = (
         load_file(run.out / "checkpoints" / "round_000006" / "devices.safetensors") for run in (straight, resumed)
@@ -231,3 +238,22 @@ def test_on_ray_a_hundredth_travels(tmp_path, cluster, monkeypatch):
     assert all(footprint.message <= size < footprint.message + 1500 for size in sizes), "the rest is Python's"
     assert footprint.message < footprint.update / 50
     assert same_generator(on_ray, inline)
+
+
+CODED = {
+    "randk": ["averaged.upload=delta", *REMEMBERED["randk"]],
+    "sign": ["method=fedgan", "fedgan.upload=delta", "compression.name=sign"],
+    "qsgd": ["method=mdgan", "mdgan.batches=2", "mdgan.swap_epochs=0.25", "compression.name=qsgd"],
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.ray
+@pytest.mark.parametrize("words", CODED.values(), ids=CODED)
+def test_on_ray_every_codec_gives_the_same_bytes(words, tmp_path, cluster):
+    words = [*words, "devices=4", "data.partition.name=dirichlet"]
+    inline = raygan.train(tiny(*words), tmp_path / "inline", watchers=[])
+    for together in (1, 2):
+        packed = f"engine.devices_per_actor={together}"
+        on_ray = raygan.train(tiny("engine.executor=ray", packed, *words), tmp_path / packed, watchers=[])
+        assert same_generator(on_ray, inline)

@@ -32,6 +32,10 @@ RUNS = {
         *("averaged.upload=delta", "gan.discriminator_norm=batch", "compression.name=topk", "compression.share=0.1"),
         *("channel.name=wireless", "selection.deadline_s=0.01", "averaged.optimizer_state=average"),
     ],
+    "some places, remembered": [
+        *("averaged.upload=delta", "compression.name=randk", "compression.share=0.1", "compression.feedback=true"),
+        *("averaged.optimizer_state=keep", "selection.name=uniform", "selection.count=4"),
+    ],
     "centralized": ["method=centralized"],
     "wgan_gp, dropped": ["method=tests.own:sends_nan", "engine.on_bad_update=drop", "gan.loss=wgan_gp"],
 }
@@ -143,7 +147,7 @@ def test_no_room_for_a_lost_device_ends_the_run(tmp_path):
 
 ANEW = "starting in this process"
 REPLAYED = ["averaged, serial", "averaged, parallel", "averaged, kept and local", "fedgan", "mdgan"]
-REPLAYED += ["changes down, few at once"]
+REPLAYED += ["changes down, few at once", "some places, remembered"]
 
 
 @pytest.mark.parametrize("run", REPLAYED)

@@ -58,6 +58,7 @@ def drawn(name, count):
         (0.72, 1000, 1, 1e-7, 1_000_000, drawn("poisson", 100)),
         (10.7255, 100, 5, 1e-5, 10, ()),
         (10.7255, 1, 0.5, 1e-5, 10, ()),
+        (5.436e6, 1000, 0.01, 1e-4, 3400, drawn("poisson", 10)),  # what DP-FedAvg-GAN's public code does by default
     ],
 )
 def test_the_table_of_epsilons(expected, rounds, noise, delta, devices, selection):
@@ -208,6 +209,8 @@ def test_rows_and_evaluation_say_epsilon_and_a_resumed_run_goes_on_with_it(words
         (9.86, 800, 10, 1e-2, 10, ()),
         (32.7, 800, 5, 1e-3, 100, ()),
         (0.02, 1000, 1, 1e-7, 1_000_000, drawn("poisson", 100)),
+        pytest.param(465, 800, 1, 1e-2, 10, (), marks=pytest.mark.nightly),
+        pytest.param(22.6, 1000, 1, 1e-4, 1000, drawn("poisson", 100), marks=pytest.mark.nightly),
     ],
 )
 def test_the_table_by_privacy_loss_distributions(expected, rounds, noise, delta, devices, selection):
