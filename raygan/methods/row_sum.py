@@ -13,7 +13,9 @@ from torch import Tensor
 from raygan.gan.transfer import here, uploaded
 
 ROWS = 64
-"""Vectors that are taken in together; they and their float64 copies are in memory meanwhile."""
+"""Vectors that are taken in together, at most."""
+VALUES = 2**22
+"""Values that are taken in together, at most, but for those of one vector: each is in memory three times in float64."""
 _SMALLEST = 2.0**-126
 """The smallest normal float32: below it numbers are taken as zero everywhere in a run, which a GPU would not do."""
 
@@ -31,7 +33,7 @@ class RowSum:
     def add(self, vector: np.ndarray, weight: int) -> None:
         """Add a vector, (size,) float32, `weight` times. It is not copied, and must not change until `pieces`."""
         self._waiting.append((vector, weight))
-        if len(self._waiting) == ROWS:
+        if len(self._waiting) == ROWS or (len(self._waiting) + 1) * len(vector) > VALUES:
             self._take_in()
 
     def pieces(self) -> dict[int, np.ndarray]:

@@ -68,6 +68,20 @@ def test_many_vectors_at_once_have_the_bits_of_one_by_one(terms, cut, together):
     assert total.mean().tobytes() == expected.mean().tobytes()
 
 
+@pytest.mark.parametrize(("most", "calls"), [(64, 1), (9, 3), (3, 7), (1, 7)])
+def test_large_vectors_are_taken_in_few_at_once(monkeypatch, most, calls):
+    monkeypatch.setattr(row_sum, "VALUES", most)
+    taken = []
+    take_in = RowSum._take_in
+    monkeypatch.setattr(RowSum, "_take_in", lambda self: taken.append(len(self._waiting)) or take_in(self))
+    total, expected = of_rows(), summed([(np.array([place, 1, -0.5], np.float32), 2) for place in range(7)])
+    for place in range(7):
+        total.add(np.array([place, 1, -0.5], np.float32), 2)
+    assert total.mean().tolist() == expected.mean().tolist()
+    assert len(taken) == calls
+    assert sum(taken) == 7
+
+
 def test_nothing_of_the_smallest_values_is_left_out():
     tiny = np.array([2.0**-126, -1.5 * 2.0**-126, 2.0**-126 + 2.0**-149], np.float32)
     total = of_rows((1, 2**31))
